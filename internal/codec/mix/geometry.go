@@ -1,0 +1,112 @@
+package mix
+
+import "errors"
+
+// ErrCorrupt reports coded bytes that no encoder writes.
+var ErrCorrupt = errors.New("mix: damaged block")
+
+// A Segment is a run of consecutive values of one array inside of a block,
+// and the shape of that array as the contexts see it: rows (filters, outputs)
+// of columns (input channels) of taps (kernel positions).
+type Segment struct {
+	Cols, Taps int // both at least 1
+	Start      int // index in the array of the first value of the run
+	Len        int
+}
+
+// Shape returns the columns and taps of an array: axis 1, and the product of
+// the axes behind it. A vector has one row of its length; so it has no
+// structure but its order.
+func Shape(dims []int64) (cols, taps int) {
+	cols, taps = 1, 1
+	switch {
+	case len(dims) == 1:
+		cols = int(dims[0])
+	case len(dims) >= 2:
+		cols = int(dims[1])
+		for _, d := range dims[2:] {
+			taps *= int(d)
+		}
+	}
+	return max(cols, 1), max(taps, 1)
+}
+
+const (
+	maxColStats = 1 << 16 // columns that get statistics of their own
+	maxTapStats = 64
+)
+
+// place is where in its array a value lies, and what lies before it. cur
+// indexes the block; offsets below base belong to other arrays.
+type place struct {
+	seg       Segment
+	cur, base int
+	row       int // since the beginning of the block
+	col, tap  int
+}
+
+func startOf(s Segment, base int) place {
+	inRow := s.Start % (s.Cols * s.Taps)
+	return place{seg: s, cur: base, base: base, col: inRow / s.Taps, tap: inRow % s.Taps}
+}
+
+// advance moves to the next value and reports whether a new row begins.
+func (p *place) advance() bool {
+	p.cur++
+	if p.tap++; p.tap < p.seg.Taps {
+		return false
+	}
+	p.tap = 0
+	if p.col++; p.col < p.seg.Cols {
+		return false
+	}
+	p.col = 0
+	p.row++
+	return true
+}
+
+// back returns the index of the value n before this one, or -1 if that is not
+// in the same run.
+func (p *place) back(n int) int {
+	if i := p.cur - n; i >= p.base {
+		return i
+	}
+	return -1
+}
+
+// mean is a running mean of small integers with a prior.
+type mean struct{ sum, n int32 }
+
+const meanLimit = 30000
+
+func (m *mean) add(x int32) {
+	m.sum += x
+	m.n++
+	if m.n > meanLimit {
+		m.sum /= 2
+		m.n /= 2
+	}
+}
+
+// with returns the mean as if prior had been seen weight times before.
+func (m *mean) with(prior, weight int32) int32 { return (m.sum + prior*weight) / (m.n + weight) }
+
+// log3 returns the third-octave class of a ratio: floor(3·log2(64·num/den))
+// clipped to 0..31, so 18 for a ratio of one.
+func log3(num, den int32) uint32 {
+	r := num * 64 / max(den, 1)
+	return uint32(log3Table[min(max(r, 0), int32(len(log3Table)-1))])
+}
+
+// log3Table holds floor(3·log2(i)) for 1..4095, clipped to 31, found by
+// comparing cubes with powers of two.
+var log3Table [4096]uint8
+
+func init() {
+	for i := 1; i < len(log3Table); i++ {
+		c := uint8(0)
+		for cube := uint64(i) * uint64(i) * uint64(i); cube>>(c+1) != 0; c++ {
+		}
+		log3Table[i] = min(c, 31)
+	}
+}

@@ -1,0 +1,211 @@
+package mix
+
+import "encoding/binary"
+
+// MaxLevels bounds a codebook.
+const MaxLevels = 4096
+
+// AppendLevels appends the coded form of symbols below k, 1 <= k <= MaxLevels,
+// which are the levels of a sorted codebook, so that near symbols are near
+// values. The segments' lengths add up to len(syms).
+func AppendLevels(dst []byte, syms []uint16, k int, segs []Segment) []byte {
+	mode, shift := levelParams(syms, k)
+	dst = binary.AppendUvarint(dst, uint64(mode))
+	dst = append(dst, byte(shift))
+	c := newEncoder(dst)
+	codeLevels(&c, syms, k, mode, shift, segs)
+	return c.finish()
+}
+
+// DecodeLevels fills syms, whose length the caller knows.
+func DecodeLevels(syms []uint16, coded []byte, k int, segs []Segment) error {
+	mode, n := binary.Uvarint(coded)
+	if n <= 0 || n >= len(coded)+1 || mode >= uint64(k) || len(coded) == n || coded[n] > maxShift {
+		return ErrCorrupt
+	}
+	c := newDecoder(coded[n+1:])
+	codeLevels(&c, syms, k, int(mode), uint(coded[n]), segs)
+	if c.overrun() {
+		return ErrCorrupt
+	}
+	return nil
+}
+
+const maxShift = 8
+
+// levelParams returns the most frequent symbol (the lowest of several) and the
+// number of low bits to split off so that what remains is small: unary coding
+// of large magnitudes is slow, and learns slowly.
+func levelParams(syms []uint16, k int) (mode int, shift uint) {
+	hist := make([]int32, k)
+	for _, s := range syms {
+		hist[s]++
+	}
+	for s, n := range hist {
+		if n > hist[mode] {
+			mode = s
+		}
+	}
+	dist := 0
+	for s, n := range hist {
+		dist += abs(s-mode) * int(n)
+	}
+	for shift < maxShift && dist>>shift > 5*len(syms) {
+		shift++
+	}
+	return mode, shift
+}
+
+func codeLevels(c *coder, syms []uint16, k, mode int, shift uint, segs []Segment) {
+	m := newLevelModel(c, k, mode, shift, segs)
+	base := 0
+	for _, s := range segs {
+		m.run(syms, s, base)
+		base += s.Len
+	}
+}
+
+// levelModel predicts the high part of each symbol: its distance to the mode,
+// without the low bits, which are coded by plain counters below it.
+type levelModel struct {
+	num     *number
+	values  []int16 // high parts so far, in block order
+	low     []uint32
+	shift   uint
+	mode    int
+	k       int
+	lo, hi  int // bounds of the high part
+	colMean []mean
+	tapMean [maxTapStats]mean
+	all     mean
+}
+
+const scaleUnit = 32 // magnitudes are averaged in units of 1/32
+
+func newLevelModel(c *coder, k, mode int, shift uint, segs []Segment) *levelModel {
+	cols, total := 1, 0
+	for _, s := range segs {
+		cols = max(cols, min(s.Cols, maxColStats))
+		total += s.Len
+	}
+	m := &levelModel{
+		values: make([]int16, total),
+		shift:  shift, mode: mode, k: k,
+		lo: -(mode >> shift), hi: (k-1)>>shift - mode>>shift,
+		colMean: make([]mean, cols),
+		all:     mean{4 * scaleUnit, 4},
+	}
+	m.num = newNumber(c, 32,
+		32*32,            // expected magnitude × neighbourhood
+		10*10*8,          // left, and the one before
+		10*10*8,          // same place in the last two filters
+		10*10*8,          // same tap of the last two input channels
+		16*32*8,          // tap × column × row scale
+		min(cols, 1<<12), // column
+		32*32,            // column × row scale
+	)
+	if shift > 0 {
+		m.low = make([]uint32, (2*lowClasses+1)<<shift)
+		for i := range m.low {
+			m.low[i] = counterHalf
+		}
+	}
+	return m
+}
+
+// lowClasses is how many magnitudes of the high part the low bits tell apart.
+const lowClasses = 24
+
+func (m *levelModel) run(syms []uint16, s Segment, base int) {
+	clear(m.colMean)
+	clear(m.tapMean[:])
+	var row mean
+	fs := s.Cols * s.Taps // one filter
+	mode := m.mode >> m.shift
+	num := m.num
+	for p := startOf(s, base); p.cur < base+s.Len; {
+		var l, l2, f1, f2, c1, c2 int
+		if i := p.back(1); i >= 0 {
+			l = int(m.values[i])
+		}
+		if i := p.back(2); i >= 0 {
+			l2 = int(m.values[i])
+		}
+		if i := p.back(fs); i >= 0 {
+			f1 = int(m.values[i])
+		}
+		if i := p.back(2 * fs); i >= 0 {
+			f2 = int(m.values[i])
+		}
+		if p.col > 0 {
+			if i := p.back(s.Taps); i >= 0 {
+				c1 = int(m.values[i])
+			}
+			if p.col > 1 {
+				if i := p.back(2 * s.Taps); i >= 0 {
+					c2 = int(m.values[i])
+				}
+			}
+		}
+		col, tap := &m.colMean[min(p.col, len(m.colMean)-1)], &m.tapMean[min(p.tap, maxTapStats-1)]
+		g := max(m.all.sum/m.all.n, 1)
+		r, cm, tm := row.with(g, 6), col.with(g, 4), tap.with(g, 16)
+		rq, cq := log3(r, g), log3(cm, g)
+		e := log3(int32(min(int64(r)*int64(cm)/int64(g)*int64(tm)/int64(g), 1<<20)), scaleUnit)
+		near := log3(int32(abs(l)+abs(l2)+abs(f1)+abs(f2)+abs(c1)+abs(c2)), 16)
+		num.ctx = [maxInputs]uint32{
+			e*32 + near,
+			clip9(l)*10 + clip9(l2) + 100*(e>>2),
+			clip9(f1)*10 + clip9(f2) + 100*(e>>2),
+			clip9(c1)*10 + clip9(c2) + 100*(e>>2),
+			uint32(min(p.tap, 15))*32 + cq + 512*(rq>>2),
+			uint32(min(p.col, len(num.counters[5])/valueNode-1)),
+			cq*32 + rq,
+		}
+		num.set = e
+
+		var v int
+		if !num.decoding {
+			v = int(syms[p.cur])>>m.shift - mode
+		}
+		v = num.code(v, m.lo, m.hi)
+		m.values[p.cur] = int16(v)
+		sym := v + mode
+		if m.shift > 0 {
+			sym = m.lowBits(int(syms[p.cur]), sym, v)
+		}
+		if num.decoding {
+			syms[p.cur] = uint16(min(sym, m.k-1))
+		}
+
+		q := int32(abs(v)) * scaleUnit
+		m.all.add(q)
+		row.add(q)
+		col.add(q)
+		tap.add(q)
+		if p.advance() {
+			row = mean{}
+		}
+	}
+}
+
+// lowBits codes the bits below the high part and returns the whole symbol.
+func (m *levelModel) lowBits(sym, high, v int) int {
+	class := min(max(v, -lowClasses), lowClasses) + lowClasses
+	tree := m.low[class<<m.shift : (class+1)<<m.shift]
+	node := 1
+	for i := int(m.shift) - 1; i >= 0; i-- {
+		node = node<<1 | m.num.single(&tree[node], sym>>i&1)
+	}
+	return high<<m.shift | node&(1<<m.shift-1)
+}
+
+// clip9 maps a value to 0..9: below -4, -4 … 4, or above.
+func clip9(v int) uint32 { return uint32(min(max(v, -5), 4) + 5) }
+
+func abs(v int) int {
+	if v < 0 {
+		return -v
+	}
+	return v
+}

@@ -1,0 +1,470 @@
+package rope
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"ropewalk/internal/codec/mix"
+	"ropewalk/layout"
+	"ropewalk/tensor"
+)
+
+// An Effort is how hard Encode tries to make a file small.
+type Effort string
+
+// The efforts. Fast codes and decodes hundreds of megabytes a second; Max
+// some millions of values a second, in 1 to 5 % fewer bytes for floats and a
+// fifth fewer for quantized networks.
+const (
+	Auto Effort = "auto" // Max for up to 64 MiB of tensors, else Fast
+	Fast Effort = "fast"
+	Max  Effort = "max"
+)
+
+const autoLimit = 64 << 20
+
+// DefaultBlockValues is the size of a block unless told otherwise. Smaller
+// blocks give finer access; 64 Ki costs about 1.5 % more bytes.
+const DefaultBlockValues = 1 << 18
+
+// blockMemory is about what one block in work takes, with its models.
+const blockMemory = 24 << 20
+
+// Options say how to encode. The zero value is the default, as is nil.
+type Options struct {
+	Effort      Effort         // default Auto
+	Threads     int            // default GOMAXPROCS; does not change the bytes
+	Memory      int64          // bytes for blocks in work; default 2 blocks per thread; does not change the bytes
+	BlockValues int            // 1 … 4 Mi; default DefaultBlockValues
+	Base        *layout.Layout // code against this checkpoint
+	// Progress is called now and then, from several goroutines.
+	Progress func(done, total int64)
+}
+
+func (o *Options) withDefaults(total int64) (Options, error) {
+	var opt Options
+	if o != nil {
+		opt = *o
+	}
+	switch opt.Effort {
+	case "", Auto:
+		opt.Effort = Max
+		if total > autoLimit {
+			opt.Effort = Fast
+		}
+	case Fast, Max:
+	default:
+		return opt, fmt.Errorf("rope: effort is %q, want %q, %q or %q", opt.Effort, Auto, Fast, Max)
+	}
+	if opt.BlockValues == 0 {
+		opt.BlockValues = DefaultBlockValues
+	}
+	if opt.BlockValues < 1 || opt.BlockValues > maxBlockValues {
+		return opt, fmt.Errorf("rope: %d values in a block, want 1 to %d", opt.BlockValues, maxBlockValues)
+	}
+	opt.Threads = threadsOf(opt.Threads)
+	if opt.Progress == nil {
+		opt.Progress = func(int64, int64) {}
+	}
+	return opt, nil
+}
+
+// inFlight returns how many blocks may be in work at once.
+func (o *Options) inFlight() int {
+	n := 2 * o.Threads
+	if o.Memory > 0 {
+		scale := max(int64(o.BlockValues)/DefaultBlockValues, 1)
+		n = int(min(int64(n), o.Memory/(blockMemory*scale)))
+	}
+	return max(n, 1)
+}
+
+// A Summary is what Encode reports.
+type Summary struct {
+	Original int64    // bytes of the files
+	Packed   int64    // bytes written
+	Effort   Effort   // the one that was used
+	Tensors  int      // named ones
+	Twins    int      // arrays stored as a reference to an equal one
+	Same     int      // arrays stored as a reference to the base
+	Root     [32]byte // digest over header and index, see [File.Root]
+}
+
+// Encode packs the files of l and writes them to w, front to back. Each block
+// is decoded again and compared before it is written. When it fails, what was
+// written so far is not a .rope.
+func Encode(ctx context.Context, w io.Writer, l *layout.Layout, o *Options) (*Summary, error) {
+	if err := l.Validate(); err != nil {
+		return nil, err
+	}
+	total := int64(0)
+	for i := range l.Arrays {
+		total += l.Arrays[i].Size
+	}
+	opt, err := o.withDefaults(total)
+	if err != nil {
+		return nil, err
+	}
+	e := &encoder{opt: opt, layout: l, out: w}
+	e.ctx, e.cancel = context.WithCancelCause(ctx)
+	defer e.cancel(nil)
+	e.progress.total = total
+	if err := e.plan(); err != nil {
+		return nil, err
+	}
+	if err := e.write(); err != nil {
+		return nil, err
+	}
+	s := &Summary{Packed: e.written, Effort: opt.Effort, Tensors: len(l.Views), Root: e.root}
+	for _, n := range e.header.fileSizes {
+		s.Original += n
+	}
+	for _, a := range e.header.arrays {
+		switch a.source {
+		case sourceTwin:
+			s.Twins++
+		case sourceSame:
+			s.Same++
+		}
+	}
+	return s, nil
+}
+
+type encoder struct {
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	opt      Options
+	layout   *layout.Layout
+	header   *header
+	facts    []facts
+	base     *baseSet
+	groups   []*groupPlan
+	skeleton tensor.Data
+	out      io.Writer
+	written  int64
+	root     [32]byte
+	progress meter
+}
+
+// A meter counts bytes of two passes: reading counts one eighth of coding,
+// which is about what it takes.
+type meter struct {
+	done  atomic.Int64
+	total int64
+}
+
+func (e *encoder) advance(n int64) {
+	e.opt.Progress(e.progress.done.Add(n), 9*e.progress.total)
+}
+
+// plan reads everything once and decides what goes where.
+func (e *encoder) plan() error {
+	l := e.layout
+	var err error
+	if e.opt.Base != nil {
+		if e.base, err = openBase(e.ctx, e.opt.Base, e.opt.Threads, func(int64, int64) {}); err != nil {
+			return err
+		}
+	}
+	e.facts, err = scanAll(e.ctx, l, e.opt.Threads, func(_, n int64) { e.advance(n) })
+	if err != nil {
+		return err
+	}
+	h := &header{blockValues: e.opt.BlockValues, layout: l}
+	for _, f := range l.Files {
+		h.fileSizes = append(h.fileSizes, f.Data.Size())
+	}
+	e.header = h
+	planSources(h, e.facts, e.base)
+	for _, a := range h.arrays {
+		if a.source == sourceSame || a.source == sourceDelta {
+			h.base = &e.base.digest
+		}
+	}
+	e.skeleton = newGather(h)
+	if n := h.skeletonSize(); n <= maxInline {
+		if h.skeleton, err = tensor.ReadRange(e.skeleton, 0, n, []byte{}); err != nil {
+			return err
+		}
+	}
+	planGroups(h)
+	for i := range h.groups {
+		e.groups = append(e.groups, &groupPlan{e: e, g: &h.groups[i]})
+	}
+	return nil
+}
+
+// write writes the whole file, coding the blocks on all threads.
+func (e *encoder) write() error {
+	if err := e.emit([]byte(Magic)); err != nil {
+		return err
+	}
+	head := appendPackedFrame(nil, e.header.append(nil))
+	if err := e.emit(head); err != nil {
+		return err
+	}
+	index, err := e.writeBlocks()
+	if err != nil {
+		return err
+	}
+	foot := appendPackedFrame(nil, index)
+	e.root = rootDigest(head, foot)
+	foot = binary.LittleEndian.AppendUint32(foot, uint32(len(foot)))
+	return e.emit(append(foot, endMagic...))
+}
+
+// endMagic ends every .rope file; what comes before it is the length of the
+// frame of the index.
+const endMagic = "EPOR"
+
+const trailerSize = 4 + len(endMagic)
+
+func rootDigest(head, foot []byte) [32]byte {
+	h := sha256.New()
+	h.Write(head)
+	h.Write(foot)
+	return [32]byte(h.Sum(nil))
+}
+
+// appendPackedFrame frames the header or index: its length, then its bytes,
+// compressed if that is shorter.
+func appendPackedFrame(dst, b []byte) []byte {
+	size := binary.AppendUvarint(nil, uint64(len(b)))
+	if z := compress(b); len(z) < len(b) {
+		return appendFrame(dst, coderZstd, append(size, z...))
+	}
+	return appendFrame(dst, coderRaw, append(size, b...))
+}
+
+func (e *encoder) emit(b []byte) error {
+	n, err := e.out.Write(b)
+	e.written += int64(n)
+	return err
+}
+
+// A codedBlock is the frames of one block, ready to be written.
+type codedBlock struct {
+	codebook []byte // with the first block of a group that has one
+	frame    []byte
+	err      error
+}
+
+// writeBlocks codes all blocks and returns the index.
+func (e *encoder) writeBlocks() (index []byte, err error) {
+	type job struct {
+		plan  *groupPlan
+		block int
+		done  chan codedBlock
+	}
+	inFlight := e.opt.inFlight()
+	jobs := make(chan job, inFlight)
+	order := make(chan job, inFlight) // the same jobs, in the order of the file
+	var wg sync.WaitGroup
+	for range min(e.opt.Threads, inFlight) {
+		wg.Go(func() {
+			for j := range jobs {
+				j.done <- j.plan.encode(j.block)
+			}
+		})
+	}
+	wg.Go(func() {
+		defer close(order)
+		defer close(jobs)
+		for _, p := range e.groups {
+			for b := range p.g.blocks(e.opt.BlockValues) {
+				j := job{p, b, make(chan codedBlock, 1)}
+				select {
+				case order <- j:
+				case <-e.ctx.Done():
+					return
+				}
+				jobs <- j
+			}
+		}
+	})
+	defer wg.Wait()
+	defer func() {
+		if err != nil {
+			e.cancel(err)
+			for range order { // let the workers end
+			}
+		}
+	}()
+	for j := range order {
+		c := <-j.done
+		if c.err != nil {
+			return nil, c.err
+		}
+		if j.block == 0 {
+			index = append(index, byte(b2i(c.codebook != nil)))
+			if c.codebook != nil {
+				index = binary.AppendUvarint(index, uint64(len(c.codebook)))
+				if err := e.emit(c.codebook); err != nil {
+					return nil, err
+				}
+			}
+		}
+		index = binary.AppendUvarint(index, uint64(len(c.frame)))
+		if err := e.emit(c.frame); err != nil {
+			return nil, err
+		}
+		if j.block == j.plan.g.blocks(e.opt.BlockValues)-1 {
+			d, err := j.plan.digest()
+			if err != nil {
+				return nil, err
+			}
+			index = append(index, d[:]...)
+		}
+	}
+	return index, context.Cause(e.ctx)
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// A groupPlan knows how the blocks of one group are coded.
+type groupPlan struct {
+	e        *encoder
+	g        *group
+	once     sync.Once
+	codebook *codebook
+	packed   []byte // the codebook's frame
+	err      error
+}
+
+// memberData returns the bytes of an array, or of the skeleton.
+func (e *encoder) memberData(m int) tensor.Data {
+	if m == len(e.header.arrays) {
+		return e.skeleton
+	}
+	return e.layout.ArrayData(m)
+}
+
+// read gathers the values of a block, and of the base below it.
+func (p *groupPlan) read(block int) (src []byte, info *blockInfo, err error) {
+	h := p.e.header
+	es := h.extents(p.g, block)
+	info = &blockInfo{unit: p.g.unit, segments: h.segments(p.g, es)}
+	src, err = readExtents(es, p.e.memberData)
+	if err == nil && p.g.delta {
+		info.base, err = readExtents(es, func(m int) tensor.Data {
+			return p.e.base.layout.ArrayData(h.arrays[m].ref)
+		})
+	}
+	return src, info, err
+}
+
+// readExtents returns the bytes of all extents, lent if it is just one.
+func readExtents(es []extent, data func(member int) tensor.Data) ([]byte, error) {
+	if len(es) == 1 {
+		return tensor.ReadRange(data(es[0].member), es[0].off, es[0].n, nil)
+	}
+	var all []byte
+	for _, e := range es {
+		b, err := tensor.ReadRange(data(e.member), e.off, e.n, nil)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, b...)
+	}
+	return all, nil
+}
+
+// encode codes one block and proves that it decodes.
+func (p *groupPlan) encode(block int) codedBlock {
+	if err := p.e.ctx.Err(); err != nil {
+		return codedBlock{err: context.Cause(p.e.ctx)}
+	}
+	src, info, err := p.read(block)
+	if err != nil {
+		return codedBlock{err: err}
+	}
+	p.once.Do(func() { p.err = p.chooseCodebook() })
+	if p.err != nil {
+		return codedBlock{err: p.err}
+	}
+	info.codebook = p.codebook
+	body := encodeBlock(src, info, p.e.opt.Effort)
+	if body.coder != coderRaw {
+		back := make([]byte, len(src))
+		if err := decodeBlock(back, body, info); err != nil || !bytes.Equal(back, src) {
+			return codedBlock{err: fmt.Errorf("rope: internal error: block %d of group %v, coded by %q, does not decode (%w)", block, p.g.members, body.coder, errors.Join(err))}
+		}
+	}
+	c := codedBlock{frame: appendFrame(nil, body.coder, body.payload)}
+	if block == 0 {
+		c.codebook = p.packed
+	}
+	for _, e := range p.e.header.extents(p.g, block) {
+		if e.member < len(p.e.header.arrays) {
+			a := &p.e.layout.Arrays[e.member]
+			release(p.e.layout.Files[a.File].Data, a.Offset+e.off, e.n)
+		}
+	}
+	p.e.advance(8 * int64(len(src)))
+	return c
+}
+
+// chooseCodebook gives the group a codebook if it has few distinct values and
+// its first block becomes smaller for it, with the codebook's share counted.
+func (p *groupPlan) chooseCodebook() error {
+	values, ok := p.distinct()
+	blocks := p.g.blocks(p.e.opt.BlockValues)
+	if !ok || len(values) < 2 || int64(len(values)) > p.g.values/2 {
+		return nil
+	}
+	src, info, err := p.read(0)
+	if err != nil {
+		return err
+	}
+	cb := newCodebook(p.g.unit, values)
+	packed := appendFrame(nil, coderCodebook, cb.append(nil))
+	without := encodeBlock(src, info, p.e.opt.Effort)
+	info.codebook = cb
+	with := encodeBlock(src, info, p.e.opt.Effort)
+	if len(with.payload)+len(packed)/blocks < len(without.payload) {
+		p.codebook, p.packed = cb, packed
+	}
+	return nil
+}
+
+// distinct returns the different values of the group, if they are few.
+func (p *groupPlan) distinct() (values []uint64, ok bool) {
+	for _, m := range p.g.members {
+		if m == len(p.e.header.arrays) || p.e.facts[m].values == nil {
+			return nil, false
+		}
+		values = append(values, p.e.facts[m].values...)
+	}
+	slices.Sort(values)
+	values = slices.Compact(values)
+	return values, len(values) <= mix.MaxLevels
+}
+
+func (p *groupPlan) digest() ([32]byte, error) {
+	var ds [][32]byte
+	for _, m := range p.g.members {
+		if m < len(p.e.header.arrays) {
+			ds = append(ds, p.e.facts[m].digest)
+			continue
+		}
+		h := sha256.New()
+		if _, err := io.Copy(h, io.NewSectionReader(p.e.skeleton, 0, p.e.skeleton.Size())); err != nil {
+			return [32]byte{}, err
+		}
+		ds = append(ds, [32]byte(h.Sum(nil)))
+	}
+	return groupDigest(ds), nil
+}

@@ -1,0 +1,71 @@
+package rope
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"io"
+
+	"ropewalk/layout"
+)
+
+// coderID names the coder of one frame (docs/FORMAT.md, section 5).
+type coderID uint8
+
+const (
+	coderRaw         coderID = iota // the bytes as they are
+	coderZstd                       // RFC 8878
+	coderFill                       // one value, repeated
+	coderPlanes                     // byte planes, each with a Huffman code
+	coderRotated                    // the same after a rotation that fills a plane with exponents
+	coderFloats                     // context mixing of exponents, signs, mantissas
+	coderCodebook                   // the codebook of a group; not a block
+	coderIndexPlanes                // indices into the codebook, as byte planes
+	coderLevels                     // indices into the codebook, by context mixing
+	coderDeltaPlanes                // differences to the base, as byte planes
+	coderDelta                      // differences to the base, by context mixing
+	numOfCoders
+)
+
+var coderNames = [numOfCoders]string{
+	"raw", "zstd", "fill", "planes", "planes+exponent", "floats", "codebook",
+	"index planes", "levels", "delta planes", "delta",
+}
+
+func (c coderID) String() string {
+	if c < numOfCoders {
+		return coderNames[c]
+	}
+	return fmt.Sprintf("coder %d", uint8(c))
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// appendFrame stores coder, length, payload and the CRC-32C of all three.
+func appendFrame(dst []byte, c coderID, payload []byte) []byte {
+	start := len(dst)
+	dst = append(dst, byte(c))
+	dst = binary.AppendUvarint(dst, uint64(len(payload)))
+	dst = append(dst, payload...)
+	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli))
+}
+
+// parseFrame takes apart a frame that must fill b, and checks its sum.
+func parseFrame(b []byte) (c coderID, payload []byte, err error) {
+	if len(b) < 6 {
+		return 0, nil, io.ErrUnexpectedEOF
+	}
+	size, n := binary.Uvarint(b[1:])
+	if n <= 0 || size != uint64(len(b)-1-n-4) || len(b) < 1+n+4 {
+		return 0, nil, fmt.Errorf("the length of the frame is not that of the index")
+	}
+	end := len(b) - 4
+	if sum, want := crc32.Checksum(b[:end], castagnoli), binary.LittleEndian.Uint32(b[end:]); sum != want {
+		return 0, nil, fmt.Errorf("checksum is %08x, want %08x: the bytes are damaged", sum, want)
+	}
+	return coderID(b[0]), b[1+n : end], nil
+}
+
+func unsupported(reason string) error {
+	return &layout.UnsupportedError{File: "", Offset: -1, Reason: reason}
+}

@@ -1,0 +1,128 @@
+package rope
+
+import (
+	"encoding/hex"
+	"slices"
+	"strings"
+
+	"ropewalk/tensor"
+)
+
+// Parts of a file, as the ledger names them.
+const (
+	PartHeader   = "header"   // magic, names, shapes, an inline skeleton
+	PartSkeleton = "skeleton" // what the original files hold beside tensors
+	PartTensor   = "tensor"
+	PartIndex    = "index" // lengths and digests
+	PartTrailer  = "trailer"
+)
+
+// An Entry of the ledger is a part of the file and its size.
+type Entry struct {
+	Part  string `json:"part"`
+	Name  string `json:"name,omitempty"` // of the array, if it is one
+	Bytes int64  `json:"bytes"`
+}
+
+// Ledger returns what the bytes of the file are spent on. The entries add up
+// to [File.Size] exactly. Arrays that share a block have shares of it in
+// proportion to their sizes.
+func (f *File) Ledger() []Entry {
+	es := []Entry{{Part: PartHeader, Bytes: int64(len(Magic)) + f.headLen}}
+	if g := f.home[len(f.header.arrays)].group; g >= 0 {
+		es = append(es, Entry{Part: PartSkeleton, Bytes: f.groupBytes(g)})
+	}
+	for _, a := range f.Arrays() {
+		es = append(es, Entry{Part: PartTensor, Name: a.Name, Bytes: a.Stored})
+	}
+	return append(es,
+		Entry{Part: PartIndex, Bytes: f.footLen},
+		Entry{Part: PartTrailer, Bytes: int64(trailerSize)})
+}
+
+// An ArrayInfo says how one array is stored.
+type ArrayInfo struct {
+	Name   string       `json:"name"`
+	DType  tensor.DType `json:"dtype"`
+	Shape  tensor.Shape `json:"shape"`
+	Raw    int64        `json:"raw_bytes"`
+	Stored int64        `json:"stored_bytes"` // without its part of header and index
+	// Coders are those of its blocks, or "same as NAME", or "same as base".
+	Coders string `json:"coders"`
+	Levels int    `json:"levels,omitempty"` // of the codebook, if there is one
+	Shared bool   `json:"shared,omitempty"` // its block holds other arrays, too
+	// Digest is the SHA-256 of its values in hex; empty if Shared, where one
+	// digest covers the whole block.
+	Digest string `json:"sha256,omitempty"`
+}
+
+// Arrays describes all arrays, in the order of those of the Layout.
+func (f *File) Arrays() []ArrayInfo {
+	infos := make([]ArrayInfo, len(f.header.arrays))
+	for i, a := range f.header.arrays {
+		la := &f.header.layout.Arrays[i]
+		in := &infos[i]
+		*in = ArrayInfo{Name: la.Name, DType: la.DType, Shape: la.Shape, Raw: la.Size}
+		switch a.source {
+		case sourceTwin:
+			in.Coders = "same as " + f.header.layout.Arrays[a.ref].Name
+		case sourceSame:
+			in.Coders = "same as base"
+		}
+	}
+	for gi := range f.header.groups {
+		g := &f.header.groups[gi]
+		if g.members[0] == len(f.header.arrays) {
+			continue
+		}
+		bytes, values, width := f.groupBytes(gi), g.values, int64(g.unit.width())
+		coders := f.groupCoders(gi)
+		for _, m := range g.members {
+			in := &infos[m]
+			// What is left is shared among the values that are left, so that
+			// the shares add up.
+			n := in.Raw / width
+			in.Stored = int64(float64(bytes) * float64(n) / float64(values))
+			if n == values {
+				in.Stored = bytes
+			}
+			bytes -= in.Stored
+			values -= n
+			in.Coders = coders
+			if b := f.groups[gi].book; b != nil {
+				in.Levels = len(b.values)
+			}
+			if in.Shared = len(g.members) > 1; !in.Shared {
+				in.Digest = hex.EncodeToString(f.groups[gi].digest[:])
+			}
+		}
+	}
+	return infos
+}
+
+// groupBytes returns the bytes of all frames of a group.
+func (f *File) groupBytes(gi int) int64 {
+	n := f.groups[gi].codebookLen
+	first := f.groups[gi].firstBlock
+	for _, b := range f.blocks[first : first+f.header.groups[gi].blocks(f.header.blockValues)] {
+		n += b.size
+	}
+	return n
+}
+
+// groupCoders returns the names of the coders of a group's blocks. It reads
+// one byte of each block; one that cannot be read is called "?".
+func (f *File) groupCoders(gi int) string {
+	var names []string
+	first := f.groups[gi].firstBlock
+	for _, b := range f.blocks[first : first+f.header.groups[gi].blocks(f.header.blockValues)] {
+		name := "?"
+		if c, err := tensor.ReadRange(f.data, b.off, 1, nil); err == nil {
+			name = coderID(c[0]).String()
+		}
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,486 @@
+package rope
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sort"
+	"sync"
+
+	"ropewalk/layout"
+	"ropewalk/tensor"
+)
+
+// OpenOptions say how to open a file. The zero value is the default.
+type OpenOptions struct {
+	// Base is the checkpoint that the file was packed against, if it was.
+	// Open reads all of it, to be sure that it is the right one.
+	Base *layout.Layout
+	// Decoders read values that the original format keeps in another form
+	// than verbatim, see [layout.Layout.Decoders].
+	Decoders map[string]layout.Decoder
+	// Threads decode at once; default GOMAXPROCS.
+	Threads int
+	// Memory bounds the decoded blocks that are kept for random access, in
+	// bytes; default 64 MiB or two blocks per thread, whichever is more.
+	Memory int64
+}
+
+// A File is an opened .rope. It is safe for concurrent use. The data that it
+// was opened on must stay readable as long as the File, or anything got from
+// it, is in use.
+type File struct {
+	name    string
+	data    tensor.Data
+	header  *header
+	groups  []groupIndex
+	blocks  []blockRef // all blocks of all groups, in order
+	home    []home     // where each array, and the skeleton, is
+	pieces  [][]piece
+	skelOK  func() error // checks the digest of the skeleton, once
+	base    *layout.Layout
+	threads int
+	cache   *cache
+	root    [32]byte
+	headLen int64 // bytes of the frame of the header
+	footLen int64 // bytes of the frame of the index
+	layout  *layout.Layout
+}
+
+// groupIndex is what the index says of one group.
+type groupIndex struct {
+	codebook    int64 // offset of its frame, or 0
+	codebookLen int64
+	firstBlock  int // in File.blocks
+	digest      [32]byte
+	book        *codebook // read on Open, for it is needed by every block
+}
+
+// A blockRef is where one block is stored.
+type blockRef struct {
+	group, block int
+	off, size    int64 // of the frame
+}
+
+// home is the group of a member, and where in its values it begins.
+type home struct {
+	group int // -1 if it is in none
+	off   int64
+}
+
+// maxFrame bounds header and index, decoded; and maxRatio how much longer
+// they may get by decoding. Names repeat, but not that much.
+const (
+	maxFrame = 1 << 30
+	maxRatio = 1 << 10
+)
+
+// Open reads the header and the index of a .rope and checks them. name is for
+// messages. Errors are *layout.CorruptError, *layout.UnsupportedError, or wrap
+// [ErrBase].
+func Open(name string, data tensor.Data, o *OpenOptions) (*File, error) {
+	var opt OpenOptions
+	if o != nil {
+		opt = *o
+	}
+	f := &File{name: name, data: data, base: opt.Base, threads: threadsOf(opt.Threads)}
+	if err := f.readEnds(); err != nil {
+		return nil, err
+	}
+	f.header.layout.Decoders = opt.Decoders
+	if err := f.checkBase(); err != nil {
+		return nil, err
+	}
+	block := int64(f.header.blockValues) * 8
+	keep := opt.Memory
+	if keep == 0 {
+		keep = max(64<<20, 2*int64(f.threads)*block)
+	}
+	f.cache = newCache(int(max(keep/block, 2)))
+	f.pieces = f.header.pieces()
+	f.skelOK = sync.OnceValue(f.checkSkeleton)
+	f.layout = f.buildLayout()
+	if err := f.layout.Validate(); err != nil {
+		return nil, f.corrupt(int64(len(Magic)), err)
+	}
+	return f, nil
+}
+
+// Sniff reports whether a file that begins with head is a .rope of any version.
+func Sniff(head []byte) bool {
+	return len(head) >= len(Magic) && string(head[:len(Magic)-1]) == Magic[:len(Magic)-1]
+}
+
+func (f *File) corrupt(off int64, err error) error {
+	var u *layout.UnsupportedError
+	if errors.As(err, &u) {
+		return &layout.UnsupportedError{File: f.name, Offset: off, Reason: u.Reason}
+	}
+	return &layout.CorruptError{File: f.name, Offset: off, Reason: err.Error(), Err: err}
+}
+
+// readEnds reads magic, header, trailer and index.
+func (f *File) readEnds() error {
+	size := f.data.Size()
+	least := int64(len(Magic) + trailerSize)
+	if size < least {
+		return f.corrupt(size, fmt.Errorf("the file has %d bytes, the least is %d: %w", size, least, io.ErrUnexpectedEOF))
+	}
+	magic, err := tensor.ReadRange(f.data, 0, int64(len(Magic)), nil)
+	if err != nil {
+		return err
+	}
+	if !Sniff(magic) {
+		return f.corrupt(0, errors.New("not a .rope file"))
+	}
+	if v := magic[len(Magic)-1]; v != Magic[len(Magic)-1] {
+		return &layout.UnsupportedError{File: f.name, Offset: int64(len(Magic)) - 1, Reason: fmt.Sprintf("version %d of the format; this program reads version 1", v)}
+	}
+	trailer, err := tensor.ReadRange(f.data, size-int64(trailerSize), int64(trailerSize), nil)
+	if err != nil {
+		return err
+	}
+	if string(trailer[4:]) != endMagic {
+		return f.corrupt(size-int64(len(endMagic)), fmt.Errorf("the end mark is missing, so the file is cut off or longer than it was: %w", io.ErrUnexpectedEOF))
+	}
+	head, err := f.readHeader()
+	if err != nil {
+		return err
+	}
+	f.headLen = int64(len(head))
+	f.footLen = int64(binary.LittleEndian.Uint32(trailer))
+	footAt := size - int64(trailerSize) - f.footLen
+	if footAt < int64(len(Magic))+f.headLen {
+		return f.corrupt(size-int64(trailerSize), fmt.Errorf("the index takes %d bytes, more than there are", f.footLen))
+	}
+	foot, err := tensor.ReadRange(f.data, footAt, f.footLen, nil)
+	if err != nil {
+		return err
+	}
+	index, err := unpackFrame(foot)
+	if err != nil {
+		return f.corrupt(footAt, fmt.Errorf("index: %w", err))
+	}
+	if err := f.parseIndex(index, footAt); err != nil {
+		return f.corrupt(footAt, fmt.Errorf("index: %w", err))
+	}
+	f.root = rootDigest(head, foot)
+	return f.readCodebooks()
+}
+
+// readHeader reads the frame of the header and returns its bytes.
+func (f *File) readHeader() ([]byte, error) {
+	at := int64(len(Magic))
+	room := f.data.Size() - at - int64(trailerSize)
+	start, err := tensor.ReadRange(f.data, at, min(room, 1+binary.MaxVarintLen64), nil)
+	if err != nil {
+		return nil, err
+	}
+	if len(start) < 2 {
+		return nil, f.corrupt(at, fmt.Errorf("header: %w", io.ErrUnexpectedEOF))
+	}
+	n, k := binary.Uvarint(start[1:])
+	if k <= 0 || n > uint64(room) || int64(n)+int64(1+k+4) > room {
+		return nil, f.corrupt(at, fmt.Errorf("the header takes %d bytes, there are %d: %w", n, room, io.ErrUnexpectedEOF))
+	}
+	frame, err := tensor.ReadRange(f.data, at, int64(1+k)+int64(n)+4, nil)
+	if err != nil {
+		return nil, err
+	}
+	b, err := unpackFrame(frame)
+	if err == nil {
+		f.header, err = parseHeader(b)
+	}
+	if err != nil {
+		return nil, f.corrupt(at, fmt.Errorf("header: %w", err))
+	}
+	return frame, nil
+}
+
+// unpackFrame is the inverse of appendPackedFrame.
+func unpackFrame(frame []byte) ([]byte, error) {
+	coder, payload, err := parseFrame(frame)
+	if err != nil {
+		return nil, err
+	}
+	size, n := binary.Uvarint(payload)
+	if n <= 0 {
+		return nil, io.ErrUnexpectedEOF
+	}
+	payload = payload[n:]
+	if size > maxFrame || size > uint64(len(payload)+64)*maxRatio {
+		return nil, fmt.Errorf("%d bytes want to become %d: %w", len(payload), size, errWire)
+	}
+	b := make([]byte, size)
+	switch coder {
+	case coderRaw, coderZstd:
+		return b, decodeBlock(b, frameBody{coder, payload}, &blockInfo{})
+	}
+	return nil, unsupported(fmt.Sprintf("is coded by %q", coder))
+}
+
+// parseIndex reads the lengths of all frames; they must fill the file up to
+// the index.
+func (f *File) parseIndex(b []byte, end int64) error {
+	r := &wireReader{b: b}
+	at := int64(len(Magic)) + f.headLen
+	frame := func() int64 {
+		n := int64(r.uint("length of a frame", uint64(max(end-at, 0))))
+		at += n
+		return n
+	}
+	f.home = make([]home, len(f.header.arrays)+1)
+	for i := range f.home {
+		f.home[i].group = -1
+	}
+	for i := range f.header.groups {
+		g := &f.header.groups[i]
+		off := int64(0)
+		for _, m := range g.members {
+			_, size, _ := f.header.member(m)
+			f.home[m] = home{i, off}
+			off += size
+		}
+		gi := groupIndex{firstBlock: len(f.blocks)}
+		if r.uint("codebook flag", 1) == 1 {
+			gi.codebook = at
+			gi.codebookLen = frame()
+		}
+		blocks := g.blocks(f.header.blockValues)
+		if blocks > len(r.b) { // each takes at least one byte
+			return fmt.Errorf("%d blocks in group %d: %w", blocks, i, io.ErrUnexpectedEOF)
+		}
+		for b := range blocks {
+			ref := blockRef{group: i, block: b, off: at}
+			ref.size = frame()
+			f.blocks = append(f.blocks, ref)
+		}
+		copy(gi.digest[:], r.bytes("digest", 32))
+		if r.err != nil {
+			return r.err
+		}
+		f.groups = append(f.groups, gi)
+	}
+	if len(r.b) > 0 {
+		return fmt.Errorf("%d bytes too many: %w", len(r.b), errWire)
+	}
+	if at != end {
+		return fmt.Errorf("the frames end at byte %d, the index begins at %d: %w", at, end, errWire)
+	}
+	return nil
+}
+
+func (f *File) readCodebooks() error {
+	for i := range f.groups {
+		g := &f.groups[i]
+		if g.codebook == 0 {
+			continue
+		}
+		b, err := tensor.ReadRange(f.data, g.codebook, g.codebookLen, nil)
+		if err != nil {
+			return err
+		}
+		coder, payload, err := parseFrame(b)
+		if err == nil && coder != coderCodebook {
+			err = fmt.Errorf("%q in the place of a codebook", coder)
+		}
+		if err == nil {
+			g.book, err = parseCodebook(f.header.groups[i].unit, payload)
+		}
+		if err != nil {
+			return f.corrupt(g.codebook, fmt.Errorf("codebook of group %d: %w", i, err))
+		}
+	}
+	return nil
+}
+
+// checkBase makes sure that the base is there, and is the right one.
+func (f *File) checkBase() error {
+	h := f.header
+	if h.base == nil {
+		f.base = nil
+		return nil
+	}
+	if f.base == nil {
+		return fmt.Errorf("%w: %s was packed against a base, and needs it (content digest %x)", ErrBase, f.name, h.base[:])
+	}
+	b, err := openBase(context.Background(), f.base, f.threads, func(int64, int64) {})
+	if err != nil {
+		return err
+	}
+	if b.digest != *h.base {
+		return fmt.Errorf("%w: %s was packed against a checkpoint with content digest %x, this one has %x", ErrBase, f.name, h.base[:], b.digest[:])
+	}
+	for i, a := range h.arrays {
+		if a.source != sourceSame && a.source != sourceDelta {
+			continue
+		}
+		if a.ref >= len(f.base.Arrays) || f.base.Arrays[a.ref].Size != h.layout.Arrays[i].Size {
+			return f.corrupt(int64(len(Magic)), fmt.Errorf("array %q refers to array %d of the base, which does not fit", h.layout.Arrays[i].Name, a.ref))
+		}
+	}
+	return nil
+}
+
+// buildLayout returns the layout with files that are put together on demand.
+func (f *File) buildLayout() *layout.Layout {
+	l := *f.header.layout
+	l.Files = make([]layout.File, len(l.Files))
+	for i := range l.Files {
+		l.Files[i] = layout.File{Name: f.header.layout.Files[i].Name, Data: &restored{f, i}}
+	}
+	return &l
+}
+
+// Layout returns the layout of the original files. Their data is decoded on
+// demand and checked by the checksums of the blocks that are touched; only
+// [File.Restore] and [File.Test] check the digests, too.
+func (f *File) Layout() *layout.Layout { return f.layout }
+
+// Size returns the bytes of the .rope.
+func (f *File) Size() int64 { return f.data.Size() }
+
+// Root returns the SHA-256 digest over the frames of header and index. It
+// covers every name, shape, and the digests of all values, so a signature over
+// it covers all that the file decodes to.
+func (f *File) Root() [32]byte { return f.root }
+
+// restored is an original file, put together from skeleton and arrays.
+type restored struct {
+	f    *File
+	file int
+}
+
+// Size returns the bytes of the original file.
+func (r *restored) Size() int64 { return r.f.header.fileSizes[r.file] }
+
+// ReadAt implements [io.ReaderAt].
+func (r *restored) ReadAt(b []byte, off int64) (int, error) {
+	if off < 0 {
+		return 0, errors.New("rope: negative offset")
+	}
+	ps := r.f.pieces[r.file]
+	n := 0
+	i := sort.Search(len(ps), func(i int) bool { return ps[i].off+ps[i].size > off })
+	for ; i < len(ps) && n < len(b); i++ {
+		p := ps[i]
+		in := off + int64(n) - p.off
+		k := min(p.size-in, int64(len(b)-n))
+		if err := r.f.readMember(b[n:n+int(k)], p, in); err != nil {
+			return n, err
+		}
+		n += int(k)
+	}
+	if n < len(b) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// readMember fills b from offset in of a piece.
+func (f *File) readMember(b []byte, p piece, in int64) error {
+	m := p.array
+	if m < 0 {
+		in += p.skel
+		if f.header.skeleton != nil {
+			copy(b, f.header.skeleton[in:])
+			return nil
+		}
+		m = len(f.header.arrays)
+	} else {
+		if f.header.arrays[m].source == sourceTwin {
+			m = f.header.arrays[m].ref
+		}
+		if a := f.header.arrays[m]; a.source == sourceSame {
+			got, err := tensor.ReadRange(f.base.ArrayData(a.ref), in, int64(len(b)), nil)
+			copy(b, got)
+			return err
+		}
+	}
+	hm := f.home[m]
+	w := int64(f.header.groups[hm.group].unit.width())
+	size := int64(f.header.blockValues) * w
+	for at := hm.off + in; len(b) > 0; {
+		block, err := f.block(f.groups[hm.group].firstBlock + int(at/size))
+		if err != nil {
+			return err
+		}
+		n := copy(b, block[at%size:])
+		b, at = b[n:], at+int64(n)
+	}
+	return nil
+}
+
+// block returns a decoded block, which must not be written to.
+func (f *File) block(i int) ([]byte, error) {
+	return f.cache.get(i, func() ([]byte, error) { return f.decode(i) })
+}
+
+// decode reads, checks and decodes block i.
+func (f *File) decode(i int) ([]byte, error) {
+	ref := f.blocks[i]
+	g := &f.header.groups[ref.group]
+	frame, err := tensor.ReadRange(f.data, ref.off, ref.size, nil)
+	if err != nil {
+		return nil, f.corrupt(ref.off, err)
+	}
+	coder, payload, err := parseFrame(frame)
+	if err != nil {
+		return nil, f.corrupt(ref.off, fmt.Errorf("block %d of %s: %w", ref.block, f.groupName(ref.group), err))
+	}
+	es := f.header.extents(g, ref.block)
+	info := &blockInfo{unit: g.unit, segments: f.header.segments(g, es), codebook: f.groups[ref.group].book}
+	if g.delta {
+		info.base, err = readExtents(es, func(m int) tensor.Data {
+			return f.base.ArrayData(f.header.arrays[m].ref)
+		})
+		if err != nil {
+			return nil, fmt.Errorf("reading the base: %w", err)
+		}
+	}
+	n := int64(0)
+	for _, e := range es {
+		n += e.n
+	}
+	dst := make([]byte, n)
+	if err := decodeBlock(dst, frameBody{coder, payload}, info); err != nil {
+		return nil, f.corrupt(ref.off, fmt.Errorf("block %d of %s: %w", ref.block, f.groupName(ref.group), err))
+	}
+	release(f.data, ref.off, ref.size)
+	if f.header.groups[ref.group].blocks(f.header.blockValues) == 1 {
+		if d := extentsDigest(es, dst); d != f.groups[ref.group].digest {
+			return nil, f.corrupt(ref.off, f.digestError(ref.group, d))
+		}
+	}
+	return dst, nil
+}
+
+// extentsDigest returns the group digest of a group that is one block.
+func extentsDigest(es []extent, b []byte) [32]byte {
+	ds := make([][32]byte, len(es))
+	for i, e := range es {
+		ds[i] = sha256.Sum256(b[:e.n])
+		b = b[e.n:]
+	}
+	return groupDigest(ds)
+}
+
+func (f *File) digestError(group int, got [32]byte) error {
+	return fmt.Errorf("%s decodes to values with digest %x, want %x", f.groupName(group), got[:], f.groups[group].digest[:])
+}
+
+// groupName says in a message what a group is.
+func (f *File) groupName(i int) string {
+	g := &f.header.groups[i]
+	if g.members[0] == len(f.header.arrays) {
+		return "the skeleton"
+	}
+	name := fmt.Sprintf("%q", f.header.layout.Arrays[g.members[0]].Name)
+	if n := len(g.members); n > 1 {
+		name += fmt.Sprintf(" and %d more", n-1)
+	}
+	return name
+}
