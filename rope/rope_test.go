@@ -12,9 +12,15 @@ import (
 
 	"pgregory.net/rapid"
 
+	"ropewalk/internal/codec/mix"
 	"ropewalk/layout"
 	"ropewalk/tensor"
 )
+
+// segment is a run of a matrix, from its beginning.
+func segment(cols, rows int) mix.Segment {
+	return mix.Segment{Cols: cols, Taps: 1, Len: cols * rows}
+}
 
 // A builder makes layouts for tests: arrays with skeleton between them.
 type builder struct {

@@ -146,12 +146,13 @@ func newDeltaModel(c *coder, kind Kind, mode int, segs []Segment) *deltaModel {
 		m.sign[i], m.head[i] = counterHalf, counterHalf
 	}
 	m.num = newNumber(c, 64,
-		64*32,        // expected length × exponent of the base
-		10*10*16,     // left, and the one before
-		10*10*16,     // same place in the last two filters
-		10*10*16,     // same tap of the last two input channels
-		2*2*2*2*2*64, // which of the neighbours changed at all
-		min(cols, 1<<12),
+		64*32,            // expected length × exponent of the base
+		10*10*16,         // left, and the one before
+		10*10*16,         // same place in the last two filters
+		10*10*16,         // same tap of the last two input channels
+		2*2*2*2*2*64,     // which of the neighbours changed at all
+		min(cols, 1<<12), // column
+		1,                // nothing: learns fastest
 	)
 	return m
 }

@@ -158,6 +158,7 @@ func newFloatModel(c *coder, kind Kind, classes []int, segs []Segment) *floatMod
 		16*32*8,          // tap × column × row scale
 		min(cols, 1<<12), // column
 		32*32,            // column × row scale
+		1,                // nothing: learns fastest
 	)
 	f.sign = newPredictor(c, 1, 16,
 		3*3*3*3*16, // left, up, and the last two of the same tap × tap

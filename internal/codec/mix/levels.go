@@ -103,6 +103,7 @@ func newLevelModel(c *coder, k, mode int, shift uint, segs []Segment) *levelMode
 		16*32*8,          // tap × column × row scale
 		min(cols, 1<<12), // column
 		32*32,            // column × row scale
+		1,                // nothing: learns fastest
 	)
 	if shift > 0 {
 		m.low = make([]uint32, (2*lowClasses+1)<<shift)
