@@ -61,7 +61,7 @@ func levels(rows, cols, k int, scale float32) []byte {
 	for i := 0; i < len(w); i += 4 {
 		x := float64(math.Float32frombits(binary.LittleEndian.Uint32(w[i:])))
 		v := float32(math.Round(min(max(x*float64(k)*2, -float64(k/2)), float64(k-1-k/2))))
-		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v*scale))
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v*scale+0)) // no -0
 	}
 	return b
 }
