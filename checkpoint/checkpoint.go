@@ -179,7 +179,7 @@ func unknownFormat(head []byte, size int64) string {
 }
 
 func (c *Checkpoint) openRope(f *mapped.File, opt *Options) error {
-	ro := &rope.OpenOptions{Decoders: decoders(), Threads: opt.Threads, Memory: opt.Memory}
+	ro := &rope.OpenOptions{Decoders: decoders(c.Path), Threads: opt.Threads, Memory: opt.Memory}
 	if opt.Base != nil {
 		ro.Base = opt.Base.Layout
 	}
@@ -192,14 +192,11 @@ func (c *Checkpoint) openRope(f *mapped.File, opt *Options) error {
 	return nil
 }
 
-// decoders returns those of all formats: a .rope may hold any.
-func decoders() map[string]layout.Decoder {
-	all := make(map[string]layout.Decoder)
-	for _, ds := range []map[string]layout.Decoder{onnx.Decoders(), npz.Decoders()} {
-		for name, d := range ds {
-			all[name] = d
-		}
-	}
+// decoders returns those of all formats, for a .rope may hold any. The file
+// name is for messages.
+func decoders(file string) map[string]layout.Decoder {
+	all := onnx.Decoders(file)
+	all[npz.Encoding] = npz.Decode
 	return all
 }
 

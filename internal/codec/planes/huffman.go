@@ -147,8 +147,10 @@ func (c *code) used() (first, last int) {
 
 // append codes a plane: the first and last symbol, a nibble with the length of
 // each from the first to the last, the sizes of the streams in four bytes each,
-// and the streams. Each stream holds a quarter of the plane.
-func (c *code) append(dst, plane []byte) []byte {
+// and the streams. Each stream holds a quarter of the plane. size is what
+// [code.size] returned for the plane.
+func (c *code) append(dst, plane []byte, size int) []byte {
+	dst = slices.Grow(dst, size+streams+8)
 	first, last := c.used()
 	dst = append(dst, byte(first), byte(last))
 	for s := first; s <= last; s += 2 {
@@ -170,14 +172,14 @@ func (c *code) append(dst, plane []byte) []byte {
 	return dst
 }
 
-// appendStream writes the words of all symbols, lowest bit first.
+// appendStream writes the words of all symbols, lowest bit first. There must be
+// room for them, and for eight bytes more, behind dst.
 func (c *code) appendStream(dst, part []byte) []byte {
 	var packed [256]uint32 // word, and its length in the top byte
 	for s := range packed {
 		packed[s] = uint32(c.words[s]) | uint32(c.lens[s])<<24
 	}
 	at := len(dst)
-	dst = slices.Grow(dst, len(part)*maxBits/8+16)
 	out := dst[at:cap(dst)]
 	pos := 0
 	var acc uint64

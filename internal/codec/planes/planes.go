@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/bits"
+	"slices"
+	"sync"
 )
 
 // ErrCorrupt reports coded bytes that no encoder writes.
@@ -37,17 +39,34 @@ const (
 // bytes. len(src) must be a multiple of width.
 func Append(dst, src []byte, width int, t Transform) []byte {
 	start := len(dst)
+	dst = appendDense(dst, src, width, t)
 	if sample(src, width, isZero) >= sampleSize/8 {
+		dense := len(dst) - start
 		dst = appendSparse(dst, src, width, t)
-	}
-	if dense := appendDense(nil, src, width, t); len(dst) == start || len(dense) < len(dst)-start {
-		dst = append(dst[:start], dense...)
-	}
-	if len(dst)-start > len(src) {
-		dst = append(append(dst[:start], modeRaw), src...)
+		if sparse := dst[start+dense:]; len(sparse) < dense {
+			dst = dst[:start+copy(dst[start:], sparse)]
+		} else {
+			dst = dst[:start+dense]
+		}
 	}
 	return dst
 }
+
+// scratch lends buffers for planes; clearing fresh memory would take longer
+// than decoding into it.
+var scratch = sync.Pool{New: func() any { return new([]byte) }}
+
+// borrow returns a buffer of n bytes with any content, for release to take back.
+func borrow(n int) *[]byte {
+	b := scratch.Get().(*[]byte)
+	if cap(*b) < n {
+		*b = make([]byte, n)
+	}
+	*b = (*b)[:n]
+	return b
+}
+
+func release(b *[]byte) { scratch.Put(b) }
 
 // Decode fills dst, whose length the caller knows.
 func Decode(dst, coded []byte, width int, t Transform) error {
@@ -158,8 +177,11 @@ func appendDense(dst, src []byte, width int, t Transform) []byte {
 	}
 	dst = append(dst, modePlanes)
 	modes := len(dst)
+	dst = slices.Grow(dst, len(src)+64*width+64) // all there can be, with room for whole words
 	dst = append(dst, make([]byte, width)...)
-	plane := make([]byte, n)
+	buf := borrow(n)
+	defer release(buf)
+	plane := *buf
 	var stored []int
 	for p := range width {
 		if looksRandom(src, width, p, t) {
@@ -180,7 +202,7 @@ func appendDense(dst, src []byte, width int, t Transform) []byte {
 			continue
 		}
 		dst[modes+p] = planeHuffman
-		dst = c.append(dst, plane)
+		dst = c.append(dst, plane, size)
 	}
 	if len(stored)*n+len(dst)-start > len(src) {
 		return append(append(dst[:start], modeRaw), src...)
@@ -252,7 +274,7 @@ func extract(plane, src []byte, width, p int, t Transform) {
 func appendStored(dst, src []byte, width int, stored []int, t Transform) []byte {
 	n := len(src) / width
 	at := len(dst)
-	dst = append(dst, make([]byte, n*len(stored))...)
+	dst = slices.Grow(dst, n*len(stored))[:at+n*len(stored)]
 	out := dst[at:]
 	r := int(t)
 	lowest := len(stored) > 0 && stored[len(stored)-1] == len(stored)-1
@@ -304,7 +326,9 @@ func decodeDense(dst, coded []byte, width int, t Transform) error {
 	var planes [8][]byte // of those that are not stored
 	var fixed uint64     // what the fill planes add to each element
 	var stored []int
-	scratch := make([]byte, 0, n*bytes.Count(modes, []byte{planeHuffman}))
+	buf := borrow(n * bytes.Count(modes, []byte{planeHuffman}))
+	defer release(buf)
+	free := *buf
 	for p, m := range modes {
 		switch m {
 		case planeStored:
@@ -316,9 +340,7 @@ func decodeDense(dst, coded []byte, width int, t Transform) error {
 			fixed |= uint64(coded[0]) << (8 * p)
 			coded = coded[1:]
 		case planeHuffman:
-			at := len(scratch)
-			scratch = scratch[:at+n]
-			planes[p] = scratch[at:]
+			planes[p], free = free[:n], free[n:]
 			var err error
 			if coded, err = decodeHuffman(planes[p], coded); err != nil {
 				return err
@@ -372,17 +394,45 @@ func merge(dst []byte, planes [8][]byte, fixed uint64, low []byte, stored []int,
 			binary.LittleEndian.PutUint32(dst[4*i:], bits.RotateLeft32(v, r))
 		}
 	default:
-		for i := range n {
-			v := fixed
-			for k, p := range stored {
-				v |= uint64(low[i*len(stored)+k]) << (8 * p)
+		mergeAny(dst, planes, fixed, low, stored, width, r)
+	}
+}
+
+// mergeAny merges any planes: each in turn is spread over the elements, which
+// are then turned back.
+func mergeAny(dst []byte, planes [8][]byte, fixed uint64, low []byte, stored []int, width, r int) {
+	n := len(dst) / width
+	for p := range width {
+		out := dst[p:]
+		switch k := slices.Index(stored, p); {
+		case k >= 0:
+			for i, j := 0, k; i < len(out); i, j = i+width, j+len(stored) {
+				out[i] = low[j]
 			}
-			for p := range width {
-				if planes[p] != nil {
-					v |= uint64(planes[p][i]) << (8 * p)
-				}
+		case planes[p] != nil:
+			for i, b := range planes[p][:n] {
+				out[i*width] = b
 			}
-			storeElement(dst[i*width:], width, v, r)
+		default:
+			for i := 0; i < len(out); i += width {
+				out[i] = byte(fixed >> (8 * p))
+			}
+		}
+	}
+	if r == 0 {
+		return
+	}
+	for i := 0; i < len(dst); i += width {
+		e := dst[i : i+width]
+		switch width {
+		case 1:
+			e[0] = bits.RotateLeft8(e[0], r)
+		case 2:
+			binary.LittleEndian.PutUint16(e, bits.RotateLeft16(binary.LittleEndian.Uint16(e), r))
+		case 4:
+			binary.LittleEndian.PutUint32(e, bits.RotateLeft32(binary.LittleEndian.Uint32(e), r))
+		default:
+			binary.LittleEndian.PutUint64(e, bits.RotateLeft64(binary.LittleEndian.Uint64(e), r))
 		}
 	}
 }
@@ -392,17 +442,4 @@ func spread(x uint32) uint64 {
 	v := uint64(x)
 	v = (v | v<<16) & 0x0000ffff0000ffff
 	return (v | v<<8) & 0x00ff00ff00ff00ff
-}
-
-func storeElement(b []byte, width int, v uint64, r int) {
-	switch width {
-	case 1:
-		b[0] = bits.RotateLeft8(byte(v), r)
-	case 2:
-		binary.LittleEndian.PutUint16(b, bits.RotateLeft16(uint16(v), r))
-	case 4:
-		binary.LittleEndian.PutUint32(b, bits.RotateLeft32(uint32(v), r))
-	default:
-		binary.LittleEndian.PutUint64(b, bits.RotateLeft64(v, r))
-	}
 }

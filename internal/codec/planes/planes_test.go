@@ -119,7 +119,8 @@ func TestHuffmanOracle(t *testing.T) {
 		}
 		plane[0], plane[1] = 3, 4 // at least two symbols
 		hist := histogram(plane)
-		coded := newCode(&hist).append(nil, plane)
+		c := newCode(&hist)
+		coded := c.append(nil, plane, c.size(&hist))
 		want, got := make([]byte, len(plane)), make([]byte, len(plane))
 		decodeSlowly(want, coded)
 		rest, err := decodeHuffman(got, coded)
@@ -145,7 +146,7 @@ func TestFastPathRuns(t *testing.T) {
 	var rs [streams]bitReader
 	for k := range outs {
 		outs[k] = make([]byte, len(plane)/4)
-		rs[k].in = c.appendStream(nil, plane[k*len(plane)/4:(k+1)*len(plane)/4])
+		rs[k].in = c.appendStream(make([]byte, 0, len(plane)), plane[k*len(plane)/4:(k+1)*len(plane)/4])
 	}
 	for k, n := range decodeFour(&outs, &rs, &multi) {
 		if n < len(outs[k])*95/100 {
@@ -167,7 +168,8 @@ func TestNearEntropy(t *testing.T) {
 			entropy -= float64(h) / 8 * math.Log2(float64(h)/(1<<18))
 		}
 	}
-	got := float64(len(newCode(&hist).append(nil, plane)))
+	c := newCode(&hist)
+	got := float64(len(c.append(nil, plane, c.size(&hist))))
 	if got > entropy*1.025 {
 		t.Errorf("%.0f bytes, entropy is %.0f", got, entropy)
 	}
