@@ -322,6 +322,7 @@ func (e *encoder) writeBlocks() (index []byte, err error) {
 				return nil, err
 			}
 			index = append(index, d[:]...)
+			j.plan.codebook, j.plan.packed = nil, nil // no longer needed; there may be thousands
 		}
 	}
 	return index, context.Cause(e.ctx)
@@ -382,6 +383,9 @@ func readExtents(es []extent, data func(member int) tensor.Data) ([]byte, error)
 	return all, nil
 }
 
+// backPool keeps the buffers into which blocks are decoded to be compared.
+var backPool = sync.Pool{New: func() any { return new([]byte) }}
+
 // encode codes one block and proves that it decodes.
 func (p *groupPlan) encode(block int) codedBlock {
 	if err := p.e.ctx.Err(); err != nil {
@@ -398,8 +402,10 @@ func (p *groupPlan) encode(block int) codedBlock {
 	info.codebook = p.codebook
 	body := encodeBlock(src, info, p.e.opt.Effort)
 	if body.coder != coderRaw {
-		back := make([]byte, len(src))
-		if err := decodeBlock(back, body, info); err != nil || !bytes.Equal(back, src) {
+		back := backPool.Get().(*[]byte)
+		defer backPool.Put(back)
+		*back = slices.Grow((*back)[:0], len(src))[:len(src)]
+		if err := decodeBlock(*back, body, info); err != nil || !bytes.Equal(*back, src) {
 			return codedBlock{err: fmt.Errorf("rope: internal error: block %d of group %v, coded by %q, does not decode (%w)", block, p.g.members, body.coder, errors.Join(err))}
 		}
 	}

@@ -1,0 +1,48 @@
+# What is done by hand now and then. CI runs .ci/run, which needs no make.
+
+GO       ?= go
+FUZZTIME ?= 30s
+TOOL      = $(GO) tool -modfile=tools.mod
+# Options of the benchmark, such as BENCH='-models onnx -python venv/bin/python'.
+BENCH    ?=
+
+.PHONY: help
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: build
+build: ## build bin/ropewalk
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/ropewalk ./cmd/ropewalk
+
+.PHONY: test
+test: ## run the tests
+	$(GO) test ./...
+
+.PHONY: check
+check: ## format, lint, and run the tests: what a change has to pass
+	$(TOOL) golangci-lint fmt
+	$(TOOL) golangci-lint run
+	$(GO) test ./...
+
+.PHONY: race
+race: ## run the tests with the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME
+	FUZZTIME=$(FUZZTIME) bash .ci/fuzz
+
+.PHONY: external
+external: ## compare with other programs: ROPEWALK_PYTHON, ROPEWALK_MODELS, ROPEWALK_DATA
+	$(GO) test -tags external -count=1 ./...
+
+.PHONY: cover
+cover: ## write build/cover.html
+	@mkdir -p build
+	$(GO) test -coverpkg=./... -coverprofile=build/cover.out ./...
+	$(GO) tool cover -html=build/cover.out -o build/cover.html
+
+.PHONY: bench
+bench: build ## compare sizes and speeds with other programs: build/bench.md, options in BENCH
+	@mkdir -p build
+	$(GO) run ./internal/bench/pack -ropewalk bin/ropewalk $(BENCH) > build/bench.md

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+// Runs shorter than shortRun are repeated, and the best of shortRuns counts:
+// the noise of a machine only ever adds.
+const (
+	shortRun  = 5.0 // seconds
+	shortRuns = 3
+)
+
+// A result is what one packer did to one input.
+type result struct {
+	packer         string
+	input          input
+	size           int64 // of the compressed file
+	encode, decode float64
+}
+
+// ratio is the compressed size over the original one: smaller is better.
+func (r *result) ratio() float64 { return float64(r.size) / float64(r.input.size) }
+
+// measureAll lets every packer compress every input. It reports to stderr, as it
+// takes minutes.
+func measureAll(ctx context.Context, packers []packer, inputs []input, dir string) ([]result, error) {
+	var results []result
+	for i, in := range inputs {
+		fmt.Fprintf(os.Stderr, "[%d/%d] %s, %d bytes\n", i+1, len(inputs), in.name, in.size)
+		for _, p := range packers {
+			r, err := measure(ctx, p, in, dir)
+			if err != nil {
+				return nil, fmt.Errorf("%s on %s: %w", p.name(), in.name, err)
+			}
+			fmt.Fprintf(os.Stderr, "\t%-14s %11d  %.4f  %8.3f s %8.3f s\n", p.name(), r.size, r.ratio(), r.encode, r.decode)
+			results = append(results, r)
+		}
+	}
+	return results, nil
+}
+
+func measure(ctx context.Context, p packer, in input, dir string) (result, error) {
+	packed, restored := filepath.Join(dir, "packed"), filepath.Join(dir, "restored")
+	r := result{packer: p.name(), input: in}
+	for i := range shortRuns {
+		encode, decode, err := p.pack(ctx, in, packed, restored)
+		if err != nil {
+			return result{}, err
+		}
+		if i == 0 {
+			r.encode, r.decode = encode, decode
+		}
+		r.encode, r.decode = min(r.encode, encode), min(r.decode, decode)
+		if encode+decode > shortRun {
+			break
+		}
+	}
+	if err := sameBytes(in.path, restored); err != nil {
+		return result{}, err
+	}
+	info, err := os.Stat(packed)
+	if err != nil {
+		return result{}, err
+	}
+	r.size = info.Size()
+	return r, nil
+}
+
+// sameBytes returns an error unless the two files are equal.
+func sameBytes(want, got string) error {
+	a, err := os.Open(want)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	b, err := os.Open(got)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	bufA, bufB := make([]byte, 1<<20), make([]byte, 1<<20)
+	for at := int64(0); ; {
+		n, errA := io.ReadFull(a, bufA)
+		m, errB := io.ReadFull(b, bufB)
+		if !bytes.Equal(bufA[:n], bufB[:m]) {
+			return fmt.Errorf("the restored file differs within the %d bytes from %d on", max(n, m), at)
+		}
+		if errA != nil || errB != nil {
+			if errA == io.EOF || errA == io.ErrUnexpectedEOF {
+				return nil
+			}
+			return errA
+		}
+		at += int64(n)
+	}
+}
+
+// writeCSV writes one line for each result.
+func writeCSV(path string, results []result) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	w := csv.NewWriter(f)
+	w.Write([]string{"input", "class", "bytes", "packer", "packed_bytes", "encode_seconds", "decode_seconds"})
+	for _, r := range results {
+		w.Write([]string{
+			r.input.name, string(r.input.class), strconv.FormatInt(r.input.size, 10), r.packer,
+			strconv.FormatInt(r.size, 10), strconv.FormatFloat(r.encode, 'f', 6, 64), strconv.FormatFloat(r.decode, 'f', 6, 64),
+		})
+	}
+	w.Flush()
+	if err := w.Error(); err != nil {
+		_ = f.Close()
+		return err
+	}
+	return f.Close()
+}

@@ -1,0 +1,1108 @@
+"""A decoder of .rope files, version 1, written from docs/FORMAT.md alone.
+
+    python decode.py FILE.rope OUT [BASE.bin]     decode one file
+    python decode.py --all DIR                    decode and compare each vector of DIR/vectors.txt
+
+It exists to show that the document suffices: each function cites its section. It needs `pip install zstandard`, keeps
+everything in memory, and is slow. Section numbers are those of docs/FORMAT.md.
+"""
+
+import hashlib
+import math
+import os
+import struct
+import sys
+from collections import defaultdict, namedtuple
+
+import zstandard
+
+
+class Refused(Exception):
+    """The file breaks a rule of the format."""
+
+
+def must(condition, what):
+    if not condition:
+        raise Refused(what)
+
+
+def clip(x, lo, hi):
+    return lo if x < lo else hi if x > hi else x
+
+
+def div(a, b):
+    """Integer division that truncates towards zero (introduction); b > 0."""
+    return a // b if a >= 0 else -(-a // b)
+
+
+def unzigzag(u):
+    return u >> 1 ^ -(u & 1)
+
+
+# Introduction: numbers and strings
+
+
+class Cursor:
+    """Reads the primitive fields of the introduction."""
+
+    def __init__(self, data, pos=0, end=None):
+        self.data, self.pos, self.end = data, pos, len(data) if end is None else end
+
+    def take(self, n):
+        must(n <= self.end - self.pos, "truncated")
+        self.pos += n
+        return self.data[self.pos - n : self.pos]
+
+    def rest(self):
+        return self.take(self.end - self.pos)
+
+    def byte(self):
+        return self.take(1)[0]
+
+    def number(self):
+        value = 0
+        for i in range(10):
+            b = self.byte()
+            value |= (b & 0x7F) << 7 * i
+            if b < 0x80:
+                must(b or not i, "number longer than needed")
+                must(value < 1 << 64, "number of more than 64 bits")
+                return value
+        raise Refused("number of more than ten bytes")
+
+    def signed(self):
+        return unzigzag(self.number())
+
+    def string(self):
+        return self.take(self.number()).decode("utf-8", "surrogateescape")
+
+    def finish(self):
+        must(self.pos == self.end, "bytes left over")
+
+
+# Section 2: frames
+
+
+def make_crc32c_table():
+    table = []
+    for c in range(256):
+        for _ in range(8):
+            c = c >> 1 ^ (0x82F63B78 if c & 1 else 0)
+        table.append(c)
+    return table
+
+
+CRC32C = make_crc32c_table()
+
+
+def crc32c(data):
+    """Section 2: CRC-32C (Castagnoli)."""
+    c = 0xFFFFFFFF
+    for b in data:
+        c = c >> 8 ^ CRC32C[(c ^ b) & 0xFF]
+    return c ^ 0xFFFFFFFF
+
+
+def read_frame(cur):
+    """Section 2: one frame; returns coder and payload."""
+    start = cur.pos
+    coder = cur.byte()
+    payload = cur.take(cur.number())
+    end = cur.pos
+    must(struct.unpack("<I", cur.take(4))[0] == crc32c(cur.data[start:end]), "checksum of a frame")
+    return coder, payload
+
+
+def zstd(payload, size):
+    """Section 5, coder 1: one Zstandard frame, read only up to the declared size (section 9)."""
+    must(payload[:4] == b"\x28\xb5\x2f\xfd", "not a Zstandard frame")
+    decoder = zstandard.ZstdDecompressor(max_window_size=32 << 20).decompressobj()
+    out, pos = bytearray(), 0
+    try:
+        while pos < len(payload) and not decoder.eof:
+            out += decoder.decompress(payload[pos : pos + 64])
+            pos += 64
+            must(len(out) <= size, "more content than declared")
+    except zstandard.ZstdError as e:
+        raise Refused(str(e))
+    must(decoder.eof and not decoder.unused_data and pos >= len(payload), "not exactly one Zstandard frame")
+    must(len(out) == size, "less content than declared")
+    return bytes(out)
+
+
+def read_content(cur):
+    """Section 2: the content of the frame of the header or of the index."""
+    coder, payload = read_frame(cur)
+    inner = Cursor(payload)
+    size, packed = inner.number(), inner.rest()
+    must(size <= 1 << 30 and size <= 1024 * len(packed) + 65536, "content too long")
+    must(coder in (0, 1), "coder of header or index")
+    if coder == 1:
+        return Cursor(zstd(packed, size))
+    must(len(packed) == size, "length of content")
+    return Cursor(packed)
+
+
+# Section 3: header
+
+BITS = {"F4": 4, "I4": 4, "U4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "BOOL": 8, "U8": 8, "I8": 8, "F8_E8M0": 8,
+        "F8_E4M3": 8, "F8_E5M2": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "U16": 16, "I16": 16, "F16": 16, "BF16": 16,
+        "U32": 32, "I32": 32, "F32": 32, "C64": 64, "U64": 64, "I64": 64, "F64": 64, "C128": 128}  # fmt: skip
+
+COPY, BASE_COPY, BASE_REFERENCE = 1, 2, 3  # sources; 0 is "in a group"
+
+
+class Array:
+    """Section 3.8. An array of the header, or the skeleton as a member of a group."""
+
+    def __init__(self, name="", type="", shape=(), size=0):
+        self.name, self.type, self.shape, self.size = name, type, shape, size
+        self.file = self.offset = self.source = self.other = 0
+
+
+Header = namedtuple("Header", "block_size format base metadata files arrays skeleton_size skeleton groups")
+
+
+def read_shape(cur):
+    axes = cur.number()
+    must(axes <= 64, "more than 64 axes")
+    shape = tuple(cur.number() for _ in range(axes))
+    must(math.prod(shape) <= 1 << 62, "elements of a tensor")
+    return shape
+
+
+def pick(items, index):
+    must(index < len(items), "index out of range")
+    return items[index]
+
+
+def read_header(cur, base):
+    """Section 3."""
+    features = cur.number()
+    must(features < 4, "unknown features")
+    block_size = cur.number()
+    must(1 <= block_size <= 1 << 22, "block size")
+    format_ = cur.string()
+    base_digest = cur.take(32) if features & 1 else None
+    if base_digest is not None:
+        must(base is not None, "needs a base")
+        must(base_digest == content_digest(base), "content digest of the base")
+    metadata = [(cur.string(), cur.string()) for _ in range(cur.number())]
+    files = read_files(cur)
+    types = [cur.string() for _ in range(cur.number())]
+    arrays = read_arrays(cur, files, types, base if base_digest is not None else None)
+    read_views(cur, files, types, arrays)
+    groups = read_group_lists(cur)
+    skeleton_size = sum(size for _, size in files) - sum(a.size for a in arrays)
+    skeleton = None
+    if features & 2:
+        must(skeleton_size <= 65536, "inline skeleton too long")
+        skeleton = cur.take(skeleton_size)
+    cur.finish()
+    check_groups(groups, arrays, skeleton_size if skeleton is None else 0)
+    return Header(block_size, format_, base_digest, metadata, files, arrays, skeleton_size, skeleton, groups)
+
+
+def read_files(cur):
+    """Section 3.6."""
+    files = [(cur.string(), cur.number()) for _ in range(cur.number())]
+    must(files, "no file")
+    for name, _ in files:
+        must(name and not set(name) & set("\\:\0"), "name of a file")
+        must(not name.startswith("/") and ".." not in name.split("/"), "name of a file")
+    must(sum(size for _, size in files) <= 1 << 60, "sizes of files")
+    return files
+
+
+def read_arrays(cur, files, types, base):
+    """Section 3.8."""
+    n = cur.number()
+    must(n <= cur.end - cur.pos, "truncated")
+    arrays = [Array(cur.string()) for _ in range(n)]
+    for a in arrays:
+        a.type = pick(types, cur.number())
+    for a in arrays:
+        a.shape = read_shape(cur)
+    for a in arrays:
+        bits = BITS.get(a.type)
+        a.size = cur.number() if bits is None else (math.prod(a.shape) * bits + 7) // 8
+    file = end = 0
+    for a in arrays:
+        step = cur.number()
+        file, end = file + step, 0 if step else end
+        a.file, a.offset = file, end + cur.number()
+        end = a.offset + a.size
+        must(end <= pick(files, file)[1], "array outside of its file")
+    for i, a in enumerate(arrays):
+        a.source = cur.byte()
+        must(a.source <= 3, "source")
+        if a.source == COPY:
+            a.other = i - 1 - cur.number()
+            must(a.other >= 0 and arrays[a.other].source != COPY and arrays[a.other].size == a.size, "source 1")
+        elif a.source:
+            must(base is not None, "source needs a base")
+            a.other = cur.number()
+            must(pick(base, a.other)[2].__len__() == a.size, "size of the array of the base")
+    return arrays
+
+
+def read_views(cur, files, types, arrays):
+    """Section 3.9. Restoring files needs no views; they are checked and dropped."""
+    array = -1  # of the view before
+    for _ in range(cur.number()):
+        kind = cur.byte()
+        must(kind <= 3, "kind of a view")
+        if kind == 0 or kind == 1:
+            array = array + 1 if kind == 0 else cur.number()
+            pick(arrays, array)
+            continue
+        cur.string()
+        type_, shape = pick(types, cur.number()), read_shape(cur)
+        if kind == 3:
+            cur.string()
+            file, offset, size = cur.number(), cur.number(), cur.number()
+            must(offset + size <= pick(files, file)[1], "view outside of its file")
+            continue
+        array, offset, strided = cur.number(), cur.number(), cur.byte()
+        must(strided <= 1, "strides of a view")
+        strides = [cur.number() if strided else math.prod(shape[i + 1 :]) for i in range(len(shape))]
+        last = offset + sum((axis - 1) * stride for axis, stride in zip(shape, strides))
+        if math.prod(shape):
+            must((last + 1) * BITS.get(type_, 8) <= 8 * pick(arrays, array).size, "view outside of its array")
+
+
+def read_group_lists(cur):
+    """Section 3.10: the members of each group, as indices of arrays."""
+    groups = []
+    for _ in range(cur.number()):
+        members, last = [], -1
+        for _ in range(cur.number() + 1):
+            last += cur.number() + 1
+            members.append(last)
+        groups.append(members)
+    return groups
+
+
+def check_groups(groups, arrays, skeleton_size):
+    """Section 3, end: who must be a member of a group."""
+    expected = [i for i, a in enumerate(arrays) if a.source in (0, BASE_REFERENCE) and a.size]
+    if skeleton_size:
+        expected.append(len(arrays))
+    must(sorted(m for members in groups for m in members) == expected, "members of groups")
+
+
+# Section 4: groups and blocks
+
+Unit = namedtuple("Unit", "name width exponent mantissa")
+BYTES = Unit("bytes", 1, 0, 0)
+UNITS = {
+    "BOOL U8 F8_E8M0": Unit("U8", 1, 0, 0),
+    "I8": Unit("I8", 1, 0, 0),
+    "F8_E4M3 F8_E5M2 F8_E4M3FNUZ F8_E5M2FNUZ": Unit("F8", 1, 0, 0),
+    "U16": Unit("U16", 2, 0, 0),
+    "I16": Unit("I16", 2, 0, 0),
+    "F16": Unit("F16", 2, 5, 10),
+    "BF16": Unit("BF16", 2, 8, 7),
+    "U32": Unit("U32", 4, 0, 0),
+    "I32": Unit("I32", 4, 0, 0),
+    "F32 C64": Unit("F32", 4, 8, 23),
+    "U64": Unit("U64", 8, 0, 0),
+    "I64": Unit("I64", 8, 0, 0),
+    "F64 C128": Unit("F64", 8, 11, 52),
+}
+UNIT_OF = {type_: unit for types, unit in UNITS.items() for type_ in types.split()}
+
+
+def unit_of(array):
+    return UNIT_OF.get(array.type, BYTES)
+
+
+# What the decoder of a block knows: n values of a unit, the segments that they lie in (section 7.2), the codebook or None,
+# and the co-located values of the base or None.
+Block = namedtuple("Block", "unit n segments codebook base")
+Segment = namedtuple("Segment", "columns taps first count")
+
+
+def unpack(data, width):
+    return list(struct.unpack("<%d%s" % (len(data) // width, {1: "B", 2: "H", 4: "I", 8: "Q"}[width]), data))
+
+
+def pack(values, width):
+    return struct.pack("<%d%s" % (len(values), {1: "B", 2: "H", 4: "I", 8: "Q"}[width]), *values)
+
+
+def read_group(cur, members, block_size, lengths, codebook_length, digest, base):
+    """Section 4: the bytes of each member of a group."""
+    unit = unit_of(members[0])
+    must(all(unit_of(m) == unit for m in members), "units of a group")
+    delta = members[0].source == BASE_REFERENCE
+    must(all((m.source == BASE_REFERENCE) == delta for m in members), "references of a group")
+    counts = [m.size // unit.width for m in members]
+    total = sum(counts)
+    must(len(members) == 1 or total <= block_size, "group of several members in several blocks")
+    reference = unpack(b"".join(base[m.other][2] for m in members), unit.width) if delta else None
+
+    codebook = None
+    if codebook_length is not None:
+        coder, payload = sized_frame(cur, codebook_length)
+        must(coder == 6, "frame of a codebook")
+        codebook = read_codebook(payload, unit)
+    data = bytearray()
+    for start, length in zip(range(0, total, block_size), lengths):
+        end = min(start + block_size, total)
+        coder, payload = sized_frame(cur, length)
+        block = Block(unit, end - start, segments(members, counts, start, end), codebook,
+                      reference[start:end] if delta else None)  # fmt: skip
+        data += read_block(coder, payload, block)
+
+    parts, pos = [], 0
+    for m in members:
+        parts.append(bytes(data[pos : pos + m.size]))
+        pos += m.size
+    sha = hashlib.sha256(parts[0])
+    if len(parts) > 1:
+        sha = hashlib.sha256(b"".join(hashlib.sha256(p).digest() for p in parts))
+    must(sha.digest() == digest, "digest of a group")
+    return parts
+
+
+def sized_frame(cur, length):
+    frame = Cursor(cur.data, cur.pos, cur.pos + length)
+    must(frame.end <= cur.end, "truncated")
+    result = read_frame(frame)
+    frame.finish()
+    cur.pos = frame.end
+    return result
+
+
+# Section 5: coders
+
+
+def read_block(coder, payload, block):
+    """Section 5: the bytes of a block."""
+    unit, n = block.unit, block.n
+    width, bits = unit.width, 8 * unit.width
+    if coder == 0:
+        must(len(payload) == n * width, "length of a raw block")
+        return payload
+    if coder == 1:
+        return zstd(payload, n * width)
+    if coder == 2:
+        must(len(payload) == width, "length of a fill block")
+        return payload * n
+    if coder == 3 or coder == 4:
+        values = read_planes(payload, n, width, coder == 4)
+    elif coder == 5:
+        must(unit.exponent, "coder 5 for a unit that is not of floats")
+        values = read_floats(payload, block)
+    elif coder == 7 or coder == 8:
+        levels = block.codebook
+        must(levels is not None, "coder needs a codebook")
+        if coder == 7:
+            indices = read_planes(payload, n, 1 if len(levels) <= 256 else 2, False)
+        else:
+            indices = read_levels(payload, block)
+        values = [pick(levels, i) for i in indices]
+    elif coder == 9 or coder == 10:
+        must(block.base is not None, "coder needs a base")
+        if coder == 9:
+            differences = [unzigzag(u) for u in read_planes(payload, n, width, False)]
+        else:
+            differences = read_delta(payload, block)
+        values = [from_ordered((ordered(b, unit) + d) % (1 << bits), unit) for b, d in zip(block.base, differences)]
+    else:
+        raise Refused("unknown coder %d" % coder)
+    return pack(values, width)
+
+
+def ordered(value, unit):
+    """Section 5: the ordered integer of a value."""
+    bits = 8 * unit.width
+    top = 1 << (bits - 1)
+    if unit.name[0] == "I":
+        return value ^ top
+    if unit.name in ("F8", "F16", "BF16", "F32", "F64"):
+        return value ^ ((1 << bits) - 1) if value & top else value | top
+    return value
+
+
+def from_ordered(o, unit):
+    """Section 5: the value of an ordered integer."""
+    bits = 8 * unit.width
+    top = 1 << (bits - 1)
+    if unit.name[0] == "I":
+        return o ^ top
+    if unit.name in ("F8", "F16", "BF16", "F32", "F64"):
+        return o ^ top if o & top else o ^ ((1 << bits) - 1)
+    return o
+
+
+def read_planes(payload, n, width, rotate):
+    """Section 5.1: a whole payload, with or without a mask."""
+    cur = Cursor(payload)
+    if payload[:1] != b"\2":
+        values = read_turned(cur, n, width, rotate)
+        cur.finish()
+        return values
+    cur.byte()
+    inner = Cursor(cur.take(cur.number()))
+    mask = read_turned(inner, (n + 7) // 8, 1, False)
+    inner.finish()
+    bits = [mask[i // 8] >> i % 8 & 1 for i in range(8 * len(mask))]
+    must(not any(bits[n:]), "mask behind the last value")
+    count = sum(bits)
+    others = iter(read_turned(cur, count, width, rotate) if count else [])
+    cur.finish()
+    return [next(others) if bit else 0 for bit in bits[:n]]
+
+
+def read_turned(cur, n, width, rotate):
+    """Section 5.1: modes 0 and 1."""
+    mode = cur.byte()
+    must(mode <= 1, "mode of planes")
+    if mode == 0:
+        return unpack(cur.take(n * width), width)
+    kinds = [cur.byte() for _ in range(width)]
+    must(max(kinds) <= 2, "kind of a plane")
+    planes = [None] * width
+    for p, kind in enumerate(kinds):
+        if kind == 1:
+            planes[p] = cur.take(1) * n
+        elif kind == 2:
+            planes[p] = read_huffman(cur, n)
+    stored = [p for p, kind in enumerate(kinds) if kind == 0]
+    data = cur.take(n * len(stored))
+    for i, p in enumerate(stored):
+        planes[p] = data[i :: len(stored)]
+    values = [int.from_bytes(v, "little") for v in zip(*planes)]
+    if rotate:
+        top = 8 * width - 1
+        values = [v >> 1 | (v & 1) << top for v in values]
+    return values
+
+
+def read_huffman(cur, n):
+    """Section 5.1: one Huffman plane of n bytes."""
+    first, last = cur.byte(), cur.byte()
+    must(first < last, "symbols of a Huffman plane")
+    count = last - first + 1
+    packed = cur.take((count + 1) // 2)
+    lengths = [packed[i // 2] >> 4 * (i % 2) & 15 for i in range(2 * len(packed))]
+    must(not any(lengths[count:]), "unused nibble")
+    must(max(lengths) <= 12, "length of a word")
+    must(lengths[0] and lengths[count - 1], "first or last symbol without a word")
+    words, word = {}, 0
+    for length in range(1, 13):
+        word *= 2
+        for i, l in enumerate(lengths):
+            if l == length:
+                words[length, word] = first + i
+                word += 1
+    must(word == 1 << 12, "incomplete code")
+    sizes = struct.unpack("<4I", cur.take(16))
+    quarter = (n + 3) // 4
+    out = bytearray()
+    for k, size in enumerate(sizes):
+        todo = max(0, min((k + 1) * quarter, n) - k * quarter)
+        bits = Bits(cur.take(size))
+        for _ in range(todo):
+            length = word = 0
+            while (length, word) not in words:
+                length, word = length + 1, word << 1 | bits.take(1)
+            out.append(words[length, word])
+        bits.finish()
+    return bytes(out)
+
+
+class Bits:
+    """A string of bits, lowest first in each byte; what is left of the last byte is zero (sections 5.1, 7.4)."""
+
+    def __init__(self, data):
+        self.data, self.pos = data, 0
+
+    def take(self, n):
+        value = 0
+        for i in range(n):
+            must(self.pos < 8 * len(self.data), "truncated bits")
+            value |= (self.data[self.pos >> 3] >> (self.pos & 7) & 1) << i
+            self.pos += 1
+        return value
+
+    def finish(self):
+        left = 8 * len(self.data) - self.pos
+        must(left < 8 and self.take(left) == 0, "bits left over")
+
+
+def read_codebook(payload, unit):
+    """Section 5.2."""
+    cur = Cursor(payload)
+    count = cur.number() + 1
+    must(count <= 4096, "levels of a codebook")
+    form = cur.byte()
+    if form == 0:
+        values = unpack(cur.take(count * unit.width), unit.width)
+    elif form == 1:
+        values = [cur.number()]
+        while len(values) < count:
+            values.append(values[-1] + cur.number() + 1)
+        must(values[-1] < 1 << 8 * unit.width, "level of a codebook")
+        values = [from_ordered(o, unit) for o in values]
+    else:
+        must(form == 2 and unit.name == "F32", "form of a codebook")
+        scale = struct.unpack("<f", cur.take(4))[0]
+        ks = [cur.signed()]
+        while len(ks) < count:
+            ks.append(ks[-1] + cur.number() + 1)
+        must(max(-ks[0], ks[-1]) <= 1 << 22, "integer of a codebook")
+        try:
+            values = [struct.unpack("<I", struct.pack("<f", scale * k if k else 0.0))[0] for k in ks]
+        except OverflowError:
+            raise Refused("level of a codebook")
+    cur.finish()
+    order = [ordered(v, unit) for v in values]
+    must(all(a < b for a, b in zip(order, order[1:])), "levels not increasing")
+    return values
+
+
+# Section 6: index
+
+
+def read_index(cur, header, members):
+    """Section 6: for each group the length of the frame of its codebook or None, those of its blocks, and its digest."""
+    entries = []
+    for group in members:
+        flag = cur.number()
+        must(flag <= 1, "flag of a codebook")
+        codebook = cur.number() if flag else None
+        values = sum(m.size for m in group) // unit_of(group[0]).width
+        blocks = -(-values // header.block_size)
+        must(blocks <= cur.end - cur.pos, "truncated")
+        entries.append((codebook, [cur.number() for _ in range(blocks)], cur.take(32)))
+    cur.finish()
+    return entries
+
+
+# Section 7: context mixing
+
+
+class RangeDecoder:
+    """Section 7.1."""
+
+    def __init__(self, data):
+        self.data, self.pos = data, 0
+        self.lo, self.hi, self.code = 0, 0xFFFFFFFF, 0
+        for _ in range(4):
+            self.code = self.code << 8 | self.next()
+
+    def next(self):
+        self.pos += 1
+        must(self.pos <= len(self.data) + 4, "range coder out of input")
+        return self.data[self.pos - 1] if self.pos <= len(self.data) else 0
+
+    def decide(self, p):
+        mid = self.lo + ((self.hi - self.lo) * p >> 16)
+        bit = self.code <= mid
+        if bit:
+            self.hi = mid
+        else:
+            self.lo = mid + 1
+        while (self.lo ^ self.hi) < 1 << 24:
+            self.lo = self.lo << 8 & 0xFFFFFFFF
+            self.hi = self.hi << 8 & 0xFFFFFFFF | 0xFF
+            self.code = self.code << 8 & 0xFFFFFFFF | self.next()
+        return int(bit)
+
+
+def make_stretch():
+    """Section 7.2: the least x with squash(x) >= 16q + 8, for each q."""
+    out, x = [], -2048
+    for q in range(4096):
+        while x < 2047 and squash(x) < 16 * q + 8:
+            x += 1
+        out.append(clip(x, -2047, 2047))
+    return out
+
+
+def squash(x):
+    """Section 7.2."""
+    k, f = (x + 2048) >> 6, (x + 2048) & 63
+    return S[k] + ((S[k + 1] - S[k]) * f >> 6)
+
+
+S = [round(65536 / (1 + math.exp(8 - i / 4))) for i in range(65)]
+STRETCH = make_stretch()
+R = [655360 // (10 * n + 16) for n in range(256)]
+
+
+class Counter:
+    """Section 7.2."""
+
+    __slots__ = ("p", "n")
+
+    def __init__(self):
+        self.p, self.n = 1 << 21, 0
+
+    def learn(self, bit):
+        self.p = clip(self.p + (((bit << 22) - self.p) * R[self.n] >> 16), 1 << 10, (1 << 22) - (1 << 10))
+        self.n = min(self.n + 1, 255)
+
+
+class Singles:
+    """Section 7.2: single decisions, with a counter for each key."""
+
+    def __init__(self, coder):
+        self.coder, self.counters = coder, defaultdict(Counter)
+
+    def decide(self, key):
+        counter = self.counters[key]
+        bit = self.coder.decide(clip(counter.p >> 6, 32, 65503))
+        counter.learn(bit)
+        return bit
+
+
+class Mixer:
+    """Section 7.2: mixed decisions, and signed values made of them."""
+
+    def __init__(self, coder, inputs):
+        self.coder, self.excess_lengths = coder, Singles(coder)
+        self.tables = [defaultdict(Counter) for _ in range(inputs)]
+        self.weights = defaultdict(lambda: [9830] * (inputs + 1))
+
+    def decide(self, weight_set, contexts, node):
+        counters = [table[context, node] for table, context in zip(self.tables, contexts)]
+        weights = self.weights[weight_set, node]
+        xs = [STRETCH[counter.p >> 10] for counter in counters] + [256]
+        p = squash(clip(sum(x * w for x, w in zip(xs, weights)) >> 16, -2047, 2047))
+        bit = self.coder.decide(p)
+        error = (bit << 16) - p
+        for i, x in enumerate(xs):
+            weights[i] += (x * error + (1 << 14)) >> 15
+        for counter in counters:
+            counter.learn(bit)
+        return bit
+
+    def signed_value(self, lo, hi, weight_set, contexts):
+        if lo == hi or not self.decide(weight_set, contexts, 0):
+            return 0
+        negative = hi == 0 or (lo != 0 and self.decide(weight_set, contexts, 1))
+        bound, m = -lo if negative else hi, 1
+        while m < bound:
+            if m >= 20:
+                m = min(m + self.excess(negative), bound)
+                break
+            if not self.decide(weight_set, contexts, 2 + 2 * (m - 1) + negative):
+                break
+            m += 1
+        return -m if negative else m
+
+    def excess(self, negative):
+        length = 0
+        while length < 14 and self.excess_lengths.decide((negative, length)):
+            length += 1
+        x = 1
+        for _ in range(length):
+            x = x << 1 | self.coder.decide(32768)
+        return x - 1
+
+
+def segments(members, counts, start, end):
+    """Section 7.2, places: the segments of the values start to end of a group."""
+    out, pos = [], 0
+    for m, count in zip(members, counts):
+        first, last = max(start - pos, 0), min(end - pos, count)
+        if first < last:
+            columns = taps = 1
+            if unit_of(m) != BYTES:
+                columns = m.shape[0] if len(m.shape) == 1 else m.shape[1] if m.shape else 1
+                taps = math.prod(m.shape[2:]) * (2 if m.type in ("C64", "C128") else 1)
+            out.append(Segment(columns, taps, first, last - first))
+        pos += count
+    return out
+
+
+class Place:
+    """Section 7.2: where a value is; `at` counts from the beginning of the block, `within` from that of the segment."""
+
+    def __init__(self, segment, at, within):
+        self.columns, self.taps, self.at, self.within = segment.columns, segment.taps, at, within
+        self.row = segment.columns * segment.taps
+        in_row = (segment.first + within) % self.row
+        self.column, self.tap = in_row // self.taps, in_row % self.taps
+        self.new_segment, self.new_row = within == 0, within == 0 or in_row == 0
+
+    def back(self, values, n, absent):
+        return values[self.at - n] if n <= self.within else absent
+
+    def neighbours(self, values, absent):
+        """Section 7.3: l, l2, f1, f2, c1, c2."""
+        T, CT = self.taps, self.row
+        return (
+            self.back(values, 1, absent),
+            self.back(values, 2, absent),
+            self.back(values, CT, absent),
+            self.back(values, 2 * CT, absent),
+            self.back(values, T, absent) if self.column >= 1 else absent,
+            self.back(values, 2 * T, absent) if self.column >= 2 else absent,
+        )
+
+
+def places(block):
+    at = 0
+    for segment in block.segments:
+        for within in range(segment.count):
+            yield Place(segment, at, within)
+            at += 1
+
+
+class Mean:
+    """Section 7.2."""
+
+    def __init__(self, total=0, count=0):
+        self.total, self.count = total, count
+
+    def add(self, x):
+        self.total, self.count = self.total + x, self.count + 1
+        if self.count > 30000:
+            self.total, self.count = self.total >> 1, self.count >> 1
+
+    def mean(self, prior, weight):
+        return (self.total + prior * weight) // (self.count + weight)
+
+
+class Means:
+    """Section 7.2: the means of all values, of the row, the columns and the taps."""
+
+    def __init__(self, total, count):
+        self.all, self.row, self.columns, self.taps = Mean(total, count), Mean(), {}, {}
+
+    def enter(self, place):
+        if place.new_segment:
+            self.columns, self.taps = {}, {}
+        if place.new_row:
+            self.row = Mean()
+        self.column = self.columns.setdefault(min(place.column, 65535), Mean())
+        self.tap = self.taps.setdefault(min(place.tap, 63), Mean())
+
+    def rct(self, g):
+        """Section 7.3: r, c, t."""
+        return self.row.mean(g, 6), self.column.mean(g, 4), self.tap.mean(g, 16)
+
+    def add(self, x):
+        for m in (self.all, self.row, self.column, self.tap):
+            m.add(x)
+
+
+def log3(a, b):
+    """Section 7.2: floor(3 log2 r) is one less than the bits of r^3."""
+    r = clip(64 * a // max(b, 1), 0, 4095)
+    return min((r**3).bit_length() - 1, 31) if r else 0
+
+
+def clip9(v):
+    return clip(v, -5, 4) + 5
+
+
+def column_context(block, place):
+    """Section 7.3: the context of the column."""
+    n = min(max(s.columns for s in block.segments), 4096)
+    return min(place.column, n - 1)
+
+
+def read_levels(payload, block):
+    """Section 7.3: indices into the codebook."""
+    cur = Cursor(payload)
+    mode, shift = cur.number(), cur.byte()
+    levels = len(block.codebook)
+    must(mode < levels and shift <= 8, "mode or shift of levels")
+    coder = RangeDecoder(cur.rest())
+    mixer, low_bits, means = Mixer(coder, 7), Singles(coder), Means(128, 4)
+    centre = mode >> shift
+    highs, out = [], []
+    for place in places(block):
+        means.enter(place)
+        g = max(means.all.total // means.all.count, 1)
+        r, c, t = means.rct(g)
+        R, K, E = log3(r, g), log3(c, g), log3(min(r * c // g * t // g, 1 << 20), 32)
+        l, l2, f1, f2, c1, c2 = near = place.neighbours(highs, 0)
+        N = log3(sum(abs(v) for v in near), 16)
+        contexts = (
+            E * 32 + N,
+            clip9(l) * 10 + clip9(l2) + 100 * (E >> 2),
+            clip9(f1) * 10 + clip9(f2) + 100 * (E >> 2),
+            clip9(c1) * 10 + clip9(c2) + 100 * (E >> 2),
+            min(place.tap, 15) * 32 + K + 512 * (R >> 2),
+            column_context(block, place),
+            K * 32 + R,
+            0,
+        )
+        v = mixer.signed_value(-centre, ((levels - 1) >> shift) - centre, E, contexts)
+        symbol = v + centre
+        known = 0
+        for i in range(shift):
+            bit = low_bits.decide((clip(v, -24, 24), known, i))
+            known = known << 1 | bit
+        symbol = symbol << shift | known
+        highs.append(v)
+        out.append(symbol)
+        means.add(32 * abs(v))
+    return out
+
+
+def read_floats(payload, block):
+    """Section 7.4."""
+    unit = block.unit
+    cur = Cursor(payload)
+    count = cur.number()
+    must(1 <= count <= (1 << unit.exponent) + 1, "number of classes")
+    classes = [cur.number()]
+    while len(classes) < count:
+        classes.append(classes[-1] + cur.number() + 1)
+    must(classes[-1] <= 1 << unit.exponent, "class")
+    coder = RangeDecoder(cur.take(cur.number()))
+    noise = Bits(cur.rest())
+    mode = max(count - 4, 0)
+    means = Means(64 * mode, 4)
+    rank_mixer, sign_mixer, leading = Mixer(coder, 8), Mixer(coder, 3), Singles(coder)
+    ranks, signs, out = [], [], []
+    for place in places(block):
+        means.enter(place)
+        g = means.all.total // means.all.count
+        r, c, t = means.rct(g)
+        X = clip(r + c + t - 2 * g, 0, 16 * (count - 1))
+
+        def oct(a):
+            return clip(div(a - g, 4) + 20, 0, 31)
+
+        def around(k):
+            return clip9(k - X // 16)
+
+        E, R, K = oct(X), oct(r), oct(c)
+        l, l2, f1, f2, c1, c2 = place.neighbours(ranks, X // 16)
+        N = oct((2 * l + l2 + 2 * f1 + f2 + 2 * c1 + c2) * 16 // 9)
+        contexts = (
+            E * 32 + N,
+            around(l) * 10 + around(l2) + 100 * (E >> 2),
+            around(f1) * 10 + around(f2) + 100 * (E >> 2),
+            around(c1) * 10 + around(c2) + 100 * (E >> 2),
+            min(place.tap, 15) * 32 + K + 512 * (R >> 2),
+            column_context(block, place),
+            K * 32 + R,
+            0,
+        )
+        rank = rank_mixer.signed_value(-mode, count - 1 - mode, E, contexts) + mode
+        value = sign = 0
+        if classes[rank] != 0:
+            sign = read_sign(sign_mixer, place, signs, clip(rank - X // 16 + 4, 0, 7))
+            value = read_mantissa(unit, leading, noise, rank)
+            value |= (classes[rank] - 1) << unit.mantissa | sign << (unit.exponent + unit.mantissa)
+            sign = -1 if sign else 1
+            means.add(16 * rank)
+        ranks.append(rank)
+        signs.append(sign)
+        out.append(value)
+    noise.finish()
+    return out
+
+
+def read_sign(mixer, place, signs, rank):
+    """Section 7.4: the sign of a value; `rank` as the third context wants it."""
+    T, CT = place.taps, place.row
+    root = math.isqrt(T)
+    w = root if root * root == T else T
+    u = place.back(signs, w, 0) if place.tap >= w else 0
+    l, l2, f1, f2, c1, c2 = (s + 1 for s in place.neighbours(signs, 0))
+    l3, f3 = place.back(signs, 3, 0) + 1, place.back(signs, 3 * CT, 0) + 1
+    tap = min(place.tap, 15)
+    contexts = (
+        27 * l + 9 * (u + 1) + 3 * c1 + c2 + 81 * tap,
+        9 * f1 + 3 * f2 + f3 + 27 * tap,
+        9 * l + 3 * l2 + l3 + 27 * rank,
+    )
+    return mixer.decide(tap, contexts, 0)
+
+
+def read_mantissa(unit, leading, noise, rank):
+    """Section 7.4: three leading bits by decisions, the others from the noise."""
+    top = 1
+    for _ in range(3):
+        top = top << 1 | leading.decide((rank, top))
+    below = unit.mantissa - 3
+    return (top & 7) << below | noise.take(below)
+
+
+def read_delta(payload, block):
+    """Section 7.5: differences, as signed integers."""
+    unit = block.unit
+    bits = 8 * unit.width
+    cur = Cursor(payload)
+    mode = cur.byte()
+    must(mode <= bits, "mode of a delta")
+    coder = RangeDecoder(cur.take(cur.number()))
+    noise = Bits(cur.rest())
+    mixer, signs, seconds, means = Mixer(coder, 7), Singles(coder), Singles(coder), Means(0, 0)
+    done, out = [], []  # done: n and x of each value
+    for place, base in zip(places(block), block.base):
+        means.enter(place)
+        x = base >> unit.mantissa & (1 << unit.exponent) - 1
+        g = means.all.total // means.all.count if means.all.count else 16 * (mode + x)
+        r, c, t = means.rct(g)
+        X = clip(r + c + t - 2 * g - 16 * x, 0, 16 * bits)
+        E = min(X // 8, 63)
+        pairs = []
+        for distance in (1, 2, place.row, 2 * place.row, place.taps, 2 * place.taps):
+            n2, x2 = place.back(done, distance, (None, 0))
+            if n2 is None:
+                pairs.append((5, 0))
+            elif n2 == 0:
+                pairs.append((0, 0))
+            else:
+                pairs.append((max(clip9(n2 + x2 - x - X // 16), 1), 1))
+        contexts = (
+            32 * E + min(x * 32 >> unit.exponent, 31),
+            10 * pairs[0][0] + pairs[1][0] + 100 * (E >> 2),
+            10 * pairs[2][0] + pairs[3][0] + 100 * (E >> 2),
+            10 * pairs[4][0] + pairs[5][0] + 100 * (E >> 2),
+            sum(pairs[i][1] << i for i in range(5)) + 32 * E,
+            column_context(block, place),
+            0,
+        )
+        n = mixer.signed_value(-mode, bits - mode, E, contexts) + mode
+        d = 0
+        if n > 0:
+            negative = signs.decide(n)
+            d = 1
+            if n > 1:
+                d = 2 | seconds.decide(n)
+                left = n - 2
+                while left:
+                    piece = min(left, 32)
+                    d = d << piece | noise.take(piece)
+                    left -= piece
+            d = -d if negative else d
+            means.add(16 * (n + x))
+        done.append((n, x))
+        out.append(d)
+    noise.finish()
+    return out
+
+
+# Section 8: content digest of a base
+
+
+def number_bytes(v):
+    out = bytearray()
+    while v >= 0x80:
+        out.append(v & 0x7F | 0x80)
+        v >>= 7
+    out.append(v)
+    return bytes(out)
+
+
+def content_digest(arrays):
+    """Section 8. An array of a base is a type, a shape and the bytes."""
+    sha = hashlib.sha256()
+    for type_, shape, data in arrays:
+        name = type_.encode("utf-8", "surrogateescape")
+        sha.update(number_bytes(len(name)) + name)
+        for v in (len(shape), *shape, len(data)):
+            sha.update(number_bytes(v))
+        sha.update(hashlib.sha256(data).digest())
+    return sha.digest()
+
+
+def load_base(path):
+    """README.md: one tensor w, F32 of shape 40x108, in the file without its first and last byte."""
+    with open(path, "rb") as f:
+        return [("F32", (40, 108), f.read()[1:-1])]
+
+
+# Section 1: the file
+
+MAGIC, END = b"\x89ROPE\r\n\x01", b"EPOR"
+
+
+def decode(data, base=None):
+    """Section 1: the files, as pairs of name and bytes."""
+    must(len(data) >= 16 and data[:8] == MAGIC and data[-4:] == END, "magic")
+    index_length = struct.unpack("<I", data[-8:-4])[0]
+    index_at = len(data) - 8 - index_length
+    must(index_at >= 8, "length of the frame of the index")
+    cur = Cursor(data, 8, index_at)
+    header = read_header(read_content(cur), base)
+    tail = Cursor(data, index_at, len(data) - 8)
+    index = read_content(tail)
+    tail.finish()
+
+    skeleton = Array("skeleton", size=header.skeleton_size)
+    members = [[(header.arrays + [skeleton])[m] for m in group] for group in header.groups]
+    contents = {}
+    for group, (codebook, blocks, digest) in zip(members, read_index(index, header, members)):
+        for member, part in zip(group, read_group(cur, group, header.block_size, blocks, codebook, digest, base)):
+            contents[member] = part
+    cur.finish()
+    return restore(header, contents, contents.get(skeleton, header.skeleton or b""), base)
+
+
+def restore(header, contents, skeleton, base):
+    """Section 3: arrays at their places, and the skeleton around them."""
+    files = [bytearray() for _ in header.files]
+    rest = Cursor(skeleton)
+    for a in header.arrays:
+        if a.source == COPY:
+            contents[a] = contents[header.arrays[a.other]]
+        elif a.source == BASE_COPY:
+            contents[a] = base[a.other][2]
+        else:
+            contents.setdefault(a, b"")
+    for i, (_, size) in enumerate(header.files):
+        out = files[i]
+        for a in header.arrays:
+            if a.file == i:
+                out += rest.take(a.offset - len(out)) + contents[a]
+        out += rest.take(size - len(out))
+    rest.finish()
+    return [(name, bytes(data)) for (name, _), data in zip(header.files, files)]
+
+
+def run_all(folder):
+    """Decodes each vector; returns the number of those that fail."""
+    base, failures = load_base(os.path.join(folder, "base.bin")), 0
+    with open(os.path.join(folder, "vectors.txt"), encoding="utf-8") as f:
+        lines = [line.split() for line in f if line.strip() and not line.startswith("#")]
+    for name, expected, length, digest, *_ in lines:
+        try:
+            with open(os.path.join(folder, name), "rb") as f:
+                ((_, data),) = decode(f.read(), base)
+            same = len(data) == int(length) and hashlib.sha256(data).hexdigest() == digest
+            result = "ok" if same else "differs"
+        except Refused as e:
+            result = "refused: %s" % e
+        failures += result != expected
+        print("%-24s %s" % (name, result), flush=True)
+    return failures
+
+
+def main(args):
+    if len(args) == 2 and args[0] == "--all":
+        return 1 if run_all(args[1]) else 0
+    if len(args) not in (2, 3):
+        print(__doc__, file=sys.stderr)
+        return 2
+    with open(args[0], "rb") as f:
+        data = f.read()
+    try:
+        files = decode(data, load_base(args[2]) if len(args) == 3 else None)
+    except Refused as e:
+        print("%s: refused: %s" % (args[0], e), file=sys.stderr)
+        return 1
+    for i, (name, content) in enumerate(files):  # the first is the file that a user names; the others lie beside it
+        path = args[1] if i == 0 else os.path.join(os.path.dirname(args[1]), name)
+        if os.path.dirname(path):
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as f:
+            f.write(content)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
