@@ -195,7 +195,7 @@ func (e *encoder) plan() error {
 			return err
 		}
 	}
-	planGroups(h)
+	planGroups(h, e.facts)
 	for i := range h.groups {
 		e.groups = append(e.groups, &groupPlan{e: e, g: &h.groups[i]})
 	}

@@ -21,11 +21,20 @@ var ErrBase = errors.New("rope: wrong base")
 
 // Arrays of fewer values than smallValues share a group with others of their
 // unit, up to groupValues: a checksum and a model of its own would cost each
-// of them more than its values.
+// of them more than its values. An array that is quantized has levels of its
+// own, which a group would mix with those of others, so it shares only below
+// smallLevels.
 const (
 	smallValues = 4096
+	smallLevels = 256
 	groupValues = 1 << 16
 )
+
+// isSmall reports whether an array should share a group.
+func isSmall(values int64, f *facts) bool {
+	quantized := f.values != nil && int64(len(f.values)) <= values/4
+	return values < smallLevels || values < smallValues && !quantized
+}
 
 // A facts is what one pass over an array finds out.
 type facts struct {
@@ -189,7 +198,7 @@ func planSources(h *header, fs []facts, base *baseSet) {
 
 // planGroups puts each array that needs coding into a group: the skeleton
 // first, then small arrays together, then the large ones in file order.
-func planGroups(h *header) {
+func planGroups(h *header, fs []facts) {
 	if h.skeletonSize() > 0 && h.skeleton == nil {
 		h.groups = append(h.groups, h.newGroup(len(h.arrays)))
 	}
@@ -204,7 +213,7 @@ func planGroups(h *header) {
 			continue
 		}
 		g := h.newGroup(i)
-		if g.values >= smallValues {
+		if !isSmall(g.values, &fs[i]) {
 			large = append(large, g)
 			continue
 		}

@@ -67,7 +67,7 @@ func (e *env) run(ctx context.Context, args []string) (status int) {
 	defer func() {
 		if p := recover(); p != nil {
 			status = e.report(fmt.Errorf("internal error: %v", p), e.json)
-			fmt.Fprintf(e.stderr, "%s", debug.Stack())
+			e.sayf("%s", debug.Stack())
 		}
 	}()
 	root := newRoot(e)
@@ -111,15 +111,16 @@ contents. It never changes its inputs and never uses the network.`,
 			return e.settle(cmd.Flags())
 		},
 	}
+	cobra.EnableCommandSorting = false // the verbs of every day first
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { writeHelp(cmd.OutOrStdout(), cmd) })
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { _ = writeHelp(cmd.OutOrStdout(), cmd) })
 	root.SetFlagErrorFunc(flagError)
 	fs := root.PersistentFlags()
 	fs.SortFlags = false
 	fs.BoolVar(&e.json, "json", false, "print results, and errors, as one line of JSON each")
 	fs.BoolVarP(&e.quiet, "quiet", "q", false, "no progress and no remarks on standard error")
 	fs.BoolVarP(&e.verbose, "verbose", "v", false, "say more")
-	fs.IntVar(&e.threads, "threads", 0, "use that many processors; 0 is all (ROPEWALK_THREADS)")
+	fs.IntVar(&e.threads, "threads", 0, "use `N` processors; 0 is all (ROPEWALK_THREADS)")
 	fs.Var(&e.memory, "memory", "keep blocks in work below that, as 512MiB or 2GB (ROPEWALK_MEMORY)")
 	fs.Lookup("memory").DefValue = "0" // else help says (default 0 B)
 	exits(root, exitUsage)
@@ -192,9 +193,12 @@ func (e *env) print(w io.Writer, a answer) error {
 func (e *env) notef(format string, args ...any) {
 	if !e.quiet {
 		e.bar.clear()
-		fmt.Fprintf(e.stderr, "ropewalk: %s\n", printable(fmt.Sprintf(format, args...)))
+		e.sayf("ropewalk: %s\n", printable(fmt.Sprintf(format, args...)))
 	}
 }
+
+// sayf prints on stderr. If that fails, nobody is left to be told.
+func (e *env) sayf(format string, args ...any) { _, _ = fmt.Fprintf(e.stderr, format, args...) }
 
 // isTerminal reports whether a standard file is a terminal.
 func isTerminal(f any) bool {

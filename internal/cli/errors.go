@@ -141,12 +141,12 @@ func (e *env) report(err error, asJSON bool) int {
 		return status // nobody listens, as after "| head"
 	case asJSON:
 		b, _ := json.Marshal(newErrorResult(err)) // strings and numbers always marshal
-		fmt.Fprintf(e.stderr, "%s\n", b)
+		e.sayf("%s\n", b)
 		return status
 	}
-	fmt.Fprintf(e.stderr, "ropewalk: error: %s\n", printable(err.Error()))
+	e.sayf("ropewalk: error: %s\n", printable(err.Error()))
 	if h := hintFor(err); h != "" {
-		fmt.Fprintf(e.stderr, "ropewalk: hint: %s\n", printable(h))
+		e.sayf("ropewalk: hint: %s\n", printable(h))
 	}
 	return status
 }
@@ -198,8 +198,7 @@ func unknownVerb(root *cobra.Command, name string) error {
 // flagError turns an error of the flag parser into a usage error.
 func flagError(cmd *cobra.Command, err error) error {
 	v := usagef("%w", err)
-	var unknown *pflag.NotExistError
-	if errors.As(err, &unknown) {
+	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
 		var names []string
 		add := func(f *pflag.Flag) { names = append(names, "--"+f.Name) }
 		cmd.Flags().VisitAll(add)

@@ -28,14 +28,15 @@ func (e *env) open(ctx context.Context, path string, base *checkpoint.Checkpoint
 	return checkpoint.OpenReader(ctx, "standard input", &patientReader{ctx: ctx, r: e.stdin}, opt)
 }
 
-// openBased opens an input and the base that it may need. An empty base is none.
+// openBased opens an input and the base that it may need; an empty base is
+// none. The function that it returns closes both.
 func (e *env) openBased(ctx context.Context, path, base string) (*checkpoint.Checkpoint, func(), error) {
 	if base == "" {
 		c, err := e.open(ctx, path, nil)
 		if err != nil {
 			return nil, nil, err
 		}
-		return c, func() { c.Close() }, nil
+		return c, func() { _ = c.Close() }, nil
 	}
 	b, err := e.open(ctx, base, nil)
 	if err != nil {
@@ -43,10 +44,10 @@ func (e *env) openBased(ctx context.Context, path, base string) (*checkpoint.Che
 	}
 	c, err := e.open(ctx, path, b)
 	if err != nil {
-		b.Close()
+		_ = b.Close() // the other error is the one to tell
 		return nil, nil, err
 	}
-	return c, func() { c.Close(); b.Close() }, nil
+	return c, func() { _ = errors.Join(c.Close(), b.Close()) }, nil
 }
 
 // patientReader gives up when its context ends, even while a read of a pipe

@@ -56,16 +56,14 @@ func newHelp() *cobra.Command {
 			if len(rest) > 0 {
 				return unknownVerb(cmd.Root(), rest[0])
 			}
-			writeHelp(cmd.OutOrStdout(), c)
-			return nil
+			return writeHelp(cmd.OutOrStdout(), c)
 		},
 	}
 }
 
 // writeHelp prints the help of a command.
-func writeHelp(out io.Writer, cmd *cobra.Command) {
+func writeHelp(out io.Writer, cmd *cobra.Command) error {
 	w := bufio.NewWriter(out)
-	defer w.Flush()
 	fmt.Fprintf(w, "%s: %s\n\n", cmd.CommandPath(), cmd.Short)
 	if cmd.HasAvailableSubCommands() {
 		fmt.Fprintf(w, "USAGE\n  %s COMMAND [flags]\n", cmd.CommandPath())
@@ -106,4 +104,5 @@ func writeHelp(out io.Writer, cmd *cobra.Command) {
 	if !cmd.HasParent() {
 		fmt.Fprint(w, "\n\"ropewalk COMMAND --help\" says more about a command.\n")
 	}
+	return w.Flush()
 }

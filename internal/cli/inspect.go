@@ -2,7 +2,6 @@ package cli
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"encoding/hex"
 	"fmt"
@@ -33,8 +32,8 @@ func newInspect(e *env) *cobra.Command {
 		Short: "show what is in a checkpoint, packed or not",
 		Long: `Show the tensors as a tree of their dotted names, with type, shape and size, and
 on what the bytes of the files are spent; those parts add up to the length of
-the files. For a .rope also the bits that are stored per value, without the
-tensor's part of header and index.
+the files. For a .rope also the bits that are stored per value; small tensors
+share a block and its bytes, and header and index are counted apart.
 
 Statistics need all values, so they are shown for up to 64 MiB of tensors, or
 with --stats:
@@ -42,6 +41,7 @@ with --stats:
   by byte   the same of each byte of the values alone, summed up
   distinct  different values
   zeros     share of values that are 0
+
 Entropy and distinct values are counted up to 65,536 different ones.`,
 		Example: example(
 			"a first look", "ropewalk inspect model.onnx",
@@ -334,87 +334,4 @@ func (r *inspectText) ledger(w *bufio.Writer) {
 	t.row("all", commas(total), share(total))
 	w.WriteString("\n")
 	t.write(w, "  ")
-}
-
-// A treeLine is a tensor, or a group of tensors whose names begin alike.
-type treeLine struct {
-	label  string
-	bytes  int64
-	tensor *tensorInfo // nil for a group
-}
-
-// maxDepth bounds the tree: names of strangers may have a million dots.
-const maxDepth = 24
-
-// A treeNode is a part of a dotted name, and all names that go on from there.
-type treeNode struct {
-	part     string
-	bytes    int64
-	tensor   *tensorInfo
-	children []*treeNode
-	index    map[string]*treeNode
-}
-
-// treeOf returns the lines of the tree of names, cut after dots and slashes. A
-// part with a single continuation shares the line with it.
-func treeOf(ts []tensorInfo) []treeLine {
-	root := &treeNode{}
-	for i := range ts {
-		n := root
-		n.bytes += ts[i].Bytes
-		for part := range parts(ts[i].Name) {
-			n = n.child(part)
-			n.bytes += ts[i].Bytes
-		}
-		n.tensor = &ts[i]
-	}
-	var lines []treeLine
-	for _, c := range root.children {
-		lines = c.lines(lines, 0)
-	}
-	return lines
-}
-
-// parts yields "layers.", "0.", "weight" for "layers.0.weight".
-func parts(name string) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for range maxDepth {
-			i := strings.IndexAny(name, "./")
-			if i < 0 || i == len(name)-1 {
-				break
-			}
-			if !yield(name[:i+1]) {
-				return
-			}
-			name = name[i+1:]
-		}
-		yield(name)
-	}
-}
-
-func (n *treeNode) child(part string) *treeNode {
-	if c := n.index[part]; c != nil {
-		return c
-	}
-	c := &treeNode{part: part}
-	if n.index == nil {
-		n.index = make(map[string]*treeNode)
-	}
-	n.index[part] = c
-	n.children = append(n.children, c)
-	return c
-}
-
-func (n *treeNode) lines(lines []treeLine, depth int) []treeLine {
-	label := n.part
-	for n.tensor == nil && len(n.children) == 1 {
-		n = n.children[0]
-		label += n.part
-	}
-	indent := strings.Repeat("  ", depth)
-	lines = append(lines, treeLine{indent + cmp.Or(printable(label), `""`), n.bytes, n.tensor})
-	for _, c := range n.children {
-		lines = c.lines(lines, depth+1)
-	}
-	return lines
 }

@@ -60,6 +60,9 @@ func writeMan(out io.Writer, root *cobra.Command) error {
 // roffFlag returns a function that prints one flag.
 func roffFlag(w *bufio.Writer) func(*pflag.Flag) {
 	return func(f *pflag.Flag) {
+		if f.Name == "help" {
+			return
+		}
 		value, usage := pflag.UnquoteUsage(f)
 		w.WriteString(".TP\n.B ")
 		if f.Shorthand != "" {

@@ -55,7 +55,7 @@ needed again to unpack.`,
 	fs.SortFlags = false
 	fs.StringVarP(&o.out, "out", "o", "", "write to `OUT`: a file, a folder, or - for standard output")
 	fs.BoolVarP(&o.force, "force", "f", false, "replace an existing output")
-	fs.StringVar(&o.effort, "effort", string(rope.Auto), "fast, max, or auto: max up to 64 MiB of tensors, else fast")
+	fs.StringVar(&o.effort, "effort", string(rope.Auto), "`LEVEL` fast, max, or auto: max up to 64 MiB of tensors, else fast")
 	fs.StringVar(&o.base, "base", "", "store the difference to the checkpoint `OLD`")
 	fs.IntVar(&o.block, "block", rope.DefaultBlockValues, "cut tensors into blocks of `N` values")
 	complete(cmd, "effort", cobra.FixedCompletions(efforts(), cobra.ShellCompDirectiveNoFileComp))
@@ -221,8 +221,7 @@ func (e *env) reopen(out *output, s *rope.Summary, base *checkpoint.Checkpoint) 
 	}
 	c, err := checkpoint.Open(out.file.Temp(), &checkpoint.Options{Base: base, Threads: e.threads})
 	if err != nil {
-		var l *layout.CorruptError
-		if errors.As(err, &l) {
+		if l, ok := errors.AsType[*layout.CorruptError](err); ok {
 			return fmt.Errorf("%s: what was written does not read back: %s", out.name, l.Reason) // our failure, not the input's
 		}
 		return fmt.Errorf("%s: what was written does not read back: %w", out.name, err)

@@ -63,12 +63,14 @@ func (p *progress) show(elapsed time.Duration) {
 	defer p.mu.Unlock()
 	line := progressLine(p.verb, p.done.Load(), p.total.Load(), elapsed)
 	if p.live {
-		fmt.Fprintf(p.w, "\r%s\x1b[K", line)
+		p.sayf("\r%s\x1b[K", line)
 		p.shown = true
 		return
 	}
-	fmt.Fprintf(p.w, "ropewalk: %s\n", line)
+	p.sayf("ropewalk: %s\n", line)
 }
+
+func (p *progress) sayf(format string, args ...any) { _, _ = fmt.Fprintf(p.w, format, args...) }
 
 // part returns a callback for a step that makes up n bytes of the job. It may
 // be called from several goroutines, and out of order.
@@ -96,7 +98,7 @@ func (p *progress) clear() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.shown {
-		fmt.Fprint(p.w, "\r\x1b[K")
+		p.sayf("\r\x1b[K")
 		p.shown = false
 	}
 }

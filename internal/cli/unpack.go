@@ -57,7 +57,7 @@ one of them, as its raw little-endian row-major values unless there is a
 	fs.BoolVarP(&o.stdout, "stdout", "c", false, "write to standard output, as -o -")
 	fs.BoolVarP(&o.force, "force", "f", false, "replace existing outputs")
 	fs.StringVar(&o.base, "base", "", "the checkpoint `OLD` that FILE was packed against")
-	fs.StringVar(&o.format, "format", "", "convert to safetensors or npz")
+	fs.StringVar(&o.format, "format", "", "convert to `FORMAT` safetensors or npz")
 	fs.StringVar(&o.tensor, "tensor", "", "only the tensor `NAME`")
 	complete(cmd, "format", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
 	complete(cmd, "tensor", e.completeTensor)
@@ -338,7 +338,7 @@ func (e *env) writeAll(ctx context.Context, c *checkpoint.Checkpoint, parts []pa
 		if i > 0 { // the folder of the main file is the user's business
 			dirs, err := makeDirs(filepath.Dir(part.path))
 			for _, d := range dirs {
-				undo = append(undo, func() { os.Remove(d) })
+				undo = append(undo, func() { _ = os.Remove(d) })
 			}
 			if err != nil {
 				return nil, err
@@ -362,7 +362,7 @@ func (e *env) writeAll(ctx context.Context, c *checkpoint.Checkpoint, parts []pa
 			return outs, err
 		}
 		if missing != nil && !out.isStdout() {
-			undo = append(undo, func() { os.Remove(out.name) })
+			undo = append(undo, func() { _ = os.Remove(out.name) })
 		}
 	}
 	return outs, nil

@@ -242,7 +242,7 @@ def read_arrays(cur, files, types, base):
         elif a.source:
             must(base is not None, "source needs a base")
             a.other = cur.number()
-            must(pick(base, a.other)[2].__len__() == a.size, "size of the array of the base")
+            must(len(pick(base, a.other)[2]) == a.size, "size of the array of the base")
     return arrays
 
 
@@ -381,7 +381,7 @@ def sized_frame(cur, length):
 def read_block(coder, payload, block):
     """Section 5: the bytes of a block."""
     unit, n = block.unit, block.n
-    width, bits = unit.width, 8 * unit.width
+    width = unit.width
     if coder == 0:
         must(len(payload) == n * width, "length of a raw block")
         return payload
@@ -409,7 +409,7 @@ def read_block(coder, payload, block):
             differences = [unzigzag(u) for u in read_planes(payload, n, width, False)]
         else:
             differences = read_delta(payload, block)
-        values = [from_ordered((ordered(b, unit) + d) % (1 << bits), unit) for b, d in zip(block.base, differences)]
+        values = [add_difference(b, d, unit) for b, d in zip(block.base, differences)]
     else:
         raise Refused("unknown coder %d" % coder)
     return pack(values, width)
@@ -435,6 +435,13 @@ def from_ordered(o, unit):
     if unit.name in ("F8", "F16", "BF16", "F32", "F64"):
         return o ^ top if o & top else o ^ ((1 << bits) - 1)
     return o
+
+
+def add_difference(value, d, unit):
+    """Section 5: in differences all integer units, F8 and bytes count as signed integers; modulo 2^bits that is a sum."""
+    if unit.exponent == 0:
+        return (value + d) % (1 << 8 * unit.width)
+    return from_ordered((ordered(value, unit) + d) % (1 << 8 * unit.width), unit)
 
 
 def read_planes(payload, n, width, rotate):
@@ -815,7 +822,7 @@ def read_levels(payload, block):
     levels = len(block.codebook)
     must(mode < levels and shift <= 8, "mode or shift of levels")
     coder = RangeDecoder(cur.rest())
-    mixer, low_bits, means = Mixer(coder, 7), Singles(coder), Means(128, 4)
+    mixer, low_bits, means = Mixer(coder, 8), Singles(coder), Means(128, 4)
     centre = mode >> shift
     highs, out = [], []
     for place in places(block):

@@ -104,6 +104,8 @@ func newLevelModel(c *coder, k, mode int, shift uint, segs []Segment) *levelMode
 		min(cols, 1<<12), // column
 		32*32,            // column × row scale
 		1,                // nothing: learns fastest
+		10*10*16,         // the row of the kernel above, and the last input channel × tap
+		3*3*3*3*3*16,     // signs around × tap
 	)
 	if shift > 0 {
 		m.low = make([]uint32, (2*lowClasses+1)<<shift)
@@ -122,6 +124,7 @@ func (m *levelModel) run(syms []uint16, s Segment, base int) {
 	clear(m.tapMean[:])
 	var row mean
 	fs := s.Cols * s.Taps // one filter
+	kw := kernelWidth(s.Taps)
 	mode := m.mode >> m.shift
 	num := m.num
 	for p := startOf(s, base); p.cur < base+s.Len; {
@@ -148,6 +151,13 @@ func (m *levelModel) run(syms []uint16, s Segment, base int) {
 				}
 			}
 		}
+		u := 0
+		if p.tap >= kw {
+			if i := p.back(kw); i >= 0 {
+				u = int(m.values[i])
+			}
+		}
+		t := uint32(min(p.tap, 15))
 		col, tap := &m.colMean[min(p.col, len(m.colMean)-1)], &m.tapMean[min(p.tap, maxTapStats-1)]
 		g := max(m.all.sum/m.all.n, 1)
 		r, cm, tm := row.with(g, 6), col.with(g, 4), tap.with(g, 16)
@@ -162,6 +172,9 @@ func (m *levelModel) run(syms []uint16, s Segment, base int) {
 			uint32(min(p.tap, 15))*32 + cq + 512*(rq>>2),
 			uint32(min(p.col, len(num.counters[5])/valueNode-1)),
 			cq*32 + rq,
+			0,
+			clip9(u)*10 + clip9(c1) + 100*t,
+			(((tri(sgn(l))*3+tri(sgn(u)))*3+tri(sgn(c1)))*3+tri(sgn(f1)))*3 + tri(sgn(f2)) + 243*t,
 		}
 		num.set = e
 
@@ -209,4 +222,15 @@ func abs(v int) int {
 		return -v
 	}
 	return v
+}
+
+// sgn returns -1, 0 or 1.
+func sgn(v int) int8 {
+	switch {
+	case v < 0:
+		return -1
+	case v > 0:
+		return 1
+	}
+	return 0
 }

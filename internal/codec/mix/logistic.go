@@ -18,7 +18,7 @@ const (
 var (
 	squashTable  [4096]uint32 // logit+2048 → probability of 1, 16 bits
 	stretchTable [4096]int32  // probability of 1, top 12 bits → logit
-	reciprocal   [1024]int32  // n → 65536/(n+1.6)
+	reciprocal   [1024]int32  // n → 65536/(n+2)
 )
 
 func init() {
@@ -37,6 +37,6 @@ func init() {
 		stretchTable[i] = min(max(int32(x-2048), logitMin), logitMax)
 	}
 	for i := range reciprocal {
-		reciprocal[i] = int32(655360 / (10*i + 16))
+		reciprocal[i] = int32(65536 / (i + 2))
 	}
 }

@@ -1,7 +1,7 @@
 package mix
 
 const (
-	maxInputs = 8
+	maxInputs = 10
 
 	counterHalf  = 1 << 31 // probability one half, nothing seen yet
 	counterLimit = 255     // decisions after which a counter forgets at a fixed rate
@@ -77,7 +77,7 @@ func (p *predictor) decide(bit int, node uint32) int {
 	return bit
 }
 
-// learn moves a counter towards the decision: by 1/(n+1.6) of the distance
+// learn moves a counter towards the decision: by 1/(n+2) of the distance
 // after n decisions, so that the first one counts most.
 func learn(s uint32, bit int) uint32 {
 	n := s & 1023

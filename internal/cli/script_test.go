@@ -1,0 +1,309 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"ropewalk/checkpoint"
+	"ropewalk/layout"
+	"ropewalk/tensor"
+)
+
+// The test binary runs itself as the command.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"ropewalk": func() { os.Exit(Main()) }})
+}
+
+func TestScript(t *testing.T) {
+	testdata, err := filepath.Abs(filepath.Join("..", "..", "testdata"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("TESTDATA", testdata)
+			e.Setenv("TMPDIR", filepath.Join(e.WorkDir, ".tmp")) // made by the script framework
+			return nil
+		},
+		Condition: func(cond string) (bool, error) {
+			switch cond {
+			case "root":
+				return os.Geteuid() == 0, nil
+			case "full":
+				_, err := os.Stat("/dev/full")
+				return err == nil, nil
+			}
+			return false, fmt.Errorf("unknown condition %q", cond)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"mkmodel":  mkmodel,
+			"status":   status,
+			"flip":     flip,
+			"truncate": truncate,
+			"files":    files,
+			"json":     jsonField,
+			"perturb":  perturb,
+		},
+	})
+}
+
+// status N COMMAND ARGS... runs a command and checks its exit status.
+func status(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status N COMMAND ARGS...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("exit status %d, want %d", got, want)
+	}
+}
+
+// mkmodel FILE [SEED [VALUES]] writes a model of the format that FILE ends in.
+// Models of one seed have the same tensors; VALUES is the size of the largest.
+func mkmodel(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: mkmodel FILE [SEED [VALUES]]")
+	}
+	seed, values := 1, 4096
+	for i, p := range []*int{&seed, &values} {
+		if len(args) > i+1 {
+			var err error
+			*p, err = strconv.Atoi(args[i+1])
+			ts.Check(err)
+		}
+	}
+	ts.Check(writeModel(ts.MkAbs(args[0]), modelOf(uint64(seed), values)))
+}
+
+// modelOf returns the tensors of a small network.
+func modelOf(seed uint64, values int) *tensor.Set {
+	r := rand.New(rand.NewPCG(seed, 1))
+	normal := func(name string, shape ...int64) *tensor.Tensor {
+		n, _ := tensor.Shape(shape).Elems()
+		b := make(tensor.Bytes, 0, 4*n)
+		for range n {
+			b, _ = binary.Append(b, binary.LittleEndian, float32(r.NormFloat64()*0.05))
+		}
+		return &tensor.Tensor{Name: name, DType: tensor.F32, Shape: shape, Data: b}
+	}
+	set, err := tensor.NewSet(
+		normal("conv.weight", 8, 3, 3, 3),
+		normal("conv.bias", 8),
+		normal("head.fc.weight", 16, int64(values/16)),
+		normal("head.fc.bias", 16),
+		&tensor.Tensor{Name: "head.mask", DType: tensor.U8, Shape: tensor.Shape{2, 2}, Data: tensor.Bytes{0, 1, 0, 1}},
+	)
+	if err != nil {
+		panic(err)
+	}
+	return set
+}
+
+// writeModel writes a checkpoint of one or two files.
+func writeModel(path string, set *tensor.Set) error {
+	switch {
+	case strings.HasSuffix(path, ".index.json"):
+		return writeSharded(path, set)
+	case strings.HasSuffix(path, ".npy"): // one byte, and no more
+		const head = "\x93NUMPY\x01\x00\x76\x00{'descr': '|u1', 'fortran_order': False, 'shape': (1,), }"
+		return os.WriteFile(path, fmt.Appendf(nil, "%-127s\n\x07", head), 0o666)
+	case strings.HasSuffix(path, ".onnx"):
+		return writeONNX(path, set)
+	}
+	var b bytes.Buffer
+	meta := []layout.Pair{{Key: "made by", Value: "a test"}}
+	if err := checkpoint.Convert(&b, filepath.Ext(path)[1:], set, meta); err != nil {
+		return err
+	}
+	return os.WriteFile(path, b.Bytes(), 0o666)
+}
+
+// writeSharded writes an index and two shards, shard-1 and shard-2.
+func writeSharded(path string, set *tensor.Set) error {
+	index := make(map[string]string)
+	for i := range 2 {
+		name := fmt.Sprintf("shard-%d.safetensors", i+1)
+		var ts []*tensor.Tensor
+		for j, t := range set.All() {
+			if j%2 == i {
+				ts = append(ts, t)
+				index[t.Name] = name
+			}
+		}
+		shard, err := tensor.NewSet(ts...)
+		if err != nil {
+			return err
+		}
+		if err := writeModel(filepath.Join(filepath.Dir(path), name), shard); err != nil {
+			return err
+		}
+	}
+	b, err := json.Marshal(map[string]any{"metadata": map[string]any{}, "weight_map": index})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, b, 0o666)
+}
+
+// writeONNX writes a model whose initializers lie in data/weights.bin.
+func writeONNX(path string, set *tensor.Set) error {
+	text := func(b []byte, num protowire.Number, s string) []byte {
+		return protowire.AppendString(protowire.AppendTag(b, num, protowire.BytesType), s)
+	}
+	number := func(b []byte, num protowire.Number, n uint64) []byte {
+		return protowire.AppendVarint(protowire.AppendTag(b, num, protowire.VarintType), n)
+	}
+	var weights, graph []byte
+	for _, t := range set.All() {
+		var init []byte
+		for _, d := range t.Shape {
+			init = number(init, 1, uint64(d))
+		}
+		init = number(init, 2, map[tensor.DType]uint64{tensor.F32: 1, tensor.U8: 2}[t.DType])
+		init = text(init, 8, t.Name)
+		where := map[string]string{"location": "data/weights.bin", "offset": strconv.Itoa(len(weights)), "length": strconv.FormatInt(t.Size(), 10)}
+		for _, k := range slices.Sorted(maps.Keys(where)) {
+			init = text(init, 13, string(text(text(nil, 1, k), 2, where[k])))
+		}
+		graph = text(graph, 5, string(number(init, 14, 1)))
+		b, err := t.Bytes()
+		if err != nil {
+			return err
+		}
+		weights = append(weights, b...)
+	}
+	graph = text(graph, 2, "test")
+	model := number(nil, 1, 8)
+	model = text(model, 7, string(graph))
+	model = text(model, 8, string(number(nil, 2, 17)))
+	data := filepath.Join(filepath.Dir(path), "data")
+	if err := os.MkdirAll(data, 0o777); err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile(path, model, 0o666), os.WriteFile(filepath.Join(data, "weights.bin"), weights, 0o666))
+}
+
+// perturb FILE OUT TENSOR writes FILE (safetensors) with two values of a
+// tensor changed: the first by 0.5, the second to NaN.
+func perturb(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: perturb FILE OUT TENSOR")
+	}
+	c, err := checkpoint.Open(ts.MkAbs(args[0]), nil)
+	ts.Check(err)
+	defer c.Close()
+	t := *c.Tensors.Lookup(args[2])
+	b, err := t.Bytes()
+	ts.Check(err)
+	b = bytes.Clone(b)
+	first := floatOf(tensor.F32)(uint64(binary.LittleEndian.Uint32(b)))
+	_, err = binary.Encode(b, binary.LittleEndian, float32(first+0.5))
+	ts.Check(err)
+	binary.LittleEndian.PutUint32(b[4:], 0x7fc00000)
+	t.Data = tensor.Bytes(b)
+	set, err := tensor.Overlay(c.Tensors, &t)
+	ts.Check(err)
+	ts.Check(writeModel(ts.MkAbs(args[1]), set))
+}
+
+// flip FILE OFFSET inverts the bits of a byte; a negative offset counts from
+// the end.
+func flip(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: flip FILE OFFSET")
+	}
+	b, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	b[offset(ts, args[1], len(b))] ^= 0xff
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b, 0o666))
+}
+
+// truncate FILE SIZE cuts a file; a negative size is what is cut off.
+func truncate(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: truncate FILE SIZE")
+	}
+	b, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b[:offset(ts, args[1], len(b))], 0o666))
+}
+
+func offset(ts *testscript.TestScript, text string, size int) int {
+	n, err := strconv.Atoi(text)
+	ts.Check(err)
+	if n < 0 {
+		n += size
+	}
+	return n
+}
+
+// files DIR NAME... checks that a folder holds these files and no other,
+// hidden ones and folders counted.
+func files(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: files DIR NAME...")
+	}
+	entries, err := os.ReadDir(ts.MkAbs(args[0]))
+	ts.Check(err)
+	var got []string
+	for _, e := range entries {
+		got = append(got, e.Name())
+	}
+	want := slices.Sorted(slices.Values(args[1:]))
+	if !slices.Equal(got, want) {
+		ts.Fatalf("%s holds %q, want %q", args[0], got, want)
+	}
+}
+
+// json FILE FIELD VALUE checks a field, named with dots, of each JSON line in
+// FILE, which may be stdout or stderr. VALUE * is any but null.
+func jsonField(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: json FILE FIELD VALUE")
+	}
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		var v any
+		if err := json.Unmarshal([]byte(line), &v); err != nil {
+			ts.Fatalf("%q is no JSON: %v", line, err)
+		}
+		for key := range strings.SplitSeq(args[1], ".") {
+			switch w := v.(type) {
+			case map[string]any:
+				v = w[key]
+			case []any:
+				i, err := strconv.Atoi(key)
+				ts.Check(err)
+				v = w[i]
+			default:
+				v = nil
+			}
+		}
+		if got := fmt.Sprint(v); got != args[2] && (args[2] != "*" || v == nil) {
+			ts.Fatalf("%s is %s, want %s", args[1], got, args[2])
+		}
+	}
+}
