@@ -23,7 +23,7 @@ type result struct {
 	packer         string
 	input          input
 	size           int64 // of the compressed file
-	encode, decode float64
+	encode, decode cost
 }
 
 // ratio is the compressed size over the original one: smaller is better.
@@ -40,7 +40,7 @@ func measureAll(ctx context.Context, packers []packer, inputs []input, dir strin
 			if err != nil {
 				return nil, fmt.Errorf("%s on %s: %w", p.name(), in.name, err)
 			}
-			fmt.Fprintf(os.Stderr, "\t%-14s %11d  %.4f  %8.3f s %8.3f s\n", p.name(), r.size, r.ratio(), r.encode, r.decode)
+			fmt.Fprintf(os.Stderr, "\t%-14s %11d  %.4f  %8.3f s %8.3f s\n", p.name(), r.size, r.ratio(), r.encode.Wall, r.decode.Wall)
 			results = append(results, r)
 		}
 	}
@@ -58,8 +58,8 @@ func measure(ctx context.Context, p packer, in input, dir string) (result, error
 		if i == 0 {
 			r.encode, r.decode = encode, decode
 		}
-		r.encode, r.decode = min(r.encode, encode), min(r.decode, decode)
-		if encode+decode > shortRun {
+		r.encode, r.decode = r.encode.less(encode), r.decode.less(decode)
+		if encode.Wall+decode.Wall > shortRun {
 			break
 		}
 	}
@@ -110,11 +110,12 @@ func writeCSV(path string, results []result) error {
 		return err
 	}
 	w := csv.NewWriter(f)
-	w.Write([]string{"input", "class", "bytes", "packer", "packed_bytes", "encode_seconds", "decode_seconds"})
+	w.Write([]string{"input", "class", "bytes", "packer", "packed_bytes", "encode_wall", "decode_wall", "encode_cpu", "decode_cpu"})
+	seconds := func(s float64) string { return strconv.FormatFloat(s, 'f', 6, 64) }
 	for _, r := range results {
 		w.Write([]string{
 			r.input.name, string(r.input.class), strconv.FormatInt(r.input.size, 10), r.packer,
-			strconv.FormatInt(r.size, 10), strconv.FormatFloat(r.encode, 'f', 6, 64), strconv.FormatFloat(r.decode, 'f', 6, 64),
+			strconv.FormatInt(r.size, 10), seconds(r.encode.Wall), seconds(r.decode.Wall), seconds(r.encode.CPU), seconds(r.decode.CPU),
 		})
 	}
 	w.Flush()

@@ -133,14 +133,14 @@ func (p *page) times(b *strings.Builder) {
 			if r.packer == name {
 				total.input.size += r.input.size
 				total.size += r.size
-				total.encode += r.encode
-				total.decode += r.decode
+				total.encode = total.encode.plus(r.encode)
+				total.decode = total.decode.plus(r.decode)
 			}
 		}
 		rows = append(rows, timeRow(name, &total))
 	}
 	if len(p.results) > 0 {
-		b.WriteString("\n## Time for all of these\n\nZipNN in memory and by its own clock; the others from start to end of the process, or by the seconds that they report.\n\n")
+		b.WriteString("\n## Time for all of these\n\nZipNN in memory, without the start of Python; ropewalk from file to synced file, by its own clock, without the start of the process; the others from start to end of the process.\n\n")
 		table(b, timeHead, rows)
 	}
 }
@@ -158,13 +158,14 @@ func (p *page) speeds(b *strings.Builder) {
 	table(b, timeHead, rows)
 }
 
-var timeHead = []string{"", "bytes", "ratio", "encode s", "decode s", "encode MB/s", "decode MB/s"}
+var timeHead = []string{"", "bytes", "ratio", "encode MB/s", "decode MB/s", "encode s", "decode s", "encode CPU s", "decode CPU s"}
 
 func timeRow(label string, r *result) []string {
 	mb := float64(r.input.size) / 1e6
 	return []string{
 		label, fmt.Sprint(r.size), number(r.ratio(), 4),
-		number(r.encode, 3), number(r.decode, 3), number(mb/r.encode, 1), number(mb/r.decode, 1),
+		number(mb/r.encode.Wall, 1), number(mb/r.decode.Wall, 1),
+		number(r.encode.Wall, 3), number(r.decode.Wall, 3), number(r.encode.CPU, 3), number(r.decode.CPU, 3),
 	}
 }
 
@@ -191,7 +192,7 @@ func (p *page) verdicts(b *strings.Builder) {
 			continue
 		}
 		ours := &p.speed[i]
-		encode, decode := theirs.encode/ours.encode, theirs.decode/ours.decode
+		encode, decode := theirs.encode.Wall/ours.encode.Wall, theirs.decode.Wall/ours.decode.Wall
 		fmt.Fprintf(b, "- %s: %s, ropewalk fast encodes %.2f times and decodes %.2f times as fast as ZipNN, at least 1\n",
 			verdict(encode >= 1 && decode >= 1), ours.input.name, encode, decode)
 	}

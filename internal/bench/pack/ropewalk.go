@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os/exec"
 )
 
@@ -15,30 +16,31 @@ type ropewalk struct {
 
 func (r *ropewalk) name() string { return "ropewalk " + r.effort }
 
-func (r *ropewalk) pack(ctx context.Context, in input, packed, restored string) (encode, decode float64, err error) {
+func (r *ropewalk) pack(ctx context.Context, in input, packed, restored string) (encode, decode cost, err error) {
 	encode, err = r.run(ctx, "pack", "--effort", r.effort, in.path, "-o", packed)
 	if err != nil {
-		return 0, 0, err
+		return cost{}, cost{}, err
 	}
 	decode, err = r.run(ctx, "unpack", packed, "-o", restored)
 	return encode, decode, err
 }
 
-// run returns the seconds that the verb reports, or else those that passed. The
-// first leave out the start of the process, as ZipNN's numbers do.
-func (r *ropewalk) run(ctx context.Context, verb string, args ...string) (float64, error) {
+// run takes for the wall time the seconds that the verb reports: these leave out
+// the start of the process, as ZipNN's do.
+func (r *ropewalk) run(ctx context.Context, verb string, args ...string) (cost, error) {
 	cmd := exec.CommandContext(ctx, r.path, append([]string{verb, "--threads", "1", "--json", "-f"}, args...)...)
 	var answer bytes.Buffer
 	cmd.Stdout = &answer
-	wall, err := timed(cmd)
+	c, err := timed(cmd)
 	if err != nil {
-		return 0, err
+		return cost{}, err
 	}
 	var report struct {
 		Seconds float64 `json:"seconds"`
 	}
-	if json.Unmarshal(answer.Bytes(), &report) == nil && report.Seconds > 0 {
-		return report.Seconds, nil
+	if err := json.Unmarshal(answer.Bytes(), &report); err != nil {
+		return cost{}, fmt.Errorf("%s: %q: %w", verb, answer.Bytes(), err)
 	}
-	return wall, nil
+	c.Wall = report.Seconds
+	return c, nil
 }

@@ -15,9 +15,17 @@ type packer interface {
 	// name is short and says the options that matter.
 	name() string
 	// pack compresses in to packed and restores that to restored; it returns
-	// the seconds that each way took. It does not compare.
-	pack(ctx context.Context, in input, packed, restored string) (encode, decode float64, err error)
+	// what each way cost. It does not compare.
+	pack(ctx context.Context, in input, packed, restored string) (encode, decode cost, err error)
 }
+
+// A cost is in seconds. On a busy machine those of the processor say more.
+type cost struct {
+	Wall, CPU float64
+}
+
+func (c cost) less(d cost) cost { return cost{min(c.Wall, d.Wall), min(c.CPU, d.CPU)} }
+func (c cost) plus(d cost) cost { return cost{c.Wall + d.Wall, c.CPU + d.CPU} }
 
 // toolset is what was found on this machine.
 type toolset struct {
@@ -128,17 +136,17 @@ func firstLine(ctx context.Context, path string, args ...string) string {
 
 func (p *program) name() string { return p.label }
 
-func (p *program) pack(ctx context.Context, in input, packed, restored string) (encode, decode float64, err error) {
+func (p *program) pack(ctx context.Context, in input, packed, restored string) (encode, decode cost, err error) {
 	if encode, err = p.run(ctx, p.encode, in.path, packed); err != nil {
-		return 0, 0, err
+		return cost{}, cost{}, err
 	}
 	decode, err = p.run(ctx, p.decode, packed, restored)
 	return encode, decode, err
 }
 
-// run starts the program on the file in, and returns the seconds that it took.
+// run starts the program on the file in, and returns what that cost.
 // Unless the arguments name OUT, its standard output becomes the file out.
-func (p *program) run(ctx context.Context, template []string, in, out string) (float64, error) {
+func (p *program) run(ctx context.Context, template []string, in, out string) (cost, error) {
 	args := make([]string, len(template))
 	toFile := true
 	for i, a := range template {
@@ -151,13 +159,13 @@ func (p *program) run(ctx context.Context, template []string, in, out string) (f
 		args[i] = a
 	}
 	if err := os.Remove(out); err != nil && !os.IsNotExist(err) { // 7z adds to an archive that exists
-		return 0, err
+		return cost{}, err
 	}
 	cmd := exec.CommandContext(ctx, p.path, args...)
 	if toFile {
 		f, err := os.Create(out)
 		if err != nil {
-			return 0, err
+			return cost{}, err
 		}
 		defer f.Close()
 		cmd.Stdout = f
@@ -165,13 +173,15 @@ func (p *program) run(ctx context.Context, template []string, in, out string) (f
 	return timed(cmd)
 }
 
-// timed runs a command and returns the seconds of its life.
-func timed(cmd *exec.Cmd) (float64, error) {
+// timed runs a command from the start of its process to the end.
+func timed(cmd *exec.Cmd) (cost, error) {
 	var talk bytes.Buffer
 	cmd.Stderr = &talk
 	start := time.Now()
 	if err := cmd.Run(); err != nil {
-		return 0, fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, talk.Bytes())
+		return cost{}, fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, talk.Bytes())
 	}
-	return time.Since(start).Seconds(), nil
+	wall := time.Since(start)
+	cpu := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	return cost{wall.Seconds(), cpu.Seconds()}, nil
 }

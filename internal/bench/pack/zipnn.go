@@ -52,14 +52,14 @@ func startZipNN(ctx context.Context, python string) (*zipNN, error) {
 
 func (z *zipNN) name() string { return "ZipNN" }
 
-func (z *zipNN) pack(_ context.Context, in input, packed, restored string) (encode, decode float64, err error) {
+func (z *zipNN) pack(_ context.Context, in input, packed, restored string) (encode, decode cost, err error) {
 	question := map[string]string{"in": in.path, "packed": packed, "restored": restored, "dtype": zipNNTypes[in.class]}
 	if err := json.NewEncoder(z.stdin).Encode(question); err != nil {
-		return 0, 0, fmt.Errorf("zipnn: %w", err)
+		return cost{}, cost{}, fmt.Errorf("zipnn: %w", err)
 	}
-	var seconds struct{ Encode, Decode float64 }
-	err = z.answer(&seconds)
-	return seconds.Encode, seconds.Decode, err
+	var spent struct{ Encode, Decode cost }
+	err = z.answer(&spent)
+	return spent.Encode, spent.Decode, err
 }
 
 // answer reads one line of the script into v.
