@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -387,7 +388,8 @@ func readExtents(es []extent, data func(member int) tensor.Data) ([]byte, error)
 var backPool = sync.Pool{New: func() any { return new([]byte) }}
 
 // encode codes one block and proves that it decodes.
-func (p *groupPlan) encode(block int) codedBlock {
+func (p *groupPlan) encode(block int) (c codedBlock) {
+	defer recoverTo(&c.err)
 	if err := p.e.ctx.Err(); err != nil {
 		return codedBlock{err: context.Cause(p.e.ctx)}
 	}
@@ -409,7 +411,7 @@ func (p *groupPlan) encode(block int) codedBlock {
 			return codedBlock{err: fmt.Errorf("rope: internal error: block %d of group %v, coded by %q, does not decode (%w)", block, p.g.members, body.coder, errors.Join(err))}
 		}
 	}
-	c := codedBlock{frame: appendFrame(nil, body.coder, body.payload)}
+	c = codedBlock{frame: appendFrame(nil, body.coder, body.payload)}
 	if block == 0 {
 		c.codebook = p.packed
 	}
@@ -421,6 +423,14 @@ func (p *groupPlan) encode(block int) codedBlock {
 	}
 	p.e.advance(8 * int64(len(src)))
 	return c
+}
+
+// recoverTo turns a panic into an error: in a goroutine of its own it would
+// end the program before temporary files are removed.
+func recoverTo(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("rope: internal error: %v\n%s", r, debug.Stack())
+	}
 }
 
 // chooseCodebook gives the group a codebook if it has few distinct values and

@@ -420,7 +420,8 @@ func (f *File) block(i int) ([]byte, error) {
 }
 
 // decode reads, checks and decodes block i.
-func (f *File) decode(i int) ([]byte, error) {
+func (f *File) decode(i int) (b []byte, err error) {
+	defer recoverTo(&err)
 	ref := f.blocks[i]
 	g := &f.header.groups[ref.group]
 	frame, err := tensor.ReadRange(f.data, ref.off, ref.size, nil)

@@ -638,7 +638,7 @@ def squash(x):
 
 S = [round(65536 / (1 + math.exp(8 - i / 4))) for i in range(65)]
 STRETCH = make_stretch()
-R = [655360 // (10 * n + 16) for n in range(256)]
+R = [65536 // (n + 2) for n in range(256)]
 
 
 class Counter:
@@ -752,6 +752,12 @@ class Place:
             self.back(values, 2 * T, absent) if self.column >= 2 else absent,
         )
 
+    def above(self, values, absent):
+        """Section 7.3: u, the tap in the row of the kernel above."""
+        root = math.isqrt(self.taps)
+        w = root if root * root == self.taps else self.taps
+        return self.back(values, w, absent) if self.tap >= w else absent
+
 
 def places(block):
     at = 0
@@ -822,7 +828,7 @@ def read_levels(payload, block):
     levels = len(block.codebook)
     must(mode < levels and shift <= 8, "mode or shift of levels")
     coder = RangeDecoder(cur.rest())
-    mixer, low_bits, means = Mixer(coder, 8), Singles(coder), Means(128, 4)
+    mixer, low_bits, means = Mixer(coder, 10), Singles(coder), Means(128, 4)
     centre = mode >> shift
     highs, out = [], []
     for place in places(block):
@@ -832,15 +838,20 @@ def read_levels(payload, block):
         R, K, E = log3(r, g), log3(c, g), log3(min(r * c // g * t // g, 1 << 20), 32)
         l, l2, f1, f2, c1, c2 = near = place.neighbours(highs, 0)
         N = log3(sum(abs(v) for v in near), 16)
+        u, tap, pattern = place.above(highs, 0), min(place.tap, 15), 0
+        for v in (l, u, c1, f1, f2):
+            pattern = 3 * pattern + clip(v, -1, 1) + 1
         contexts = (
             E * 32 + N,
             clip9(l) * 10 + clip9(l2) + 100 * (E >> 2),
             clip9(f1) * 10 + clip9(f2) + 100 * (E >> 2),
             clip9(c1) * 10 + clip9(c2) + 100 * (E >> 2),
-            min(place.tap, 15) * 32 + K + 512 * (R >> 2),
+            tap * 32 + K + 512 * (R >> 2),
             column_context(block, place),
             K * 32 + R,
             0,
+            clip9(u) * 10 + clip9(c1) + 100 * tap,
+            pattern + 243 * tap,
         )
         v = mixer.signed_value(-centre, ((levels - 1) >> shift) - centre, E, contexts)
         symbol = v + centre
@@ -913,15 +924,12 @@ def read_floats(payload, block):
 
 def read_sign(mixer, place, signs, rank):
     """Section 7.4: the sign of a value; `rank` as the third context wants it."""
-    T, CT = place.taps, place.row
-    root = math.isqrt(T)
-    w = root if root * root == T else T
-    u = place.back(signs, w, 0) if place.tap >= w else 0
     l, l2, f1, f2, c1, c2 = (s + 1 for s in place.neighbours(signs, 0))
-    l3, f3 = place.back(signs, 3, 0) + 1, place.back(signs, 3 * CT, 0) + 1
+    l3, f3 = place.back(signs, 3, 0) + 1, place.back(signs, 3 * place.row, 0) + 1
+    u = place.above(signs, 0) + 1
     tap = min(place.tap, 15)
     contexts = (
-        27 * l + 9 * (u + 1) + 3 * c1 + c2 + 81 * tap,
+        27 * l + 9 * u + 3 * c1 + c2 + 81 * tap,
         9 * f1 + 3 * f2 + f3 + 27 * tap,
         9 * l + 3 * l2 + l3 + 27 * rank,
     )

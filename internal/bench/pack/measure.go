@@ -58,7 +58,7 @@ func measure(ctx context.Context, p packer, in input, dir string) (result, error
 		if i == 0 {
 			r.encode, r.decode = encode, decode
 		}
-		r.encode, r.decode = r.encode.less(encode), r.decode.less(decode)
+		r.encode, r.decode = r.encode.least(encode), r.decode.least(decode)
 		if encode.Wall+decode.Wall > shortRun {
 			break
 		}

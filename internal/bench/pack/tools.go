@@ -24,8 +24,8 @@ type cost struct {
 	Wall, CPU float64
 }
 
-func (c cost) less(d cost) cost { return cost{min(c.Wall, d.Wall), min(c.CPU, d.CPU)} }
-func (c cost) plus(d cost) cost { return cost{c.Wall + d.Wall, c.CPU + d.CPU} }
+func (c cost) least(d cost) cost { return cost{min(c.Wall, d.Wall), min(c.CPU, d.CPU)} }
+func (c cost) plus(d cost) cost  { return cost{c.Wall + d.Wall, c.CPU + d.CPU} }
 
 // toolset is what was found on this machine.
 type toolset struct {

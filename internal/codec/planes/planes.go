@@ -255,9 +255,7 @@ func extract(plane, src []byte, width, p int, t Transform) {
 	case width == 1 && t == None:
 		copy(plane, src)
 	case width == 2:
-		for i := range plane {
-			plane[i] = byte(bits.RotateLeft16(binary.LittleEndian.Uint16(src[2*i:]), r) >> (8 * p & 15))
-		}
+		extract2(plane, src, p, r)
 	case width == 4:
 		for i := range plane {
 			plane[i] = byte(bits.RotateLeft32(binary.LittleEndian.Uint32(src[4*i:]), r) >> (8 * p & 31))
@@ -266,6 +264,23 @@ func extract(plane, src []byte, width, p int, t Transform) {
 		for i := range plane {
 			plane[i] = byte(element(src[i*width:], width, t) >> (8 * p))
 		}
+	}
+}
+
+// extract2 copies plane p of elements of two bytes, four at a time.
+func extract2(plane, src []byte, p, r int) {
+	n := len(plane)
+	src = src[:2*n]
+	i := 0
+	for ; i+4 <= n; i += 4 {
+		v := binary.LittleEndian.Uint64(src[2*i:])
+		if r != 0 {
+			v = v<<1&0xfffefffefffefffe | v>>15&0x0001000100010001
+		}
+		binary.LittleEndian.PutUint32(plane[i:], gather(v>>(8*p)))
+	}
+	for ; i < n; i++ {
+		plane[i] = byte(bits.RotateLeft16(binary.LittleEndian.Uint16(src[2*i:]), r) >> (8 * p))
 	}
 }
 
@@ -281,9 +296,7 @@ func appendStored(dst, src []byte, width int, stored []int, t Transform) []byte 
 	switch {
 	case len(stored) == 0:
 	case lowest && width == 2 && len(stored) == 1:
-		for i := range out {
-			out[i] = byte(bits.RotateLeft16(binary.LittleEndian.Uint16(src[2*i:]), r))
-		}
+		extract2(out, src, 0, r)
 	case lowest && width == 4 && len(stored) == 3:
 		i := 0
 		for ; 3*i+4 <= len(out); i++ {
@@ -435,6 +448,13 @@ func mergeAny(dst []byte, planes [8][]byte, fixed uint64, low []byte, stored []i
 			binary.LittleEndian.PutUint64(e, bits.RotateLeft64(binary.LittleEndian.Uint64(e), r))
 		}
 	}
+}
+
+// gather is the inverse of spread: it packs the low bytes of four 16-bit lanes.
+func gather(v uint64) uint32 {
+	v &= 0x00ff00ff00ff00ff
+	v = (v | v>>8) & 0x0000ffff0000ffff
+	return uint32(v | v>>16)
 }
 
 // spread moves the four bytes of x to the low bytes of four 16-bit lanes.
