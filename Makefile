@@ -33,7 +33,7 @@ fuzz: ## run every fuzz target for FUZZTIME
 	FUZZTIME=$(FUZZTIME) bash .ci/fuzz
 
 .PHONY: external
-external: ## compare with other programs: ROPEWALK_PYTHON, ROPEWALK_MODELS, ROPEWALK_DATA
+external: ## compare with other programs: ROPEWALK_PYTHON, ROPEWALK_MODELS
 	$(GO) test -tags external -count=1 ./...
 
 .PHONY: cover

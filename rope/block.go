@@ -231,6 +231,9 @@ var zstdDecoders = sync.Pool{New: func() any {
 // decompress fills dst from one zstd frame. It reads no further than dst is
 // long, so that a frame cannot expand beyond what was declared.
 func decompress(dst, src []byte) error {
+	if len(src) == 0 {
+		return errors.New("zstd: no frame")
+	}
 	d := zstdDecoders.Get().(*zstd.Decoder)
 	defer zstdDecoders.Put(d)
 	if err := d.Reset(bytes.NewReader(src)); err != nil {

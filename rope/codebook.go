@@ -39,13 +39,13 @@ func (d *distinct) add(b []byte) {
 	if d.full {
 		return
 	}
-	last, any := uint64(0), false
+	last, seen := uint64(0), false
 	for i := 0; i+d.width <= len(b); i += d.width {
 		v := load(b[i:], d.width)
-		if any && v == last {
+		if seen && v == last {
 			continue
 		}
-		last, any = v, true
+		last, seen = v, true
 		if d.insert(v); d.full {
 			return
 		}

@@ -92,7 +92,7 @@ const (
 
 func (h *header) append(dst []byte) []byte {
 	l := h.layout
-	uint := func(v uint64) { dst = binary.AppendUvarint(dst, v) }
+	number := func(v uint64) { dst = binary.AppendUvarint(dst, v) }
 	features := uint64(0)
 	if h.base != nil {
 		features |= featureBase
@@ -100,66 +100,66 @@ func (h *header) append(dst []byte) []byte {
 	if h.skeleton != nil {
 		features |= featureInline
 	}
-	uint(features)
-	uint(uint64(h.blockValues))
+	number(features)
+	number(uint64(h.blockValues))
 	dst = appendString(dst, l.Format)
 	if h.base != nil {
 		dst = append(dst, h.base[:]...)
 	}
-	uint(uint64(len(l.Metadata)))
+	number(uint64(len(l.Metadata)))
 	for _, p := range l.Metadata {
 		dst = appendString(dst, p.Key)
 		dst = appendString(dst, p.Value)
 	}
-	uint(uint64(len(l.Files)))
+	number(uint64(len(l.Files)))
 	for i, f := range l.Files {
 		dst = appendString(dst, f.Name)
-		uint(uint64(h.fileSizes[i]))
+		number(uint64(h.fileSizes[i]))
 	}
 
 	types, typeID := typeTable(l)
-	uint(uint64(len(types)))
+	number(uint64(len(types)))
 	for _, t := range types {
 		dst = appendString(dst, string(t))
 	}
 	// One property after the other, not one array after the other: like
 	// stands beside like, which halves what the table costs.
-	uint(uint64(len(l.Arrays)))
+	number(uint64(len(l.Arrays)))
 	for i := range l.Arrays {
 		dst = appendString(dst, l.Arrays[i].Name)
 	}
 	for i := range l.Arrays {
-		uint(typeID[l.Arrays[i].DType])
+		number(typeID[l.Arrays[i].DType])
 	}
 	for i := range l.Arrays {
 		dst = appendShape(dst, l.Arrays[i].Shape)
 	}
 	for i := range l.Arrays {
 		if a := &l.Arrays[i]; !a.DType.Known() {
-			uint(uint64(a.Size))
+			number(uint64(a.Size))
 		}
 	}
 	file, end := 0, int64(0)
 	for i := range l.Arrays {
 		a := &l.Arrays[i]
-		uint(uint64(a.File - file))
+		number(uint64(a.File - file))
 		if a.File != file {
 			file, end = a.File, 0
 		}
-		uint(uint64(a.Offset - end))
+		number(uint64(a.Offset - end))
 		end = a.Offset + a.Size
 	}
 	for i, a := range h.arrays {
 		dst = append(dst, byte(a.source))
 		switch a.source {
 		case sourceTwin:
-			uint(uint64(i - a.ref - 1))
+			number(uint64(i - a.ref - 1))
 		case sourceSame, sourceDelta:
-			uint(uint64(a.ref))
+			number(uint64(a.ref))
 		}
 	}
 
-	uint(uint64(len(l.Views)))
+	number(uint64(len(l.Views)))
 	next := 0
 	for i := range l.Views {
 		v := &l.Views[i]
@@ -169,12 +169,12 @@ func (h *header) append(dst []byte) []byte {
 		}
 	}
 
-	uint(uint64(len(h.groups)))
+	number(uint64(len(h.groups)))
 	for _, g := range h.groups {
-		uint(uint64(len(g.members) - 1))
+		number(uint64(len(g.members) - 1))
 		last := -1
 		for _, m := range g.members {
-			uint(uint64(m - last - 1))
+			number(uint64(m - last - 1))
 			last = m
 		}
 	}

@@ -115,8 +115,7 @@ func Sniff(head []byte) bool {
 }
 
 func (f *File) corrupt(off int64, err error) error {
-	var u *layout.UnsupportedError
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*layout.UnsupportedError](err); ok {
 		return &layout.UnsupportedError{File: f.name, Offset: off, Reason: u.Reason}
 	}
 	return &layout.CorruptError{File: f.name, Offset: off, Reason: err.Error(), Err: err}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -163,8 +164,8 @@ func planSources(h *header, fs []facts, base *baseSet) {
 	byName := make(map[string]int)
 	bySum := make(map[[32]byte]int)
 	if base != nil {
-		for i := len(base.layout.Arrays) - 1; i >= 0; i-- {
-			byName[base.layout.Arrays[i].Name] = i
+		for i, a := range slices.Backward(base.layout.Arrays) { // the first of equal ones wins
+			byName[a.Name] = i
 			bySum[base.facts[i].digest] = i
 		}
 	}

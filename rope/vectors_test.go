@@ -129,10 +129,14 @@ var vectors = []vector{
 		}
 		return b
 	}()), opt: Options{Effort: Max}, coder: "levels"},
-	{name: "delta-max", why: "coder 10; needs base.bin", layout: one("w", tensor.F32, tensor.Shape{40, 108}, nudged(gauss(1, 40, 108))),
-		base: one("w", tensor.F32, tensor.Shape{40, 108}, gauss(1, 40, 108)), opt: Options{Effort: Max}, coder: "delta"},
-	{name: "delta-fast", why: "coder 9; needs base.bin", layout: one("w", tensor.F32, tensor.Shape{40, 108}, nudged(gauss(1, 40, 108))),
-		base: one("w", tensor.F32, tensor.Shape{40, 108}, gauss(1, 40, 108)), opt: Options{Effort: Fast}, coder: "delta planes"},
+	{
+		name: "delta-max", why: "coder 10; needs base.bin", layout: one("w", tensor.F32, tensor.Shape{40, 108}, nudged(gauss(1, 40, 108))),
+		base: one("w", tensor.F32, tensor.Shape{40, 108}, gauss(1, 40, 108)), opt: Options{Effort: Max}, coder: "delta",
+	},
+	{
+		name: "delta-fast", why: "coder 9; needs base.bin", layout: one("w", tensor.F32, tensor.Shape{40, 108}, nudged(gauss(1, 40, 108))),
+		base: one("w", tensor.F32, tensor.Shape{40, 108}, gauss(1, 40, 108)), opt: Options{Effort: Fast}, coder: "delta planes",
+	},
 }
 
 // TestVectors encodes each vector and compares with the committed bytes, and

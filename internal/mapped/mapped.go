@@ -6,6 +6,7 @@
 package mapped
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -35,8 +36,7 @@ func Open(name string) (*File, error) {
 		err = fmt.Errorf("%s: is not a regular file; use - to read from a pipe", name)
 	}
 	if err != nil {
-		f.Close()
-		return nil, err
+		return nil, errors.Join(err, f.Close())
 	}
 	return New(f, st.Size()), nil
 }
@@ -72,8 +72,7 @@ func (f *File) Release(off, n int64) {
 func (f *File) Close() error {
 	if f.unmap != nil {
 		if err := f.unmap(); err != nil {
-			f.os.Close()
-			return err
+			return errors.Join(err, f.os.Close())
 		}
 	}
 	return f.os.Close()

@@ -364,8 +364,11 @@ func (b *bitBuffer) bytes() []byte {
 	return slices.Clip(b.buf)
 }
 
-// exhausted reports whether decoding has used all bytes, and not more.
-func (b *bitBuffer) exhausted() bool { return !b.short && b.pos == len(b.buf) }
+// exhausted reports whether decoding has used all bytes, and not more, and
+// left over nothing but zeros.
+func (b *bitBuffer) exhausted() bool {
+	return !b.short && b.pos == len(b.buf) && b.n < 8 && b.acc == 0
+}
 
 func loadLE(b []byte, width int) uint64 {
 	switch width {

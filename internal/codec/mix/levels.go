@@ -24,8 +24,8 @@ func DecodeLevels(syms []uint16, coded []byte, k int, segs []Segment) error {
 		return ErrCorrupt
 	}
 	c := newDecoder(coded[n+1:])
-	codeLevels(&c, syms, k, int(mode), uint(coded[n]), segs)
-	if c.overrun() {
+	inside := codeLevels(&c, syms, k, int(mode), uint(coded[n]), segs)
+	if !inside || c.overrun() {
 		return ErrCorrupt
 	}
 	return nil
@@ -56,13 +56,15 @@ func levelParams(syms []uint16, k int) (mode int, shift uint) {
 	return mode, shift
 }
 
-func codeLevels(c *coder, syms []uint16, k, mode int, shift uint, segs []Segment) {
+// codeLevels reports whether all symbols are below k.
+func codeLevels(c *coder, syms []uint16, k, mode int, shift uint, segs []Segment) bool {
 	m := newLevelModel(c, k, mode, shift, segs)
 	base := 0
 	for _, s := range segs {
 		m.run(syms, s, base)
 		base += s.Len
 	}
+	return !m.outside
 }
 
 // levelModel predicts the high part of each symbol: its distance to the mode,
@@ -78,6 +80,7 @@ type levelModel struct {
 	colMean []mean
 	tapMean [maxTapStats]mean
 	all     mean
+	outside bool // a damaged block has a symbol of k or more
 }
 
 const scaleUnit = 32 // magnitudes are averaged in units of 1/32
@@ -189,7 +192,10 @@ func (m *levelModel) run(syms []uint16, s Segment, base int) {
 			sym = m.lowBits(int(syms[p.cur]), sym, v)
 		}
 		if num.decoding {
-			syms[p.cur] = uint16(min(sym, m.k-1))
+			if sym >= m.k {
+				m.outside, sym = true, m.k-1
+			}
+			syms[p.cur] = uint16(sym)
 		}
 
 		q := int32(abs(v)) * scaleUnit

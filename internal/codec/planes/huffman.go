@@ -102,9 +102,8 @@ func newCode(hist *[256]uint32) *code {
 	return c
 }
 
-// assign gives each symbol its word, from the lengths. It reports whether the
-// lengths make a complete code.
-func (c *code) assign() bool {
+// assign gives each symbol its word, from the lengths.
+func (c *code) assign() {
 	var count, next [maxBits + 1]uint32
 	for _, l := range c.lens {
 		count[l]++
@@ -121,7 +120,6 @@ func (c *code) assign() bool {
 			next[l]++
 		}
 	}
-	return next[maxBits] == 1<<maxBits
 }
 
 // size returns the bytes that append will take, or a few more.

@@ -111,7 +111,7 @@ func (h *npyHeader) rowMajor(values []byte) []byte {
 // isDeflateError reports whether err says that deflated data are broken.
 func isDeflateError(err error) bool {
 	var c flate.CorruptInputError
-	return errors.As(err, &c) || err == io.ErrUnexpectedEOF
+	return errors.As(err, &c) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // An inflater reads the beginnings of many members with one set of tables.

@@ -177,8 +177,7 @@ func (b *builder) sort() {
 // memberError says in which file and member err is.
 func (b *builder) memberError(m *member, err error) error {
 	at, where := m.data, ""
-	var ne *npyError
-	if errors.As(err, &ne) {
+	if ne, ok := errors.AsType[*npyError](err); ok {
 		if m.method == methodDeflate {
 			where = fmt.Sprintf(" (at byte %d when inflated)", ne.at)
 		} else {
@@ -219,8 +218,7 @@ func ParseNPY(name string, d tensor.Data) (*layout.Layout, error) {
 	}
 	if err != nil {
 		at := int64(0)
-		var ne *npyError
-		if errors.As(err, &ne) {
+		if ne, ok := errors.AsType[*npyError](err); ok {
 			at = ne.at
 		}
 		return nil, fileError(name, at, "", "", err)

@@ -241,9 +241,9 @@ func header(t *tensor.Tensor) ([]byte, error) {
 	return protowire.AppendVarint(b, uint64(number)), nil
 }
 
-// replace plans to put new in the place of the first of the fields with the
+// replace plans to put by in the place of the first of the fields with the
 // given numbers, or at the end if there is none, and to drop the others.
-func (p *planner) replace(s *slot, new patch, nums ...protowire.Number) error {
+func (p *planner) replace(s *slot, by patch, nums ...protowire.Number) error {
 	msg := p.model.enclosures[s.enclosure].body
 	ps := p.patches[0]
 	mark := len(ps)
@@ -254,8 +254,8 @@ func (p *planner) replace(s *slot, new patch, nums ...protowire.Number) error {
 		n := f.body.end - f.start
 		switch {
 		case len(ps) == mark:
-			new.at, new.skip = f.start, n
-			ps = append(ps, new)
+			by.at, by.skip = f.start, n
+			ps = append(ps, by)
 		case ps[len(ps)-1].at+ps[len(ps)-1].skip == f.start:
 			ps[len(ps)-1].skip += n
 		default:
@@ -267,8 +267,8 @@ func (p *planner) replace(s *slot, new patch, nums ...protowire.Number) error {
 		return err
 	}
 	if len(ps) == mark {
-		new.at = msg.end
-		ps = append(ps, new)
+		by.at = msg.end
+		ps = append(ps, by)
 	}
 	for i := range ps[mark:] {
 		p.growth[s.enclosure] += ps[mark+i].grows()

@@ -154,8 +154,10 @@ org.F/c U8 1 array 24 28
 F.gain U8 1 array 25 29
 `)
 	want := []layout.Pair{
-		{Key: "ir_version", Value: "10"}, {Key: "producer_name", Value: "hand"},
-		{Key: "opset_import.ai.onnx", Value: "21"}, {Key: "metadata_props.k", Value: "v"},
+		{Key: "ir_version", Value: "10"},
+		{Key: "producer_name", Value: "hand"},
+		{Key: "opset_import.ai.onnx", Value: "21"},
+		{Key: "metadata_props.k", Value: "v"},
 	}
 	if d := cmp.Diff(want, m.Layout.Metadata); d != "" {
 		t.Errorf("metadata (-want +got):\n%s", d)
@@ -290,8 +292,7 @@ func TestDepth(t *testing.T) {
 		t.Errorf("name %q, want %q", set.At(0).Name, want)
 	}
 	_, err := Parse("m", tensor.Bytes(nested(maxDepth)), nil)
-	var u *layout.UnsupportedError
-	if !errors.As(err, &u) {
+	if _, ok := errors.AsType[*layout.UnsupportedError](err); !ok {
 		t.Errorf("graphs %d deep: %v", maxDepth, err)
 	}
 }
@@ -372,7 +373,8 @@ func TestMalformed(t *testing.T) {
 		_, err := Parse("dir/m.onnx", tensor.Bytes(tt.model), files(map[string][]byte{"w.bin": floats(1, 2, 3)}))
 		var c *layout.CorruptError
 		var u *layout.UnsupportedError
-		offset, reason := int64(-1), ""
+		var offset int64
+		var reason string
 		switch {
 		case errors.As(err, &c) && tt.class != unsupported:
 			offset, reason = c.Offset, c.Reason

@@ -67,8 +67,11 @@ func TestParseIndex(t *testing.T) {
 		Arrays: []layout.Array{array("a", 1, 1, at1), array("c", 2, 1, at1+1), array("b", 1, 2, at2)},
 		Views:  []layout.View{view("c", 2, 1), view("a", 1, 0), view("b", 1, 2)},
 		Metadata: []layout.Pair{
-			{Key: "total_size", Value: "4"}, {Key: "nested", Value: `{"a":[1.5e3,-0,true,false,null,""]}`}, {Key: "s", Value: "a"},
-			{Key: "format", Value: "pt"}, {Key: "n", Value: "2"},
+			{Key: "total_size", Value: "4"},
+			{Key: "nested", Value: `{"a":[1.5e3,-0,true,false,null,""]}`},
+			{Key: "s", Value: "a"},
+			{Key: "format", Value: "pt"},
+			{Key: "n", Value: "2"},
 		},
 	}
 	if d := cmp.Diff(want, l); d != "" {
@@ -233,7 +236,7 @@ func TestIndexFlippedBits(t *testing.T) {
 	for i := range len(smallIndex) * 8 {
 		b := bytes.Clone(smallIndex)
 		b[i/8] ^= 1 << (i % 8)
-		checkParseIndex(t, b)
+		_ = checkParseIndex(t, b)
 	}
 }
 
@@ -260,7 +263,7 @@ func FuzzScanner(f *testing.F) {
 
 func FuzzParseIndex(f *testing.F) {
 	f.Add(smallIndex)
-	f.Fuzz(func(t *testing.T, b []byte) { checkParseIndex(t, b) })
+	f.Fuzz(func(t *testing.T, b []byte) { _ = checkParseIndex(t, b) })
 }
 
 // sparse is a large file of which only the header exists. It counts what is

@@ -153,11 +153,11 @@ func packedShape(a *archive, t *named, arr *layout.Array, v layout.View) (layout
 // stride of an axis of length 1 means nothing.
 func (r *ref) rowMajor() bool {
 	want := int64(1)
-	for i := len(r.shape) - 1; i >= 0; i-- {
-		if r.shape[i] > 1 && r.strides[i] != want {
+	for i, v := range slices.Backward(r.shape) {
+		if v > 1 && r.strides[i] != want {
 			return false
 		}
-		want *= max(r.shape[i], 1)
+		want *= max(v, 1)
 	}
 	return true
 }

@@ -65,52 +65,79 @@ func TestViews(t *testing.T) {
 		views    []brief
 	}{
 		{
-			"whole", dict(str("w"), tens(store(f32, "0", 6), 0, ax{2, 3}, ax{3, 1})), []string{"0", seq(24)},
-			[]string{"w F32 2x3 24"}, []brief{{"w", "F32", "2x3", 0, 0, nil}},
+			"whole", dict(str("w"), tens(store(f32, "0", 6), 0, ax{2, 3}, ax{3, 1})),
+			[]string{"0", seq(24)},
+			[]string{"w F32 2x3 24"},
+			[]brief{{"w", "F32", "2x3", 0, 0, nil}},
 		}, {
-			"transposed", dict(str("w"), tens(store(f32, "0", 6), 0, ax{3, 2}, ax{1, 3})), []string{"0", seq(24)},
-			[]string{"w F32 2x3 24"}, []brief{{"w", "F32", "3x2", 0, 0, []int64{1, 3}}},
+			"transposed", dict(str("w"), tens(store(f32, "0", 6), 0, ax{3, 2}, ax{1, 3})),
+			[]string{"0", seq(24)},
+			[]string{"w F32 2x3 24"},
+			[]brief{{"w", "F32", "3x2", 0, 0, []int64{1, 3}}},
 		}, {
-			"channels last", dict(str("w"), tens(store(f32, "0", 24), 0, ax{2, 3, 1, 4}, ax{12, 1, 99, 3})), []string{"0", seq(96)},
-			[]string{"w F32 2x4x3 96"}, []brief{{"w", "F32", "2x3x1x4", 0, 0, []int64{12, 1, 99, 3}}},
+			"channels last", dict(str("w"), tens(store(f32, "0", 24), 0, ax{2, 3, 1, 4}, ax{12, 1, 99, 3})),
+			[]string{"0", seq(96)},
+			[]string{"w F32 2x4x3 96"},
+			[]brief{{"w", "F32", "2x3x1x4", 0, 0, []int64{12, 1, 99, 3}}},
 		}, {
-			"slice", dict(str("w"), tens(store(f32, "0", 6), 1, ax{2, 2}, ax{3, 1})), []string{"0", seq(24)},
-			[]string{"w F32 6 24"}, []brief{{"w", "F32", "2x2", 0, 1, []int64{3, 1}}},
+			"slice", dict(str("w"), tens(store(f32, "0", 6), 1, ax{2, 2}, ax{3, 1})),
+			[]string{"0", seq(24)},
+			[]string{"w F32 6 24"},
+			[]brief{{"w", "F32", "2x2", 0, 1, []int64{3, 1}}},
 		}, {
-			"expanded", dict(str("w"), tens(store(f32, "0", 2), 0, ax{3, 2}, ax{0, 1})), []string{"0", seq(8)},
-			[]string{"w F32 2 8"}, []brief{{"w", "F32", "3x2", 0, 0, []int64{0, 1}}},
+			"expanded", dict(str("w"), tens(store(f32, "0", 2), 0, ax{3, 2}, ax{0, 1})),
+			[]string{"0", seq(8)},
+			[]string{"w F32 2 8"},
+			[]brief{{"w", "F32", "3x2", 0, 0, []int64{0, 1}}},
 		}, {
-			"axis of length 1", dict(str("w"), tens(store(f32, "0", 2), 0, ax{1, 2}, ax{77, 1})), []string{"0", seq(8)},
-			[]string{"w F32 1x2 8"}, []brief{{"w", "F32", "1x2", 0, 0, nil}},
+			"axis of length 1", dict(str("w"), tens(store(f32, "0", 2), 0, ax{1, 2}, ax{77, 1})),
+			[]string{"0", seq(8)},
+			[]string{"w F32 1x2 8"},
+			[]brief{{"w", "F32", "1x2", 0, 0, nil}},
 		}, {
-			"scalar and empty", list(tens(store(f32, "0", 1), 0, ax{}, ax{}), tens(store(f32, "1", 0), 7, ax{0, 3}, ax{3, 1})), []string{"0", seq(4), "1", ""},
-			[]string{"0 F32 scalar 4", "1 F32 0 0"}, []brief{{"0", "F32", "scalar", 0, 0, nil}, {"1", "F32", "0x3", 1, 0, nil}},
+			"scalar and empty", list(tens(store(f32, "0", 1), 0, ax{}, ax{}), tens(store(f32, "1", 0), 7, ax{0, 3}, ax{3, 1})),
+			[]string{"0", seq(4), "1", ""},
+			[]string{"0 F32 scalar 4", "1 F32 0 0"},
+			[]brief{{"0", "F32", "scalar", 0, 0, nil}, {"1", "F32", "0x3", 1, 0, nil}},
 		}, {
-			"tied, head first", dict(str("head"), vec("0", 2), str("embed"), tens(store(f32, "0", 2), 0, ax{2, 1}, ax{1, 1})), []string{"0", seq(8)},
-			[]string{"head F32 2 8"}, []brief{{"head", "F32", "2", 0, 0, nil}, {"embed", "F32", "2x1", 0, 0, nil}},
+			"tied, head first", dict(str("head"), vec("0", 2), str("embed"), tens(store(f32, "0", 2), 0, ax{2, 1}, ax{1, 1})),
+			[]string{"0", seq(8)},
+			[]string{"head F32 2 8"},
+			[]brief{{"head", "F32", "2", 0, 0, nil}, {"embed", "F32", "2x1", 0, 0, nil}},
 		}, {
-			"part first", dict(str("part"), tens(store(f32, "0", 6), 3, ax{3}, ax{1}), str("all"), tens(store(f32, "0", 6), 0, ax{2, 3}, ax{3, 1})), []string{"0", seq(24)},
-			[]string{"all F32 2x3 24"}, []brief{{"part", "F32", "3", 0, 3, nil}, {"all", "F32", "2x3", 0, 0, nil}},
+			"part first", dict(str("part"), tens(store(f32, "0", 6), 3, ax{3}, ax{1}), str("all"), tens(store(f32, "0", 6), 0, ax{2, 3}, ax{3, 1})),
+			[]string{"0", seq(24)},
+			[]string{"all F32 2x3 24"},
+			[]brief{{"part", "F32", "3", 0, 3, nil}, {"all", "F32", "2x3", 0, 0, nil}},
 		}, {
-			"order of the file, not of the dictionary", dict(str("b"), vec("1", 1), str("a"), vec("0", 1)), []string{"0", seq(4), "1", seq(4)},
-			[]string{"a F32 1 4", "b F32 1 4"}, []brief{{"b", "F32", "1", 1, 0, nil}, {"a", "F32", "1", 0, 0, nil}},
+			"order of the file, not of the dictionary", dict(str("b"), vec("1", 1), str("a"), vec("0", 1)),
+			[]string{"0", seq(4), "1", seq(4)},
+			[]string{"a F32 1 4", "b F32 1 4"},
+			[]brief{{"b", "F32", "1", 1, 0, nil}, {"a", "F32", "1", 0, 0, nil}},
 		}, {
-			"storage without tensor", dict(str("s"), store("torch.storage.UntypedStorage", "0", 4), str("t"), vec("1", 1)), []string{"0", seq(4), "1", seq(4)},
-			[]string{"t F32 1 4"}, []brief{{"t", "F32", "1", 0, 0, nil}},
+			"storage without tensor", dict(str("s"), store("torch.storage.UntypedStorage", "0", 4), str("t"), vec("1", 1)),
+			[]string{"0", seq(4), "1", seq(4)},
+			[]string{"t F32 1 4"},
+			[]brief{{"t", "F32", "1", 0, 0, nil}},
 		}, {
 			"two types of one storage", dict(
 				str("a"), tens3(store("torch.UntypedStorage", "0", 8), "torch.uint16", 0, ax{4}, ax{1}),
 				str("b"), tens3(store("torch.storage._UntypedStorage", "0", 8), "torch.float32", 1, ax{1}, ax{1})),
 			[]string{"0", seq(8)},
-			[]string{"a U16 4 8"}, []brief{{"a", "U16", "4", 0, 0, nil}, {"b", "F32", "1", 0, 1, nil}},
+			[]string{"a U16 4 8"},
+			[]brief{{"a", "U16", "4", 0, 0, nil}, {"b", "F32", "1", 0, 1, nil}},
 		}, {
-			"4-bit floats", dict(str("a"), tens3(store("torch.UntypedStorage", "0", 6), "torch.float4_e2m1fn_x2", 0, ax{2, 3}, ax{3, 1})), []string{"0", seq(6)},
-			[]string{"a F4 2x6 6"}, []brief{{"a", "F4", "2x6", 0, 0, nil}},
+			"4-bit floats", dict(str("a"), tens3(store("torch.UntypedStorage", "0", 6), "torch.float4_e2m1fn_x2", 0, ax{2, 3}, ax{3, 1})),
+			[]string{"0", seq(6)},
+			[]string{"a F4 2x6 6"},
+			[]brief{{"a", "F4", "2x6", 0, 0, nil}},
 		}, {
 			"storage of CUDA, untyped with v2", dict(
 				str("a"), tens(store("torch.cuda.HalfStorage", "0", 4), 0, ax{4}, ax{1}),
-				str("b"), tens(store("torch.UntypedStorage", "1", 4), 0, ax{4}, ax{1})), []string{"0", seq(8), "1", seq(4)},
-			[]string{"a F16 4 8", "b U8 4 4"}, []brief{{"a", "F16", "4", 0, 0, nil}, {"b", "U8", "4", 1, 0, nil}},
+				str("b"), tens(store("torch.UntypedStorage", "1", 4), 0, ax{4}, ax{1})),
+			[]string{"0", seq(8), "1", seq(4)},
+			[]string{"a F16 4 8", "b U8 4 4"},
+			[]brief{{"a", "F16", "4", 0, 0, nil}, {"b", "U8", "4", 1, 0, nil}},
 		}, {
 			"rebuilders", list(
 				call("torch._utils._rebuild_tensor", store(f32, "0", 2), num(0), nums(ax{2}), nums(ax{1})),
@@ -119,11 +146,15 @@ func TestViews(t *testing.T) {
 				call("torch._utils._rebuild_device_tensor_from_cpu_tensor", vec("0", 2), glob("torch.float32"), str("xla:0"), "\x89"),
 				call("torch._tensor._rebuild_from_type_v2", glob("torch._utils._rebuild_parameter"), glob("torch.nn.parameter.Parameter"), tup(vec("0", 2), "\x88", noHooks), dict(str("tag"), vec("0", 2))),
 				tens(store(f32, "0", 2), 0, ax{2}, ax{1}, dict(str("conj"), "\x89")),
-			), []string{"0", seq(8)},
-			[]string{"0 F32 2 8"}, []brief{{"0", "F32", "2", 0, 0, nil}, {"1", "F32", "2", 0, 0, nil}, {"2", "F32", "2", 0, 0, nil}, {"3", "F32", "2", 0, 0, nil}, {"4", "F32", "2", 0, 0, nil}, {"5", "F32", "2", 0, 0, nil}},
+			),
+			[]string{"0", seq(8)},
+			[]string{"0 F32 2 8"},
+			[]brief{{"0", "F32", "2", 0, 0, nil}, {"1", "F32", "2", 0, 0, nil}, {"2", "F32", "2", 0, 0, nil}, {"3", "F32", "2", 0, 0, nil}, {"4", "F32", "2", 0, 0, nil}, {"5", "F32", "2", 0, 0, nil}},
 		}, {
-			"alone", vec("0", 1), []string{"0", seq(4)},
-			[]string{"tensor F32 1 4"}, []brief{{"tensor", "F32", "1", 0, 0, nil}},
+			"alone", vec("0", 1),
+			[]string{"0", seq(4)},
+			[]string{"tensor F32 1 4"},
+			[]brief{{"tensor", "F32", "1", 0, 0, nil}},
 		}, {
 			"nothing", dict(), nil, nil, nil,
 		},
@@ -214,8 +245,11 @@ func TestNames(t *testing.T) {
 		t.Error(d)
 	}
 	if d := cmp.Diff([]layout.Pair{
-		{Key: "pytorch.version", Value: "3"}, {Key: "epoch", Value: "12"}, {Key: "lr", Value: "0.5"},
-		{Key: "arch", Value: "resnet"}, {Key: "best", Value: "True"},
+		{Key: "pytorch.version", Value: "3"},
+		{Key: "epoch", Value: "12"},
+		{Key: "lr", Value: "0.5"},
+		{Key: "arch", Value: "resnet"},
+		{Key: "best", Value: "True"},
 	}, l.Metadata); d != "" {
 		t.Error(d)
 	}
@@ -660,14 +694,18 @@ func TestSniffLegacy(t *testing.T) {
 		head string
 		want bool
 	}{
-		{"", false}, {"\x80", false}, {"\x80\x02", false},
+		{"", false},
+		{"\x80", false},
+		{"\x80\x02", false},
 		{"\x80\x02" + magic, true},
 		{"\x80\x05\x95\x0d\x00\x00\x00\x00\x00\x00\x00" + magic, true},
 		{"\x80\x05\x95\x0d\x00", false},
 		{"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x18.", false},
 		{"\x80\x02}q\x00.", false},
-		{tar("sys_info", "ustar"), true}, {tar("storages", "ustar"), true},
-		{tar("storages", "vstar"), false}, {tar("readme", "ustar"), false},
+		{tar("sys_info", "ustar"), true},
+		{tar("storages", "ustar"), true},
+		{tar("storages", "vstar"), false},
+		{tar("readme", "ustar"), false},
 		{string(small()), false},
 	} {
 		if got := SniffLegacy([]byte(c.head)); got != c.want {
