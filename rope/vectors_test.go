@@ -77,6 +77,29 @@ func kmeans(n, k int) []byte {
 	return b
 }
 
+// spiky has most values near one level and a long tail.
+func spiky(n, k int) []byte {
+	r := rand.New(rand.NewSource(10))
+	var b []byte
+	for range n {
+		x := math.Pow(r.ExpFloat64(), 4) * 0.7
+		if r.Intn(2) == 0 {
+			x = -x
+		}
+		v := math.Round(min(max(x, float64(-k/2)), float64(k/2)))
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(float32(v*0.25+0)))
+	}
+	return b
+}
+
+func counter(n int) []byte {
+	var b []byte
+	for i := range n {
+		b = binary.LittleEndian.AppendUint64(b, uint64(i*3))
+	}
+	return b
+}
+
 func pruned(n int) []byte {
 	b := gauss(8, 1, n)
 	r := rand.New(rand.NewSource(9))
