@@ -23,6 +23,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"ropewalk/internal/format/npz"
 	"ropewalk/internal/format/onnx"
@@ -134,7 +135,8 @@ func (c *Checkpoint) parse(f *mapped.File, dir string, opt *Options) error {
 	if err != nil {
 		return err
 	}
-	name := filepath.Base(c.Path)
+	// The name goes into a .rope, and must do on every system.
+	name := strings.NewReplacer(":", "_", `\`, "_").Replace(filepath.Base(c.Path))
 	if c.temp != "" {
 		name = "stdin" // becomes a file name inside of a .rope
 	}
@@ -200,9 +202,13 @@ func decoders(file string) map[string]layout.Decoder {
 	return all
 }
 
-// openBeside opens a file that another one names: a regular file below dir,
-// also after symbolic links are followed.
+// openBeside opens a file that another one names, below dir. Symbolic links
+// are followed: caches of downloaded models are made of them. Standard input
+// has nothing beside it.
 func (c *Checkpoint) openBeside(dir, name string) (tensor.Data, error) {
+	if c.temp != "" {
+		return nil, &layout.UnsupportedError{File: c.Path, Offset: -1, Reason: fmt.Sprintf("names another file, %q, which standard input cannot bring along", name)}
+	}
 	local, err := layout.LocalName(name)
 	if err != nil {
 		return nil, err

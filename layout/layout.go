@@ -27,6 +27,11 @@ import (
 // ErrLayout reports arrays or views that do not fit their files.
 var ErrLayout = errors.New("layout: invalid")
 
+const (
+	maxExtent = 1 << 60 // of offsets and strides
+	maxGrowth = 64      // how much larger than its array a view may be
+)
+
 // A Layout describes the files of one checkpoint. Readers of formats make it;
 // it is immutable afterwards.
 type Layout struct {
@@ -104,6 +109,11 @@ type Decoder func(encoded []byte, v *View) ([]byte, error)
 // overlap, and that each view lies inside of its array. Readers of formats
 // give better errors for what they can find; this is the last line of defence.
 func (l *Layout) Validate() error {
+	for _, f := range l.Files {
+		if _, err := LocalName(f.Name); err != nil {
+			return err
+		}
+	}
 	file, end := 0, int64(0)
 	for i, a := range l.Arrays {
 		if a.File < file || a.File >= len(l.Files) {
@@ -168,8 +178,20 @@ func (l *Layout) validateView(v *View) error {
 	if v.Offset < 0 || n < 0 {
 		return bad("begins at element %d", v.Offset)
 	}
+	for i, s := range v.Strides {
+		if s < 0 || s > maxExtent {
+			return bad("axis %d has stride %d", i, s)
+		}
+	}
+	if v.Offset > maxExtent {
+		return bad("begins at element %d", v.Offset)
+	}
 	if n == 0 {
 		return nil
+	}
+	// A stride of zero repeats values; a small file must not become anything.
+	if size := n * (bits / 8); size/maxGrowth > a.Size+1<<14 {
+		return bad("has %d bytes, more than %d times those of its array", size, maxGrowth)
 	}
 	have := a.Size / (bits / 8)
 	last := v.Offset // the last element that is touched
@@ -178,9 +200,6 @@ func (l *Layout) validateView(v *View) error {
 		strides = rowMajor(v.Shape)
 	}
 	for i, s := range strides {
-		if s < 0 {
-			return bad("axis %d has stride %d", i, s)
-		}
 		d := v.Shape[i] - 1
 		if d > 0 && s > (have-last)/d {
 			return bad("ends after the %d elements of its array", have)

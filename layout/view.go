@@ -3,6 +3,7 @@ package layout
 import (
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"ropewalk/tensor"
@@ -25,12 +26,13 @@ func (l *Layout) SetFrom(data func(array int) tensor.Data) (*tensor.Set, error) 
 		return nil, err
 	}
 	list := make([]*tensor.Tensor, len(l.Views))
+	last := new(lastDecoded)
 	for i := range l.Views {
 		v := &l.Views[i]
 		t := &tensor.Tensor{Name: v.Name, DType: v.DType, Shape: v.Shape}
 		switch {
 		case v.Encoded != nil:
-			d, err := l.encoded(v)
+			d, err := l.encoded(v, last)
 			if err != nil {
 				return nil, err
 			}
@@ -45,13 +47,34 @@ func (l *Layout) SetFrom(data func(array int) tensor.Data) (*tensor.Set, error) 
 	return tensor.NewSet(list...)
 }
 
-// lazyDecoded decodes on first use and keeps the result.
+// lazyDecoded decodes when it is read.
 type lazyDecoded struct {
 	size int64
 	load func() ([]byte, error)
 }
 
-func (l *Layout) encoded(v *View) (tensor.Data, error) {
+// A lastDecoded keeps the values of the view that was decoded last: a tensor is
+// mostly read in pieces, one after the other, and then not again.
+type lastDecoded struct {
+	mu     sync.Mutex
+	view   *View
+	values []byte
+}
+
+func (d *lastDecoded) get(v *View, decode func() ([]byte, error)) ([]byte, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.view == v {
+		return d.values, nil
+	}
+	b, err := decode()
+	if err == nil {
+		d.view, d.values = v, b
+	}
+	return b, err
+}
+
+func (l *Layout) encoded(v *View, last *lastDecoded) (tensor.Data, error) {
 	size, err := v.Shape.Size(v.DType)
 	if err != nil {
 		return nil, fmt.Errorf("tensor %q: %w", v.Name, err)
@@ -61,7 +84,7 @@ func (l *Layout) encoded(v *View) (tensor.Data, error) {
 		return nil, fmt.Errorf("%w: tensor %q: no decoder for %q", ErrLayout, v.Name, v.Encoded.Encoding)
 	}
 	src := l.Files[v.Encoded.File].Data
-	load := sync.OnceValues(func() ([]byte, error) {
+	decode := func() ([]byte, error) {
 		raw, err := tensor.ReadRange(src, v.Encoded.Offset, v.Encoded.Size, nil)
 		if err != nil {
 			return nil, err
@@ -74,8 +97,8 @@ func (l *Layout) encoded(v *View) (tensor.Data, error) {
 			return nil, fmt.Errorf("decoded to %d bytes, want %d: %w", len(b), size, io.ErrUnexpectedEOF)
 		}
 		return b, nil
-	})
-	return lazyDecoded{size, load}, nil
+	}
+	return lazyDecoded{size, func() ([]byte, error) { return last.get(v, decode) }}, nil
 }
 
 func (d lazyDecoded) Size() int64 { return d.size }
@@ -120,8 +143,15 @@ func newStrided(v *View, base tensor.Data) tensor.Data {
 
 func (s *strided) Size() int64 { return s.size }
 
-// ReadAt gathers element by element. It reads the stretch of the array that
-// the view spans once, so it asks for as much memory as that stretch.
+// gatherElems is how many elements are gathered from one read of the array,
+// and gatherBytes how much that read may be; elements that lie further apart
+// are read one by one.
+const (
+	gatherElems = 4096
+	gatherBytes = 1 << 20
+)
+
+// ReadAt gathers element by element, and holds little of the array at a time.
 func (s *strided) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 || off >= s.size {
 		return 0, io.EOF
@@ -130,36 +160,64 @@ func (s *strided) ReadAt(p []byte, off int64) (int, error) {
 	if int64(len(p)) > s.size-off {
 		p, err = p[:s.size-off], io.EOF
 	}
-	first, last := off/s.width, (off+int64(len(p))-1)/s.width
-	span := int64(1)
-	for i, st := range s.strides {
-		span += (s.shape[i] - 1) * st
-	}
-	raw, rerr := tensor.ReadRange(s.base, s.off*s.width, span*s.width, nil)
-	if rerr != nil {
-		return 0, rerr
-	}
 	idx := make([]int64, len(s.shape))
-	rest := first
-	for i := len(s.shape) - 1; i >= 0; i-- {
-		idx[i] = rest % s.shape[i]
-		rest /= s.shape[i]
+	rest := off / s.width
+	for i, d := range slices.Backward(s.shape) {
+		idx[i] = rest % d
+		rest /= d
 	}
 	n := 0
-	skip := off - first*s.width // a read may begin inside of an element
-	for e := first; e <= last; e++ {
-		at := int64(0)
-		for i, st := range s.strides {
-			at += idx[i] * st
+	skip := off % s.width // a read may begin inside of an element
+	places := make([]int64, 0, gatherElems)
+	var raw, scratch []byte
+	for n < len(p) {
+		want := min((int64(len(p)-n)+skip+s.width-1)/s.width, gatherElems)
+		places = places[:0]
+		for range want {
+			places = append(places, s.place(idx))
+			s.step(idx)
 		}
-		n += copy(p[n:], raw[at*s.width+skip:(at+1)*s.width])
-		skip = 0
-		for i := len(idx) - 1; i >= 0; i-- {
-			if idx[i]++; idx[i] < s.shape[i] {
-				break
+		lo, hi := slices.Min(places), slices.Max(places)+1
+		whole := (hi-lo)*s.width <= gatherBytes
+		if whole {
+			scratch = slices.Grow(scratch[:0], int((hi-lo)*s.width)) // what was lent before must not be read into
+			var rerr error
+			if raw, rerr = tensor.ReadRange(s.base, lo*s.width, (hi-lo)*s.width, scratch); rerr != nil {
+				return n, rerr
 			}
-			idx[i] = 0
+		}
+		for _, at := range places {
+			var e []byte
+			if whole {
+				e = raw[(at-lo)*s.width:][:s.width]
+			} else {
+				var rerr error
+				if e, rerr = tensor.ReadRange(s.base, at*s.width, s.width, nil); rerr != nil {
+					return n, rerr
+				}
+			}
+			n += copy(p[n:], e[skip:])
+			skip = 0
 		}
 	}
 	return n, err
+}
+
+// place returns where in the array the element with that index is.
+func (s *strided) place(idx []int64) int64 {
+	at := s.off
+	for i, st := range s.strides {
+		at += idx[i] * st
+	}
+	return at
+}
+
+// step advances an index by one element.
+func (s *strided) step(idx []int64) {
+	for i := range slices.Backward(idx) {
+		if idx[i]++; idx[i] < s.shape[i] {
+			return
+		}
+		idx[i] = 0
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
@@ -63,11 +64,11 @@ func encodePlain(src []byte, info *blockInfo, effort Effort) frameBody {
 	case info.unit == unitBytes:
 		return best
 	case !info.unit.isFloat():
-		return smaller(best, frameBody{coderPlanes, planes.Append(nil, src, w, planes.None)})
+		return smaller(best, frameBody{coderPlanes, planes.Append(borrow(), src, w, planes.None)})
 	case effort == Max:
 		best = smaller(best, frameBody{coderFloats, mix.AppendFloats(nil, src, info.unit.kind(), info.segments)})
 	}
-	return smaller(best, frameBody{coderRotated, planes.Append(nil, src, w, planes.Rotate)})
+	return smaller(best, frameBody{coderRotated, planes.Append(borrow(), src, w, planes.Rotate)})
 }
 
 // encodeIndices codes the values as indices into the codebook.
@@ -208,7 +209,7 @@ func repeats(src []byte) bool {
 }
 
 var zstdEncoder = sync.OnceValue(func() *zstd.Encoder {
-	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithEncoderCRC(false), zstd.WithEncoderConcurrency(1))
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithEncoderCRC(false), zstd.WithEncoderConcurrency(runtime.GOMAXPROCS(0)))
 	if err != nil {
 		panic("rope: internal error: " + err.Error())
 	}

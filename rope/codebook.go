@@ -326,15 +326,18 @@ func parseCodebook(u unit, b []byte) (*codebook, error) {
 			break
 		}
 		scale := math.Float32frombits(binary.LittleEndian.Uint32(s))
+		if !(scale > 0) || math.IsInf(float64(scale), 0) {
+			r.fail("scale of the grid is %g: %w", scale, errWire)
+		}
 		k := int64(0)
 		for i := range n {
 			if i == 0 {
-				z := r.uint("index", 1<<22)
+				z := r.uint("index", 1<<23)
 				k = int64(z>>1) ^ -int64(z&1)
 			} else {
 				k += int64(r.uint("index", 1<<22)) + 1
 			}
-			if k > 1<<22 {
+			if k < -1<<22 || k > 1<<22 {
 				r.fail("index into the grid is %d: %w", k, errWire)
 			}
 			if r.err != nil {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"runtime/debug"
@@ -140,19 +139,20 @@ func Encode(ctx context.Context, w io.Writer, l *layout.Layout, o *Options) (*Su
 }
 
 type encoder struct {
-	ctx      context.Context
-	cancel   context.CancelCauseFunc
-	opt      Options
-	layout   *layout.Layout
-	header   *header
-	facts    []facts
-	base     *baseSet
-	groups   []*groupPlan
-	skeleton tensor.Data
-	out      io.Writer
-	written  int64
-	root     [32]byte
-	progress meter
+	ctx       context.Context
+	cancel    context.CancelCauseFunc
+	opt       Options
+	layout    *layout.Layout
+	header    *header
+	facts     []facts
+	base      *baseSet
+	skelFacts facts
+	groups    []*groupPlan
+	skeleton  tensor.Data
+	out       io.Writer
+	written   int64
+	root      [32]byte
+	progress  meter
 }
 
 // A meter counts bytes of two passes: reading counts one eighth of coding,
@@ -190,13 +190,22 @@ func (e *encoder) plan() error {
 			h.base = &e.base.digest
 		}
 	}
+	h.measure()
 	e.skeleton = newGather(h)
-	if n := h.skeletonSize(); n <= maxInline {
-		if h.skeleton, err = tensor.ReadRange(e.skeleton, 0, n, []byte{}); err != nil {
-			return err
-		}
+	if h.skelSize <= maxInline {
+		h.skeleton, err = tensor.ReadRange(e.skeleton, 0, h.skelSize, []byte{})
+	} else {
+		e.skelFacts, err = scan(e.ctx, e.skeleton, unitBytes, func(int64, int64) {})
+	}
+	if err != nil {
+		return err
 	}
 	planGroups(h, e.facts)
+	for i := range e.facts { // keep what may become a codebook
+		if f := &e.facts[i]; int64(len(f.values)) > l.Arrays[i].Size/int64(2*unitOf(l.Arrays[i].DType).width()) {
+			f.values = nil
+		}
+	}
 	for i := range h.groups {
 		e.groups = append(e.groups, &groupPlan{e: e, g: &h.groups[i]})
 	}
@@ -205,11 +214,12 @@ func (e *encoder) plan() error {
 
 // write writes the whole file, coding the blocks on all threads.
 func (e *encoder) write() error {
-	if err := e.emit([]byte(Magic)); err != nil {
-		return err
+	content := e.header.append(nil)
+	if _, err := parseHeader(content); err != nil {
+		return fmt.Errorf("rope: cannot be packed: %w", err)
 	}
-	head := appendPackedFrame(nil, e.header.append(nil))
-	if err := e.emit(head); err != nil {
+	head := appendPackedFrame(nil, content)
+	if err := e.emit(append([]byte(Magic), head...)); err != nil {
 		return err
 	}
 	index, err := e.writeBlocks()
@@ -236,10 +246,10 @@ func rootDigest(head, foot []byte) [32]byte {
 }
 
 // appendPackedFrame frames the header or index: its length, then its bytes,
-// compressed if that is shorter.
+// compressed if that is shorter, and not so much that a reader would refuse it.
 func appendPackedFrame(dst, b []byte) []byte {
 	size := binary.AppendUvarint(nil, uint64(len(b)))
-	if z := compress(b); len(z) < len(b) {
+	if z := compress(b); len(z) < len(b) && plausible(len(b), len(z)) {
 		return appendFrame(dst, coderZstd, append(size, z...))
 	}
 	return appendFrame(dst, coderRaw, append(size, b...))
@@ -317,11 +327,9 @@ func (e *encoder) writeBlocks() (index []byte, err error) {
 		if err := e.emit(c.frame); err != nil {
 			return nil, err
 		}
+		giveBack(c.frame)
 		if j.block == j.plan.g.blocks(e.opt.BlockValues)-1 {
-			d, err := j.plan.digest()
-			if err != nil {
-				return nil, err
-			}
+			d := j.plan.digest()
 			index = append(index, d[:]...)
 			j.plan.codebook, j.plan.packed = nil, nil // no longer needed; there may be thousands
 		}
@@ -384,9 +392,6 @@ func readExtents(es []extent, data func(member int) tensor.Data) ([]byte, error)
 	return all, nil
 }
 
-// backPool keeps the buffers into which blocks are decoded to be compared.
-var backPool = sync.Pool{New: func() any { return new([]byte) }}
-
 // encode codes one block and proves that it decodes.
 func (p *groupPlan) encode(block int) (c codedBlock) {
 	defer recoverTo(&c.err)
@@ -404,26 +409,40 @@ func (p *groupPlan) encode(block int) (c codedBlock) {
 	info.codebook = p.codebook
 	body := encodeBlock(src, info, p.e.opt.Effort)
 	if body.coder != coderRaw {
-		back := backPool.Get().(*[]byte)
-		defer backPool.Put(back)
-		*back = slices.Grow((*back)[:0], len(src))[:len(src)]
-		if err := decodeBlock(*back, body, info); err != nil || !bytes.Equal(*back, src) {
-			return codedBlock{err: fmt.Errorf("rope: internal error: block %d of group %v, coded by %q, does not decode (%w)", block, p.g.members, body.coder, errors.Join(err))}
+		back := slices.Grow(borrow(), len(src))[:len(src)]
+		defer giveBack(back)
+		if err := decodeBlock(back, body, info); err != nil || !bytes.Equal(back, src) {
+			return codedBlock{err: fmt.Errorf("rope: internal error: block %d of group %v, coded by %q, does not decode (%w)", block, p.g.members, body.coder, err)}
 		}
 	}
-	c = codedBlock{frame: appendFrame(nil, body.coder, body.payload)}
+	c = codedBlock{frame: appendFrame(borrow(), body.coder, body.payload)}
+	if body.coder == coderPlanes || body.coder == coderRotated {
+		giveBack(body.payload)
+	}
 	if block == 0 {
 		c.codebook = p.packed
 	}
 	for _, e := range p.e.header.extents(p.g, block) {
 		if e.member < len(p.e.header.arrays) {
-			a := &p.e.layout.Arrays[e.member]
-			release(p.e.layout.Files[a.File].Data, a.Offset+e.off, e.n)
+			releaseArray(p.e.layout, e.member, e.off, e.n)
+		}
+		if p.g.delta {
+			releaseArray(p.e.base.layout, p.e.header.arrays[e.member].ref, e.off, e.n)
 		}
 	}
 	p.e.advance(8 * int64(len(src)))
 	return c
 }
+
+// buffers are used again from block to block: clearing fresh memory takes as
+// long as coding into it.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// borrow returns an empty buffer that has some room.
+func borrow() []byte { return (*buffers.Get().(*[]byte))[:0] }
+
+// giveBack takes a buffer to which nobody refers any more.
+func giveBack(b []byte) { buffers.Put(&b) }
 
 // recoverTo turns a panic into an error: in a goroutine of its own it would
 // end the program before temporary files are removed.
@@ -469,18 +488,14 @@ func (p *groupPlan) distinct() (values []uint64, ok bool) {
 	return values, len(values) <= mix.MaxLevels
 }
 
-func (p *groupPlan) digest() ([32]byte, error) {
+func (p *groupPlan) digest() [32]byte {
 	var ds [][32]byte
 	for _, m := range p.g.members {
 		if m < len(p.e.header.arrays) {
 			ds = append(ds, p.e.facts[m].digest)
 			continue
 		}
-		h := sha256.New()
-		if _, err := io.Copy(h, io.NewSectionReader(p.e.skeleton, 0, p.e.skeleton.Size())); err != nil {
-			return [32]byte{}, err
-		}
-		ds = append(ds, [32]byte(h.Sum(nil)))
+		ds = append(ds, p.e.skelFacts.digest)
 	}
-	return groupDigest(ds), nil
+	return groupDigest(ds)
 }

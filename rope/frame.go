@@ -50,12 +50,15 @@ func appendFrame(dst []byte, c coderID, payload []byte) []byte {
 	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli))
 }
 
+// minFrame is the least length of a frame: coder, length, checksum.
+const minFrame = 6
+
 // parseFrame takes apart a frame that must fill b, and checks its sum.
 func parseFrame(b []byte) (c coderID, payload []byte, err error) {
-	if len(b) < 6 {
+	if len(b) < minFrame {
 		return 0, nil, io.ErrUnexpectedEOF
 	}
-	size, n := binary.Uvarint(b[1:])
+	size, n := uvarint(b[1:])
 	if n <= 0 || size != uint64(len(b)-1-n-4) || len(b) < 1+n+4 {
 		return 0, nil, fmt.Errorf("the length of the frame is not that of the index")
 	}

@@ -53,7 +53,7 @@ type gather struct {
 }
 
 func newGather(h *header) *gather {
-	g := &gather{files: h.layout.Files, size: h.skeletonSize()}
+	g := &gather{files: h.layout.Files, size: h.skelSize}
 	for f, ps := range h.pieces() {
 		for _, p := range ps {
 			if p.array < 0 {
@@ -84,6 +84,7 @@ func (g *gather) ReadAt(b []byte, off int64) (int, error) {
 			return n, err
 		}
 		n += copy(b[n:], got)
+		release(g.files[g.file[i]].Data, p.off+in, k)
 	}
 	if n < len(b) {
 		return n, io.EOF

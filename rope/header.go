@@ -31,11 +31,10 @@ const (
 type source uint8
 
 const (
-	sourceOwn    source = iota // in a group
-	sourceTwin                 // the same bytes as an earlier array
-	sourceSame                 // the same bytes as an array of the base
-	sourceDelta                // in a group, as differences to an array of the base
-	numOfSources               // not a source
+	sourceOwn   source = iota // in a group
+	sourceTwin                // the same bytes as an earlier array
+	sourceSame                // the same bytes as an array of the base
+	sourceDelta               // in a group, as differences to an array of the base
 )
 
 // array is what the header says of a [layout.Array] beyond its place.
@@ -53,6 +52,7 @@ type header struct {
 	groups      []group
 	base        *[32]byte // content digest of the base
 	skeleton    []byte    // if it is inline
+	skelSize    int64     // bytes of the files that are not in arrays
 }
 
 // A group is the values of one or more arrays of one unit, one after the
@@ -69,16 +69,15 @@ func (g *group) blocks(blockValues int) int {
 	return int((g.values + int64(blockValues) - 1) / int64(blockValues))
 }
 
-// skeletonSize returns how many bytes of the files are not in arrays.
-func (h *header) skeletonSize() int64 {
-	n := int64(0)
+// measure sets the size of the skeleton, once files and arrays are known.
+func (h *header) measure() {
+	h.skelSize = 0
 	for _, s := range h.fileSizes {
-		n += s
+		h.skelSize += s
 	}
 	for i := range h.layout.Arrays {
-		n -= h.layout.Arrays[i].Size
+		h.skelSize -= h.layout.Arrays[i].Size
 	}
-	return n
 }
 
 // Codes of a view in the header.
@@ -87,7 +86,6 @@ const (
 	viewArray        // the same of any array
 	viewPart         // another name, type, shape, or part of an array
 	viewEncoded
-	numOfViewCodes
 )
 
 func (h *header) append(dst []byte) []byte {
@@ -267,12 +265,18 @@ func parseHeader(b []byte) (*header, error) {
 		}
 	}
 	total := int64(0)
+	names := make(map[string]bool)
 	for range r.count("files") {
 		name, size := r.string("file name"), int64(r.uint("file size", maxFileSize))
 		if r.err == nil {
-			if _, err := layout.LocalName(name); err != nil {
+			clean, err := layout.LocalName(name)
+			if err == nil && names[clean] {
+				err = fmt.Errorf("two files are named %q: %w", clean, errWire)
+			}
+			if err != nil {
 				r.fail("%w", err)
 			}
+			names[clean] = true
 		}
 		if r.err != nil {
 			break
@@ -300,7 +304,8 @@ func parseHeader(b []byte) (*header, error) {
 	if r.err != nil {
 		return nil, r.err
 	}
-	if size := h.skeletonSize(); features&featureInline != 0 {
+	h.measure()
+	if size := h.skelSize; features&featureInline != 0 {
 		if size > maxInline {
 			return nil, fmt.Errorf("inline skeleton of %d bytes, the limit is %d: %w", size, maxInline, errWire)
 		}
@@ -339,7 +344,7 @@ func (r *wireReader) shape() tensor.Shape {
 
 func (h *header) parseArrays(r *wireReader, types []tensor.DType) {
 	l := h.layout
-	n := r.count("arrays")
+	n := int(r.uint("arrays", uint64(len(r.b)/6))) // each property takes a byte at least
 	if r.err != nil {
 		return
 	}
@@ -501,14 +506,15 @@ func (h *header) checkCoverage(inline bool) error {
 			}
 			g.values += size / int64(u.width())
 		}
-		if len(g.members) > 1 && g.values > int64(h.blockValues) {
-			return fmt.Errorf("group %d has %d arrays in more than one block: %w", i, len(g.members), errWire)
+		// Each member is found by decoding the block, so it must not be large.
+		if len(g.members) > 1 && g.values > int64(min(h.blockValues, groupValues)) {
+			return fmt.Errorf("group %d has %d arrays of %d values together: %w", i, len(g.members), g.values, errWire)
 		}
 	}
 	for m, ok := range seen {
 		want := m < len(h.arrays) && (h.arrays[m].source == sourceOwn || h.arrays[m].source == sourceDelta) && h.layout.Arrays[m].Size > 0
 		if m == len(h.arrays) {
-			want = !inline && h.skeletonSize() > 0
+			want = !inline && h.skelSize > 0
 		}
 		if ok != want {
 			return fmt.Errorf("array %d of %d: in a group: %t, want %t: %w", m, len(h.arrays), ok, want, errWire)
@@ -520,7 +526,7 @@ func (h *header) checkCoverage(inline bool) error {
 // member returns the unit and size of a member of a group.
 func (h *header) member(m int) (u unit, size int64, delta bool) {
 	if m == len(h.arrays) {
-		return unitBytes, h.skeletonSize(), false
+		return unitBytes, h.skelSize, false
 	}
 	a := &h.layout.Arrays[m]
 	return unitOf(a.DType), a.Size, h.arrays[m].source == sourceDelta

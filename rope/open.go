@@ -7,8 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sort"
-	"sync"
+	"sync/atomic"
 
 	"ropewalk/layout"
 	"ropewalk/tensor"
@@ -40,9 +41,10 @@ type File struct {
 	blocks  []blockRef // all blocks of all groups, in order
 	home    []home     // where each array, and the skeleton, is
 	pieces  [][]piece
-	skelOK  func() error // checks the digest of the skeleton, once
+	skelOK  atomic.Bool // the digest of the skeleton was checked
 	base    *layout.Layout
 	threads int
+	keep    int // decoded blocks to have in memory
 	cache   *cache
 	root    [32]byte
 	headLen int64 // bytes of the frame of the header
@@ -71,12 +73,20 @@ type home struct {
 	off   int64
 }
 
-// maxFrame bounds header and index, decoded; and maxRatio how much longer
-// they may get by decoding. Names repeat, but not that much.
+// maxFrame bounds header and index, decoded; maxRatio how much longer they may
+// get by decoding, if that is more than freeFrame: names repeat, but not that
+// much, and what is parsed takes more memory than its bytes.
 const (
-	maxFrame = 1 << 30
-	maxRatio = 1 << 10
+	maxFrame  = 1 << 30
+	maxRatio  = 64
+	freeFrame = 1 << 18
 )
+
+// plausible reports whether a header or index of size bytes may come from a
+// payload of packed bytes.
+func plausible(size, packed int) bool {
+	return size <= maxFrame && (size <= freeFrame || size/maxRatio <= packed)
+}
 
 // Open reads the header and the index of a .rope and checks them. name is for
 // messages. Errors are *layout.CorruptError, *layout.UnsupportedError, or wrap
@@ -99,9 +109,9 @@ func Open(name string, data tensor.Data, o *OpenOptions) (*File, error) {
 	if keep == 0 {
 		keep = max(64<<20, 2*int64(f.threads)*block)
 	}
-	f.cache = newCache(int(max(keep/block, 2)))
+	f.keep = int(min(max(keep/block, 1), 1<<20))
+	f.cache = newCache(f.keep)
 	f.pieces = f.header.pieces()
-	f.skelOK = sync.OnceValue(f.checkSkeleton)
 	f.layout = f.buildLayout()
 	if err := f.layout.Validate(); err != nil {
 		return nil, f.corrupt(int64(len(Magic)), err)
@@ -181,7 +191,7 @@ func (f *File) readHeader() ([]byte, error) {
 	if len(start) < 2 {
 		return nil, f.corrupt(at, fmt.Errorf("header: %w", io.ErrUnexpectedEOF))
 	}
-	n, k := binary.Uvarint(start[1:])
+	n, k := uvarint(start[1:])
 	if k <= 0 || n > uint64(room) || int64(n)+int64(1+k+4) > room {
 		return nil, f.corrupt(at, fmt.Errorf("the header takes %d bytes, there are %d: %w", n, room, io.ErrUnexpectedEOF))
 	}
@@ -205,12 +215,12 @@ func unpackFrame(frame []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	size, n := binary.Uvarint(payload)
+	size, n := uvarint(payload)
 	if n <= 0 {
 		return nil, io.ErrUnexpectedEOF
 	}
 	payload = payload[n:]
-	if size > maxFrame || size > uint64(len(payload)+64)*maxRatio {
+	if size > maxFrame || !plausible(int(size), len(payload)) {
 		return nil, fmt.Errorf("%d bytes want to become %d: %w", len(payload), size, errWire)
 	}
 	b := make([]byte, size)
@@ -228,6 +238,9 @@ func (f *File) parseIndex(b []byte, end int64) error {
 	at := int64(len(Magic)) + f.headLen
 	frame := func() int64 {
 		n := int64(r.uint("length of a frame", uint64(max(end-at, 0))))
+		if r.err == nil && n < minFrame {
+			r.fail("a frame of %d bytes: %w", n, errWire)
+		}
 		at += n
 		return n
 	}
@@ -249,7 +262,7 @@ func (f *File) parseIndex(b []byte, end int64) error {
 			gi.codebookLen = frame()
 		}
 		blocks := g.blocks(f.header.blockValues)
-		if blocks > len(r.b) { // each takes at least one byte
+		if blocks > len(r.b) || int64(blocks) > (end-at)/minFrame {
 			return fmt.Errorf("%d blocks in group %d: %w", blocks, i, io.ErrUnexpectedEOF)
 		}
 		for b := range blocks {
@@ -415,11 +428,11 @@ func (f *File) readMember(b []byte, p piece, in int64) error {
 
 // block returns a decoded block, which must not be written to.
 func (f *File) block(i int) ([]byte, error) {
-	return f.cache.get(i, func() ([]byte, error) { return f.decode(i) })
+	return f.cache.get(i, func() ([]byte, error) { return f.decode(i, nil) })
 }
 
-// decode reads, checks and decodes block i.
-func (f *File) decode(i int) (b []byte, err error) {
+// decode reads, checks and decodes block i, into buf if that is large enough.
+func (f *File) decode(i int, buf []byte) (b []byte, err error) {
 	defer recoverTo(&err)
 	ref := f.blocks[i]
 	g := &f.header.groups[ref.group]
@@ -445,11 +458,16 @@ func (f *File) decode(i int) (b []byte, err error) {
 	for _, e := range es {
 		n += e.n
 	}
-	dst := make([]byte, n)
+	dst := slices.Grow(buf[:0], int(n))[:n]
 	if err := decodeBlock(dst, frameBody{coder, payload}, info); err != nil {
 		return nil, f.corrupt(ref.off, fmt.Errorf("block %d of %s: %w", ref.block, f.groupName(ref.group), err))
 	}
 	release(f.data, ref.off, ref.size)
+	if g.delta {
+		for _, e := range es {
+			releaseArray(f.base, f.header.arrays[e.member].ref, e.off, e.n)
+		}
+	}
 	if f.header.groups[ref.group].blocks(f.header.blockValues) == 1 {
 		if d := extentsDigest(es, dst); d != f.groups[ref.group].digest {
 			return nil, f.corrupt(ref.off, f.digestError(ref.group, d))

@@ -136,7 +136,7 @@ func scanAll(ctx context.Context, l *layout.Layout, threads int, onRead func(off
 	err := forEach(ctx, threads, len(fs), func(i int) error {
 		a := &l.Arrays[i]
 		f, err := scan(ctx, l.ArrayData(i), unitOf(a.DType), func(off, n int64) {
-			release(l.Files[a.File].Data, a.Offset+off, n)
+			releaseArray(l, i, off, n)
 			onRead(off, n)
 		})
 		if err != nil {
@@ -151,6 +151,12 @@ func scanAll(ctx context.Context, l *layout.Layout, threads int, onRead func(off
 // A releaser is a Data that can give memory back after a range was read:
 // otherwise a mapped file stays resident as far as it was read.
 type releaser interface{ Release(off, n int64) }
+
+// releaseArray releases a range of an array.
+func releaseArray(l *layout.Layout, i int, off, n int64) {
+	a := &l.Arrays[i]
+	release(l.Files[a.File].Data, a.Offset+off, n)
+}
 
 func release(d tensor.Data, off, n int64) {
 	if r, ok := d.(releaser); ok {
@@ -200,7 +206,7 @@ func planSources(h *header, fs []facts, base *baseSet) {
 // planGroups puts each array that needs coding into a group: the skeleton
 // first, then small arrays together, then the large ones in file order.
 func planGroups(h *header, fs []facts) {
-	if h.skeletonSize() > 0 && h.skeleton == nil {
+	if h.skelSize > 0 && h.skeleton == nil {
 		h.groups = append(h.groups, h.newGroup(len(h.arrays)))
 	}
 	type kind struct {

@@ -16,7 +16,7 @@ import (
 // checksum and digest on the way. What was written before an error is not to
 // be trusted. progress may be nil.
 func (f *File) Restore(ctx context.Context, i int, w io.Writer, progress func(done, total int64)) error {
-	if err := f.skelOK(); err != nil {
+	if err := f.checkSkeleton(ctx); err != nil {
 		return err
 	}
 	var order []int
@@ -43,7 +43,7 @@ func (f *File) Restore(ctx context.Context, i int, w io.Writer, progress func(do
 // Test decodes everything and checks every checksum and digest. Nothing is
 // written. progress may be nil.
 func (f *File) Test(ctx context.Context, progress func(done, total int64)) error {
-	if err := f.skelOK(); err != nil {
+	if err := f.checkSkeleton(ctx); err != nil {
 		return err
 	}
 	total := int64(0)
@@ -75,15 +75,18 @@ func (f *File) Test(ctx context.Context, progress func(done, total int64)) error
 	return nil
 }
 
-// checkSkeleton compares the skeleton with its digest. One that is inline is
-// part of the header; one that is a single block is checked when decoded.
-func (f *File) checkSkeleton() error {
+// checkSkeleton compares the skeleton with its digest, once. One that is
+// inline is part of the header.
+func (f *File) checkSkeleton(ctx context.Context) error {
 	g := f.home[len(f.header.arrays)].group
-	if g < 0 || f.header.groups[g].blocks(f.header.blockValues) == 1 {
+	if g < 0 || f.skelOK.Load() {
 		return nil
 	}
 	h := sha256.New()
 	for b := range f.header.groups[g].blocks(f.header.blockValues) {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		block, err := f.block(f.groups[g].firstBlock + b)
 		if err != nil {
 			return err
@@ -93,6 +96,7 @@ func (f *File) checkSkeleton() error {
 	if d := [32]byte(h.Sum(nil)); d != f.groups[g].digest {
 		return f.corrupt(f.blocks[f.groups[g].firstBlock].off, f.digestError(g, d))
 	}
+	f.skelOK.Store(true)
 	return nil
 }
 
@@ -175,9 +179,11 @@ func (f *File) copyStored(ctx context.Context, w io.Writer, p piece, wrote func(
 		} else {
 			m, _, _ := f.resolve(p)
 			var err error
-			if b, err = tensor.ReadRange(f.base.ArrayData(f.header.arrays[m].ref), in, n, nil); err != nil {
+			ref := f.header.arrays[m].ref
+			if b, err = tensor.ReadRange(f.base.ArrayData(ref), in, n, nil); err != nil {
 				return fmt.Errorf("reading the base: %w", err)
 			}
+			releaseArray(f.base, ref, in, n)
 		}
 		if _, err := w.Write(b); err != nil {
 			return err
@@ -188,28 +194,44 @@ func (f *File) copyStored(ctx context.Context, w io.Writer, p piece, wrote func(
 	return nil
 }
 
-// A reader decodes a known sequence of blocks ahead of its consumer.
+// A reader decodes a known sequence of blocks ahead of its consumer, into a
+// ring of buffers that are used again: a block of a long array is read once.
 type reader struct {
 	f      *File
 	ctx    context.Context
 	cancel context.CancelFunc
-	cache  *cache
+	shared *cache // blocks of several small arrays, which lie scattered over the files
 	order  []int
 	at     int           // of the consumer
-	window chan struct{} // one entry for each block ahead of the consumer
+	window chan struct{} // an entry for each block in work, or not yet given back by the consumer
+	ring   []slot        // block i of the order is decoded in slot i modulo its length
 	wg     sync.WaitGroup
 }
 
+// A slot holds one block on its way to the consumer.
+type slot struct {
+	buf   []byte // to decode into
+	block []byte
+	err   error
+	ready chan struct{}
+}
+
+// sharedBlocks is how many blocks of small arrays are kept.
+const sharedBlocks = 16
+
 // startReader starts the decoders. stop must be called.
 func (f *File) startReader(ctx context.Context, order []int) *reader {
-	ahead := 2 * f.threads
-	r := &reader{f: f, order: order, window: make(chan struct{}, ahead)}
-	// Besides the window, keep the blocks of a few groups of small arrays:
-	// their members lie scattered over the files.
-	r.cache = newCache(ahead + 16)
+	ahead := min(2*f.threads, f.keep)
+	if f.threads == 1 {
+		ahead = 1 // the consumer decodes
+	}
+	r := &reader{f: f, order: order, window: make(chan struct{}, ahead), ring: make([]slot, ahead), shared: newCache(sharedBlocks)}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	if f.threads == 1 {
-		return r // the consumer decodes
+		return r
+	}
+	for i := range r.ring {
+		r.ring[i].ready = make(chan struct{}, 1)
 	}
 	var next atomic.Int64
 	for range f.threads {
@@ -220,33 +242,53 @@ func (f *File) startReader(ctx context.Context, order []int) *reader {
 				case <-r.ctx.Done():
 					return
 				}
+				// There are never more entries in the window than slots, so the
+				// consumer is done with the block before in this slot.
 				i := int(next.Add(1)) - 1
 				if i >= len(order) {
 					return
 				}
-				_, _ = r.get(order[i]) // the consumer sees the error when it comes here
+				s := &r.ring[i%len(r.ring)]
+				r.fill(s, order[i])
+				s.ready <- struct{}{}
 			}
 		})
 	}
 	return r
 }
 
-func (r *reader) get(id int) ([]byte, error) {
-	return r.cache.get(id, func() ([]byte, error) { return r.f.decode(id) })
+// fill decodes a block into a slot, or takes it from those that are shared.
+func (r *reader) fill(s *slot, id int) {
+	if g := &r.f.header.groups[r.f.blocks[id].group]; len(g.members) > 1 {
+		s.block, s.err = r.shared.get(id, func() ([]byte, error) { return r.f.decode(id, nil) })
+		return
+	}
+	s.block, s.err = r.f.decode(id, s.buf)
+	s.buf = s.block
 }
 
-// next returns the next block of the sequence, which must not be written to.
+// next returns the next block of the sequence. It must not be written to, and
+// is valid until the call after.
 func (r *reader) next() ([]byte, error) {
 	if r.ctx.Err() != nil {
 		return nil, context.Cause(r.ctx)
 	}
-	b, err := r.get(r.order[r.at])
+	i := r.at
 	r.at++
-	select {
-	case <-r.window:
-	default:
+	s := &r.ring[i%len(r.ring)]
+	if s.ready == nil {
+		r.fill(s, r.order[i])
+		return s.block, s.err
 	}
-	return b, err
+	if i > 0 {
+		<-r.window // give back the block before
+	}
+	select {
+	case <-s.ready:
+		return s.block, s.err
+	case <-r.ctx.Done():
+		return nil, context.Cause(r.ctx)
+	}
 }
 
 func (r *reader) stop() {

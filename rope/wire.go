@@ -23,17 +23,27 @@ func (r *wireReader) fail(format string, args ...any) {
 	}
 }
 
+// uvarint is [binary.Uvarint], but refuses, as an overflow, numbers that are
+// longer than needed: no two files shall mean the same.
+func uvarint(b []byte) (v uint64, n int) {
+	v, n = binary.Uvarint(b)
+	if n > 1 && b[n-1] == 0 {
+		return 0, -n
+	}
+	return v, n
+}
+
 // uint reads a number that may not exceed limit.
 func (r *wireReader) uint(what string, limit uint64) uint64 {
 	if r.err != nil {
 		return 0
 	}
-	v, n := binary.Uvarint(r.b)
+	v, n := uvarint(r.b)
 	switch {
 	case n == 0:
 		r.fail("%s: %w", what, io.ErrUnexpectedEOF)
 		return 0
-	case n < 0 || n > 1 && r.b[n-1] == 0: // longer than needed
+	case n < 0:
 		r.fail("%s: %w number", what, errWire)
 		return 0
 	case v > limit:

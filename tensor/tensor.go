@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 )
 
 // Data produces the bytes of a tensor. ReadAt must be safe for concurrent use.
@@ -49,6 +50,10 @@ func (t *Tensor) Bytes() ([]byte, error) {
 	return b, nil
 }
 
+// maxRead bounds what is read into memory at once: a small file can declare a
+// tensor of any size.
+const maxRead = min(1<<36, math.MaxInt)
+
 // ReadRange returns the n bytes of d from offset off: lent where d is a
 // [Slicer], else read into buf, which grows as needed.
 func ReadRange(d Data, off, n int64, buf []byte) ([]byte, error) {
@@ -61,6 +66,9 @@ func ReadRange(d Data, off, n int64, buf []byte) ([]byte, error) {
 		}
 	}
 	if int64(cap(buf)) < n {
+		if n > maxRead {
+			return nil, fmt.Errorf("%d bytes are too many to read at once, the limit is %d", n, int64(maxRead))
+		}
 		buf = make([]byte, n)
 	}
 	buf = buf[:n]

@@ -24,6 +24,10 @@ type File struct {
 // Open opens the named regular file. A directory, or another thing that has no
 // length, is an error.
 func Open(name string) (*File, error) {
+	// Look before opening: to open a named pipe waits for somebody to write.
+	if st, err := os.Stat(name); err == nil && !st.Mode().IsRegular() && !st.IsDir() {
+		return nil, fmt.Errorf("%s: is not a regular file; use - to read from a pipe", name)
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err

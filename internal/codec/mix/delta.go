@@ -166,7 +166,7 @@ func (m *deltaModel) run(buf, base []byte, segs []Segment) {
 }
 
 func (m *deltaModel) segment(buf, base []byte, s Segment, start int) {
-	clear(m.colMean)
+	clear(m.colMean[:min(s.Cols, len(m.colMean))])
 	clear(m.tapMean[:])
 	var row mean
 	fs := s.Cols * s.Taps

@@ -182,7 +182,7 @@ func around(rank int, expected int32) uint32 {
 }
 
 func (f *floatModel) segment(buf []byte, s Segment, base int) {
-	clear(f.colMean)
+	clear(f.colMean[:min(s.Cols, len(f.colMean))])
 	clear(f.tapMean[:])
 	var row mean
 	fs := s.Cols * s.Taps

@@ -41,7 +41,6 @@ const (
 type place struct {
 	seg       Segment
 	cur, base int
-	row       int // since the beginning of the block
 	col, tap  int
 }
 
@@ -61,7 +60,6 @@ func (p *place) advance() bool {
 		return false
 	}
 	p.col = 0
-	p.row++
 	return true
 }
 

@@ -20,7 +20,7 @@ func AppendLevels(dst []byte, syms []uint16, k int, segs []Segment) []byte {
 // DecodeLevels fills syms, whose length the caller knows.
 func DecodeLevels(syms []uint16, coded []byte, k int, segs []Segment) error {
 	mode, n := binary.Uvarint(coded)
-	if n <= 0 || n >= len(coded)+1 || mode >= uint64(k) || len(coded) == n || coded[n] > maxShift {
+	if n <= 0 || mode >= uint64(k) || len(coded) == n || coded[n] > maxShift {
 		return ErrCorrupt
 	}
 	c := newDecoder(coded[n+1:])
@@ -123,7 +123,7 @@ func newLevelModel(c *coder, k, mode int, shift uint, segs []Segment) *levelMode
 const lowClasses = 24
 
 func (m *levelModel) run(syms []uint16, s Segment, base int) {
-	clear(m.colMean)
+	clear(m.colMean[:min(s.Cols, len(m.colMean))])
 	clear(m.tapMean[:])
 	var row mean
 	fs := s.Cols * s.Taps // one filter
