@@ -93,9 +93,10 @@ func spiky(n, k int) []byte {
 }
 
 func counter(n int) []byte {
+	r := rand.New(rand.NewSource(11))
 	var b []byte
 	for i := range n {
-		b = binary.LittleEndian.AppendUint64(b, uint64(i*3))
+		b = binary.LittleEndian.AppendUint64(b, uint64(i*300+r.Intn(300)))
 	}
 	return b
 }
@@ -152,6 +153,27 @@ var vectors = []vector{
 		}
 		return b
 	}()), opt: Options{Effort: Max}, coder: "levels"},
+	{name: "spiky-levels", why: "coder 8: magnitudes above 20, and low bits", layout: one("w", tensor.F32, tensor.Shape{100, 300}, spiky(30000, 600)), opt: Options{Effort: Max}, coder: "levels"},
+	{name: "complex", why: "two values each; a kernel of 10x10 taps", layout: one("w", tensor.C64, tensor.Shape{30, 2, 10, 10}, gauss(3, 60, 200)), opt: Options{Effort: Max}, coder: "floats"},
+	{name: "counter", why: "coder 3, 64 bits", layout: one("w", tensor.I64, tensor.Shape{5000}, counter(5000)), opt: Options{Effort: Fast}, coder: "planes"},
+	{name: "opaque", why: "coder 1: an unknown type", layout: one("w", "X9", tensor.Shape{3}, bytes.Repeat([]byte("unknown "), 4000)), opt: Options{Effort: Fast}, coder: "zstd"},
+	{name: "skeleton", why: "a skeleton that is not inline, in two blocks", layout: func() *layout.Layout {
+		b := &builder{}
+		b.skeleton(strings.Repeat("long header ", 4000))
+		b.array("w", tensor.U8, tensor.Shape{3}, []byte{1, 2, 3})
+		b.skeleton(strings.Repeat("long footer ", 4000))
+		return b.build()
+	}, opt: Options{Effort: Fast, BlockValues: 50000}},
+	{name: "views", why: "views of kinds 0, 1 and 2", layout: func() *layout.Layout {
+		l := one("w", tensor.F32, tensor.Shape{4, 6}, gauss(1, 4, 6))()
+		l.Views = []layout.View{
+			{Name: "w", DType: tensor.F32, Shape: tensor.Shape{4, 6}},
+			{Name: "transposed", DType: tensor.F32, Shape: tensor.Shape{6, 4}, Strides: []int64{1, 6}},
+			{Name: "row 1", DType: tensor.F32, Shape: tensor.Shape{6}, Offset: 6},
+			{Name: "as integers", DType: tensor.I32, Shape: tensor.Shape{24}},
+		}
+		return l
+	}},
 	{
 		name: "delta-max", why: "coder 10; needs base.bin", layout: one("w", tensor.F32, tensor.Shape{40, 108}, nudged(gauss(1, 40, 108))),
 		base: one("w", tensor.F32, tensor.Shape{40, 108}, gauss(1, 40, 108)), opt: Options{Effort: Max}, coder: "delta",

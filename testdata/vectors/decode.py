@@ -135,7 +135,7 @@ def read_content(cur):
     coder, payload = read_frame(cur)
     inner = Cursor(payload)
     size, packed = inner.number(), inner.rest()
-    must(size <= 1 << 30 and size <= 1024 * len(packed) + 65536, "content too long")
+    must(size <= 1 << 30 and (size <= 1 << 18 or size // 64 <= len(packed)), "content too long")
     must(coder in (0, 1), "coder of header or index")
     if coder == 1:
         return Cursor(zstd(packed, size))

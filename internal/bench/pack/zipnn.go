@@ -17,6 +17,7 @@ var zipNNScript string
 // zipNN is the Python package of that name. One process serves all files, since
 // it takes seconds to start; it measures in memory and by its own clock.
 type zipNN struct {
+	python  string
 	version string
 	cmd     *exec.Cmd
 	stdin   io.WriteCloser
@@ -27,7 +28,7 @@ type zipNN struct {
 var zipNNTypes = map[class]string{fp32: "float32", bf16: "bfloat16", fp16: "float16", quantized: "float32"}
 
 func startZipNN(ctx context.Context, python string) (*zipNN, error) {
-	z := &zipNN{cmd: exec.CommandContext(ctx, python, "-W", "ignore", "-c", zipNNScript)}
+	z := &zipNN{python: python, cmd: exec.CommandContext(ctx, python, "-W", "ignore", "-c", zipNNScript)}
 	z.cmd.Stderr = os.Stderr
 	var err error
 	if z.stdin, err = z.cmd.StdinPipe(); err != nil {
@@ -52,14 +53,22 @@ func startZipNN(ctx context.Context, python string) (*zipNN, error) {
 
 func (z *zipNN) name() string { return "ZipNN" }
 
-func (z *zipNN) pack(_ context.Context, in input, packed, restored string) (encode, decode cost, err error) {
+func (z *zipNN) pack(ctx context.Context, in input, packed, restored string) (encode, decode cost, err error) {
 	question := map[string]string{"in": in.path, "packed": packed, "restored": restored, "dtype": zipNNTypes[in.class]}
 	if err := json.NewEncoder(z.stdin).Encode(question); err != nil {
 		return cost{}, cost{}, fmt.Errorf("zipnn: %w", err)
 	}
 	var spent struct{ Encode, Decode cost }
-	err = z.answer(&spent)
-	return spent.Encode, spent.Decode, err
+	if err := z.answer(&spent); err != nil {
+		// It crashes on some files (0.5.4: an assertion of malloc); the next one
+		// gets a new process.
+		z.close()
+		if again, startErr := startZipNN(ctx, z.python); startErr == nil {
+			*z = *again
+		}
+		return cost{}, cost{}, err
+	}
+	return spent.Encode, spent.Decode, nil
 }
 
 // answer reads one line of the script into v.
