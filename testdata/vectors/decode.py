@@ -445,21 +445,27 @@ def add_difference(value, d, unit):
 
 
 def read_planes(payload, n, width, rotate):
-    """Section 5.1: a whole payload, with or without a mask."""
+    """Section 5.1: the chunks of a payload."""
     cur = Cursor(payload)
-    if payload[:1] != b"\2":
-        values = read_turned(cur, n, width, rotate)
-        cur.finish()
-        return values
+    values = []
+    while len(values) < n:
+        values += read_chunk(cur, min(n - len(values), 1 << 18), width, rotate)
+    cur.finish()
+    return values
+
+
+def read_chunk(cur, n, width, rotate):
+    """Section 5.1: one chunk of any mode."""
+    if cur.data[cur.pos : cur.pos + 1] != b"\2":
+        return read_turned(cur, n, width, rotate)
     cur.byte()
-    inner = Cursor(cur.take(cur.number()))
-    mask = read_turned(inner, (n + 7) // 8, 1, False)
-    inner.finish()
+    kind = cur.byte()
+    must(kind <= 2, "kind of a mask")
+    mask = read_plane(cur, kind, (n + 7) // 8)
     bits = [mask[i // 8] >> i % 8 & 1 for i in range(8 * len(mask))]
     must(not any(bits[n:]), "mask behind the last value")
     count = sum(bits)
     others = iter(read_turned(cur, count, width, rotate) if count else [])
-    cur.finish()
     return [next(others) if bit else 0 for bit in bits[:n]]
 
 
@@ -470,17 +476,17 @@ def read_turned(cur, n, width, rotate):
     if mode == 0:
         return unpack(cur.take(n * width), width)
     kinds = [cur.byte() for _ in range(width)]
-    must(max(kinds) <= 2, "kind of a plane")
+    must(max(kinds) <= 3 and any(kinds), "kinds of planes")
     planes = [None] * width
-    for p, kind in enumerate(kinds):
-        if kind == 1:
-            planes[p] = cur.take(1) * n
-        elif kind == 2:
-            planes[p] = read_huffman(cur, n)
     stored = [p for p, kind in enumerate(kinds) if kind == 0]
     data = cur.take(n * len(stored))
     for i, p in enumerate(stored):
         planes[p] = data[i :: len(stored)]
+    for p, kind in enumerate(kinds):
+        if kind:
+            planes[p] = read_plane(cur, kind, n)
+    if width == 2:
+        planes = [in_order(plane) for plane in planes]
     values = [int.from_bytes(v, "little") for v in zip(*planes)]
     if rotate:
         top = 8 * width - 1
@@ -488,25 +494,84 @@ def read_turned(cur, n, width, rotate):
     return values
 
 
+def in_order(plane):
+    """Section 5.1: the order of the planes of two-byte values, undone."""
+    whole = len(plane) // 8 * 8
+    out = bytearray(plane)
+    for at in range(0, whole, 8):
+        for i, v in enumerate((0, 4, 1, 5, 2, 6, 3, 7)):
+            out[at + v] = plane[at + i]
+    return bytes(out)
+
+
+def read_plane(cur, kind, n):
+    """Section 5.1: a plane of n bytes of any kind."""
+    if kind == 0:
+        return cur.take(n)
+    if kind == 1:
+        return cur.take(1) * n
+    if kind == 2:
+        return read_huffman(cur, n)
+    return read_classes(cur, n)
+
+
+def read_classes(cur, n):
+    """Section 5.1: segments of 128 bytes, each of one of some classes."""
+    count = cur.byte()
+    must(2 <= count <= 4, "number of classes")
+    segments = (n + 127) // 128
+    packed = cur.take((segments + 3) // 4)
+    ids = [packed[i // 4] >> 2 * (i % 4) & 3 for i in range(4 * len(packed))]
+    must(not any(ids[segments:]), "ids behind the last segment")
+    ids = ids[:segments]
+    must(max(ids) < count, "id of a class")
+    sizes = [min(128, n - 128 * i) for i in range(segments)]
+    parts = []
+    for k in range(count):
+        kind = cur.byte()
+        must(kind <= 2, "kind of a class")
+        parts.append(Cursor(read_plane(cur, kind, sum(s for i, s in zip(ids, sizes) if i == k))))
+    return b"".join(parts[i].take(s) for i, s in zip(ids, sizes))
+
+
+def read_lengths(cur):
+    """Section 5.1: the lengths of the words of a Huffman plane."""
+    nibbles = []
+
+    def nibble():
+        if not nibbles:
+            b = cur.byte()
+            nibbles.extend((b & 15, b >> 4))
+        return nibbles.pop(0)
+
+    lengths, left = [], 1 << 11
+    while left > 0:
+        x = nibble()
+        must(x <= 13, "nibble of the lengths")
+        if x == 12:
+            lengths += [0] * (3 + nibble())
+        elif x == 13:
+            lengths += [0] * (19 + nibble() + 16 * nibble())
+        else:
+            lengths.append(x)
+            left -= 1 << 11 >> x if x else 0
+        must(len(lengths) <= 256, "symbol above 255")
+    must(left == 0 and not any(nibbles), "incomplete code")
+    return lengths
+
+
 def read_huffman(cur, n):
     """Section 5.1: one Huffman plane of n bytes."""
-    first, last = cur.byte(), cur.byte()
-    must(first < last, "symbols of a Huffman plane")
-    count = last - first + 1
-    packed = cur.take((count + 1) // 2)
-    lengths = [packed[i // 2] >> 4 * (i % 2) & 15 for i in range(2 * len(packed))]
-    must(not any(lengths[count:]), "unused nibble")
-    must(max(lengths) <= 12, "length of a word")
-    must(lengths[0] and lengths[count - 1], "first or last symbol without a word")
+    lengths = read_lengths(cur)
     words, word = {}, 0
-    for length in range(1, 13):
+    for length in range(1, 12):
         word *= 2
-        for i, l in enumerate(lengths):
+        for symbol, l in enumerate(lengths):
             if l == length:
-                words[length, word] = first + i
+                words[length, word] = symbol
                 word += 1
-    must(word == 1 << 12, "incomplete code")
-    sizes = struct.unpack("<4I", cur.take(16))
+    width = 2 if n <= 1 << 17 else 3
+    sizes = [int.from_bytes(cur.take(width), "little") for _ in range(4)]
     quarter = (n + 3) // 4
     out = bytearray()
     for k, size in enumerate(sizes):

@@ -6,136 +6,133 @@ import (
 	"slices"
 )
 
-const (
-	maxBits = 12 // length of the longest code word
-	streams = 4  // independent bit streams of a plane
-)
+// maxBits is the length of the longest word. With 11, the table of a decoder
+// is 16 KiB, half of a first-level cache; a limit of 12 would save less than
+// one part in a thousand.
+const maxBits = 11
 
-// A code is a canonical Huffman code: lengths decide everything. Words of
-// equal length are in the order of their symbols; bits are written lowest
-// first, so words are kept reversed.
-type code struct {
-	lens  [256]uint8
-	words [256]uint16
-}
+// A histogram counts the occurrences of each byte.
+type histogram [256]uint32
 
-// histogram counts bytes, in four tables so that runs of one byte do not wait
-// for each other.
-func histogram(b []byte) [256]uint32 {
-	var h [4][256]uint32
-	for len(b) >= 8 {
+// count adds the bytes of b, in four tables so that runs of one byte do not
+// wait for each other.
+func (h *histogram) count(b []byte) {
+	var t [4]histogram
+	for ; len(b) >= 8; b = b[8:] {
 		v := binary.LittleEndian.Uint64(b)
-		h[0][v&255]++
-		h[1][v>>8&255]++
-		h[2][v>>16&255]++
-		h[3][v>>24&255]++
-		h[0][v>>32&255]++
-		h[1][v>>40&255]++
-		h[2][v>>48&255]++
-		h[3][v>>56]++
-		b = b[8:]
+		t[0][v&255]++
+		t[1][v>>8&255]++
+		t[2][v>>16&255]++
+		t[3][v>>24&255]++
+		t[0][v>>32&255]++
+		t[1][v>>40&255]++
+		t[2][v>>48&255]++
+		t[3][v>>56]++
 	}
 	for _, x := range b {
-		h[0][x]++
+		h[x]++
 	}
-	for i := range h[0] {
-		h[0][i] += h[1][i] + h[2][i] + h[3][i]
+	for i := range h {
+		h[i] += t[0][i] + t[1][i] + t[2][i] + t[3][i]
 	}
-	return h[0]
 }
 
-// newCode returns the optimal code with words of at most maxBits for at least
-// two symbols, by package-merge: coins of value 2^-1 … 2^-maxBits for each
-// symbol are merged in pairs, and the cheapest 2n-2 packages are bought.
-func newCode(hist *[256]uint32) *code {
-	var syms []int
-	for s, h := range hist {
-		if h > 0 {
-			syms = append(syms, s)
+// add adds the counts of o.
+func (h *histogram) add(o *histogram) {
+	for i := range h {
+		h[i] += o[i]
+	}
+}
+
+// rank returns how many symbols occur, and how many less ones do for each.
+func (h *histogram) rank() (used int, ranks [256]uint8) {
+	for s, n := range h {
+		ranks[s] = uint8(used)
+		if n > 0 {
+			used++
 		}
 	}
-	slices.SortStableFunc(syms, func(a, b int) int { return int(int64(hist[a]) - int64(hist[b])) })
-	// The leaves that a level takes are always its cheapest, so it is enough
-	// to know which items of a level are leaves.
-	n := len(syms)
-	type item struct {
-		weight uint64
-		leaf   bool
+	return used, ranks
+}
+
+// A code is a canonical Huffman code: the length of the word of each symbol,
+// 0 for a symbol that has none.
+type code [256]uint8
+
+// build makes the optimal code for the symbols of h, at least two, with words
+// of at most maxBits. It is the package-merge algorithm: of coins worth 2^-l,
+// one for each symbol and each l up to maxBits, the cheapest set worth n-1 is
+// bought; a coin costs the count of its symbol.
+func (c *code) build(h *histogram) {
+	var sorted [256]uint64 // count, then symbol
+	n := 0
+	for s, count := range h {
+		if count > 0 {
+			sorted[n] = uint64(count)<<8 | uint64(s)
+			n++
+		}
 	}
-	levels := make([][]item, maxBits)
-	var prev []item
+	slices.Sort(sorted[:n])
+
+	// Coins of one worth are bought in the order of their cost, so all that
+	// must be known of them is which are packages of two smaller coins.
+	var packaged [maxBits][2 * 256]bool
+	var costs [2][2 * 256]uint64
+	var prev []uint64
 	for l := range maxBits {
-		merged := make([]item, 0, n+len(prev)/2)
-		i, j := 0, 0
-		for i < n || j+1 < len(prev) {
-			var pair uint64
-			if j+1 < len(prev) {
-				pair = prev[j].weight + prev[j+1].weight
-			}
-			if i < n && (j+1 >= len(prev) || uint64(hist[syms[i]]) <= pair) {
-				merged = append(merged, item{uint64(hist[syms[i]]), true})
-				i++
-			} else {
-				merged = append(merged, item{pair, false})
+		cur := costs[l&1][:0]
+		for i, j := 0, 0; i < n || j+1 < len(prev); {
+			if j+1 < len(prev) && (i == n || prev[j]+prev[j+1] < sorted[i]>>8) {
+				packaged[l][len(cur)] = true
+				cur = append(cur, prev[j]+prev[j+1])
 				j += 2
+			} else {
+				cur = append(cur, sorted[i]>>8)
+				i++
 			}
 		}
-		levels[l], prev = merged, merged
+		prev = cur
 	}
-	c := &code{}
-	take := 2*n - 2
-	for l := maxBits - 1; l >= 0 && take > 0; l-- {
-		leaves, packages := 0, 0
-		for _, it := range levels[l][:take] {
-			if it.leaf {
-				leaves++
-			} else {
+	*c = code{}
+	buy := 2*n - 2
+	for l := maxBits - 1; buy > 0; l-- {
+		packages := 0
+		for _, p := range packaged[l][:buy] {
+			if p {
 				packages++
 			}
 		}
-		for _, s := range syms[:leaves] {
-			c.lens[s]++
+		for _, v := range sorted[:buy-packages] {
+			c[v&255]++
 		}
-		take = 2 * packages
+		buy = 2 * packages
 	}
-	c.assign()
-	return c
 }
 
-// assign gives each symbol its word, from the lengths.
-func (c *code) assign() {
-	var count, next [maxBits + 1]uint32
-	for _, l := range c.lens {
-		count[l]++
-	}
-	count[0] = 0
-	word := uint32(0)
-	for l := 1; l <= maxBits; l++ {
-		word = (word + count[l-1]) << 1
-		next[l] = word
-	}
-	for s, l := range c.lens {
+// words calls f with each symbol that has a word, and the word, reversed since
+// bits go lowest first.
+func (c *code) words(f func(sym int, word uint16, length uint8)) {
+	var next [maxBits + 2]uint16
+	for _, l := range c {
 		if l > 0 {
-			c.words[s] = bits.Reverse16(uint16(next[l])) >> (16 - l)
+			next[l+1]++
+		}
+	}
+	for l := 1; l < len(next); l++ {
+		next[l] = (next[l] + next[l-1]) << 1
+	}
+	for s, l := range c {
+		if l > 0 {
+			f(s, bits.Reverse16(next[l])>>(16-l), l)
 			next[l]++
 		}
 	}
 }
 
-// size returns the bytes that append will take, or a few more.
-func (c *code) size(hist *[256]uint32) int {
-	n := 0
-	for s, h := range hist {
-		n += int(h) * int(c.lens[s])
-	}
-	first, last := c.used()
-	return n/8 + 2 + (last-first)/2 + 1 + streams*4
-}
-
-// used returns the first and the last symbol that have a word.
-func (c *code) used() (first, last int) {
-	first = 256
-	for s, l := range c.lens {
+// span returns the first and the last symbol that have a word.
+func (c *code) span() (first, last int) {
+	first = 255
+	for s, l := range c {
 		if l > 0 {
 			first, last = min(first, s), s
 		}
@@ -143,252 +140,99 @@ func (c *code) used() (first, last int) {
 	return first, last
 }
 
-// append codes a plane: the first and last symbol, a nibble with the length of
-// each from the first to the last, the sizes of the streams in four bytes each,
-// and the streams. Each stream holds a quarter of the plane. size is what
-// [code.size] returned for the plane.
-func (c *code) append(dst, plane []byte, size int) []byte {
-	dst = slices.Grow(dst, size+streams+8)
-	first, last := c.used()
-	dst = append(dst, byte(first), byte(last))
-	for s := first; s <= last; s += 2 {
-		b := c.lens[s]
-		if s < last {
-			b |= c.lens[s+1] << 4
-		}
-		dst = append(dst, b)
+// size returns the bytes that appendHuffman takes for symbols counted by h, or
+// up to three more.
+func (c *code) size(h *histogram) int {
+	n, total := 0, 0
+	for s, count := range h {
+		n += int(count)
+		total += int(count) * int(c[s])
 	}
-	sizes := len(dst)
-	dst = append(dst, make([]byte, 4*streams)...)
-	quarter := (len(plane) + streams - 1) / streams
-	for k := range streams {
-		part := plane[min(k*quarter, len(plane)):min((k+1)*quarter, len(plane))]
-		at := len(dst)
-		dst = c.appendStream(dst, part)
-		binary.LittleEndian.PutUint32(dst[sizes+4*k:], uint32(len(dst)-at))
+	return total/8 + streams + streams*sizeBytes(n) + len(c.append(make([]byte, 0, 256)))
+}
+
+// Nibbles of the list of lengths: 0 … maxBits is the length of the next
+// symbol, and these are runs of symbols without a word.
+const (
+	shortRun = 12 // 3 … 18, by one more nibble
+	longRun  = 13 // 19 … 274, by two
+)
+
+// append appends the lengths, up to the last symbol that has a word.
+func (c *code) append(dst []byte) []byte {
+	half := false
+	put := func(v int) {
+		if half {
+			dst[len(dst)-1] |= byte(v) << 4
+		} else {
+			dst = append(dst, byte(v))
+		}
+		half = !half
+	}
+	run := 0
+	for _, l := range c {
+		if l == 0 {
+			run++
+			continue
+		}
+		for ; run > 0 && run < 3; run-- {
+			put(0)
+		}
+		switch {
+		case run >= 19:
+			put(longRun)
+			put((run - 19) & 15)
+			put((run - 19) >> 4)
+		case run >= 3:
+			put(shortRun)
+			put(run - 3)
+		}
+		run = 0
+		put(int(l))
 	}
 	return dst
 }
 
-// appendStream writes the words of all symbols, lowest bit first. There must be
-// room for them, and for eight bytes more, behind dst.
-func (c *code) appendStream(dst, part []byte) []byte {
-	var packed [256]uint32 // word, and its length in the top byte
-	for s := range packed {
-		packed[s] = uint32(c.words[s]) | uint32(c.lens[s])<<24
-	}
-	at := len(dst)
-	out := dst[at:cap(dst)]
-	pos := 0
-	var acc uint64
-	var n uint
-	for len(part) >= 4 { // 7 + 4·12 bits fit
-		a, b, e, f := packed[part[0]], packed[part[1]], packed[part[2]], packed[part[3]]
-		acc |= uint64(a&0xffff) << n
-		n += uint(a >> 24)
-		acc |= uint64(b&0xffff) << n
-		n += uint(b >> 24)
-		acc |= uint64(e&0xffff) << n
-		n += uint(e >> 24)
-		acc |= uint64(f&0xffff) << n
-		n += uint(f >> 24)
-		binary.LittleEndian.PutUint64(out[pos:], acc)
-		pos += int(n >> 3)
-		acc >>= n &^ 7 & 63
-		n &= 7
-		part = part[4:]
-	}
-	for _, s := range part {
-		acc |= uint64(packed[s]&0xffff) << n
-		n += uint(packed[s] >> 24)
-	}
-	for ; n > 0; n -= min(n, 8) {
-		out[pos] = byte(acc)
-		acc >>= 8
-		pos++
-	}
-	return dst[:at+pos]
-}
-
-// A table maps the next maxBits bits to up to three symbols: the symbols in
-// the low 24 bits, the bits they take from bit 24, how many they are from 28.
-type table [1 << maxBits]uint32
-
-func entry(syms uint32, length uint8, count int) uint32 {
-	return syms | uint32(length)<<24 | uint32(count)<<28
-}
-
-func entryBits(e uint32) uint { return uint(e >> 24 & 15) }
-func entryCount(e uint32) int { return int(e >> 28) }
-
-// newTable fills in both tables: of single symbols, and of several.
-func (c *code) newTable(single, multi *table) {
-	for s, l := range c.lens {
-		if l == 0 {
-			continue
+// read reads the lengths from the beginning of coded and returns what follows.
+// The list ends when the code is complete.
+func (c *code) read(coded []byte) (rest []byte, err error) {
+	at := 0
+	next := func() int {
+		if at>>1 >= len(coded) {
+			at += 2
+			return 15
 		}
-		for w := int(c.words[s]); w < 1<<maxBits; w += 1 << l {
-			single[w] = entry(uint32(s), l, 1)
-		}
+		v := coded[at>>1] >> (4 * (at & 1)) & 15
+		at++
+		return int(v)
 	}
-	for w := range multi {
-		e := single[w]
-		syms, length, count := e&255, entryBits(e), 1
-		for count < 3 {
-			// What follows is known up to maxBits - length bits.
-			next := single[w>>length]
-			if length+entryBits(next) > maxBits {
-				break
+	*c = code{}
+	space := 1 << maxBits // what the words leave free
+	for s := 0; space > 0; {
+		switch v := next(); {
+		case v <= maxBits:
+			if s > 255 {
+				return nil, corrupt("lengths of more than 256 symbols")
 			}
-			syms |= next & 255 << (8 * count)
-			length += entryBits(next)
-			count++
+			c[s] = uint8(v)
+			if v > 0 {
+				space -= 1 << (maxBits - v)
+			}
+			s++
+		case v == shortRun:
+			s += 3 + next()
+		case v == longRun:
+			low := next()
+			s += 19 + low + next()<<4
+		default:
+			return nil, corrupt("bad list of lengths")
 		}
-		multi[w] = entry(syms, uint8(length), count)
-	}
-}
-
-// decodeHuffman fills plane and returns what follows in coded.
-func decodeHuffman(plane, coded []byte) (rest []byte, err error) {
-	if len(coded) < 2 || coded[0] >= coded[1] {
-		return nil, ErrCorrupt
-	}
-	first, last := int(coded[0]), int(coded[1])
-	head := 2 + (last-first)/2 + 1
-	if len(coded) < head+4*streams {
-		return nil, ErrCorrupt
-	}
-	var c code
-	for s := first; s <= last; s++ {
-		l := coded[2+(s-first)/2] >> (4 * ((s - first) & 1)) & 15
-		if l > maxBits {
-			return nil, ErrCorrupt
-		}
-		c.lens[s] = l
-	}
-	if !c.complete() || (last-first)%2 == 0 && coded[head-1]>>4 != 0 {
-		return nil, ErrCorrupt
-	}
-	c.assign()
-	sizes, body := coded[head:head+4*streams], coded[head+4*streams:]
-	var parts [streams][]byte
-	for k := range parts {
-		size := uint64(binary.LittleEndian.Uint32(sizes[4*k:]))
-		if size > uint64(len(body)) {
-			return nil, ErrCorrupt
-		}
-		parts[k], body = body[:size:size], body[size:]
-	}
-	var single, multi table
-	c.newTable(&single, &multi)
-	quarter := (len(plane) + streams - 1) / streams
-	var outs [streams][]byte
-	for k := range outs {
-		outs[k] = plane[min(k*quarter, len(plane)):min((k+1)*quarter, len(plane))]
-	}
-	var rs [streams]bitReader
-	for k := range rs {
-		rs[k].in = parts[k]
-	}
-	done := decodeFour(&outs, &rs, &multi)
-	for k := range outs {
-		if !rs[k].finish(outs[k][done[k]:], &single) {
-			return nil, ErrCorrupt
+		if space < 0 {
+			return nil, corrupt("more words than there is space for")
 		}
 	}
-	return body, nil
-}
-
-// complete reports whether the lengths use the space of words exactly.
-func (c *code) complete() bool {
-	sum := 0
-	for _, l := range c.lens {
-		if l > 0 {
-			sum += 1 << (maxBits - l)
-		}
+	if at&1 != 0 && coded[at>>1]>>4 != 0 || (at+1)/2 > len(coded) {
+		return nil, corrupt("bad end of the lengths")
 	}
-	return sum == 1<<maxBits
-}
-
-// A bitReader takes bits from a stream, lowest first. acc holds n of them, and
-// whatever is loaded above.
-type bitReader struct {
-	in  []byte
-	pos int
-	acc uint64
-	n   uint
-}
-
-// decodeFour decodes all streams side by side, as long as each has input for a
-// whole load and room for what four look-ups give at most, and returns how far
-// it came in each.
-func decodeFour(outs *[streams][]byte, rs *[streams]bitReader, t *table) (done [streams]int) {
-	const room = 4*3 + 1 // four look-ups of three symbols; one byte is written too many
-	in0, in1, in2, in3 := rs[0].in, rs[1].in, rs[2].in, rs[3].in
-	o0, o1, o2, o3 := outs[0], outs[1], outs[2], outs[3]
-	var p0, p1, p2, p3 int // in the input
-	var q0, q1, q2, q3 int // in the output
-	var a0, a1, a2, a3 uint64
-	var n0, n1, n2, n3 uint
-	for p0+8 <= len(in0) && p1+8 <= len(in1) && p2+8 <= len(in2) && p3+8 <= len(in3) &&
-		q0+room <= len(o0) && q1+room <= len(o1) && q2+room <= len(o2) && q3+room <= len(o3) {
-		// Refill to at least 56 bits.
-		a0 |= binary.LittleEndian.Uint64(in0[p0:]) << (n0 & 63)
-		p0 += int(63-n0) >> 3
-		n0 |= 56
-		a1 |= binary.LittleEndian.Uint64(in1[p1:]) << (n1 & 63)
-		p1 += int(63-n1) >> 3
-		n1 |= 56
-		a2 |= binary.LittleEndian.Uint64(in2[p2:]) << (n2 & 63)
-		p2 += int(63-n2) >> 3
-		n2 |= 56
-		a3 |= binary.LittleEndian.Uint64(in3[p3:]) << (n3 & 63)
-		p3 += int(63-n3) >> 3
-		n3 |= 56
-		for range 4 {
-			e0, e1, e2, e3 := t[a0&(1<<maxBits-1)], t[a1&(1<<maxBits-1)], t[a2&(1<<maxBits-1)], t[a3&(1<<maxBits-1)]
-			binary.LittleEndian.PutUint32(o0[q0:], e0)
-			binary.LittleEndian.PutUint32(o1[q1:], e1)
-			binary.LittleEndian.PutUint32(o2[q2:], e2)
-			binary.LittleEndian.PutUint32(o3[q3:], e3)
-			q0 += entryCount(e0)
-			q1 += entryCount(e1)
-			q2 += entryCount(e2)
-			q3 += entryCount(e3)
-			b0, b1, b2, b3 := entryBits(e0), entryBits(e1), entryBits(e2), entryBits(e3)
-			a0 >>= b0
-			a1 >>= b1
-			a2 >>= b2
-			a3 >>= b3
-			n0 -= b0
-			n1 -= b1
-			n2 -= b2
-			n3 -= b3
-		}
-	}
-	rs[0].pos, rs[1].pos, rs[2].pos, rs[3].pos = p0, p1, p2, p3
-	rs[0].acc, rs[1].acc, rs[2].acc, rs[3].acc = a0, a1, a2, a3
-	rs[0].n, rs[1].n, rs[2].n, rs[3].n = n0, n1, n2, n3
-	return [streams]int{q0, q1, q2, q3}
-}
-
-// finish decodes the rest of a stream one symbol at a time, and reports
-// whether the stream holds just as many.
-func (r *bitReader) finish(out []byte, t *table) bool {
-	r.acc &= 1<<r.n - 1 // forget what is loaded beyond
-	for i := range out {
-		for r.n < maxBits && r.pos < len(r.in) {
-			r.acc |= uint64(r.in[r.pos]) << r.n
-			r.pos++
-			r.n += 8
-		}
-		e := t[r.acc&(1<<maxBits-1)]
-		if entryBits(e) > r.n {
-			return false
-		}
-		out[i] = byte(e)
-		r.acc >>= entryBits(e)
-		r.n -= entryBits(e)
-	}
-	return r.pos == len(r.in) && r.n < 8 && r.acc == 0
+	return coded[(at+1)/2:], nil
 }
