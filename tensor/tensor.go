@@ -54,6 +54,26 @@ func (t *Tensor) Bytes() ([]byte, error) {
 // tensor of any size.
 const maxRead = min(1<<36, math.MaxInt)
 
+// writeChunk is how much of a tensor WriteTo holds in memory.
+const writeChunk = 1 << 20
+
+// WriteTo writes all bytes of the tensor to w, some at a time; so it needs no
+// more memory for a large one. It implements [io.WriterTo].
+func (t *Tensor) WriteTo(w io.Writer) (int64, error) {
+	size := t.Data.Size()
+	scratch := make([]byte, min(writeChunk, size))
+	for off := int64(0); off < size; off += writeChunk {
+		b, err := ReadRange(t.Data, off, min(writeChunk, size-off), scratch)
+		if err != nil {
+			return off, fmt.Errorf("tensor %q: %w", t.Name, err)
+		}
+		if n, err := w.Write(b); err != nil {
+			return off + int64(n), err
+		}
+	}
+	return size, nil
+}
+
 // ReadRange returns the n bytes of d from offset off: lent where d is a
 // [Slicer], else read into buf, which grows as needed.
 func ReadRange(d Data, off, n int64, buf []byte) ([]byte, error) {

@@ -1,6 +1,7 @@
 package tensor_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -102,6 +103,26 @@ func TestReadRange(t *testing.T) {
 		t.Error("2^50 bytes at once: no error")
 	}
 }
+
+func TestWriteTo(t *testing.T) {
+	values := bytes.Repeat([]byte("weights "), 300000)
+	for what, d := range map[string]tensor.Data{"lent": tensor.Bytes(values), "read": onlyRead{tensor.Bytes(values)}} {
+		var out bytes.Buffer
+		x := &tensor.Tensor{Name: "x", DType: tensor.U8, Shape: tensor.Shape{int64(len(values))}, Data: d}
+		if n, err := x.WriteTo(&out); err != nil || n != int64(len(values)) || !bytes.Equal(out.Bytes(), values) {
+			t.Errorf("%s: wrote %d bytes, %v", what, n, err)
+		}
+	}
+	if _, err := (&tensor.Tensor{Name: "x", Data: tensor.Section{Base: tensor.Bytes{1}, Len: 5}}).WriteTo(io.Discard); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("data that ends early: %v", err)
+	}
+}
+
+// onlyRead hides that its data could be lent.
+type onlyRead struct{ b tensor.Bytes }
+
+func (r onlyRead) Size() int64                             { return r.b.Size() }
+func (r onlyRead) ReadAt(p []byte, off int64) (int, error) { return r.b.ReadAt(p, off) }
 
 // endless claims to have any size.
 type endless struct{}

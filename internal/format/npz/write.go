@@ -54,7 +54,6 @@ func Write(w io.Writer, set *tensor.Set) error {
 		heads[i] = appendNPY(nil, descr, t.Shape)
 	}
 	z := zip.NewWriter(w)
-	var buf []byte
 	for i, t := range set.All() {
 		f, err := z.CreateHeader(&zip.FileHeader{Name: t.Name + suffix, Method: zip.Store, Modified: epoch})
 		if err != nil {
@@ -63,7 +62,7 @@ func Write(w io.Writer, set *tensor.Set) error {
 		if _, err := f.Write(heads[i]); err != nil {
 			return err
 		}
-		if buf, err = writeValues(f, t, buf); err != nil {
+		if _, err := t.WriteTo(f); err != nil {
 			return err
 		}
 	}
@@ -132,34 +131,4 @@ func appendNPY(b []byte, descr string, shape tensor.Shape) []byte {
 	// 64 axes of 19 digits fit a version 1 header many times over.
 	le.PutUint16(b[from+8:], uint16(len(b)-from-10))
 	return b
-}
-
-// chunk bounds the memory of a writer. It is large since a view with strides
-// has to go through its whole array for each read.
-const chunk = 64 << 20
-
-// writeValues writes the values of t. It uses buf where t does not lend them,
-// and returns it, maybe grown, for the next tensor.
-func writeValues(w io.Writer, t *tensor.Tensor, buf []byte) ([]byte, error) {
-	lender, _ := t.Data.(tensor.Slicer)
-	size := t.Size()
-	for off := int64(0); off < size; off += chunk {
-		n := min(chunk, size-off)
-		var b []byte
-		var lent bool
-		if lender != nil {
-			b, lent = lender.Slice(off, n)
-		}
-		if !lent {
-			var err error
-			if b, err = tensor.ReadRange(t.Data, off, n, buf); err != nil {
-				return nil, fmt.Errorf("tensor %q: %w", t.Name, err)
-			}
-			buf = b
-		}
-		if _, err := w.Write(b); err != nil {
-			return nil, err
-		}
-	}
-	return buf, nil
 }

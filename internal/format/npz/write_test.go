@@ -214,7 +214,7 @@ func (s *sparse) ReadAt(p []byte, off int64) (int, error) {
 // zeros is a large tensor without memory.
 type zeros int64
 
-var zeroChunk = make([]byte, chunk)
+var zeroChunk = make([]byte, 1<<26)
 
 func (z zeros) Size() int64 { return int64(z) }
 
@@ -223,7 +223,12 @@ func (z zeros) ReadAt(p []byte, _ int64) (int, error) {
 	return len(p), nil
 }
 
-func (z zeros) Slice(_, n int64) ([]byte, bool) { return zeroChunk[:n], true }
+func (z zeros) Slice(_, n int64) ([]byte, bool) {
+	if n > int64(len(zeroChunk)) {
+		return nil, false
+	}
+	return zeroChunk[:n], true
+}
 
 // An array above 4 GiB, and one behind it, need zip64. To open them takes a
 // few kilobytes.

@@ -49,9 +49,8 @@ func Write(w io.Writer, set *tensor.Set, metadata []layout.Pair) error {
 	if _, err := w.Write(head); err != nil {
 		return err
 	}
-	var buf []byte
 	for _, t := range order {
-		if buf, err = writeValues(w, t, buf); err != nil {
+		if _, err := t.WriteTo(w); err != nil {
 			return err
 		}
 	}
@@ -174,34 +173,4 @@ func appendString(b []byte, s string) []byte {
 		}
 	}
 	return append(b, '"')
-}
-
-// chunk bounds the memory of a writer. It is large since a view with strides
-// has to go through its whole array for each read.
-const chunk = 64 << 20
-
-// writeValues writes the values of t. It uses buf where t does not lend them,
-// and returns it, maybe grown, for the next tensor.
-func writeValues(w io.Writer, t *tensor.Tensor, buf []byte) ([]byte, error) {
-	lender, _ := t.Data.(tensor.Slicer)
-	size := t.Size()
-	for off := int64(0); off < size; off += chunk {
-		n := min(chunk, size-off)
-		var b []byte
-		var lent bool
-		if lender != nil {
-			b, lent = lender.Slice(off, n)
-		}
-		if !lent {
-			var err error
-			if b, err = tensor.ReadRange(t.Data, off, n, buf); err != nil {
-				return nil, fmt.Errorf("tensor %q: %w", t.Name, err)
-			}
-			buf = b
-		}
-		if _, err := w.Write(b); err != nil {
-			return nil, err
-		}
-	}
-	return buf, nil
 }
