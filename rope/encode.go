@@ -460,6 +460,10 @@ func (p *groupPlan) chooseCodebook() error {
 	if !ok || len(values) < 2 || int64(len(values)) > p.g.values/2 {
 		return nil
 	}
+	// Most 16-bit floats have few distinct values, and are no less noise for it.
+	if p.e.opt.Effort == Fast && p.g.unit.width() == 2 && len(values) > 256 {
+		return nil
+	}
 	src, info, err := p.read(0)
 	if err != nil {
 		return err
