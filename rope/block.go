@@ -180,7 +180,7 @@ func decodeIndices(dst []byte, f frameBody, info *blockInfo) error {
 		return err
 	}
 	for i := range syms {
-		syms[i] = uint16(load(b[i*iw:], iw))
+		syms[i] = uint16(mix.Load(b[i*iw:], iw))
 	}
 	return info.codebook.expand(dst, syms)
 }

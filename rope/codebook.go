@@ -41,7 +41,7 @@ func (d *distinct) add(b []byte) {
 	}
 	last, seen := uint64(0), false
 	for i := 0; i+d.width <= len(b); i += d.width {
-		v := load(b[i:], d.width)
+		v := mix.Load(b[i:], d.width)
 		if seen && v == last {
 			continue
 		}
@@ -149,13 +149,13 @@ func (cb *codebook) symbols(src []byte) []uint16 {
 	syms := make([]uint16, len(src)/w)
 	if cb.direct != nil {
 		for i := range syms {
-			syms[i] = cb.direct[load(src[i*w:], w)]
+			syms[i] = cb.direct[mix.Load(src[i*w:], w)]
 		}
 		return syms
 	}
 	zero := uint16(max(slices.Index(cb.values, 0), 0))
 	for i := range syms {
-		v := load(src[i*w:], w)
+		v := mix.Load(src[i*w:], w)
 		if v == 0 {
 			syms[i] = zero
 			continue
@@ -176,7 +176,7 @@ func (cb *codebook) expand(dst []byte, syms []uint16) error {
 		if int(s) >= len(cb.values) {
 			return fmt.Errorf("index %d into a codebook of %d values: %w", s, len(cb.values), mix.ErrCorrupt)
 		}
-		store(dst[i*w:], w, cb.values[s])
+		mix.Store(dst[i*w:], w, cb.values[s])
 	}
 	return nil
 }
@@ -196,7 +196,7 @@ func (cb *codebook) append(dst []byte) []byte {
 	last := uint64(0)
 	for i, v := range cb.values {
 		raw = append(raw, make([]byte, w)...)
-		store(raw[len(raw)-w:], w, v)
+		mix.Store(raw[len(raw)-w:], w, v)
 		o := cb.unit.ordered(v)
 		if i > 0 {
 			gaps = binary.AppendUvarint(gaps, o-last-1)
@@ -304,7 +304,7 @@ func parseCodebook(u unit, b []byte) (*codebook, error) {
 	case codebookRaw:
 		for range n {
 			if b := r.bytes("value", uint64(w)); b != nil {
-				add(load(b, w))
+				add(mix.Load(b, w))
 			}
 		}
 	case codebookGaps:
@@ -352,29 +352,4 @@ func parseCodebook(u unit, b []byte) (*codebook, error) {
 		r.fail("%d bytes behind the codebook: %w", len(r.b), errWire)
 	}
 	return cb, r.err
-}
-
-func load(b []byte, width int) uint64 {
-	switch width {
-	case 1:
-		return uint64(b[0])
-	case 2:
-		return uint64(binary.LittleEndian.Uint16(b))
-	case 4:
-		return uint64(binary.LittleEndian.Uint32(b))
-	}
-	return binary.LittleEndian.Uint64(b)
-}
-
-func store(b []byte, width int, v uint64) {
-	switch width {
-	case 1:
-		b[0] = byte(v)
-	case 2:
-		binary.LittleEndian.PutUint16(b, uint16(v))
-	case 4:
-		binary.LittleEndian.PutUint32(b, uint32(v))
-	default:
-		binary.LittleEndian.PutUint64(b, v)
-	}
 }

@@ -362,10 +362,9 @@ func (e *encoder) memberData(m int) tensor.Data {
 	return e.layout.ArrayData(m)
 }
 
-// read gathers the values of a block, and of the base below it.
-func (p *groupPlan) read(block int) (src []byte, info *blockInfo, err error) {
+// read gathers the values of a block with those extents, and of the base below it.
+func (p *groupPlan) read(es []extent) (src []byte, info *blockInfo, err error) {
 	h := p.e.header
-	es := h.extents(p.g, block)
 	info = &blockInfo{unit: p.g.unit, segments: h.segments(p.g, es)}
 	src, err = readExtents(es, p.e.memberData)
 	if err == nil && p.g.delta {
@@ -398,7 +397,8 @@ func (p *groupPlan) encode(block int) (c codedBlock) {
 	if err := p.e.ctx.Err(); err != nil {
 		return codedBlock{err: context.Cause(p.e.ctx)}
 	}
-	src, info, err := p.read(block)
+	es := p.e.header.extents(p.g, block)
+	src, info, err := p.read(es)
 	if err != nil {
 		return codedBlock{err: err}
 	}
@@ -422,7 +422,7 @@ func (p *groupPlan) encode(block int) (c codedBlock) {
 	if block == 0 {
 		c.codebook = p.packed
 	}
-	for _, e := range p.e.header.extents(p.g, block) {
+	for _, e := range es {
 		if e.member < len(p.e.header.arrays) {
 			releaseArray(p.e.layout, e.member, e.off, e.n)
 		}
@@ -464,7 +464,7 @@ func (p *groupPlan) chooseCodebook() error {
 	if p.e.opt.Effort == Fast && p.g.unit.width() == 2 && len(values) > 256 {
 		return nil
 	}
-	src, info, err := p.read(0)
+	src, info, err := p.read(p.e.header.extents(p.g, 0))
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ func AppendDelta(dst, src, base []byte, kind Kind, segs []Segment) []byte {
 	n := len(src) / kind.Width
 	hist := make([]int, 8*kind.Width+1)
 	for i := range n {
-		d := kind.diff(loadAny(src[i*kind.Width:], kind.Width), loadAny(base[i*kind.Width:], kind.Width))
+		d := kind.diff(Load(src[i*kind.Width:], kind.Width), Load(base[i*kind.Width:], kind.Width))
 		hist[bits.Len64(magnitude(d))]++
 	}
 	mode := 0
@@ -99,8 +99,8 @@ func magnitude(d int64) uint64 {
 func Differences(dst, src, base []byte, kind Kind) {
 	w := kind.Width
 	for i := 0; i+w <= len(src); i += w {
-		d := kind.diff(loadAny(src[i:], w), loadAny(base[i:], w))
-		storeAny(dst[i:], w, uint64(d<<1)^uint64(d>>63))
+		d := kind.diff(Load(src[i:], w), Load(base[i:], w))
+		Store(dst[i:], w, uint64(d<<1)^uint64(d>>63))
 	}
 }
 
@@ -109,9 +109,9 @@ func Differences(dst, src, base []byte, kind Kind) {
 func ApplyDifferences(dst, base []byte, kind Kind) {
 	w := kind.Width
 	for i := 0; i+w <= len(dst); i += w {
-		z := loadAny(dst[i:], w)
+		z := Load(dst[i:], w)
 		d := int64(z>>1) ^ -int64(z&1)
-		storeAny(dst[i:], w, kind.add(d, loadAny(base[i:], w)))
+		Store(dst[i:], w, kind.add(d, Load(base[i:], w)))
 	}
 }
 
@@ -125,34 +125,27 @@ type deltaModel struct {
 	sign    [65]uint32
 	head    [65]uint32 // the bit below the leading one
 	noise   bitBuffer
-	colMean []mean
-	tapMean [maxTapStats]mean
-	all     mean
+	scales
 }
 
 func newDeltaModel(c *coder, kind Kind, mode int, segs []Segment) *deltaModel {
-	cols, total := 1, 0
-	for _, s := range segs {
-		cols = max(cols, min(s.Cols, maxColStats))
-		total += s.Len
-	}
 	m := &deltaModel{
 		kind: kind, mode: mode,
-		lengths: make([]int16, total), reach: make([]int16, total),
-		colMean: make([]mean, cols),
+		lengths: make([]int16, total(segs)), reach: make([]int16, total(segs)),
+		scales: newScales(segs, mean{}),
 	}
 	m.noise.decoding = c.decoding
 	for i := range m.sign {
 		m.sign[i], m.head[i] = counterHalf, counterHalf
 	}
 	m.num = newNumber(c, 64,
-		64*32,            // expected length × exponent of the base
-		10*10*16,         // left, and the one before
-		10*10*16,         // same place in the last two filters
-		10*10*16,         // same tap of the last two input channels
-		2*2*2*2*2*64,     // which of the neighbours changed at all
-		min(cols, 1<<12), // column
-		1,                // nothing: learns fastest
+		64*32,                   // expected length × exponent of the base
+		10*10*16,                // left, and the one before
+		10*10*16,                // same place in the last two filters
+		10*10*16,                // same tap of the last two input channels
+		2*2*2*2*2*64,            // which of the neighbours changed at all
+		min(len(m.cols), 1<<12), // column
+		1,                       // nothing: learns fastest
 	)
 	return m
 }
@@ -166,13 +159,11 @@ func (m *deltaModel) run(buf, base []byte, segs []Segment) {
 }
 
 func (m *deltaModel) segment(buf, base []byte, s Segment, start int) {
-	clear(m.colMean[:min(s.Cols, len(m.colMean))])
-	clear(m.tapMean[:])
-	var row mean
+	m.begin(s)
 	fs := s.Cols * s.Taps
 	num, width, wide := m.num, m.kind.Width, 8*m.kind.Width
 	for p := startOf(s, start); p.cur < start+s.Len; {
-		b := loadAny(base[p.cur*width:], width)
+		b := Load(base[p.cur*width:], width)
 		exp := 0
 		if m.kind.Exponent > 0 {
 			exp = int(b >> m.kind.Mantissa & (1<<m.kind.Exponent - 1))
@@ -181,8 +172,8 @@ func (m *deltaModel) segment(buf, base []byte, s Segment, start int) {
 		if m.all.n > 0 {
 			g = m.all.sum / m.all.n
 		}
-		col, tap := &m.colMean[min(p.col, len(m.colMean)-1)], &m.tapMean[min(p.tap, maxTapStats-1)]
-		reach := row.with(g, 6) + col.with(g, 4) + tap.with(g, 16) - 2*g
+		r, cm, tm := m.at(&p, g)
+		reach := r + cm + tm - 2*g
 		expected := min(max(reach-int32(exp*rankUnit), 0), int32(wide*rankUnit))
 		e := uint32(min(expected/(rankUnit/2), 63))
 
@@ -215,7 +206,7 @@ func (m *deltaModel) segment(buf, base []byte, s Segment, start int) {
 
 		var d int64
 		if !num.decoding {
-			d = m.kind.diff(loadAny(buf[p.cur*width:], width), b)
+			d = m.kind.diff(Load(buf[p.cur*width:], width), b)
 		}
 		mag := magnitude(d)
 		n := num.code(bits.Len64(mag)-m.mode, -m.mode, wide-m.mode) + m.mode
@@ -228,19 +219,15 @@ func (m *deltaModel) segment(buf, base []byte, s Segment, start int) {
 			} else {
 				d = int64(mag)
 			}
-			q := int32(n+exp) * rankUnit
-			m.all.add(q)
-			row.add(q)
-			col.add(q)
-			tap.add(q)
+			m.add(&p, int32(n+exp)*rankUnit)
 		} else {
 			d = 0
 		}
 		if num.decoding {
-			storeAny(buf[p.cur*width:], width, m.kind.add(d, b))
+			Store(buf[p.cur*width:], width, m.kind.add(d, b))
 		}
 		if p.advance() {
-			row = mean{}
+			m.row = mean{}
 		}
 	}
 }
@@ -257,19 +244,4 @@ func (m *deltaModel) low(mag uint64, n int) uint64 {
 		v = v<<k | m.noise.code(mag>>rest&(1<<k-1), uint(k))
 	}
 	return v
-}
-
-func loadAny(b []byte, width int) uint64 {
-	if width == 1 {
-		return uint64(b[0])
-	}
-	return loadLE(b, width)
-}
-
-func storeAny(b []byte, width int, v uint64) {
-	if width == 1 {
-		b[0] = byte(v)
-		return
-	}
-	storeLE(b, width, v)
 }

@@ -31,7 +31,7 @@ const zeroClass = 0
 func AppendFloats(dst, src []byte, kind Kind, segs []Segment) []byte {
 	used := make([]bool, 1<<kind.Exponent+1)
 	for i := 0; i < len(src); i += kind.Width {
-		used[kind.class(loadLE(src[i:], kind.Width))] = true
+		used[kind.class(Load(src[i:], kind.Width))] = true
 	}
 	var classes []int
 	for c, u := range used {
@@ -119,30 +119,22 @@ type floatModel struct {
 	head    []uint32 // [rank][tree of head bits]
 	noise   bitBuffer
 	mode    int
-	colMean []mean
-	tapMean [maxTapStats]mean
-	all     mean
+	scales
 }
 
 const rankUnit = 16 // ranks are averaged in units of 1/16 octave
 
 func newFloatModel(c *coder, kind Kind, classes []int, segs []Segment) *floatModel {
-	cols, total := 1, 0
-	for _, s := range segs {
-		cols = max(cols, min(s.Cols, maxColStats))
-		total += s.Len
-	}
 	f := &floatModel{
 		kind: kind, classes: classes,
-		rank:    make([]int16, classes[len(classes)-1]+1),
-		ranks:   make([]int16, total),
-		signs:   make([]int8, total),
-		colMean: make([]mean, cols),
-		head:    make([]uint32, len(classes)<<headBits),
+		rank:  make([]int16, classes[len(classes)-1]+1),
+		ranks: make([]int16, total(segs)),
+		signs: make([]int8, total(segs)),
+		head:  make([]uint32, len(classes)<<headBits),
 		// Trained weights crowd below the largest exponents.
 		mode: max(len(classes)-4, 0),
 	}
-	f.all = mean{int32(f.mode) * rankUnit * 4, 4}
+	f.scales = newScales(segs, mean{int32(f.mode) * rankUnit * 4, 4})
 	f.noise.decoding = c.decoding
 	for r, cl := range classes {
 		f.rank[cl] = int16(r)
@@ -151,14 +143,14 @@ func newFloatModel(c *coder, kind Kind, classes []int, segs []Segment) *floatMod
 		f.head[i] = counterHalf
 	}
 	f.num = newNumber(c, 32,
-		32*32,            // expected rank × neighbourhood
-		10*10*8,          // left, and the one before
-		10*10*8,          // same place in the last two filters
-		10*10*8,          // same tap of the last two input channels
-		16*32*8,          // tap × column × row scale
-		min(cols, 1<<12), // column
-		32*32,            // column × row scale
-		1,                // nothing: learns fastest
+		32*32,                   // expected rank × neighbourhood
+		10*10*8,                 // left, and the one before
+		10*10*8,                 // same place in the last two filters
+		10*10*8,                 // same tap of the last two input channels
+		16*32*8,                 // tap × column × row scale
+		min(len(f.cols), 1<<12), // column
+		32*32,                   // column × row scale
+		1,                       // nothing: learns fastest
 	)
 	f.sign = newPredictor(c, 1, 16,
 		3*3*3*3*16, // left, up, and the last two of the same tap × tap
@@ -182,17 +174,14 @@ func around(rank int, expected int32) uint32 {
 }
 
 func (f *floatModel) segment(buf []byte, s Segment, base int) {
-	clear(f.colMean[:min(s.Cols, len(f.colMean))])
-	clear(f.tapMean[:])
-	var row mean
+	f.begin(s)
 	fs := s.Cols * s.Taps
 	kw := kernelWidth(s.Taps)
 	num, sign, width := f.num, f.sign, f.kind.Width
 	top := len(f.classes) - 1
 	for p := startOf(s, base); p.cur < base+s.Len; {
 		g := f.all.sum / f.all.n
-		col, tap := &f.colMean[min(p.col, len(f.colMean)-1)], &f.tapMean[min(p.tap, maxTapStats-1)]
-		r, cm, tm := row.with(g, 6), col.with(g, 4), tap.with(g, 16)
+		r, cm, tm := f.at(&p, g)
 		expected := min(max(r+cm+tm-2*g, 0), int32(top)*rankUnit)
 		e := octave(expected, g)
 
@@ -250,7 +239,7 @@ func (f *floatModel) segment(buf []byte, s Segment, base int) {
 		at := buf[p.cur*width:]
 		rank := 0
 		if !num.decoding {
-			v = loadLE(at, width)
+			v = Load(at, width)
 			rank = int(f.rank[f.kind.class(v)])
 		}
 		rank = num.code(rank-f.mode, -f.mode, top-f.mode) + f.mode
@@ -272,17 +261,13 @@ func (f *floatModel) segment(buf []byte, s Segment, base int) {
 			if num.decoding {
 				v = mant | uint64(class-1)<<m | uint64(neg)<<(m+f.kind.Exponent)
 			}
-			q := int32(rank) * rankUnit
-			f.all.add(q)
-			row.add(q)
-			col.add(q)
-			tap.add(q)
+			f.add(&p, int32(rank)*rankUnit)
 		}
 		if num.decoding {
-			storeLE(at, width, v)
+			Store(at, width, v)
 		}
 		if p.advance() {
-			row = mean{}
+			f.row = mean{}
 		}
 	}
 }
@@ -368,25 +353,4 @@ func (b *bitBuffer) bytes() []byte {
 // left over nothing but zeros.
 func (b *bitBuffer) exhausted() bool {
 	return !b.short && b.pos == len(b.buf) && b.n < 8 && b.acc == 0
-}
-
-func loadLE(b []byte, width int) uint64 {
-	switch width {
-	case 2:
-		return uint64(binary.LittleEndian.Uint16(b))
-	case 4:
-		return uint64(binary.LittleEndian.Uint32(b))
-	}
-	return binary.LittleEndian.Uint64(b)
-}
-
-func storeLE(b []byte, width int, v uint64) {
-	switch width {
-	case 2:
-		binary.LittleEndian.PutUint16(b, uint16(v))
-	case 4:
-		binary.LittleEndian.PutUint32(b, uint32(v))
-	default:
-		binary.LittleEndian.PutUint64(b, v)
-	}
 }

@@ -108,3 +108,53 @@ func init() {
 		log3Table[i] = min(c, 31)
 	}
 }
+
+// scales are the running means of a model: of all values, and of each column,
+// tap, and the current row of a segment.
+type scales struct {
+	all, row mean
+	cols     []mean
+	taps     [maxTapStats]mean
+}
+
+// newScales returns the means of a block. all is what is assumed of it.
+func newScales(segs []Segment, all mean) scales {
+	cols := 1
+	for _, s := range segs {
+		cols = max(cols, min(s.Cols, maxColStats))
+	}
+	return scales{all: all, cols: make([]mean, cols)}
+}
+
+// begin forgets what belongs to another segment.
+func (s *scales) begin(seg Segment) {
+	s.row = mean{}
+	clear(s.cols[:min(seg.Cols, len(s.cols))])
+	clear(s.taps[:])
+}
+
+// at returns the means of the row, column and tap of a place, each drawn
+// towards g as far as it has seen little.
+func (s *scales) at(p *place, g int32) (row, col, tap int32) {
+	return s.row.with(g, 6), s.cols[s.col(p)].with(g, 4), s.taps[s.tap(p)].with(g, 16)
+}
+
+// add counts a value at a place.
+func (s *scales) add(p *place, x int32) {
+	s.all.add(x)
+	s.row.add(x)
+	s.cols[s.col(p)].add(x)
+	s.taps[s.tap(p)].add(x)
+}
+
+func (s *scales) col(p *place) int { return min(p.col, len(s.cols)-1) }
+func (s *scales) tap(p *place) int { return min(p.tap, maxTapStats-1) }
+
+// total returns the number of values of all segments.
+func total(segs []Segment) int {
+	n := 0
+	for _, s := range segs {
+		n += s.Len
+	}
+	return n
+}

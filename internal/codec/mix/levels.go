@@ -70,45 +70,37 @@ func codeLevels(c *coder, syms []uint16, k, mode int, shift uint, segs []Segment
 // levelModel predicts the high part of each symbol: its distance to the mode,
 // without the low bits, which are coded by plain counters below it.
 type levelModel struct {
-	num     *number
-	values  []int16 // high parts so far, in block order
-	low     []uint32
-	shift   uint
-	mode    int
-	k       int
-	lo, hi  int // bounds of the high part
-	colMean []mean
-	tapMean [maxTapStats]mean
-	all     mean
+	num    *number
+	values []int16 // high parts so far, in block order
+	low    []uint32
+	shift  uint
+	mode   int
+	k      int
+	lo, hi int // bounds of the high part
+	scales
 	outside bool // a damaged block has a symbol of k or more
 }
 
 const scaleUnit = 32 // magnitudes are averaged in units of 1/32
 
 func newLevelModel(c *coder, k, mode int, shift uint, segs []Segment) *levelModel {
-	cols, total := 1, 0
-	for _, s := range segs {
-		cols = max(cols, min(s.Cols, maxColStats))
-		total += s.Len
-	}
 	m := &levelModel{
-		values: make([]int16, total),
+		values: make([]int16, total(segs)),
 		shift:  shift, mode: mode, k: k,
 		lo: -(mode >> shift), hi: (k-1)>>shift - mode>>shift,
-		colMean: make([]mean, cols),
-		all:     mean{4 * scaleUnit, 4},
+		scales: newScales(segs, mean{4 * scaleUnit, 4}),
 	}
 	m.num = newNumber(c, 32,
-		32*32,            // expected magnitude × neighbourhood
-		10*10*8,          // left, and the one before
-		10*10*8,          // same place in the last two filters
-		10*10*8,          // same tap of the last two input channels
-		16*32*8,          // tap × column × row scale
-		min(cols, 1<<12), // column
-		32*32,            // column × row scale
-		1,                // nothing: learns fastest
-		10*10*16,         // the row of the kernel above, and the last input channel × tap
-		3*3*3*3*3*16,     // signs around × tap
+		32*32,                   // expected magnitude × neighbourhood
+		10*10*8,                 // left, and the one before
+		10*10*8,                 // same place in the last two filters
+		10*10*8,                 // same tap of the last two input channels
+		16*32*8,                 // tap × column × row scale
+		min(len(m.cols), 1<<12), // column
+		32*32,                   // column × row scale
+		1,                       // nothing: learns fastest
+		10*10*16,                // the row of the kernel above, and the last input channel × tap
+		3*3*3*3*3*16,            // signs around × tap
 	)
 	if shift > 0 {
 		m.low = make([]uint32, (2*lowClasses+1)<<shift)
@@ -123,9 +115,7 @@ func newLevelModel(c *coder, k, mode int, shift uint, segs []Segment) *levelMode
 const lowClasses = 24
 
 func (m *levelModel) run(syms []uint16, s Segment, base int) {
-	clear(m.colMean[:min(s.Cols, len(m.colMean))])
-	clear(m.tapMean[:])
-	var row mean
+	m.begin(s)
 	fs := s.Cols * s.Taps // one filter
 	kw := kernelWidth(s.Taps)
 	mode := m.mode >> m.shift
@@ -161,9 +151,8 @@ func (m *levelModel) run(syms []uint16, s Segment, base int) {
 			}
 		}
 		t := uint32(min(p.tap, 15))
-		col, tap := &m.colMean[min(p.col, len(m.colMean)-1)], &m.tapMean[min(p.tap, maxTapStats-1)]
 		g := max(m.all.sum/m.all.n, 1)
-		r, cm, tm := row.with(g, 6), col.with(g, 4), tap.with(g, 16)
+		r, cm, tm := m.at(&p, g)
 		rq, cq := log3(r, g), log3(cm, g)
 		e := log3(int32(min(int64(r)*int64(cm)/int64(g)*int64(tm)/int64(g), 1<<20)), scaleUnit)
 		near := log3(int32(abs(l)+abs(l2)+abs(f1)+abs(f2)+abs(c1)+abs(c2)), 16)
@@ -198,13 +187,9 @@ func (m *levelModel) run(syms []uint16, s Segment, base int) {
 			syms[p.cur] = uint16(sym)
 		}
 
-		q := int32(abs(v)) * scaleUnit
-		m.all.add(q)
-		row.add(q)
-		col.add(q)
-		tap.add(q)
+		m.add(&p, int32(abs(v))*scaleUnit)
 		if p.advance() {
-			row = mean{}
+			m.row = mean{}
 		}
 	}
 }

@@ -77,7 +77,7 @@ func drawFloats(t *rapid.T, kind Kind, n int) []byte {
 				v >>= 64 - 8*kind.Width
 			}
 		}
-		storeLE(b[i*kind.Width:], kind.Width, v&(1<<(8*kind.Width-1)<<1-1))
+		Store(b[i*kind.Width:], kind.Width, v&(1<<(8*kind.Width-1)<<1-1))
 	}
 	return b
 }
@@ -112,7 +112,7 @@ func TestDeltaRoundTrip(t *testing.T) {
 			switch r.Intn(4) {
 			case 0: // near
 				at := src[i*kind.Width:]
-				storeAny(at, kind.Width, kind.add(int64(r.Intn(2001)-1000), loadAny(at, kind.Width)))
+				Store(at, kind.Width, kind.add(int64(r.Intn(2001)-1000), Load(at, kind.Width)))
 			case 1: // far
 				r.Read(src[i*kind.Width : (i+1)*kind.Width])
 			}
