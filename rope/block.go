@@ -11,6 +11,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"ropewalk/internal/codec"
 	"ropewalk/internal/codec/mix"
 	"ropewalk/internal/codec/planes"
 )
@@ -18,7 +19,7 @@ import (
 // A blockInfo is what both directions know about a block before its bytes.
 type blockInfo struct {
 	unit     unit
-	segments []mix.Segment
+	segments []codec.Segment
 	base     []byte    // co-located values of the base, or nil
 	codebook *codebook // of the group, or nil
 }

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"ropewalk/internal/codec/mix"
+	"ropewalk/internal/codec"
 	"ropewalk/layout"
 	"ropewalk/tensor"
 )
@@ -281,22 +281,22 @@ func (h *header) extents(g *group, b int) []extent {
 }
 
 // segments describes the same parts to the coders.
-func (h *header) segments(g *group, es []extent) []mix.Segment {
+func (h *header) segments(g *group, es []extent) []codec.Segment {
 	w := int64(g.unit.width())
-	segs := make([]mix.Segment, len(es))
+	segs := make([]codec.Segment, len(es))
 	for i, e := range es {
-		cols, taps := 1, 1
+		cols, taps, width := 1, 1, 1
 		if e.member < len(h.arrays) {
 			a := &h.layout.Arrays[e.member]
 			switch bits := a.DType.Bits(); {
 			case bits == int(w)*8:
-				cols, taps = mix.Shape(a.Shape)
+				cols, taps, width = codec.Shape(a.Shape)
 			case bits == int(w)*16: // complex: real and imaginary part are taps
-				cols, taps = mix.Shape(a.Shape)
-				taps *= 2
+				cols, taps, width = codec.Shape(a.Shape)
+				taps, width = taps*2, width*2
 			}
 		}
-		segs[i] = mix.Segment{Cols: cols, Taps: taps, Start: int(e.off / w), Len: int(e.n / w)}
+		segs[i] = codec.Segment{Cols: cols, Taps: taps, Width: width, Start: int(e.off / w), Len: int(e.n / w)}
 	}
 	return segs
 }

@@ -12,14 +12,14 @@ import (
 
 	"pgregory.net/rapid"
 
-	"ropewalk/internal/codec/mix"
+	"ropewalk/internal/codec"
 	"ropewalk/layout"
 	"ropewalk/tensor"
 )
 
 // segment is a run of a matrix, from its beginning.
-func segment(cols, rows int) mix.Segment {
-	return mix.Segment{Cols: cols, Taps: 1, Len: cols * rows}
+func segment(cols, rows int) codec.Segment {
+	return codec.Segment{Cols: cols, Taps: 1, Len: cols * rows}
 }
 
 // A builder makes layouts for tests: arrays with skeleton between them.

@@ -3,6 +3,8 @@ package mix
 import (
 	"encoding/binary"
 	"math/bits"
+
+	"ropewalk/internal/codec"
 )
 
 // AppendDelta appends the coded form of src as its difference to base, which
@@ -12,7 +14,7 @@ import (
 // is a small number, counted in units of the last place. How many bits such a
 // change has follows from the exponent of the base value and from how much the
 // weights around it changed; that is what the contexts are made of.
-func AppendDelta(dst, src, base []byte, kind Kind, segs []Segment) []byte {
+func AppendDelta(dst, src, base []byte, kind Kind, segs []codec.Segment) []byte {
 	n := len(src) / kind.Width
 	hist := make([]int, 8*kind.Width+1)
 	for i := range n {
@@ -36,7 +38,7 @@ func AppendDelta(dst, src, base []byte, kind Kind, segs []Segment) []byte {
 }
 
 // DecodeDelta fills dst, which is as long as base.
-func DecodeDelta(dst, coded, base []byte, kind Kind, segs []Segment) error {
+func DecodeDelta(dst, coded, base []byte, kind Kind, segs []codec.Segment) error {
 	if len(coded) == 0 || int(coded[0]) > 8*kind.Width || len(dst) != len(base) {
 		return ErrCorrupt
 	}
@@ -128,10 +130,10 @@ type deltaModel struct {
 	scales
 }
 
-func newDeltaModel(c *coder, kind Kind, mode int, segs []Segment) *deltaModel {
+func newDeltaModel(c *coder, kind Kind, mode int, segs []codec.Segment) *deltaModel {
 	m := &deltaModel{
 		kind: kind, mode: mode,
-		lengths: make([]int16, total(segs)), reach: make([]int16, total(segs)),
+		lengths: make([]int16, codec.Total(segs)), reach: make([]int16, codec.Total(segs)),
 		scales: newScales(segs, mean{}),
 	}
 	m.noise.decoding = c.decoding
@@ -150,7 +152,7 @@ func newDeltaModel(c *coder, kind Kind, mode int, segs []Segment) *deltaModel {
 	return m
 }
 
-func (m *deltaModel) run(buf, base []byte, segs []Segment) {
+func (m *deltaModel) run(buf, base []byte, segs []codec.Segment) {
 	at := 0
 	for _, s := range segs {
 		m.segment(buf, base, s, at)
@@ -158,7 +160,7 @@ func (m *deltaModel) run(buf, base []byte, segs []Segment) {
 	}
 }
 
-func (m *deltaModel) segment(buf, base []byte, s Segment, start int) {
+func (m *deltaModel) segment(buf, base []byte, s codec.Segment, start int) {
 	m.begin(s)
 	fs := s.Cols * s.Taps
 	num, width, wide := m.num, m.kind.Width, 8*m.kind.Width

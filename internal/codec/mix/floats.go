@@ -3,6 +3,8 @@ package mix
 import (
 	"encoding/binary"
 	"slices"
+
+	"ropewalk/internal/codec"
 )
 
 // A Kind is a floating-point format: how wide, and how many bits of it are
@@ -28,7 +30,7 @@ const zeroClass = 0
 
 // AppendFloats appends the coded form of little-endian values of one kind.
 // The segments' lengths add up to the number of values.
-func AppendFloats(dst, src []byte, kind Kind, segs []Segment) []byte {
+func AppendFloats(dst, src []byte, kind Kind, segs []codec.Segment) []byte {
 	used := make([]bool, 1<<kind.Exponent+1)
 	for i := 0; i < len(src); i += kind.Width {
 		used[kind.class(Load(src[i:], kind.Width))] = true
@@ -50,7 +52,7 @@ func AppendFloats(dst, src []byte, kind Kind, segs []Segment) []byte {
 }
 
 // DecodeFloats fills dst, whose length the caller knows.
-func DecodeFloats(dst, coded []byte, kind Kind, segs []Segment) error {
+func DecodeFloats(dst, coded []byte, kind Kind, segs []codec.Segment) error {
 	classes, coded, err := parseClasses(coded, 1<<kind.Exponent)
 	if err != nil {
 		return err
@@ -124,12 +126,12 @@ type floatModel struct {
 
 const rankUnit = 16 // ranks are averaged in units of 1/16 octave
 
-func newFloatModel(c *coder, kind Kind, classes []int, segs []Segment) *floatModel {
+func newFloatModel(c *coder, kind Kind, classes []int, segs []codec.Segment) *floatModel {
 	f := &floatModel{
 		kind: kind, classes: classes,
 		rank:  make([]int16, classes[len(classes)-1]+1),
-		ranks: make([]int16, total(segs)),
-		signs: make([]int8, total(segs)),
+		ranks: make([]int16, codec.Total(segs)),
+		signs: make([]int8, codec.Total(segs)),
 		head:  make([]uint32, len(classes)<<headBits),
 		// Trained weights crowd below the largest exponents.
 		mode: max(len(classes)-4, 0),
@@ -160,7 +162,7 @@ func newFloatModel(c *coder, kind Kind, classes []int, segs []Segment) *floatMod
 	return f
 }
 
-func (f *floatModel) run(buf []byte, segs []Segment) {
+func (f *floatModel) run(buf []byte, segs []codec.Segment) {
 	base := 0
 	for _, s := range segs {
 		f.segment(buf, s, base)
@@ -173,7 +175,7 @@ func around(rank int, expected int32) uint32 {
 	return clip9(rank - int(expected/rankUnit))
 }
 
-func (f *floatModel) segment(buf []byte, s Segment, base int) {
+func (f *floatModel) segment(buf []byte, s codec.Segment, base int) {
 	f.begin(s)
 	fs := s.Cols * s.Taps
 	kw := kernelWidth(s.Taps)

@@ -1,35 +1,13 @@
 package mix
 
-import "errors"
+import (
+	"errors"
+
+	"ropewalk/internal/codec"
+)
 
 // ErrCorrupt reports coded bytes that no encoder writes.
 var ErrCorrupt = errors.New("mix: damaged block")
-
-// A Segment is a run of consecutive values of one array inside of a block,
-// and the shape of that array as the contexts see it: rows (filters, outputs)
-// of columns (input channels) of taps (kernel positions).
-type Segment struct {
-	Cols, Taps int // both at least 1
-	Start      int // index in the array of the first value of the run
-	Len        int
-}
-
-// Shape returns the columns and taps of an array: axis 1, and the product of
-// the axes behind it. A vector has one row of its length; so it has no
-// structure but its order.
-func Shape(dims []int64) (cols, taps int) {
-	cols, taps = 1, 1
-	switch {
-	case len(dims) == 1:
-		cols = int(dims[0])
-	case len(dims) >= 2:
-		cols = int(dims[1])
-		for _, d := range dims[2:] {
-			taps *= int(d)
-		}
-	}
-	return max(cols, 1), max(taps, 1)
-}
 
 const (
 	maxColStats = 1 << 16 // columns that get statistics of their own
@@ -39,12 +17,12 @@ const (
 // place is where in its array a value lies, and what lies before it. cur
 // indexes the block; offsets below base belong to other arrays.
 type place struct {
-	seg       Segment
+	seg       codec.Segment
 	cur, base int
 	col, tap  int
 }
 
-func startOf(s Segment, base int) place {
+func startOf(s codec.Segment, base int) place {
 	inRow := s.Start % (s.Cols * s.Taps)
 	return place{seg: s, cur: base, base: base, col: inRow / s.Taps, tap: inRow % s.Taps}
 }
@@ -118,7 +96,7 @@ type scales struct {
 }
 
 // newScales returns the means of a block. all is what is assumed of it.
-func newScales(segs []Segment, all mean) scales {
+func newScales(segs []codec.Segment, all mean) scales {
 	cols := 1
 	for _, s := range segs {
 		cols = max(cols, min(s.Cols, maxColStats))
@@ -127,7 +105,7 @@ func newScales(segs []Segment, all mean) scales {
 }
 
 // begin forgets what belongs to another segment.
-func (s *scales) begin(seg Segment) {
+func (s *scales) begin(seg codec.Segment) {
 	s.row = mean{}
 	clear(s.cols[:min(seg.Cols, len(s.cols))])
 	clear(s.taps[:])
@@ -149,12 +127,3 @@ func (s *scales) add(p *place, x int32) {
 
 func (s *scales) col(p *place) int { return min(p.col, len(s.cols)-1) }
 func (s *scales) tap(p *place) int { return min(p.tap, maxTapStats-1) }
-
-// total returns the number of values of all segments.
-func total(segs []Segment) int {
-	n := 0
-	for _, s := range segs {
-		n += s.Len
-	}
-	return n
-}

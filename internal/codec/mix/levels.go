@@ -1,6 +1,10 @@
 package mix
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"ropewalk/internal/codec"
+)
 
 // MaxLevels bounds a codebook.
 const MaxLevels = 4096
@@ -8,7 +12,7 @@ const MaxLevels = 4096
 // AppendLevels appends the coded form of symbols below k, 1 <= k <= MaxLevels,
 // which are the levels of a sorted codebook, so that near symbols are near
 // values. The segments' lengths add up to len(syms).
-func AppendLevels(dst []byte, syms []uint16, k int, segs []Segment) []byte {
+func AppendLevels(dst []byte, syms []uint16, k int, segs []codec.Segment) []byte {
 	mode, shift := levelParams(syms, k)
 	dst = binary.AppendUvarint(dst, uint64(mode))
 	dst = append(dst, byte(shift))
@@ -18,7 +22,7 @@ func AppendLevels(dst []byte, syms []uint16, k int, segs []Segment) []byte {
 }
 
 // DecodeLevels fills syms, whose length the caller knows.
-func DecodeLevels(syms []uint16, coded []byte, k int, segs []Segment) error {
+func DecodeLevels(syms []uint16, coded []byte, k int, segs []codec.Segment) error {
 	mode, n := binary.Uvarint(coded)
 	if n <= 0 || mode >= uint64(k) || len(coded) == n || coded[n] > maxShift {
 		return ErrCorrupt
@@ -57,7 +61,7 @@ func levelParams(syms []uint16, k int) (mode int, shift uint) {
 }
 
 // codeLevels reports whether all symbols are below k.
-func codeLevels(c *coder, syms []uint16, k, mode int, shift uint, segs []Segment) bool {
+func codeLevels(c *coder, syms []uint16, k, mode int, shift uint, segs []codec.Segment) bool {
 	m := newLevelModel(c, k, mode, shift, segs)
 	base := 0
 	for _, s := range segs {
@@ -83,9 +87,9 @@ type levelModel struct {
 
 const scaleUnit = 32 // magnitudes are averaged in units of 1/32
 
-func newLevelModel(c *coder, k, mode int, shift uint, segs []Segment) *levelModel {
+func newLevelModel(c *coder, k, mode int, shift uint, segs []codec.Segment) *levelModel {
 	m := &levelModel{
-		values: make([]int16, total(segs)),
+		values: make([]int16, codec.Total(segs)),
 		shift:  shift, mode: mode, k: k,
 		lo: -(mode >> shift), hi: (k-1)>>shift - mode>>shift,
 		scales: newScales(segs, mean{4 * scaleUnit, 4}),
@@ -114,7 +118,7 @@ func newLevelModel(c *coder, k, mode int, shift uint, segs []Segment) *levelMode
 // lowClasses is how many magnitudes of the high part the low bits tell apart.
 const lowClasses = 24
 
-func (m *levelModel) run(syms []uint16, s Segment, base int) {
+func (m *levelModel) run(syms []uint16, s codec.Segment, base int) {
 	m.begin(s)
 	fs := s.Cols * s.Taps // one filter
 	kw := kernelWidth(s.Taps)

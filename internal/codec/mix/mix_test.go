@@ -8,14 +8,16 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"ropewalk/internal/codec"
 )
 
 // shapes with and without structure; the product is what a test needs at least.
-func drawSegments(t *rapid.T, n int) []Segment {
-	var segs []Segment
+func drawSegments(t *rapid.T, n int) []codec.Segment {
+	var segs []codec.Segment
 	for n > 0 {
 		k := rapid.IntRange(1, n).Draw(t, "run")
-		segs = append(segs, Segment{
+		segs = append(segs, codec.Segment{
 			Cols:  rapid.IntRange(1, 40).Draw(t, "cols"),
 			Taps:  rapid.SampledFrom([]int{1, 2, 9, 25, 100}).Draw(t, "taps"),
 			Start: rapid.IntRange(0, 10000).Draw(t, "start"),
@@ -160,8 +162,8 @@ func TestFloatsUsesScale(t *testing.T) {
 			b = binary.LittleEndian.AppendUint32(b, math.Float32bits(float32(r.NormFloat64()*scale)))
 		}
 	}
-	structured := len(AppendFloats(nil, b, Float32, []Segment{{Cols: cols, Taps: 1, Len: rows * cols}}))
-	flat := len(AppendFloats(nil, b, Float32, []Segment{{Cols: rows * cols, Taps: 1, Len: rows * cols}}))
+	structured := len(AppendFloats(nil, b, Float32, []codec.Segment{{Cols: cols, Taps: 1, Len: rows * cols}}))
+	flat := len(AppendFloats(nil, b, Float32, []codec.Segment{{Cols: rows * cols, Taps: 1, Len: rows * cols}}))
 	if structured >= flat {
 		t.Errorf("%d bytes with rows known, %d without", structured, flat)
 	}
@@ -185,7 +187,7 @@ func TestLevelsNearEntropy(t *testing.T) {
 		}
 		q := float64(ones) / n
 		entropy := -n * (q*math.Log2(q) + (1-q)*math.Log2(1-q)) / 8
-		got := float64(len(AppendLevels(nil, syms, 2, []Segment{{Cols: n, Taps: 1, Len: n}})))
+		got := float64(len(AppendLevels(nil, syms, 2, []codec.Segment{{Cols: n, Taps: 1, Len: n}})))
 		if got > entropy*1.03+160 {
 			t.Errorf("p = %g: %0.f bytes, entropy is %0.f", p, got, entropy)
 		}
@@ -211,7 +213,7 @@ func TestTables(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	segs := []Segment{{Cols: 5, Taps: 9, Start: 3, Len: 100}, {Cols: 50, Taps: 1, Len: 50}}
+	segs := []codec.Segment{{Cols: 5, Taps: 9, Start: 3, Len: 100}, {Cols: 50, Taps: 1, Len: 50}}
 	r := rand.New(rand.NewSource(1))
 	src := make([]byte, 8*150)
 	r.Read(src)
@@ -250,7 +252,7 @@ func BenchmarkFloats(b *testing.B) {
 	for range 1 << 16 {
 		src = binary.LittleEndian.AppendUint32(src, math.Float32bits(float32(r.NormFloat64())))
 	}
-	segs := []Segment{{Cols: 64, Taps: 9, Len: 1 << 16}}
+	segs := []codec.Segment{{Cols: 64, Taps: 9, Len: 1 << 16}}
 	coded := AppendFloats(nil, src, Float32, segs)
 	b.Run("encode", func(b *testing.B) {
 		b.SetBytes(int64(len(src)))
