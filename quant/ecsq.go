@@ -67,23 +67,13 @@ func dropEmpty(levels, thresholds []float64, cells []cell) *scalar {
 	return q
 }
 
-// chooseECSQ starts from the uniform levels of least cost; if none are given,
-// the step is tried finer and coarser, for the iteration keeps what it gets.
+// chooseECSQ starts from the uniform levels that belong to lambda, or that the
+// options name.
 func chooseECSQ(sm *sample, o *Options, lambda float64) *scalar {
-	uniform := Options{Levels: o.Levels, Step: o.Step}
+	uniform := Options{Levels: o.Levels, Step: o.Step, Rounding: 0.5}
 	start := chooseUniform(sm, &uniform, lambda)
-	best, at := ecsq(sm, start, lambda, ecsqRounds)
-	if o.Step > 0 {
-		return best
-	}
-	step := stepOf(start)
-	for _, f := range []float64{0.8, 0.9, 1.1, 1.25} {
-		lo, hi := gridRange(sm, step*f, 0.5, o.Levels)
-		q, p := ecsq(sm, grid(step*f, 0.5, lo, hi), lambda, ecsqRounds)
-		if p.cost(lambda) < at.cost(lambda) {
-			best, at = q, p
-		}
-	}
+	start = dropEmpty(start.levels, start.thresholds, sm.cells(nil, start.thresholds))
+	best, _ := ecsq(sm, start, lambda, ecsqRounds)
 	return best
 }
 

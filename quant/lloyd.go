@@ -13,17 +13,18 @@ const (
 // for many levels (Panter and Dite), and from uniform ones, and keeps the
 // better result.
 func lloyd(sm *sample, k int) *scalar {
-	a, da := lloydFrom(sm, cubeRootStart(sm, k))
-	b, db := lloydFrom(sm, uniformStart(sm, k))
+	a, da := lloydFrom(sm, cubeRootStart(sm, k), lloydRounds)
+	b, db := lloydFrom(sm, uniformStart(sm, k), lloydRounds)
 	if db < da {
 		return b
 	}
 	return a
 }
 
-// lloydFrom alternates between cells and centroids. It returns the distortion,
-// too, and overwrites levels.
-func lloydFrom(sm *sample, levels []float64) (*scalar, float64) {
+// lloydFrom alternates between cells and centroids, this many rounds or until
+// they bring no more. It returns the distortion in the last cells, too, and
+// overwrites levels.
+func lloydFrom(sm *sample, levels []float64, rounds int) (*scalar, float64) {
 	var thresholds []float64
 	var cells []cell
 	last := math.Inf(1)
@@ -35,17 +36,18 @@ func lloydFrom(sm *sample, levels []float64) (*scalar, float64) {
 			levels[i] = c.centroid(levels[i])
 			d += c.distortion(levels[i])
 		}
-		refilled := refill(sm, levels, thresholds, cells)
-		if len(refilled) == len(levels) && (d >= last-float64(last*lloydGain) || round >= lloydRounds) {
+		better, changed := refill(sm, levels, thresholds, cells)
+		if round >= rounds || !changed && d >= last-float64(last*lloydGain) {
 			return nearest(levels), d
 		}
-		levels, last = refilled, d
+		levels, last = better, d
 	}
 }
 
 // refill removes the first level whose cell is empty and instead splits the
-// cell of most distortion at its centroid, which can only lower it.
-func refill(sm *sample, levels, thresholds []float64, cells []cell) []float64 {
+// cell of most distortion at its centroid, which can only lower it. It reports
+// whether there was one.
+func refill(sm *sample, levels, thresholds []float64, cells []cell) ([]float64, bool) {
 	empty := -1
 	for i, c := range cells {
 		if c.n == 0 {
@@ -54,7 +56,7 @@ func refill(sm *sample, levels, thresholds []float64, cells []cell) []float64 {
 		}
 	}
 	if empty < 0 {
-		return levels
+		return levels, false
 	}
 	worst, most := -1, 0.0
 	for i, c := range cells {
@@ -77,7 +79,7 @@ func refill(sm *sample, levels, thresholds []float64, cells []cell) []float64 {
 		}
 		lo = hi
 	}
-	return increasing(out)
+	return increasing(out), true
 }
 
 // increasing removes levels that are not above the one before.

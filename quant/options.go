@@ -153,4 +153,5 @@ func (o *Options) check() error {
 	return nil
 }
 
-func finite(v float32) bool { return v-v == 0 }
+// finite says no to NaN, too.
+func finite(v float32) bool { return math.Abs(float64(v)) <= math.MaxFloat32 }

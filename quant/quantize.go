@@ -47,7 +47,7 @@ func (q *Quantized) Values(dst []float32) []float32 {
 		return dst
 	}
 	for i, s := range q.Symbols {
-		dst = append(dst, q.Scales[i/q.fit.row]*q.Levels[s])
+		dst = append(dst, float32(q.Scales[i/q.fit.row]*q.Levels[s]))
 	}
 	return dst
 }
@@ -164,7 +164,7 @@ func (t *summary) store(c *scalar, scale float64) []float32 {
 		return half
 	}
 	if full == nil { // levels that float32 cannot tell apart
-		return increasing32(exact)
+		return spread(exact)
 	}
 	return full
 }
@@ -222,11 +222,11 @@ func (q *Quantized) refit(w, sens []float32, levels []float64) {
 		}
 	}
 	k := float64(len(levels))
-	try(q.gridLevels(cells), 32+8*k)
+	try(q.gridLevels(cells), 32+float64(8*k))
 	try(roundHalf(free), 16*k)
 	try(round32(free), 32*k)
 	if best == nil {
-		best = increasing32(free)
+		best = spread(free)
 	}
 	q.Levels = best
 	q.measure(w)
@@ -287,7 +287,7 @@ func (q *Quantized) gridLevels(cells []cell) []float32 {
 	}
 	levels := make([]float32, len(cells))
 	for i, k := range q.fit.ints {
-		levels[i] = float32(step) * float32(k)
+		levels[i] = float32(float32(step) * float32(k))
 		if !finite(levels[i]) || i > 0 && !(levels[i-1] < levels[i]) {
 			return nil
 		}
@@ -333,7 +333,7 @@ func (q *Quantized) measure(w []float32) {
 		cells[s].n++
 		v := q.Levels[s]
 		if q.Scales != nil {
-			v = q.Scales[i/q.fit.row] * v
+			v = float32(q.Scales[i/q.fit.row] * v)
 		}
 		x := float64(w[i])
 		diff := math.Abs(x - float64(v))
@@ -365,7 +365,10 @@ func rounded(levels []float64, to func(float64) float32) []float32 {
 	return out
 }
 
-func toFloat32(x float64) float32 { return float32(x) }
+// toFloat32 returns the nearest finite float32.
+func toFloat32(x float64) float32 {
+	return float32(min(max(x, -math.MaxFloat32), math.MaxFloat32))
+}
 
 // toHalf returns the nearest number of IEEE 754 binary16, a tie to even.
 func toHalf(x float64) float32 {
@@ -377,14 +380,20 @@ func toHalf(x float64) float32 {
 	return float32(math.RoundToEven(x/ulp) * ulp)
 }
 
-// increasing32 returns the levels as float32, each at least one step above the
-// one before.
-func increasing32(levels []float64) []float32 {
+// spread returns the levels as float32, each the next number above the one
+// before if it would not be above it.
+func spread(levels []float64) []float32 {
 	out := make([]float32, len(levels))
 	for i, l := range levels {
-		out[i] = float32(l)
+		out[i] = toFloat32(l) + 0
 		if i > 0 && !(out[i-1] < out[i]) {
-			out[i] = math.Nextafter32(out[i-1], math.MaxFloat32)
+			out[i] = math.Nextafter32(out[i-1], float32(math.Inf(1)))
+		}
+	}
+	for i := len(out) - 1; i >= 0 && !finite(out[i]); i-- { // no room above: make it below
+		out[i] = math.MaxFloat32
+		for j := i - 1; j >= 0 && out[j] >= out[j+1]; j-- {
+			out[j] = math.Nextafter32(out[j+1], float32(math.Inf(-1)))
 		}
 	}
 	return out

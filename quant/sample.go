@@ -87,9 +87,16 @@ func (sm *sample) total() cell  { return sm.between(0, len(sm.v)) }
 func (sm *sample) min() float64 { return sm.v[0] }
 func (sm *sample) max() float64 { return sm.v[len(sm.v)-1] }
 
-// upTo returns how many entries from the one at lo on are <= t, plus lo.
+// upTo returns how many entries from the one at lo on are <= t, plus lo. It is
+// fast if they are few.
 func (sm *sample) upTo(lo int, t float64) int {
-	hi := len(sm.v)
+	hi, step := lo, 1
+	for hi < len(sm.v) && sm.v[hi] <= t {
+		lo = hi + 1
+		hi += step
+		step *= 2
+	}
+	hi = min(hi, len(sm.v))
 	for lo < hi {
 		mid := int(uint(lo+hi) >> 1)
 		if sm.v[mid] <= t {

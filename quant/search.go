@@ -72,7 +72,7 @@ func search(lo, hi float64, size func(lambda float64) (int64, error), target int
 		case fb == 0:
 			x = b
 		case fa == 0:
-			x = max(b-3*float64(n), a) // sizes fall slowly; large ones take long to make
+			x = max(b-float64(3*n), a) // sizes fall slowly; large ones take long to make
 		case b-a < 1e-9:
 			return best, bestSize, nil
 		default:

@@ -1,6 +1,9 @@
 package quant
 
-import "math"
+import (
+	"cmp"
+	"math"
+)
 
 // stepLambda is lambda/step² where the slopes of distortion and rate agree at
 // high rate: D = step²/12 and halving the step costs one bit, so
@@ -88,8 +91,13 @@ const (
 	lambdaMax = 1e4
 )
 
-// chooseUniform returns the step and the rounding offset of least cost, with
-// at most o.Levels levels. What the options fix stays.
+// chooseUniform returns a uniform quantizer of low cost, with at most o.Levels
+// levels. What the options fix stays.
+//
+// The step is the one that belongs to lambda at high rate, at any rate. Measured
+// on five nets at 0.3 to 5 bits, the best step of each tensor lowers the cost by
+// 0.03 %. But the minimum is so flat that it would jump by 10 % as lambda
+// changes a little; then the size jumps, too, and no budget can be met.
 func chooseUniform(sm *sample, o *Options, lambda float64) *scalar {
 	var scratch []cell
 	clipped := func(step, rounding float64) *scalar {
@@ -100,38 +108,58 @@ func chooseUniform(sm *sample, o *Options, lambda float64) *scalar {
 		return evaluate(sm, clipped(step, rounding), &scratch).cost(lambda)
 	}
 	step, rounding := o.Step, o.Rounding
-	const usual = 0.45 // near the best for most tensors
 	if step == 0 {
-		r := rounding
-		if r == 0 {
-			r = usual
+		step = math.Sqrt(lambda / stepLambda)
+		if reach := float64(o.Levels/2) * step; reach < max(sm.max(), -sm.min()) {
+			step = clippedStep(max(step, 1/float64(8*o.Levels)), 64, func(s float64) float64 {
+				return cost(s, cmp.Or(rounding, 0.5))
+			})
 		}
-		step = bestStep(o.Levels, lambda, 4, func(s float64) float64 { return cost(s, r) })
 	}
 	if rounding == 0 {
-		rounding = minimize(0.05, 0.5, 0.02, func(r float64) float64 { return cost(step, r) })
-		if cost(step, 0.5) <= cost(step, rounding) {
-			rounding = 0.5
-		}
-		if o.Step == 0 {
-			at := step
-			step = minimize(0.8*at, 1.25*at, 0.005*at, func(s float64) float64 { return cost(s, rounding) })
-		}
+		rounding = bestRounding(func(r float64) float64 { return cost(step, r) })
 	}
 	return clipped(step, rounding)
 }
 
-// bestStep returns the step at which cost is least. The one that belongs to
-// lambda at high rate is known; a limit on the number of levels may want a larger
-// one. Cost may have several minima, so a coarse scan comes first.
-func bestStep(levels int, lambda, octaves float64, cost func(step float64) float64) float64 {
-	lo := max(math.Sqrt(lambda/stepLambda)/2, 0.25/float64(levels))
+// bestRounding returns the rounding offset of least cost. The minimum is flat,
+// and the data put ripples on it; so it is that of the parabola of least squares
+// through costs around the lowest one.
+func bestRounding(cost func(r float64) float64) float64 {
+	const points, reach, largest = 11, 3, 0.5
+	var at [points]float64
+	best := 0
+	for i := range at {
+		at[i] = cost(float64(i) * (largest / (points - 1)))
+		if at[i] <= at[best] {
+			best = i
+		}
+	}
+	// With x = -reach … reach: sums of x² and x⁴ are 28 and 196, and c·x² is
+	// measured against its mean, 4.
+	mid := min(max(best, reach), points-1-reach)
+	slope, bend := 0.0, 0.0
+	for x := -reach; x <= reach; x++ {
+		c := at[mid+x] - at[best]
+		slope += float64(float64(x)*c) / 28
+		bend += float64(float64(x*x-4)*c) / 84
+	}
+	x := float64(best - mid)
+	if bend > 0 {
+		x = -slope / float64(2*bend)
+	}
+	return min(max((float64(mid)+x)*(largest/(points-1)), 0), largest)
+}
+
+// clippedStep returns the step of least cost from lo up, at most times more,
+// for a quantizer whose levels do not reach the largest weights. There may be
+// several minima, so a coarse scan comes first.
+func clippedStep(lo, times float64, cost func(step float64) float64) float64 {
 	best, least := lo, math.Inf(1)
-	hi := max(float64(octaves*lo), 64/float64(levels), 8*0.25/float64(levels))
-	for s := lo; s <= hi*1.01; s *= math.Sqrt2 {
+	for s := lo; s <= lo*times; s *= math.Sqrt2 {
 		if c := cost(s); c < least {
 			best, least = s, c
 		}
 	}
-	return minimize(best/math.Sqrt2, best*math.Sqrt2, 0.02*best, cost)
+	return minimize(max(best/math.Sqrt2, lo), best*math.Sqrt2, 0.01*best, cost)
 }
