@@ -19,16 +19,16 @@ const (
 	coderPlanes                     // byte planes, each with a Huffman code
 	coderRotated                    // the same after a rotation that fills a plane with exponents
 	coderFloats                     // context mixing of exponents, signs, mantissas
-	coderCodebook                   // the codebook of a group; not a block
-	coderIndexPlanes                // indices into the codebook, as byte planes
-	coderLevels                     // indices into the codebook, by context mixing
+	coderCodebooks                  // the codebooks of a group; not a block
+	coderIndexPlanes                // indices into codebooks, as byte planes
+	coderLevels                     // indices into codebooks, by context mixing
 	coderDeltaPlanes                // differences to the base, as byte planes
 	coderDelta                      // differences to the base, by context mixing
 	numOfCoders
 )
 
 var coderNames = [numOfCoders]string{
-	"raw", "zstd", "fill", "planes", "planes+exponent", "floats", "codebook",
+	"raw", "zstd", "fill", "planes", "planes+exponent", "floats", "codebooks",
 	"index planes", "levels", "delta planes", "delta",
 }
 

@@ -507,7 +507,7 @@ func (h *header) checkCoverage(inline bool) error {
 			g.values += size / int64(u.width())
 		}
 		// Each member is found by decoding the block, so it must not be large.
-		if len(g.members) > 1 && g.values > int64(min(h.blockValues, groupValues)) {
+		if len(g.members) > 1 && g.values > int64(min(h.blockValues, maxShared)) {
 			return fmt.Errorf("group %d has %d arrays of %d values together: %w", i, len(g.members), g.values, errWire)
 		}
 	}

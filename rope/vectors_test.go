@@ -289,7 +289,7 @@ func FuzzBlock(f *testing.F) {
 		f.Fatal(err)
 	}
 	for _, b := range file.blocks {
-		frame, _ := tensor.ReadRange(file.data, b.off, b.size, nil)
+		frame, _ := tensor.ReadRange(file.data, b.off, b.size(), nil)
 		if c, payload, err := parseFrame(frame); err == nil {
 			f.Add(byte(c), byte(file.header.groups[b.group].unit), payload)
 		}
@@ -299,9 +299,14 @@ func FuzzBlock(f *testing.F) {
 		w := info.unit.width()
 		info.segments = append(info.segments, segment(9, 30), segment(1, 7))
 		info.base = make([]byte, 277*w)
-		info.codebook = newCodebook(info.unit, []uint64{0, 1, 2, 3, 100})
+		for i := range info.segments {
+			cb := &codebook{unit: info.unit, values: []uint64{0, 1, 2, 3, 100}[i:]}
+			cb.fix(tensor.U64)
+			info.books, info.segments[i].Levels = append(info.books, cb), cb.fixed
+		}
 		_ = decodeBlock(make([]byte, 277*w), frameBody{coderID(coder), payload}, info)
-		_, _ = parseCodebook(info.unit, payload)
+		owner := bookOwner{tensor.F32, tensor.Shape{20, 50}, 1000}
+		_, _ = parseCodebooks(info.unit, []bookOwner{owner, owner, {tensor.F32, tensor.Shape{5}, 5}}, payload)
 		_, _ = parseHeader(payload)
 	})
 }

@@ -9,26 +9,35 @@ import (
 // MaxLevels bounds a codebook.
 const MaxLevels = 4096
 
-// AppendLevels appends the coded form of symbols below k, 1 <= k <= MaxLevels,
-// which are the levels of a sorted codebook, so that near symbols are near
-// values. The segments' lengths add up to len(syms).
-func AppendLevels(dst []byte, syms []uint16, k int, segs []codec.Segment) []byte {
-	mode, shift := levelParams(syms, k)
-	dst = binary.AppendUvarint(dst, uint64(mode))
+// AppendLevels appends the coded form of symbols, indices into the sorted
+// levels of their segment, so that near symbols are near values. The segments'
+// lengths add up to len(syms).
+func AppendLevels(dst []byte, syms []uint16, segs []codec.Segment) []byte {
+	modes, shift := levelParams(syms, segs)
+	for _, m := range modes {
+		dst = binary.AppendUvarint(dst, uint64(m))
+	}
 	dst = append(dst, byte(shift))
 	c := newEncoder(dst)
-	codeLevels(&c, syms, k, mode, shift, segs)
+	codeLevels(&c, syms, modes, shift, segs)
 	return c.finish()
 }
 
 // DecodeLevels fills syms, whose length the caller knows.
-func DecodeLevels(syms []uint16, coded []byte, k int, segs []codec.Segment) error {
-	mode, n := binary.Uvarint(coded)
-	if n <= 0 || mode >= uint64(k) || len(coded) == n || coded[n] > maxShift {
+func DecodeLevels(syms []uint16, coded []byte, segs []codec.Segment) error {
+	modes := make([]int, len(segs))
+	for i := range modes {
+		mode, n := binary.Uvarint(coded)
+		if n <= 0 || mode >= uint64(len(segs[i].Levels)) {
+			return ErrCorrupt
+		}
+		modes[i], coded = int(mode), coded[n:]
+	}
+	if len(coded) == 0 || coded[0] > maxShift {
 		return ErrCorrupt
 	}
-	c := newDecoder(coded[n+1:])
-	inside := codeLevels(&c, syms, k, int(mode), uint(coded[n]), segs)
+	c := newDecoder(coded[1:])
+	inside := codeLevels(&c, syms, modes, uint(coded[0]), segs)
 	if !inside || c.overrun() {
 		return ErrCorrupt
 	}
@@ -37,34 +46,42 @@ func DecodeLevels(syms []uint16, coded []byte, k int, segs []codec.Segment) erro
 
 const maxShift = 8
 
-// levelParams returns the most frequent symbol (the lowest of several) and the
-// number of low bits to split off so that what remains is small: unary coding
-// of large magnitudes is slow, and learns slowly.
-func levelParams(syms []uint16, k int) (mode int, shift uint) {
-	hist := make([]int32, k)
-	for _, s := range syms {
-		hist[s]++
-	}
-	for s, n := range hist {
-		if n > hist[mode] {
-			mode = s
+// levelParams returns the most frequent symbol of each segment (the lowest of
+// several) and the number of low bits to split off so that what remains is
+// small: unary coding of large magnitudes is slow, and learns slowly.
+func levelParams(syms []uint16, segs []codec.Segment) (modes []int, shift uint) {
+	n, dist := len(syms), 0
+	var hist [MaxLevels]int32
+	for _, seg := range segs {
+		clear(hist[:])
+		for _, s := range syms[:seg.Len] {
+			hist[s]++
 		}
+		syms = syms[seg.Len:]
+		mode := 0
+		for s, n := range hist {
+			if n > hist[mode] {
+				mode = s
+			}
+		}
+		for s, n := range hist {
+			dist += abs(s-mode) * int(n)
+		}
+		modes = append(modes, mode)
 	}
-	dist := 0
-	for s, n := range hist {
-		dist += abs(s-mode) * int(n)
-	}
-	for shift < maxShift && dist>>shift > 5*len(syms) {
+	for shift < maxShift && dist>>shift > 5*n {
 		shift++
 	}
-	return mode, shift
+	return modes, shift
 }
 
-// codeLevels reports whether all symbols are below k.
-func codeLevels(c *coder, syms []uint16, k, mode int, shift uint, segs []codec.Segment) bool {
-	m := newLevelModel(c, k, mode, shift, segs)
+// codeLevels reports whether all symbols are levels of their segment.
+func codeLevels(c *coder, syms []uint16, modes []int, shift uint, segs []codec.Segment) bool {
+	m := newLevelModel(c, shift, segs)
 	base := 0
-	for _, s := range segs {
+	for i, s := range segs {
+		m.mode, m.k = modes[i], len(s.Levels)
+		m.lo, m.hi = -(m.mode >> shift), (m.k-1)>>shift-m.mode>>shift
 		m.run(syms, s, base)
 		base += s.Len
 	}
@@ -78,20 +95,19 @@ type levelModel struct {
 	values []int16 // high parts so far, in block order
 	low    []uint32
 	shift  uint
-	mode   int
-	k      int
-	lo, hi int // bounds of the high part
+	mode   int // of the segment
+	k      int // its levels
+	lo, hi int // bounds of its high part
 	scales
 	outside bool // a damaged block has a symbol of k or more
 }
 
 const scaleUnit = 32 // magnitudes are averaged in units of 1/32
 
-func newLevelModel(c *coder, k, mode int, shift uint, segs []codec.Segment) *levelModel {
+func newLevelModel(c *coder, shift uint, segs []codec.Segment) *levelModel {
 	m := &levelModel{
 		values: make([]int16, codec.Total(segs)),
-		shift:  shift, mode: mode, k: k,
-		lo: -(mode >> shift), hi: (k-1)>>shift - mode>>shift,
+		shift:  shift,
 		scales: newScales(segs, mean{4 * scaleUnit, 4}),
 	}
 	m.num = newNumber(c, 32,
