@@ -282,8 +282,11 @@ func gridOf(values []uint64) (float32, []int64) {
 		}
 		fs[i] = f
 		top = max(top, math.Abs(float64(f)))
-		if i > 0 {
+		switch {
+		case i > 0:
 			step = min(step, float64(f)-float64(fs[i-1]))
+		case f > 0: // the upper half of a symmetric codebook
+			step = float64(f)
 		}
 	}
 	// The smallest step is the scale, but rounded; the largest value knows it

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"ropewalk/internal/codec/mix"
 	"ropewalk/layout"
 	"ropewalk/tensor"
 )
@@ -46,6 +47,8 @@ type Options struct {
 	Base        *layout.Layout // code against this checkpoint
 	// Progress is called now and then, from several goroutines.
 	Progress func(done, total int64)
+
+	rawEnds bool // header and index as they are: an example that can be read
 }
 
 func (o *Options) withDefaults(total, values int64) (Options, error) {
@@ -195,9 +198,13 @@ func (e *encoder) plan() error {
 	}
 	h.measure()
 	e.skeleton = newGather(h)
-	if h.skelSize <= maxInline {
+	if h.skelSize <= maxDescribed {
 		h.skeleton, err = tensor.ReadRange(e.skeleton, 0, h.skelSize, []byte{})
-	} else {
+		if h.skelSize > maxInline && h.appendDescribed(nil) == nil {
+			h.skeleton = nil
+		}
+	}
+	if h.skeleton == nil && err == nil {
 		e.skelFacts, err = scan(e.ctx, e.skeleton, unitBytes, func(int64, int64) {})
 	}
 	if err != nil {
@@ -223,7 +230,7 @@ func (e *encoder) write() error {
 	if _, err := parseHeader(content); err != nil {
 		return fmt.Errorf("rope: cannot be packed: %w", err)
 	}
-	head := appendPackedFrame(nil, content)
+	head := e.appendEnd(nil, content)
 	if err := e.emit(append([]byte(Magic), head...)); err != nil {
 		return err
 	}
@@ -231,7 +238,7 @@ func (e *encoder) write() error {
 	if err != nil {
 		return err
 	}
-	foot := appendPackedFrame(nil, index)
+	foot := e.appendEnd(nil, index)
 	e.root = rootDigest(head, foot)
 	foot = binary.LittleEndian.AppendUint32(foot, uint32(len(foot)))
 	return e.emit(append(foot, endMagic...))
@@ -250,14 +257,26 @@ func rootDigest(head, foot []byte) [32]byte {
 	return [32]byte(h.Sum(nil))
 }
 
-// appendPackedFrame frames the header or index: its length, then its bytes,
-// compressed if that is shorter, and not so much that a reader would refuse it.
-func appendPackedFrame(dst, b []byte) []byte {
-	size := binary.AppendUvarint(nil, uint64(len(b)))
-	if z := compress(b); len(z) < len(b) && plausible(len(b), len(z)) {
-		return appendFrame(dst, coderZstd, append(size, z...))
+// appendEnd frames the header or index.
+func (e *encoder) appendEnd(dst, b []byte) []byte {
+	if e.opt.rawEnds {
+		return appendFrame(dst, coderRaw, b)
 	}
-	return appendFrame(dst, coderRaw, append(size, b...))
+	return appendPackedFrame(dst, b)
+}
+
+// appendPackedFrame frames the header or index: as it is, or its length and a
+// compressed form that is shorter, and not so much that a reader would refuse it.
+func appendPackedFrame(dst, b []byte) []byte {
+	size := slices.Clip(binary.AppendUvarint(nil, uint64(len(b))))
+	best := frameBody{coderRaw, b}
+	if z := compress(b); plausible(len(b), len(z)) {
+		best = smaller(best, frameBody{coderZstd, append(size, z...)})
+	}
+	if len(b) <= mix.MaxText {
+		best = smaller(best, frameBody{coderText, mix.AppendText(size, b)})
+	}
+	return appendFrame(dst, best.coder, best.payload)
 }
 
 func (e *encoder) emit(b []byte) error {

@@ -24,12 +24,13 @@ const (
 	coderLevels                     // indices into codebooks, by context mixing
 	coderDeltaPlanes                // differences to the base, as byte planes
 	coderDelta                      // differences to the base, by context mixing
+	coderText                       // header or index, by context mixing; not a block
 	numOfCoders
 )
 
 var coderNames = [numOfCoders]string{
 	"raw", "zstd", "fill", "planes", "planes+exponent", "floats", "codebooks",
-	"index planes", "levels", "delta planes", "delta",
+	"index planes", "levels", "delta planes", "delta", "text",
 }
 
 func (c coderID) String() string {

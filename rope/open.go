@@ -11,6 +11,7 @@ import (
 	"sort"
 	"sync/atomic"
 
+	"ropewalk/internal/codec/mix"
 	"ropewalk/layout"
 	"ropewalk/tensor"
 )
@@ -219,6 +220,12 @@ func unpackFrame(frame []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if coder == coderRaw {
+		if len(payload) > maxFrame {
+			return nil, fmt.Errorf("%d bytes: %w", len(payload), errWire)
+		}
+		return payload, nil
+	}
 	size, n := uvarint(payload)
 	if n <= 0 {
 		return nil, io.ErrUnexpectedEOF
@@ -227,10 +234,16 @@ func unpackFrame(frame []byte) ([]byte, error) {
 	if size > maxFrame || !plausible(int(size), len(payload)) {
 		return nil, fmt.Errorf("%d bytes want to become %d: %w", len(payload), size, errWire)
 	}
-	b := make([]byte, size)
 	switch coder {
-	case coderRaw, coderZstd:
-		return b, decodeBlock(b, frameBody{coder, payload}, &blockInfo{})
+	case coderZstd:
+		b := make([]byte, size)
+		return b, decompress(b, payload)
+	case coderText:
+		if size > mix.MaxText {
+			return nil, fmt.Errorf("a text of %d bytes: %w", size, errWire)
+		}
+		b := make([]byte, size)
+		return b, mix.DecodeText(b, payload)
 	}
 	return nil, unsupported(fmt.Sprintf("is coded by %q", coder))
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -227,6 +228,27 @@ func TestTables(t *testing.T) {
 	}
 }
 
+func TestTextRoundTrip(t *testing.T) {
+	texts := []string{"", "a", textDictionary, strings.Repeat("layer.weight", 300)}
+	r := rand.New(rand.NewSource(1))
+	noise := make([]byte, 3000)
+	r.Read(noise)
+	for _, text := range append(texts, string(noise)) {
+		coded := AppendText([]byte("prefix"), []byte(text))[6:]
+		got := make([]byte, len(text))
+		if err := DecodeText(got, coded); err != nil || string(got) != text {
+			t.Errorf("%d bytes in %d: %v", len(text), len(coded), err)
+		}
+		if len(coded) > len(text)+len(text)/16+4 {
+			t.Errorf("%d bytes from %d", len(coded), len(text))
+		}
+	}
+	// What the dictionary has costs little, also the first time.
+	if n := len(AppendText(nil, []byte("\x03F32\x0afc1.weight\x0afc2.weight"))); n > 12 {
+		t.Errorf("names take %d bytes", n)
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	segs := []codec.Segment{{Cols: 5, Taps: 9, Start: 3, Len: 100}, {Cols: 50, Taps: 1, Len: 50}}
 	r := rand.New(rand.NewSource(1))
@@ -238,11 +260,12 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Add(byte(0), AppendLevels(nil, syms, withLevels(segs, 9)))
 	f.Add(byte(1), AppendFloats(nil, src[:4*150], Float32, segs))
+	f.Add(byte(3), AppendText(nil, src))
 	f.Add(byte(2), AppendDelta(nil, src, make([]byte, len(src)), Float64, segs))
 	f.Fuzz(func(t *testing.T, what byte, coded []byte) {
 		kind := kinds[int(what>>4)%len(kinds)]
 		dst := make([]byte, 150*kind.Width)
-		switch what % 3 {
+		switch what % 4 {
 		case 0:
 			k := 1 + int(what>>2)*65
 			got := make([]uint16, 150)
@@ -257,6 +280,8 @@ func FuzzDecode(f *testing.F) {
 			_ = DecodeFloats(dst, coded, kind, segs)
 		case 2:
 			_ = DecodeDelta(dst, coded, make([]byte, len(dst)), kind, segs)
+		case 3:
+			_ = DecodeText(dst, coded)
 		}
 	})
 }
