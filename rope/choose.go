@@ -37,8 +37,7 @@ func chooseCodebooks(ctx context.Context, l *layout.Layout, fs []facts, arrays [
 func chooseCodebook(l *layout.Layout, i int, f *facts, effort Effort) (choice, error) {
 	a := &l.Arrays[i]
 	u := unitOf(a.DType)
-	n := a.Size / int64(u.width())
-	if u == unitBytes || n == 0 {
+	if u == unitBytes {
 		return choice{}, nil
 	}
 	var best choice
@@ -48,7 +47,7 @@ func chooseCodebook(l *layout.Layout, i int, f *facts, effort Effort) (choice, e
 			best = choice{cb, saves}
 		}
 	}
-	if k := int64(len(f.hist.values)); k > 0 && (k <= n/2 || u.width() == 1) {
+	if k := len(f.hist.values); k > 0 {
 		// Most 16-bit floats have few distinct values, and are no less noise for it.
 		if k <= 256 || effort == Max || u.width() != 2 {
 			consider(&codebook{unit: u, values: f.hist.values}, f.hist.counts)

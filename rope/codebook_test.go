@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -488,4 +490,58 @@ func TestGroupsFit(t *testing.T) {
 			t.Error("other bytes with more threads")
 		}
 	}
+}
+
+// FuzzCodebooks gives arbitrary bytes to the reader of codebooks; what it
+// takes, it takes again when stored anew.
+func FuzzCodebooks(f *testing.F) {
+	types := []tensor.DType{tensor.F32, tensor.C64, tensor.F16, tensor.F8E4M3, tensor.U8, tensor.I8, tensor.I64, tensor.U64, tensor.F64, "X9"}
+	for i, v := range []string{"half-levels", "symmetric-levels", "rows", "shared", "grid-levels", "kmeans-levels", "i8"} {
+		packed, err := os.ReadFile(filepath.Join(vectorDir, v+".rope"))
+		if err != nil {
+			f.Fatal(err)
+		}
+		file, err := Open(v, tensor.Bytes(packed), nil)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, g := range file.groups {
+			if g.codebook > 0 {
+				_, payload, _ := parseFrame(packed[g.codebook : g.codebook+g.codebookLen])
+				f.Add(byte(i/6*5), payload)
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, kind byte, payload []byte) {
+		dt := types[int(kind)%len(types)]
+		u := unitOf(dt)
+		owners := []bookOwner{
+			{dt, tensor.Shape{40, 50}, 2000}, {dt, tensor.Shape{30}, 30}, {dt, tensor.Shape{70, 9, 3, 3}, 70 * 81}, {dt, tensor.Shape{9000}, 9000},
+		}
+		books, err := parseCodebooks(u, owners, payload)
+		if err != nil {
+			return
+		}
+		again, err := parseCodebooks(u, owners, appendCodebooks(nil, books))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, cb := range books {
+			if cb == nil {
+				continue
+			}
+			if !slices.Equal(cb.values, again[i].values) || len(cb.fixed) != len(cb.values) {
+				t.Fatalf("codebook %d is another", i)
+			}
+			syms := make([]uint16, min(owners[i].values, 100))
+			for k := range syms {
+				syms[k] = uint16(k % len(cb.values))
+			}
+			b := make([]byte, len(syms)*u.width())
+			c := bytes.Clone(b)
+			if cb.expand(b, syms, 10) != nil || again[i].expand(c, syms, 10) != nil || !bytes.Equal(b, c) {
+				t.Fatalf("codebook %d has other values", i)
+			}
+		}
+	})
 }

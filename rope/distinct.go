@@ -22,7 +22,7 @@ type distinct struct {
 // newDistinct returns a distinct for an array of so many values.
 func newDistinct(width int, values int64) *distinct {
 	d := &distinct{width: width}
-	size := 4 << bits.Len64(uint64(min(values, mix.MaxLevels)))
+	size := 2 << bits.Len64(uint64(min(values, mix.MaxLevels+1))) // at most half full
 	if width == 1 || width == 2 && values > 1<<14 {
 		d.direct, size = true, 1<<(8*width)
 	} else {

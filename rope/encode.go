@@ -370,8 +370,10 @@ type groupPlan struct {
 	once   sync.Once
 	books  []*codebook // of the members; nil if there are none
 	packed []byte      // their frame
-	first  frameBody   // the indices of block 0, once they are coded
+	first  frameBody   // the indices of one block, once they are coded
 	err    error
+
+	settled int // that block
 }
 
 func (e *encoder) planGroup(g *group, cs []choice) *groupPlan {
@@ -467,7 +469,7 @@ func (p *groupPlan) encodePart(block int, part []extent) ([]byte, error) {
 		return nil, err
 	}
 	var body frameBody
-	if block == 0 && info.books != nil {
+	if block == p.settled && info.books != nil {
 		body, p.first = p.first, frameBody{}
 	} else {
 		body = encodeBlock(src, info, p.e.opt.Effort)
@@ -504,28 +506,30 @@ func recoverTo(err *error) {
 	}
 }
 
-// settleCodebooks codes the indices of the first block, and gives up the
-// codebooks if it is smaller without: what repeats has few values, and a better
-// coder.
+// settleCodebooks codes the indices of the first block that is not one value,
+// and gives up the codebooks if it is smaller without: what repeats has few
+// values, and a better coder.
 func (p *groupPlan) settleCodebooks() error {
 	if p.books == nil {
 		return nil
 	}
-	part := partsOf(p.e.header.extents(p.g, 0), p.books)[partIndexed]
-	src, info, err := p.read(part)
-	if err != nil {
-		return err
-	}
-	p.packed = appendFrame(nil, coderCodebooks, appendCodebooks(nil, p.books))
-	p.first = encodeBlock(src, info, p.e.opt.Effort)
 	blocks := p.g.blocks(p.e.opt.BlockValues)
-	if p.first.coder == coderFill && blocks > 1 {
-		return nil // tells nothing of the others
-	}
-	plain := encodeQuick(src, p.g.unit)
-	indexed := p.first.coder == coderLevels || p.first.coder == coderIndexPlanes
-	if !indexed || len(plain.payload) <= len(p.first.payload)+len(p.packed)/blocks {
-		p.books, p.packed, p.first = nil, nil, frameBody{}
+	for b := range blocks {
+		src, info, err := p.read(partsOf(p.e.header.extents(p.g, b), p.books)[partIndexed])
+		if err != nil {
+			return err
+		}
+		if b < blocks-1 && isFill(src, p.g.unit.width()) {
+			continue
+		}
+		p.packed = appendFrame(nil, coderCodebooks, appendCodebooks(nil, p.books))
+		p.settled, p.first = b, encodeBlock(src, info, p.e.opt.Effort)
+		plain := encodeQuick(src, p.g.unit)
+		indexed := p.first.coder == coderLevels || p.first.coder == coderIndexPlanes
+		if !indexed || len(plain.payload) <= len(p.first.payload)+len(p.packed)/blocks {
+			p.books, p.packed, p.first = nil, nil, frameBody{}
+		}
+		break
 	}
 	return nil
 }

@@ -73,8 +73,12 @@ func scan(ctx context.Context, d tensor.Data, u unit, onRead func(off, n int64))
 		onRead(off, n)
 		off += n
 	}
-	f := facts{digest: [32]byte(h.Sum(nil)), hist: dist.histogram(u)}
-	f.plain = plainBits(u, f.hist, d.Size()/int64(u.width()))
+	f := facts{digest: [32]byte(h.Sum(nil))}
+	n := d.Size() / int64(u.width())
+	if !dist.full && (int64(dist.n) <= n/2 || u.width() == 1) {
+		f.hist = dist.histogram(u)
+	}
+	f.plain = plainBits(u, f.hist, n)
 	if !f.pays(entropy(f.hist.counts)) {
 		f.hist = histogram{} // there may be thousands
 	}
