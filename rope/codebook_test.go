@@ -127,7 +127,7 @@ func TestMalformedCodebooks(t *testing.T) {
 		{"run past its type", u8, "\x05\x02\xfe\x01\x03", "above 255"},
 		{"run of too many", u8, "\x03\x02\x05\x02", "length of a run"},
 		{"past 64 bits", i64, "\x03\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x00", "above"},
-		{"symmetric unsigned", u8, "\x03\x08\x05", "not above"},
+		{"symmetric unsigned", u8, "\x02\x08", "symmetric codebook of unsigned"},
 		{"symmetric of negatives", f32, "\x03\x08\x00\x00\x80\xbf", "not above"},
 		{"infinite half", f32, "\x03\x05\x00\x7c\x00\x7d", "not finite"},
 		{"negative scale", f32, "\x03\x03\x00\x00\x80\xbf\x00\x00", "scale is -1"},

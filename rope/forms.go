@@ -310,6 +310,10 @@ func (cb *codebook) parseForm(r *wireReader, form byte, n int) {
 		r.fail("codebook has form %d: %w", form, errWire)
 		return
 	}
+	if _, ok := u.negative(0); !ok && form&formSymmetric != 0 {
+		r.fail("symmetric codebook of unsigned values: %w", errWire)
+		return
+	}
 	most := uint64(1)<<(8*u.width()-1)<<1 - 1
 	switch kind {
 	case formRaw:

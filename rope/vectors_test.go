@@ -337,6 +337,10 @@ func FuzzBlock(f *testing.F) {
 			f.Add(byte(c), byte(file.header.groups[b.group].unit), payload)
 		}
 	}
+	for _, l := range []*layout.Layout{sample(), shared(), perceptron(4, [][2]int{{5, 6}})} {
+		file, _ := pack(f, l, nil)
+		f.Add(byte(coderRaw), byte(unitF32), file.header.append(nil))
+	}
 	f.Fuzz(func(_ *testing.T, coder, u byte, payload []byte) {
 		info := &blockInfo{unit: unit(u % byte(unitF64+1))}
 		w := info.unit.width()
