@@ -25,6 +25,11 @@ var rooms = []room{
 		why:  "a layout is made by readers of formats; it knows none of them",
 	},
 	{
+		path: "quant",
+		own:  []string{"tensor"},
+		why:  "levels and symbols are chosen before it is known which file and coder they go to; costs come as a function",
+	},
+	{
 		path: "internal/codec/...",
 		own:  []string{"internal/codec/..."},
 		why:  "a coder sees integers only, so that it can be tested and reused alone",
