@@ -211,7 +211,7 @@ func (m *levelModel) segment(syms []uint16, si int, s codec.Segment, base int) {
 		last = len(s.Levels) - 1
 		x    = m.values[base : base+s.Len]
 		v    = m.offsets[base : base+s.Len]
-		T, W = s.Taps, s.Width
+		T, W = s.Taps, max(s.Width, 1)
 		fs   = s.Cols * T
 		in   = s.Start % fs
 		col  = in / T

@@ -38,6 +38,20 @@ func DecodeLevels(syms []uint16, coded []byte, segs []codec.Segment) error {
 	return nil
 }
 
+// AssignLevels chooses symbols one after the other: choose is asked for each,
+// at what all symbols cost there under the adaptive model, which then learns
+// the answer. first are symbols to begin with: the parameters of the block are
+// fitted to them. They are overwritten.
+func AssignLevels(first []uint16, segs []codec.Segment, choose func(i int, cost func(sym int) uint32) int) {
+	p := chooseParams(first, segs)
+	c := newEncoder(nil)
+	m := newLevelModel(&c, p, segs)
+	m.fit(first)
+	codeLinears(&c, m.lines())
+	m.assign = choose
+	m.run(first)
+}
+
 type levelParams struct {
 	spread int
 	zero   bool
