@@ -20,8 +20,8 @@ import (
 type blockInfo struct {
 	unit     unit
 	segments []codec.Segment
-	base     []byte    // co-located values of the base, or nil
-	codebook *codebook // of the group, or nil
+	base     []byte      // co-located values of the base, or nil
+	books    []*codebook // of the segments, or nil
 }
 
 // A frameBody is a coder with its payload.
@@ -48,10 +48,23 @@ func encodeBlock(src []byte, info *blockInfo, effort Effort) frameBody {
 	if info.base != nil {
 		best = smaller(best, encodeDelta(src, info, effort))
 	}
-	if info.codebook != nil {
+	if info.books != nil {
 		return smaller(best, encodeIndices(src, info, effort))
 	}
 	return smaller(best, encodePlain(src, info, effort))
+}
+
+// encodeQuick codes the values as they are in little time, to see whether a
+// codebook pays.
+func encodeQuick(src []byte, u unit) frameBody {
+	best := frameBody{coderRaw, src}
+	if repeats(src) {
+		best = smaller(best, frameBody{coderZstd, compress(src)})
+	}
+	if u.isFloat() {
+		return smaller(best, frameBody{coderRotated, planes.Append(borrow(), src, u.width(), planes.Rotate)})
+	}
+	return smaller(best, frameBody{coderPlanes, planes.Append(borrow(), src, u.width(), planes.None)})
 }
 
 // encodePlain codes the values as they are.
@@ -72,14 +85,13 @@ func encodePlain(src []byte, info *blockInfo, effort Effort) frameBody {
 	return smaller(best, frameBody{coderRotated, planes.Append(borrow(), src, w, planes.Rotate)})
 }
 
-// encodeIndices codes the values as indices into the codebook.
+// encodeIndices codes the values as indices into the codebooks.
 func encodeIndices(src []byte, info *blockInfo, effort Effort) frameBody {
-	syms := info.codebook.symbols(src)
-	k := len(info.codebook.values)
-	wide, iw := indexBytes(syms, k)
+	syms := indicesOf(src, info.books, info.segments)
+	wide, iw := indexBytes(syms, mostLevels(info.books))
 	best := frameBody{coderIndexPlanes, planes.Append(nil, wide, iw, planes.None)}
 	if effort == Max {
-		best = smaller(best, frameBody{coderLevels, mix.AppendLevels(nil, syms, k, info.segments)})
+		best = smaller(best, frameBody{coderLevels, mix.AppendLevels(nil, syms, info.segments)})
 	}
 	return best
 }
@@ -142,8 +154,8 @@ func decodeBlock(dst []byte, f frameBody, info *blockInfo) error {
 		}
 		return mix.DecodeFloats(dst, f.payload, info.unit.kind(), info.segments)
 	case coderIndexPlanes, coderLevels:
-		if info.codebook == nil {
-			return fmt.Errorf("coder %q in a group without a codebook", f.coder)
+		if info.books == nil {
+			return fmt.Errorf("coder %q for values without a codebook", f.coder)
 		}
 		return decodeIndices(dst, f, info)
 	case coderDeltaPlanes, coderDelta:
@@ -164,16 +176,15 @@ func decodeBlock(dst []byte, f frameBody, info *blockInfo) error {
 }
 
 func decodeIndices(dst []byte, f frameBody, info *blockInfo) error {
-	k := len(info.codebook.values)
 	syms := make([]uint16, len(dst)/info.unit.width())
 	if f.coder == coderLevels {
-		if err := mix.DecodeLevels(syms, f.payload, k, info.segments); err != nil {
+		if err := mix.DecodeLevels(syms, f.payload, info.segments); err != nil {
 			return err
 		}
-		return info.codebook.expand(dst, syms)
+		return expandAll(dst, syms, info.books, info.segments)
 	}
 	iw := 1
-	if k > 256 {
+	if mostLevels(info.books) > 256 {
 		iw = 2
 	}
 	b := make([]byte, len(syms)*iw)
@@ -183,7 +194,7 @@ func decodeIndices(dst []byte, f frameBody, info *blockInfo) error {
 	for i := range syms {
 		syms[i] = uint16(mix.Load(b[i*iw:], iw))
 	}
-	return info.codebook.expand(dst, syms)
+	return expandAll(dst, syms, info.books, info.segments)
 }
 
 // isFill reports whether all values of src are the same.

@@ -43,13 +43,15 @@ type Options struct {
 	Effort      Effort         // default Auto
 	Threads     int            // default GOMAXPROCS; does not change the bytes
 	Memory      int64          // bytes for blocks in work; default 2 blocks per thread; does not change the bytes
-	BlockValues int            // 1 … 4 Mi; default DefaultBlockValues
+	BlockValues int            // 1 … 4 Mi; default DefaultBlockValues, or twice that if all values fit
 	Base        *layout.Layout // code against this checkpoint
 	// Progress is called now and then, from several goroutines.
 	Progress func(done, total int64)
+
+	rawEnds bool // header and index as they are: an example that can be read
 }
 
-func (o *Options) withDefaults(total int64) (Options, error) {
+func (o *Options) withDefaults(total, values int64) (Options, error) {
 	var opt Options
 	if o != nil {
 		opt = *o
@@ -66,6 +68,9 @@ func (o *Options) withDefaults(total int64) (Options, error) {
 	}
 	if opt.BlockValues == 0 {
 		opt.BlockValues = DefaultBlockValues
+		if values > DefaultBlockValues && values <= smallNet {
+			opt.BlockValues = smallNet
+		}
 	}
 	if opt.BlockValues < 1 || opt.BlockValues > maxBlockValues {
 		return opt, fmt.Errorf("rope: %d values in a block, want 1 to %d", opt.BlockValues, maxBlockValues)
@@ -105,11 +110,12 @@ func Encode(ctx context.Context, w io.Writer, l *layout.Layout, o *Options) (*Su
 	if err := l.Validate(); err != nil {
 		return nil, err
 	}
-	total := int64(0)
+	total, values := int64(0), int64(0)
 	for i := range l.Arrays {
 		total += l.Arrays[i].Size
+		values += l.Arrays[i].Size / int64(unitOf(l.Arrays[i].DType).width())
 	}
-	opt, err := o.withDefaults(total)
+	opt, err := o.withDefaults(total, values)
 	if err != nil {
 		return nil, err
 	}
@@ -192,22 +198,28 @@ func (e *encoder) plan() error {
 	}
 	h.measure()
 	e.skeleton = newGather(h)
-	if h.skelSize <= maxInline {
+	if h.skelSize <= maxDescribed {
 		h.skeleton, err = tensor.ReadRange(e.skeleton, 0, h.skelSize, []byte{})
-	} else {
+		if h.skelSize > maxInline && h.appendDescribed(nil) == nil {
+			h.skeleton = nil
+		}
+	}
+	if h.skeleton == nil && err == nil {
 		e.skelFacts, err = scan(e.ctx, e.skeleton, unitBytes, func(int64, int64) {})
 	}
 	if err != nil {
 		return err
 	}
-	planGroups(h, e.facts)
-	for i := range e.facts { // keep what may become a codebook
-		if f := &e.facts[i]; int64(len(f.values)) > l.Arrays[i].Size/int64(2*unitOf(l.Arrays[i].DType).width()) {
-			f.values = nil
-		}
+	choices, err := chooseCodebooks(e.ctx, l, e.facts, h.arrays, e.opt.Threads, e.opt.Effort)
+	if err != nil {
+		return err
 	}
+	for i := range e.facts {
+		e.facts[i].hist = histogram{} // no longer needed; there may be thousands
+	}
+	planGroups(h, choices)
 	for i := range h.groups {
-		e.groups = append(e.groups, &groupPlan{e: e, g: &h.groups[i]})
+		e.groups = append(e.groups, e.planGroup(&h.groups[i], choices))
 	}
 	return nil
 }
@@ -218,7 +230,7 @@ func (e *encoder) write() error {
 	if _, err := parseHeader(content); err != nil {
 		return fmt.Errorf("rope: cannot be packed: %w", err)
 	}
-	head := appendPackedFrame(nil, content)
+	head := e.appendEnd(nil, content)
 	if err := e.emit(append([]byte(Magic), head...)); err != nil {
 		return err
 	}
@@ -226,7 +238,7 @@ func (e *encoder) write() error {
 	if err != nil {
 		return err
 	}
-	foot := appendPackedFrame(nil, index)
+	foot := e.appendEnd(nil, index)
 	e.root = rootDigest(head, foot)
 	foot = binary.LittleEndian.AppendUint32(foot, uint32(len(foot)))
 	return e.emit(append(foot, endMagic...))
@@ -245,14 +257,26 @@ func rootDigest(head, foot []byte) [32]byte {
 	return [32]byte(h.Sum(nil))
 }
 
-// appendPackedFrame frames the header or index: its length, then its bytes,
-// compressed if that is shorter, and not so much that a reader would refuse it.
-func appendPackedFrame(dst, b []byte) []byte {
-	size := binary.AppendUvarint(nil, uint64(len(b)))
-	if z := compress(b); len(z) < len(b) && plausible(len(b), len(z)) {
-		return appendFrame(dst, coderZstd, append(size, z...))
+// appendEnd frames the header or index.
+func (e *encoder) appendEnd(dst, b []byte) []byte {
+	if e.opt.rawEnds {
+		return appendFrame(dst, coderRaw, b)
 	}
-	return appendFrame(dst, coderRaw, append(size, b...))
+	return appendPackedFrame(dst, b)
+}
+
+// appendPackedFrame frames the header or index: as it is, or its length and a
+// compressed form that is shorter, and not so much that a reader would refuse it.
+func appendPackedFrame(dst, b []byte) []byte {
+	size := slices.Clip(binary.AppendUvarint(nil, uint64(len(b))))
+	best := frameBody{coderRaw, b}
+	if z := compress(b); plausible(len(b), len(z)) {
+		best = smaller(best, frameBody{coderZstd, append(size, z...)})
+	}
+	if len(b) <= mix.MaxText {
+		best = smaller(best, frameBody{coderText, mix.AppendText(size, b)})
+	}
+	return appendFrame(dst, best.coder, best.payload)
 }
 
 func (e *encoder) emit(b []byte) error {
@@ -263,9 +287,9 @@ func (e *encoder) emit(b []byte) error {
 
 // A codedBlock is the frames of one block, ready to be written.
 type codedBlock struct {
-	codebook []byte // with the first block of a group that has one
-	frame    []byte
-	err      error
+	codebooks []byte             // with the first block of a group that has some
+	parts     [numOfParts][]byte // nil if the block has no such part
+	err       error
 }
 
 // writeBlocks codes all blocks and returns the index.
@@ -315,44 +339,56 @@ func (e *encoder) writeBlocks() (index []byte, err error) {
 			return nil, c.err
 		}
 		if j.block == 0 {
-			index = append(index, byte(b2i(c.codebook != nil)))
-			if c.codebook != nil {
-				index = binary.AppendUvarint(index, uint64(len(c.codebook)))
-				if err := e.emit(c.codebook); err != nil {
-					return nil, err
-				}
+			index = binary.AppendUvarint(index, uint64(len(c.codebooks)))
+			if err := e.emit(c.codebooks); err != nil {
+				return nil, err
 			}
 		}
-		index = binary.AppendUvarint(index, uint64(len(c.frame)))
-		if err := e.emit(c.frame); err != nil {
-			return nil, err
+		for _, frame := range c.parts {
+			if frame == nil && !j.plan.split() {
+				continue
+			}
+			index = binary.AppendUvarint(index, uint64(len(frame)))
+			if err := e.emit(frame); err != nil {
+				return nil, err
+			}
+			giveBack(frame)
 		}
-		giveBack(c.frame)
 		if j.block == j.plan.g.blocks(e.opt.BlockValues)-1 {
 			d := j.plan.digest()
 			index = append(index, d[:]...)
-			j.plan.codebook, j.plan.packed = nil, nil // no longer needed; there may be thousands
+			j.plan.books, j.plan.packed = nil, nil // no longer needed; there may be thousands
 		}
 	}
 	return index, context.Cause(e.ctx)
 }
 
-func b2i(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
-
 // A groupPlan knows how the blocks of one group are coded.
 type groupPlan struct {
-	e        *encoder
-	g        *group
-	once     sync.Once
-	codebook *codebook
-	packed   []byte // the codebook's frame
-	err      error
+	e      *encoder
+	g      *group
+	once   sync.Once
+	books  []*codebook // of the members; nil if there are none
+	packed []byte      // their frame
+	first  frameBody   // the indices of one block, once they are coded
+	err    error
+
+	settled int // that block
 }
+
+func (e *encoder) planGroup(g *group, cs []choice) *groupPlan {
+	p := &groupPlan{e: e, g: g}
+	books := make([]*codebook, len(g.members))
+	for i, m := range g.members {
+		if m < len(cs) && cs[m].book != nil {
+			books[i], p.books = cs[m].book, books
+		}
+	}
+	return p
+}
+
+// split reports whether the index has a length for each part of a block.
+func (p *groupPlan) split() bool { return p.packed != nil && len(p.g.members) > 1 }
 
 // memberData returns the bytes of an array, or of the skeleton.
 func (e *encoder) memberData(m int) tensor.Data {
@@ -362,10 +398,11 @@ func (e *encoder) memberData(m int) tensor.Data {
 	return e.layout.ArrayData(m)
 }
 
-// read gathers the values of a block with those extents, and of the base below it.
+// read gathers the values of a part of a block with those extents, and of the base below it.
 func (p *groupPlan) read(es []extent) (src []byte, info *blockInfo, err error) {
 	h := p.e.header
-	info = &blockInfo{unit: p.g.unit, segments: h.segments(p.g, es)}
+	info = &blockInfo{unit: p.g.unit, books: booksOf(es, p.books)}
+	info.segments = h.segments(p.g, es, info.books)
 	src, err = readExtents(es, p.e.memberData)
 	if err == nil && p.g.delta {
 		info.base, err = readExtents(es, func(m int) tensor.Data {
@@ -397,30 +434,21 @@ func (p *groupPlan) encode(block int) (c codedBlock) {
 	if err := p.e.ctx.Err(); err != nil {
 		return codedBlock{err: context.Cause(p.e.ctx)}
 	}
-	es := p.e.header.extents(p.g, block)
-	src, info, err := p.read(es)
-	if err != nil {
-		return codedBlock{err: err}
-	}
-	p.once.Do(func() { p.err = p.chooseCodebook() })
+	p.once.Do(func() { p.err = p.settleCodebooks() })
 	if p.err != nil {
 		return codedBlock{err: p.err}
 	}
-	info.codebook = p.codebook
-	body := encodeBlock(src, info, p.e.opt.Effort)
-	if body.coder != coderRaw {
-		back := slices.Grow(borrow(), len(src))[:len(src)]
-		defer giveBack(back)
-		if err := decodeBlock(back, body, info); err != nil || !bytes.Equal(back, src) {
-			return codedBlock{err: fmt.Errorf("rope: internal error: block %d of group %v, coded by %q, does not decode (%w)", block, p.g.members, body.coder, err)}
+	es := p.e.header.extents(p.g, block)
+	for i, part := range partsOf(es, p.books) {
+		if len(part) == 0 {
+			continue
+		}
+		if c.parts[i], c.err = p.encodePart(block, part); c.err != nil {
+			return c
 		}
 	}
-	c = codedBlock{frame: appendFrame(borrow(), body.coder, body.payload)}
-	if body.coder == coderPlanes || body.coder == coderRotated {
-		giveBack(body.payload)
-	}
 	if block == 0 {
-		c.codebook = p.packed
+		c.codebooks = p.packed
 	}
 	for _, e := range es {
 		if e.member < len(p.e.header.arrays) {
@@ -429,9 +457,35 @@ func (p *groupPlan) encode(block int) (c codedBlock) {
 		if p.g.delta {
 			releaseArray(p.e.base.layout, p.e.header.arrays[e.member].ref, e.off, e.n)
 		}
+		p.e.advance(8 * e.n)
 	}
-	p.e.advance(8 * int64(len(src)))
 	return c
+}
+
+// encodePart returns the frame of a part of a block.
+func (p *groupPlan) encodePart(block int, part []extent) ([]byte, error) {
+	src, info, err := p.read(part)
+	if err != nil {
+		return nil, err
+	}
+	var body frameBody
+	if block == p.settled && info.books != nil {
+		body, p.first = p.first, frameBody{}
+	} else {
+		body = encodeBlock(src, info, p.e.opt.Effort)
+	}
+	if body.coder != coderRaw {
+		back := slices.Grow(borrow(), len(src))[:len(src)]
+		defer giveBack(back)
+		if err := decodeBlock(back, body, info); err != nil || !bytes.Equal(back, src) {
+			return nil, fmt.Errorf("rope: internal error: block %d of group %v, coded by %q, does not decode (%w)", block, p.g.members, body.coder, err)
+		}
+	}
+	frame := appendFrame(borrow(), body.coder, body.payload)
+	if body.coder == coderPlanes || body.coder == coderRotated {
+		giveBack(body.payload)
+	}
+	return frame, nil
 }
 
 // buffers are used again from block to block: clearing fresh memory takes as
@@ -452,44 +506,32 @@ func recoverTo(err *error) {
 	}
 }
 
-// chooseCodebook gives the group a codebook if it has few distinct values and
-// its first block becomes smaller for it, with the codebook's share counted.
-func (p *groupPlan) chooseCodebook() error {
-	values, ok := p.distinct()
+// settleCodebooks codes the indices of the first block that is not one value,
+// and gives up the codebooks if it is smaller without: what repeats has few
+// values, and a better coder.
+func (p *groupPlan) settleCodebooks() error {
+	if p.books == nil {
+		return nil
+	}
 	blocks := p.g.blocks(p.e.opt.BlockValues)
-	if !ok || len(values) < 2 || int64(len(values)) > p.g.values/2 {
-		return nil
-	}
-	// Most 16-bit floats have few distinct values, and are no less noise for it.
-	if p.e.opt.Effort == Fast && p.g.unit.width() == 2 && len(values) > 256 {
-		return nil
-	}
-	src, info, err := p.read(p.e.header.extents(p.g, 0))
-	if err != nil {
-		return err
-	}
-	cb := newCodebook(p.g.unit, values)
-	packed := appendFrame(nil, coderCodebook, cb.append(nil))
-	without := encodeBlock(src, info, p.e.opt.Effort)
-	info.codebook = cb
-	with := encodeBlock(src, info, p.e.opt.Effort)
-	if len(with.payload)+len(packed)/blocks < len(without.payload) {
-		p.codebook, p.packed = cb, packed
+	for b := range blocks {
+		src, info, err := p.read(partsOf(p.e.header.extents(p.g, b), p.books)[partIndexed])
+		if err != nil {
+			return err
+		}
+		if b < blocks-1 && isFill(src, p.g.unit.width()) {
+			continue
+		}
+		p.packed = appendFrame(nil, coderCodebooks, appendCodebooks(nil, p.books))
+		p.settled, p.first = b, encodeBlock(src, info, p.e.opt.Effort)
+		plain := encodeQuick(src, p.g.unit)
+		indexed := p.first.coder == coderLevels || p.first.coder == coderIndexPlanes
+		if !indexed || len(plain.payload) <= len(p.first.payload)+len(p.packed)/blocks {
+			p.books, p.packed, p.first = nil, nil, frameBody{}
+		}
+		break
 	}
 	return nil
-}
-
-// distinct returns the different values of the group, if they are few.
-func (p *groupPlan) distinct() (values []uint64, ok bool) {
-	for _, m := range p.g.members {
-		if m == len(p.e.header.arrays) || p.e.facts[m].values == nil {
-			return nil, false
-		}
-		values = append(values, p.e.facts[m].values...)
-	}
-	slices.Sort(values)
-	values = slices.Compact(values)
-	return values, len(values) <= mix.MaxLevels
 }
 
 func (p *groupPlan) digest() [32]byte {

@@ -19,17 +19,18 @@ const (
 	coderPlanes                     // byte planes, each with a Huffman code
 	coderRotated                    // the same after a rotation that fills a plane with exponents
 	coderFloats                     // context mixing of exponents, signs, mantissas
-	coderCodebook                   // the codebook of a group; not a block
-	coderIndexPlanes                // indices into the codebook, as byte planes
-	coderLevels                     // indices into the codebook, by context mixing
+	coderCodebooks                  // the codebooks of a group; not a block
+	coderIndexPlanes                // indices into codebooks, as byte planes
+	coderLevels                     // indices into codebooks, by context mixing
 	coderDeltaPlanes                // differences to the base, as byte planes
 	coderDelta                      // differences to the base, by context mixing
+	coderText                       // header or index, by context mixing; not a block
 	numOfCoders
 )
 
 var coderNames = [numOfCoders]string{
-	"raw", "zstd", "fill", "planes", "planes+exponent", "floats", "codebook",
-	"index planes", "levels", "delta planes", "delta",
+	"raw", "zstd", "fill", "planes", "planes+exponent", "floats", "codebooks",
+	"index planes", "levels", "delta planes", "delta", "text",
 }
 
 func (c coderID) String() string {

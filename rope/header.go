@@ -22,9 +22,10 @@ const (
 
 // Features of the header. A reader refuses those that it does not know.
 const (
-	featureBase   = 1 << iota // some arrays are coded against a base
-	featureInline             // the skeleton stands at the end of the header
-	featureKnown  = featureBase | featureInline
+	featureBase      = 1 << iota // some arrays are coded against a base
+	featureInline                // the skeleton stands at the end of the header
+	featureDescribed             // the skeleton is stored by its differences to what the arrays tell
+	featureKnown     = featureBase | featureInline | featureDescribed
 )
 
 // How an array is stored.
@@ -95,8 +96,12 @@ func (h *header) append(dst []byte) []byte {
 	if h.base != nil {
 		features |= featureBase
 	}
+	skeleton := h.skeleton
 	if h.skeleton != nil {
 		features |= featureInline
+		if d := h.appendDescribed(nil); d != nil && len(d) < len(skeleton) {
+			skeleton, features = d, features^featureInline|featureDescribed
+		}
 	}
 	number(features)
 	number(uint64(h.blockValues))
@@ -176,7 +181,7 @@ func (h *header) append(dst []byte) []byte {
 			last = m
 		}
 	}
-	return append(dst, h.skeleton...)
+	return append(dst, skeleton...)
 }
 
 func typeTable(l *layout.Layout) (types []tensor.DType, id map[tensor.DType]uint64) {
@@ -305,7 +310,12 @@ func parseHeader(b []byte) (*header, error) {
 		return nil, r.err
 	}
 	h.measure()
-	if size := h.skelSize; features&featureInline != 0 {
+	switch size := h.skelSize; features & (featureInline | featureDescribed) {
+	case featureInline | featureDescribed:
+		r.fail("the skeleton is stored in two ways: %w", errWire)
+	case featureDescribed:
+		h.parseDescribed(r)
+	case featureInline:
 		if size > maxInline {
 			return nil, fmt.Errorf("inline skeleton of %d bytes, the limit is %d: %w", size, maxInline, errWire)
 		}
@@ -317,7 +327,7 @@ func parseHeader(b []byte) (*header, error) {
 	if r.err != nil {
 		return nil, r.err
 	}
-	return h, h.checkCoverage(features&featureInline != 0)
+	return h, h.checkCoverage(h.skeleton != nil)
 }
 
 func (r *wireReader) dtype(types []tensor.DType) tensor.DType {
@@ -507,7 +517,7 @@ func (h *header) checkCoverage(inline bool) error {
 			g.values += size / int64(u.width())
 		}
 		// Each member is found by decoding the block, so it must not be large.
-		if len(g.members) > 1 && g.values > int64(min(h.blockValues, groupValues)) {
+		if len(g.members) > 1 && g.values > int64(min(h.blockValues, maxShared)) {
 			return fmt.Errorf("group %d has %d arrays of %d values together: %w", i, len(g.members), g.values, errWire)
 		}
 	}

@@ -75,49 +75,78 @@ func (f *File) Arrays() []ArrayInfo {
 		if g.members[0] == len(f.header.arrays) {
 			continue
 		}
-		bytes, values, width := f.groupBytes(gi), g.values, int64(g.unit.width())
-		coders := f.groupCoders(gi)
-		for _, m := range g.members {
+		gx := &f.groups[gi]
+		left := f.groupParts(gi)
+		var values [numOfParts]int64
+		own := int64(0) // bytes of codebooks
+		part := func(i int) int {
+			if gx.books != nil && gx.books[i] != nil {
+				return partIndexed
+			}
+			return partPlain
+		}
+		for i, m := range g.members {
+			values[part(i)] += infos[m].Raw
+			if part(i) == partIndexed {
+				own += gx.books[i].stored
+			}
+		}
+		left[partIndexed] -= own
+		for i, m := range g.members {
 			in := &infos[m]
+			p := part(i)
 			// What is left is shared among the values that are left, so that
 			// the shares add up.
-			n := in.Raw / width
-			in.Stored = int64(float64(bytes) * float64(n) / float64(values))
-			if n == values {
-				in.Stored = bytes
+			in.Stored = int64(float64(left[p]) * float64(in.Raw) / float64(values[p]))
+			if in.Raw == values[p] {
+				in.Stored = left[p]
 			}
-			bytes -= in.Stored
-			values -= n
-			in.Coders = coders
-			if b := f.groups[gi].book; b != nil {
-				in.Levels = len(b.values)
+			left[p] -= in.Stored
+			values[p] -= in.Raw
+			in.Coders = f.groupCoders(gi, p)
+			if p == partIndexed {
+				in.Stored += gx.books[i].stored
+				in.Levels = len(gx.books[i].values)
 			}
 			if in.Shared = len(g.members) > 1; !in.Shared {
-				in.Digest = hex.EncodeToString(f.groups[gi].digest[:])
+				in.Digest = hex.EncodeToString(gx.digest[:])
 			}
 		}
 	}
 	return infos
 }
 
-// groupBytes returns the bytes of all frames of a group.
-func (f *File) groupBytes(gi int) int64 {
-	n := f.groups[gi].codebookLen
+// groupParts returns the bytes of the frames of a group: of indices, with the
+// codebooks, and of others.
+func (f *File) groupParts(gi int) (parts [numOfParts]int64) {
+	parts[partIndexed] = f.groups[gi].codebookLen
 	first := f.groups[gi].firstBlock
 	for _, b := range f.blocks[first : first+f.header.groups[gi].blocks(f.header.blockValues)] {
-		n += b.size
+		for p, n := range b.parts {
+			parts[p] += n
+		}
 	}
-	return n
+	return parts
 }
 
-// groupCoders returns the names of the coders of a group's blocks. It reads
-// one byte of each block; one that cannot be read is called "?".
-func (f *File) groupCoders(gi int) string {
+// groupBytes returns the bytes of all frames of a group.
+func (f *File) groupBytes(gi int) int64 {
+	parts := f.groupParts(gi)
+	return parts[partIndexed] + parts[partPlain]
+}
+
+// groupCoders returns the names of the coders of one part of a group's blocks.
+// It reads one byte of each; what cannot be read is called "?".
+func (f *File) groupCoders(gi, part int) string {
 	var names []string
 	first := f.groups[gi].firstBlock
 	for _, b := range f.blocks[first : first+f.header.groups[gi].blocks(f.header.blockValues)] {
+		off := b.off
+		if part == partPlain {
+			off += b.parts[partIndexed]
+		}
 		name := "?"
-		if c, err := tensor.ReadRange(f.data, b.off, 1, nil); err == nil {
+		if c, err := tensor.ReadRange(f.data, off, 1, nil); err == nil {
 			name = coderID(c[0]).String()
 		}
 		if !slices.Contains(names, name) {

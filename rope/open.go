@@ -11,6 +11,7 @@ import (
 	"sort"
 	"sync/atomic"
 
+	"ropewalk/internal/codec/mix"
 	"ropewalk/layout"
 	"ropewalk/tensor"
 )
@@ -54,18 +55,22 @@ type File struct {
 
 // groupIndex is what the index says of one group.
 type groupIndex struct {
-	codebook    int64 // offset of its frame, or 0
+	codebook    int64 // offset of the frame of codebooks, or 0
 	codebookLen int64
 	firstBlock  int // in File.blocks
 	digest      [32]byte
-	book        *codebook // read on Open, for it is needed by every block
+	books       []*codebook // read on Open, for they are needed by every block
 }
 
 // A blockRef is where one block is stored.
 type blockRef struct {
 	group, block int
-	off, size    int64 // of the frame
+	off          int64
+	parts        [numOfParts]int64 // lengths of the frames, 0 where there is none
 }
+
+// size returns the bytes of all frames.
+func (b *blockRef) size() int64 { return b.parts[partIndexed] + b.parts[partPlain] }
 
 // home is the group of a member, and where in its values it begins.
 type home struct {
@@ -215,6 +220,12 @@ func unpackFrame(frame []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if coder == coderRaw {
+		if len(payload) > maxFrame {
+			return nil, fmt.Errorf("%d bytes: %w", len(payload), errWire)
+		}
+		return payload, nil
+	}
 	size, n := uvarint(payload)
 	if n <= 0 {
 		return nil, io.ErrUnexpectedEOF
@@ -223,10 +234,16 @@ func unpackFrame(frame []byte) ([]byte, error) {
 	if size > maxFrame || !plausible(int(size), len(payload)) {
 		return nil, fmt.Errorf("%d bytes want to become %d: %w", len(payload), size, errWire)
 	}
-	b := make([]byte, size)
 	switch coder {
-	case coderRaw, coderZstd:
-		return b, decodeBlock(b, frameBody{coder, payload}, &blockInfo{})
+	case coderZstd:
+		b := make([]byte, size)
+		return b, decompress(b, payload)
+	case coderText:
+		if size > mix.MaxText {
+			return nil, fmt.Errorf("a text of %d bytes: %w", size, errWire)
+		}
+		b := make([]byte, size)
+		return b, mix.DecodeText(b, payload)
 	}
 	return nil, unsupported(fmt.Sprintf("is coded by %q", coder))
 }
@@ -236,9 +253,9 @@ func unpackFrame(frame []byte) ([]byte, error) {
 func (f *File) parseIndex(b []byte, end int64) error {
 	r := &wireReader{b: b}
 	at := int64(len(Magic)) + f.headLen
-	frame := func() int64 {
+	frame := func(optional bool) int64 {
 		n := int64(r.uint("length of a frame", uint64(max(end-at, 0))))
-		if r.err == nil && n < minFrame {
+		if r.err == nil && n < minFrame && !(optional && n == 0) {
 			r.fail("a frame of %d bytes: %w", n, errWire)
 		}
 		at += n
@@ -257,9 +274,9 @@ func (f *File) parseIndex(b []byte, end int64) error {
 			off += size
 		}
 		gi := groupIndex{firstBlock: len(f.blocks)}
-		if r.uint("codebook flag", 1) == 1 {
-			gi.codebook = at
-			gi.codebookLen = frame()
+		begin := at
+		if gi.codebookLen = frame(true); gi.codebookLen > 0 {
+			gi.codebook = begin
 		}
 		blocks := g.blocks(f.header.blockValues)
 		if blocks > len(r.b) || int64(blocks) > (end-at)/minFrame {
@@ -267,7 +284,15 @@ func (f *File) parseIndex(b []byte, end int64) error {
 		}
 		for b := range blocks {
 			ref := blockRef{group: i, block: b, off: at}
-			ref.size = frame()
+			switch {
+			case gi.codebook == 0:
+				ref.parts[partPlain] = frame(false)
+			case len(g.members) == 1:
+				ref.parts[partIndexed] = frame(false)
+			default: // which parts there are is seen when the codebooks are read
+				ref.parts[partIndexed] = frame(true)
+				ref.parts[partPlain] = frame(true)
+			}
 			f.blocks = append(f.blocks, ref)
 		}
 		copy(gi.digest[:], r.bytes("digest", 32))
@@ -296,14 +321,50 @@ func (f *File) readCodebooks() error {
 			return err
 		}
 		coder, payload, err := parseFrame(b)
-		if err == nil && coder != coderCodebook {
-			err = fmt.Errorf("%q in the place of a codebook", coder)
+		if err == nil && coder != coderCodebooks {
+			err = fmt.Errorf("%q in the place of codebooks", coder)
 		}
 		if err == nil {
-			g.book, err = parseCodebook(f.header.groups[i].unit, payload)
+			g.books, err = parseCodebooks(f.header.groups[i].unit, f.bookOwners(i), payload)
+		}
+		if err == nil {
+			err = f.checkParts(i)
 		}
 		if err != nil {
-			return f.corrupt(g.codebook, fmt.Errorf("codebook of group %d: %w", i, err))
+			return f.corrupt(g.codebook, fmt.Errorf("codebooks of group %d: %w", i, err))
+		}
+	}
+	return nil
+}
+
+// bookOwners returns what the codebooks of a group depend on.
+func (f *File) bookOwners(group int) []bookOwner {
+	g := &f.header.groups[group]
+	owners := make([]bookOwner, len(g.members))
+	for i, m := range g.members {
+		if m < len(f.header.arrays) {
+			a := &f.header.layout.Arrays[m]
+			owners[i] = bookOwner{a.DType, a.Shape, a.Size / int64(g.unit.width())}
+		}
+	}
+	return owners
+}
+
+// checkParts makes sure that the blocks of a group have the parts that its
+// codebooks ask for.
+func (f *File) checkParts(group int) error {
+	g := &f.header.groups[group]
+	books := f.groups[group].books
+	if len(g.members) == 1 {
+		if books[0] == nil {
+			return fmt.Errorf("the only array has none: %w", errWire)
+		}
+		return nil
+	}
+	ref := &f.blocks[f.groups[group].firstBlock] // there is just one
+	for i, part := range partsOf(f.header.extents(g, 0), books) {
+		if (len(part) > 0) != (ref.parts[i] > 0) {
+			return fmt.Errorf("part %d has %d arrays and a frame of %d bytes: %w", i, len(part), ref.parts[i], errWire)
 		}
 	}
 	return nil
@@ -436,33 +497,28 @@ func (f *File) decode(i int, buf []byte) (b []byte, err error) {
 	defer recoverTo(&err)
 	ref := f.blocks[i]
 	g := &f.header.groups[ref.group]
-	frame, err := tensor.ReadRange(f.data, ref.off, ref.size, nil)
-	if err != nil {
-		return nil, f.corrupt(ref.off, err)
-	}
-	coder, payload, err := parseFrame(frame)
-	if err != nil {
-		return nil, f.corrupt(ref.off, fmt.Errorf("block %d of %s: %w", ref.block, f.groupName(ref.group), err))
-	}
 	es := f.header.extents(g, ref.block)
-	info := &blockInfo{unit: g.unit, segments: f.header.segments(g, es), codebook: f.groups[ref.group].book}
-	if g.delta {
-		info.base, err = readExtents(es, func(m int) tensor.Data {
-			return f.base.ArrayData(f.header.arrays[m].ref)
-		})
-		if err != nil {
-			return nil, fmt.Errorf("reading the base: %w", err)
-		}
-	}
-	n := int64(0)
-	for _, e := range es {
-		n += e.n
-	}
+	n := sizeOf(es)
 	dst := slices.Grow(buf[:0], int(n))[:n]
-	if err := decodeBlock(dst, frameBody{coder, payload}, info); err != nil {
-		return nil, f.corrupt(ref.off, fmt.Errorf("block %d of %s: %w", ref.block, f.groupName(ref.group), err))
+	off := ref.off
+	for i, part := range partsOf(es, f.groups[ref.group].books) {
+		switch {
+		case len(part) == 0:
+			continue
+		case len(part) == len(es):
+			err = f.decodePart(dst, &ref, part, off, ref.parts[i])
+		default: // its members do not follow each other
+			b := make([]byte, sizeOf(part))
+			if err = f.decodePart(b, &ref, part, off, ref.parts[i]); err == nil {
+				spread(dst, es, b, part)
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+		off += ref.parts[i]
 	}
-	release(f.data, ref.off, ref.size)
+	release(f.data, ref.off, ref.size())
 	if g.delta {
 		for _, e := range es {
 			releaseArray(f.base, f.header.arrays[e.member].ref, e.off, e.n)
@@ -474,6 +530,56 @@ func (f *File) decode(i int, buf []byte) (b []byte, err error) {
 		}
 	}
 	return dst, nil
+}
+
+// decodePart fills dst from the frame of one part of a block.
+func (f *File) decodePart(dst []byte, ref *blockRef, part []extent, off, size int64) error {
+	g := &f.header.groups[ref.group]
+	fail := func(err error) error {
+		return f.corrupt(off, fmt.Errorf("block %d of %s: %w", ref.block, f.groupName(ref.group), err))
+	}
+	frame, err := tensor.ReadRange(f.data, off, size, nil)
+	if err != nil {
+		return f.corrupt(off, err)
+	}
+	coder, payload, err := parseFrame(frame)
+	if err != nil {
+		return fail(err)
+	}
+	info := &blockInfo{unit: g.unit, books: booksOf(part, f.groups[ref.group].books)}
+	info.segments = f.header.segments(g, part, info.books)
+	if g.delta {
+		info.base, err = readExtents(part, func(m int) tensor.Data {
+			return f.base.ArrayData(f.header.arrays[m].ref)
+		})
+		if err != nil {
+			return fmt.Errorf("reading the base: %w", err)
+		}
+	}
+	if err := decodeBlock(dst, frameBody{coder, payload}, info); err != nil {
+		return fail(err)
+	}
+	return nil
+}
+
+// sizeOf returns the bytes of extents.
+func sizeOf(es []extent) int64 {
+	n := int64(0)
+	for _, e := range es {
+		n += e.n
+	}
+	return n
+}
+
+// spread copies the values of a part to their places in a block.
+func spread(block []byte, es []extent, values []byte, part []extent) {
+	for _, e := range es {
+		if len(part) > 0 && part[0].nth == e.nth {
+			copy(block, values[:e.n])
+			values, part = values[e.n:], part[1:]
+		}
+		block = block[e.n:]
+	}
 }
 
 // extentsDigest returns the group digest of a group that is one block.

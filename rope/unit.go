@@ -97,3 +97,15 @@ func (u unit) unordered(o uint64) uint64 {
 	}
 	return ^o & (sign<<1 - 1)
 }
+
+// negative returns the bit pattern of -v; ok is false if there is none.
+func (u unit) negative(v uint64) (minus uint64, ok bool) {
+	sign := uint64(1) << (8*u.width() - 1)
+	switch u {
+	case unitBytes, unitU8, unitU16, unitU32, unitU64:
+		return v, false
+	case unitI8, unitI16, unitI32, unitI64:
+		return -v & (sign<<1 - 1), v != sign
+	}
+	return v ^ sign, true
+}

@@ -120,6 +120,38 @@ func special() []byte {
 	return b
 }
 
+// snapped maps each value.
+func snapped(b []byte, f func(float32) float32) []byte {
+	b = bytes.Clone(b)
+	for i := 0; i < len(b); i += 4 {
+		v := f(math.Float32frombits(binary.LittleEndian.Uint32(b[i:])))
+		binary.LittleEndian.PutUint32(b[i:], math.Float32bits(v))
+	}
+	return b
+}
+
+// step cuts around zero into n steps.
+func step(f float32, n int) int {
+	return int(min(max(math.Round(float64(f)*20+float64(n/2)), 0), float64(n-1)))
+}
+
+// shared has arrays of different codebooks, the same one, and none.
+func shared() *layout.Layout {
+	b := &builder{}
+	b.skeleton("<")
+	b.array("w0", tensor.F32, tensor.Shape{20, 30}, levels(20, 30, 15, 0.013))
+	b.array("b0", tensor.F32, tensor.Shape{20}, gauss(15, 1, 20))
+	w2 := levels(20, 30, 15, 0.013) // the codebook of w0, but other values
+	b.array("w2", tensor.F32, tensor.Shape{20, 30}, append(w2[1200:], w2[:1200]...))
+	b.array("w1", tensor.F32, tensor.Shape{20, 4, 3, 3}, kmeans(720, 14))
+	b.array("rows", tensor.F32, tensor.Shape{30, 25}, perRow(16, 30, 25, 7))
+	b.array("complex", tensor.C64, tensor.Shape{6, 5, 4}, levels(10, 24, 9, 0.5))
+	b.array("i8", tensor.I8, tensor.Shape{30, 20}, []byte(strings.Repeat("\x00\xff\x01\x00\x02\x00\xfe\x01\x00\x00\x00\xff", 50)))
+	b.array("i8 too", tensor.I8, tensor.Shape{30, 20}, []byte(strings.Repeat("\x00\xff\x01\x00\x02\x01\xfe\x01\x00\xff", 60)))
+	b.skeleton(">")
+	return b.build()
+}
+
 func nudged(b []byte) []byte {
 	b = bytes.Clone(b)
 	for i := 0; i+4 <= len(b); i += 12 {
@@ -134,7 +166,7 @@ var vectors = []vector{
 		b.skeleton("{}")
 		return b.build()
 	}},
-	{name: "worked-example", why: "the file that docs/FORMAT.md takes apart", layout: one("w", tensor.F32, tensor.Shape{2, 3}, levels(2, 3, 4, 0.5)), opt: Options{Effort: Fast}},
+	{name: "worked-example", why: "the file that docs/FORMAT.md takes apart", layout: one("w", tensor.F32, tensor.Shape{2, 3}, levels(2, 3, 4, 0.5)), opt: Options{Effort: Fast, rawEnds: true}},
 	{name: "sample-fast", why: "several types, twins, empty and opaque arrays, small groups", layout: sample, opt: Options{Effort: Fast, BlockValues: 2000}},
 	{name: "sample-max", why: "the same", layout: sample, opt: Options{Effort: Max, BlockValues: 2000}},
 	{name: "f32-floats", why: "coder 5: a kernel of 3x3", layout: one("w", tensor.F32, tensor.Shape{100, 12, 3, 3}, gauss(1, 100, 108)), opt: Options{Effort: Max}, coder: "floats"},
@@ -174,6 +206,17 @@ var vectors = []vector{
 		}
 		return l
 	}},
+	{name: "half-levels", why: "a codebook of binary16", layout: one("w", tensor.F32, tensor.Shape{40, 50}, snapped(gauss(12, 40, 50), func(f float32) float32 {
+		return math.Float32frombits(fromHalf(uint16([]int{0xaf11, 0xa8fe, 0x2503, 0x2c07, 0x3011}[step(f, 5)])))
+	})), opt: Options{Effort: Max}, coder: "levels"},
+	{name: "symmetric-levels", why: "a symmetric codebook with a zero", layout: one("w", tensor.F32, tensor.Shape{40, 50}, snapped(gauss(13, 40, 50), func(f float32) float32 {
+		return []float32{-0.317, -0.104, 0, 0.104, 0.317}[step(f, 5)]
+	})), opt: Options{Effort: Max}, coder: "levels"},
+	{name: "rows", why: "a scale for each row", layout: one("w", tensor.F32, tensor.Shape{40, 6, 3, 3}, perRow(14, 40, 54, 127)), opt: Options{Effort: Max}, coder: "levels"},
+	{name: "rows-fast", why: "the same with coder 7, in two blocks", layout: one("w", tensor.F32, tensor.Shape{40, 6, 3, 3}, perRow(14, 40, 54, 127)), opt: Options{Effort: Fast, BlockValues: 1500}, coder: "index planes"},
+	{name: "shared", why: "several arrays with codebooks, and some without, in one block", layout: shared, opt: Options{Effort: Max}, coder: "levels"},
+	{name: "shared-fast", why: "the same with coder 7", layout: shared, opt: Options{Effort: Fast}, coder: "index planes"},
+	{name: "small-net", why: "a described skeleton, coder 11", layout: func() *layout.Layout { return perceptron(4, [][2]int{{30, 40}, {10, 30}}) }, opt: Options{Effort: Max}},
 	{
 		name: "delta-max", why: "coder 10; needs base.bin", layout: one("w", tensor.F32, tensor.Shape{40, 108}, nudged(gauss(1, 40, 108))),
 		base: one("w", tensor.F32, tensor.Shape{40, 108}, gauss(1, 40, 108)), opt: Options{Effort: Max}, coder: "delta",
@@ -289,19 +332,28 @@ func FuzzBlock(f *testing.F) {
 		f.Fatal(err)
 	}
 	for _, b := range file.blocks {
-		frame, _ := tensor.ReadRange(file.data, b.off, b.size, nil)
+		frame, _ := tensor.ReadRange(file.data, b.off, b.size(), nil)
 		if c, payload, err := parseFrame(frame); err == nil {
 			f.Add(byte(c), byte(file.header.groups[b.group].unit), payload)
 		}
+	}
+	for _, l := range []*layout.Layout{sample(), shared(), perceptron(4, [][2]int{{5, 6}})} {
+		file, _ := pack(f, l, nil)
+		f.Add(byte(coderRaw), byte(unitF32), file.header.append(nil))
 	}
 	f.Fuzz(func(_ *testing.T, coder, u byte, payload []byte) {
 		info := &blockInfo{unit: unit(u % byte(unitF64+1))}
 		w := info.unit.width()
 		info.segments = append(info.segments, segment(9, 30), segment(1, 7))
 		info.base = make([]byte, 277*w)
-		info.codebook = newCodebook(info.unit, []uint64{0, 1, 2, 3, 100})
+		for i := range info.segments {
+			cb := &codebook{unit: info.unit, values: []uint64{0, 1, 2, 3, 100}[i:]}
+			cb.fix(tensor.U64)
+			info.books, info.segments[i].Levels = append(info.books, cb), cb.fixed
+		}
 		_ = decodeBlock(make([]byte, 277*w), frameBody{coderID(coder), payload}, info)
-		_, _ = parseCodebook(info.unit, payload)
+		owner := bookOwner{tensor.F32, tensor.Shape{20, 50}, 1000}
+		_, _ = parseCodebooks(info.unit, []bookOwner{owner, owner, {tensor.F32, tensor.Shape{5}, 5}}, payload)
 		_, _ = parseHeader(payload)
 	})
 }

@@ -72,6 +72,13 @@ func (r *wireReader) bytes(what string, n uint64) []byte {
 	return b
 }
 
+func (r *wireReader) byte(what string) byte {
+	if b := r.bytes(what, 1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
 func (r *wireReader) string(what string) string {
 	return string(r.bytes(what, r.uint(what, uint64(len(r.b)))))
 }

@@ -49,7 +49,15 @@ needed again to unpack.`,
 			"pack many, and take the ratios to another program", "ropewalk pack --json -q *.safetensors | jq .ratio",
 		),
 		Args: arguments(1, 1<<20, "FILE"),
-		RunE: func(cmd *cobra.Command, args []string) error { return e.pack(cmd.Context(), &o, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.check(args); err != nil {
+				return err
+			}
+			if !cmd.Flags().Changed("block") {
+				o.block = 0 // which may be larger, where all is one block
+			}
+			return e.pack(cmd.Context(), &o, args)
+		},
 	}
 	fs := cmd.Flags()
 	fs.SortFlags = false
@@ -128,9 +136,6 @@ func (r *packResult) text(w *bufio.Writer) {
 }
 
 func (e *env) pack(ctx context.Context, o *packOptions, inputs []string) error {
-	if err := o.check(inputs); err != nil {
-		return err
-	}
 	targets := make(map[string]string) // target → input
 	total := int64(0)
 	for _, in := range inputs {

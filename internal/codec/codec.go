@@ -16,9 +16,10 @@ type Segment struct {
 	Start      int // index in the array of the first value of the run
 	Len        int
 
-	// Levels are the values that symbols stand for, increasing, in any fixed
-	// point below 2^21: coders of symbols predict with them. A coder of other
-	// things ignores them. Several segments may share the slice.
+	// Levels are the values that symbols stand for, increasing (equal where
+	// they are too close), in any fixed point below 2^21: coders of symbols
+	// predict with them. A coder of other things ignores them. Several segments
+	// may share the slice.
 	Levels []int32
 }
 

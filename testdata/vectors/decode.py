@@ -133,14 +133,14 @@ def zstd(payload, size):
 def read_content(cur):
     """Section 2: the content of the frame of the header or of the index."""
     coder, payload = read_frame(cur)
+    must(coder in (0, 1, 11), "coder of header or index")
+    if coder == 0:
+        must(len(payload) <= 1 << 30, "content too long")
+        return Cursor(payload)
     inner = Cursor(payload)
     size, packed = inner.number(), inner.rest()
     must(size <= 1 << 30 and (size <= 1 << 18 or size // 64 <= len(packed)), "content too long")
-    must(coder in (0, 1), "coder of header or index")
-    if coder == 1:
-        return Cursor(zstd(packed, size))
-    must(len(packed) == size, "length of content")
-    return Cursor(packed)
+    return Cursor(zstd(packed, size) if coder == 1 else read_text(packed, size))
 
 
 # Section 3: header
@@ -179,7 +179,7 @@ def pick(items, index):
 def read_header(cur, base):
     """Section 3."""
     features = cur.number()
-    must(features < 4, "unknown features")
+    must(features < 8 and features & 6 != 6, "unknown features")
     block_size = cur.number()
     must(1 <= block_size <= 1 << 22, "block size")
     format_ = cur.string()
@@ -191,13 +191,16 @@ def read_header(cur, base):
     files = read_files(cur)
     types = [cur.string() for _ in range(cur.number())]
     arrays = read_arrays(cur, files, types, base if base_digest is not None else None)
-    read_views(cur, files, types, arrays)
+    views = read_views(cur, files, types, arrays)
     groups = read_group_lists(cur)
     skeleton_size = sum(size for _, size in files) - sum(a.size for a in arrays)
     skeleton = None
     if features & 2:
         must(skeleton_size <= 65536, "inline skeleton too long")
         skeleton = cur.take(skeleton_size)
+    if features & 4:
+        must(format_ == "safetensors" and len(files) == 1, "described skeleton of another format")
+        skeleton = read_described(cur, skeleton_size, skeleton_text(metadata, views, skeleton_size))
     cur.finish()
     check_groups(groups, arrays, skeleton_size if skeleton is None else 0)
     return Header(block_size, format_, base_digest, metadata, files, arrays, skeleton_size, skeleton, groups)
@@ -247,21 +250,23 @@ def read_arrays(cur, files, types, base):
 
 
 def read_views(cur, files, types, arrays):
-    """Section 3.9. Restoring files needs no views; they are checked and dropped."""
-    array = -1  # of the view before
+    """Section 3.9: name, type, shape and array of each view, or None for one of kind 3. Only section 3.12 needs them."""
+    array, views = -1, []  # array: of the view before
     for _ in range(cur.number()):
         kind = cur.byte()
         must(kind <= 3, "kind of a view")
         if kind == 0 or kind == 1:
             array = array + 1 if kind == 0 else cur.number()
-            pick(arrays, array)
+            a = pick(arrays, array)
+            views.append((a.name, a.type, a.shape, a))
             continue
-        cur.string()
+        name = cur.string()
         type_, shape = pick(types, cur.number()), read_shape(cur)
         if kind == 3:
             cur.string()
             file, offset, size = cur.number(), cur.number(), cur.number()
             must(offset + size <= pick(files, file)[1], "view outside of its file")
+            views.append(None)
             continue
         array, offset, strided = cur.number(), cur.number(), cur.byte()
         must(strided <= 1, "strides of a view")
@@ -269,6 +274,43 @@ def read_views(cur, files, types, arrays):
         last = offset + sum((axis - 1) * stride for axis, stride in zip(shape, strides))
         if math.prod(shape):
             must((last + 1) * BITS.get(type_, 8) <= 8 * pick(arrays, array).size, "view outside of its array")
+        views.append((name, type_, shape, pick(arrays, array)))
+    return views
+
+
+def skeleton_text(metadata, views, skeleton_size):
+    """Section 3.12: the text that follows from metadata and views."""
+
+    def quoted(s):
+        return '"' + s.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+    parts = []
+    if metadata:
+        parts.append('"__metadata__":{' + ",".join(quoted(k) + ":" + quoted(v) for k, v in metadata) + "}")
+    text = "{"
+    if metadata:
+        text += parts.pop() + ","
+    for view in views:
+        must(view is not None, "described skeleton with a view of kind 3")
+        name, type_, shape, array = view
+        begin = array.offset - skeleton_size
+        must(begin >= 0, "array in the skeleton")
+        axes = ",".join(str(axis) for axis in shape)
+        parts.append('%s:{"dtype":"%s","shape":[%s],"data_offsets":[%d,%d]}' % (quoted(name), type_, axes, begin, begin + array.size))
+    text = (text + ",".join(parts) + "}").encode("utf-8", "surrogateescape")
+    must(len(text) <= 1 << 20, "text of a described skeleton")
+    return text
+
+
+def read_described(cur, size, text):
+    """Section 3.12: how the skeleton differs from that text."""
+    must(8 <= size <= 1 << 20, "size of a described skeleton")
+    left_out, put = cur.number(), cur.take(cur.number())
+    at = cur.number() if left_out or put else 0
+    must(at + left_out <= len(text), "place in a described skeleton")
+    skeleton = struct.pack("<Q", size - 8) + text[:at] + put + text[at + left_out :]
+    must(len(skeleton) <= size, "described skeleton too long")
+    return skeleton + b" " * (size - len(skeleton))
 
 
 def read_group_lists(cur):
@@ -317,10 +359,13 @@ def unit_of(array):
     return UNIT_OF.get(array.type, BYTES)
 
 
-# What the decoder of a block knows: n values of a unit, the segments that they lie in (section 7.2), the codebook or None,
-# and the co-located values of the base or None.
-Block = namedtuple("Block", "unit n segments codebook base")
-Segment = namedtuple("Segment", "columns taps first count")
+# What the decoder of a block (section 4: of a part) knows: n values of a unit, the segments that they lie in (section 7.2),
+# whether these have codebooks, and the co-located values of the base or None.
+Block = namedtuple("Block", "unit n segments indexed base")
+Segment = namedtuple("Segment", "columns taps first count row book")
+
+# A codebook: values, or with a list of scales the integers of form 7.
+Book = namedtuple("Book", "values scales")
 
 
 def unpack(data, width):
@@ -331,7 +376,7 @@ def pack(values, width):
     return struct.pack("<%d%s" % (len(values), {1: "B", 2: "H", 4: "I", 8: "Q"}[width]), *values)
 
 
-def read_group(cur, members, block_size, lengths, codebook_length, digest, base):
+def read_group(cur, members, block_size, lengths, codebooks_length, digest, base):
     """Section 4: the bytes of each member of a group."""
     unit = unit_of(members[0])
     must(all(unit_of(m) == unit for m in members), "units of a group")
@@ -339,26 +384,34 @@ def read_group(cur, members, block_size, lengths, codebook_length, digest, base)
     must(all((m.source == BASE_REFERENCE) == delta for m in members), "references of a group")
     counts = [m.size // unit.width for m in members]
     total = sum(counts)
-    must(len(members) == 1 or total <= block_size, "group of several members in several blocks")
-    reference = unpack(b"".join(base[m.other][2] for m in members), unit.width) if delta else None
-
-    codebook = None
-    if codebook_length is not None:
-        coder, payload = sized_frame(cur, codebook_length)
-        must(coder == 6, "frame of a codebook")
-        codebook = read_codebook(payload, unit)
-    data = bytearray()
-    for start, length in zip(range(0, total, block_size), lengths):
+    must(len(members) == 1 or total <= min(block_size, 1 << 19), "group of several members in several blocks")
+    books = [None] * len(members)
+    if codebooks_length:
+        coder, payload = sized_frame(cur, codebooks_length)
+        must(coder == 6, "frame of codebooks")
+        books = read_codebooks(payload, members, counts, unit)
+        must(len(members) > 1 or books[0], "codebook of the only member")
+    parts = [bytearray() for _ in members]
+    for start, frames in zip(range(0, total, block_size), lengths):
         end = min(start + block_size, total)
-        coder, payload = sized_frame(cur, length)
-        block = Block(unit, end - start, segments(members, counts, start, end), codebook,
-                      reference[start:end] if delta else None)  # fmt: skip
-        data += read_block(coder, payload, block)
+        for indexed, length in zip((True, False), frames):
+            own = [i for i, book in enumerate(books) if (book is not None) == indexed]
+            found = segments(members, counts, books, start, end, own)
+            must(bool(found) == bool(length), "parts of a block")
+            if not found:
+                continue
+            reference = None
+            if delta:
+                cut = [base[members[i].other][2][s.first * unit.width : (s.first + s.count) * unit.width] for i, s in found]
+                reference = unpack(b"".join(cut), unit.width)
+            coder, payload = sized_frame(cur, length)
+            block = Block(unit, sum(s.count for _, s in found), [s for _, s in found], indexed, reference)
+            data = Cursor(read_block(coder, payload, block))
+            for i, s in found:
+                parts[i] += data.take(s.count * unit.width)
+            data.finish()
+    parts = [bytes(part) for part in parts]
 
-    parts, pos = [], 0
-    for m in members:
-        parts.append(bytes(data[pos : pos + m.size]))
-        pos += m.size
     sha = hashlib.sha256(parts[0])
     if len(parts) > 1:
         sha = hashlib.sha256(b"".join(hashlib.sha256(p).digest() for p in parts))
@@ -396,13 +449,17 @@ def read_block(coder, payload, block):
         must(unit.exponent, "coder 5 for a unit that is not of floats")
         values = read_floats(payload, block)
     elif coder == 7 or coder == 8:
-        levels = block.codebook
-        must(levels is not None, "coder needs a codebook")
+        must(block.indexed, "coder needs a codebook")
         if coder == 7:
-            indices = read_planes(payload, n, 1 if len(levels) <= 256 else 2, False)
+            most = max(len(s.book.values) for s in block.segments)
+            indices = read_planes(payload, n, 1 if most <= 256 else 2, False)
         else:
             indices = read_levels(payload, block)
-        values = [pick(levels, i) for i in indices]
+        values = []
+        for s in block.segments:
+            for i in range(s.first, s.first + s.count):
+                value = pick(s.book.values, indices[len(values)])
+                values.append(product(s.book.scales[i // s.row], value) if s.book.scales else value)
     elif coder == 9 or coder == 10:
         must(block.base is not None, "coder needs a base")
         if coder == 9:
@@ -605,51 +662,145 @@ class Bits:
         must(left < 8 and self.take(left) == 0, "bits left over")
 
 
-def read_codebook(payload, unit):
-    """Section 5.2."""
+def read_codebooks(payload, members, counts, unit):
+    """Section 5.2: the codebook of each member, or None."""
     cur = Cursor(payload)
-    count = cur.number() + 1
-    must(count <= 4096, "levels of a codebook")
-    form = cur.byte()
-    if form == 0:
-        values = unpack(cur.take(count * unit.width), unit.width)
-    elif form == 1:
-        values = [cur.number()]
-        while len(values) < count:
-            values.append(values[-1] + cur.number() + 1)
-        must(values[-1] < 1 << 8 * unit.width, "level of a codebook")
-        values = [from_ordered(o, unit) for o in values]
-    else:
-        must(form == 2 and unit.name == "F32", "form of a codebook")
-        scale = struct.unpack("<f", cur.take(4))[0]
-        ks = [cur.signed()]
-        while len(ks) < count:
-            ks.append(ks[-1] + cur.number() + 1)
-        must(max(-ks[0], ks[-1]) <= 1 << 22, "integer of a codebook")
-        try:
-            values = [struct.unpack("<I", struct.pack("<f", scale * k if k else 0.0))[0] for k in ks]
-        except OverflowError:
-            raise Refused("level of a codebook")
+    books, last = [], None
+    for member, count in zip(members, counts):
+        c = cur.number()
+        if c == 0:
+            books.append(None)
+            continue
+        if c == 1:
+            must(last is not None and not last.scales, "codebook of another member")
+        else:
+            must(c - 1 <= 4096, "levels of a codebook")
+            start = cur.pos
+            last = read_codebook(cur, c - 1, member, unit)
+            must(c - 1 <= 64 * (cur.pos - start), "levels for each byte")
+        must(len(last.values) <= count, "more levels than values")
+        order = [v if last.scales else ordered(v, unit) for v in last.values]
+        must(all(a < b for a, b in zip(order, order[1:])), "levels not increasing")
+        books.append(last)
     cur.finish()
-    order = [ordered(v, unit) for v in values]
-    must(all(a < b for a, b in zip(order, order[1:])), "levels not increasing")
-    return values
+    return books
+
+
+def read_list(cur, n, runs, signed):
+    """Section 5.2: an increasing list of n integers."""
+    out = []
+    while len(out) < n:
+        if not out:
+            out.append(cur.signed() if signed else cur.number())
+        else:
+            out.append(out[-1] + cur.number() + (2 if runs else 1))
+        if runs:
+            more = cur.number()
+            must(more <= n - len(out), "length of a run")
+            out += range(out[-1] + 1, out[-1] + 1 + more)
+    return out
+
+
+def read_scale(data):
+    """Section 5.2: a scale."""
+    scale = struct.unpack("<f", data)[0]
+    must(0 < scale < math.inf, "scale")
+    return scale
+
+
+def product(scale, k):
+    """Section 5.2: a float32 product, as bits; it is exact as a double, and rounded once."""
+    try:
+        return struct.unpack("<I", struct.pack("<f", scale * k if k else 0.0))[0]
+    except OverflowError:
+        raise Refused("product of a scale")
+
+
+def from_half(h):
+    """Section 5.2: the F32 that is equal to a binary16, as bits."""
+    must(h >> 10 & 31 != 31, "binary16 that is not finite")
+    return struct.unpack("<I", struct.pack("<f", struct.unpack("<e", struct.pack("<H", h))[0]))[0]
+
+
+def read_codebook(cur, n, member, unit):
+    """Section 5.2: a codebook of n levels."""
+    form = cur.byte()
+    if form == 7:
+        return read_rows(cur, n, member)
+    must(form < 15, "form of a codebook")
+    symmetric, form = form & 8, form & 7
+    must(form < 3 or unit.name == "F32", "form of a codebook")
+    stored = n // 2 if symmetric else n
+    bits = 8 * unit.width
+    if form == 0:
+        values = unpack(cur.take(stored * unit.width), unit.width)
+    elif form <= 2:
+        values = read_list(cur, stored, form == 2, False)
+        must(not values or values[-1] < 1 << bits, "level of a codebook")
+        values = [from_ordered(o, unit) for o in values]
+    elif form <= 4:
+        scale = read_scale(cur.take(4))
+        ks = read_list(cur, stored, form == 4, True)
+        must(all(abs(k) <= 1 << 22 for k in ks), "integer of a grid")
+        values = [product(scale, k) for k in ks]
+    elif form == 5:
+        values = [from_half(h) for h in unpack(cur.take(2 * stored), 2)]
+    else:
+        values = read_list(cur, stored, False, False)
+        must(not values or values[-1] < 1 << 16, "level of a codebook")
+        values = [from_half(from_ordered(o, UNIT_OF["F16"])) for o in values]
+    if symmetric:
+        if unit.name[0] == "I":
+            below = [-v % (1 << bits) for v in values]
+        else:
+            must(unit.name in ("F8", "F16", "BF16", "F32", "F64"), "symmetric codebook of unsigned values")
+            below = [v ^ 1 << bits - 1 for v in values]
+        values = below[::-1] + [0] * (n % 2) + values
+    return Book(values, None)
+
+
+def read_rows(cur, n, member):
+    """Section 5.2: form 7."""
+    must(member.type == "F32" and len(member.shape) >= 2, "rows of such a member")
+    how = cur.byte()
+    must(how & 3 <= 2 and how < 8, "form of scales")
+    rows = member.shape[0]
+    must(rows <= 64 * (cur.end - cur.pos), "rows for each byte")
+    if how & 3 == 0:
+        data = cur.take(4 * rows)
+    elif how & 3 == 1:
+        data = pack([from_half(h) for h in unpack(cur.take(2 * rows), 2)], 4)
+    else:
+        coded = cur.take(cur.number())
+        must(rows <= 64 * len(coded), "rows for each byte")
+        data = pack(read_planes(coded, rows, 4, True), 4)
+    scales = [read_scale(data[i : i + 4]) for i in range(0, len(data), 4)]
+    ks = read_list(cur, n, how & 4, True)
+    must(all(abs(k) <= 1 << 15 for k in ks), "integer of rows")
+    for scale in scales:
+        product(scale, ks[0])
+        product(scale, ks[-1])
+    return Book(ks, scales)
 
 
 # Section 6: index
 
 
 def read_index(cur, header, members):
-    """Section 6: for each group the length of the frame of its codebook or None, those of its blocks, and its digest."""
+    """Section 6: for each group the length of the frame of its codebooks, those of the parts of its blocks, and its digest."""
     entries = []
     for group in members:
-        flag = cur.number()
-        must(flag <= 1, "flag of a codebook")
-        codebook = cur.number() if flag else None
+        codebooks = cur.number()
         values = sum(m.size for m in group) // unit_of(group[0]).width
         blocks = -(-values // header.block_size)
         must(blocks <= cur.end - cur.pos, "truncated")
-        entries.append((codebook, [cur.number() for _ in range(blocks)], cur.take(32)))
+        lengths = []
+        for _ in range(blocks):
+            if codebooks and len(group) > 1:
+                lengths.append((cur.number(), cur.number()))
+            else:
+                lengths.append((cur.number(), 0) if codebooks else (0, cur.number()))
+        entries.append((codebooks, lengths, cur.take(32)))
     cur.finish()
     return entries
 
@@ -777,17 +928,18 @@ class Mixer:
         return x - 1
 
 
-def segments(members, counts, start, end):
-    """Section 7.2, places: the segments of the values start to end of a group."""
+def segments(members, counts, books, start, end, own):
+    """Section 7.2, places: the segments of the values start to end of a group that some members own, with these members."""
     out, pos = [], 0
-    for m, count in zip(members, counts):
+    for i, (m, count, book) in enumerate(zip(members, counts, books)):
         first, last = max(start - pos, 0), min(end - pos, count)
-        if first < last:
+        if first < last and i in own:
             columns = taps = 1
             if unit_of(m) != BYTES:
                 columns = m.shape[0] if len(m.shape) == 1 else m.shape[1] if m.shape else 1
                 taps = math.prod(m.shape[2:]) * (2 if m.type in ("C64", "C128") else 1)
-            out.append(Segment(columns, taps, first, last - first))
+            row = count // m.shape[0] if m.shape and m.shape[0] else 1
+            out.append((i, Segment(columns, taps, first, last - first, row, book)))
         pos += count
     return out
 
@@ -889,14 +1041,18 @@ def column_context(block, place):
 def read_levels(payload, block):
     """Section 7.3: indices into the codebook."""
     cur = Cursor(payload)
-    mode, shift = cur.number(), cur.byte()
-    levels = len(block.codebook)
-    must(mode < levels and shift <= 8, "mode or shift of levels")
+    modes = [cur.number() for _ in block.segments]
+    shift = cur.byte()
+    must(all(mode < len(s.book.values) for mode, s in zip(modes, block.segments)), "mode of levels")
+    must(shift <= 8, "shift of levels")
     coder = RangeDecoder(cur.rest())
     mixer, low_bits, means = Mixer(coder, 10), Singles(coder), Means(128, 4)
-    centre = mode >> shift
     highs, out = [], []
+    each = iter(zip(modes, block.segments))
     for place in places(block):
+        if place.new_segment:
+            mode, segment = next(each)
+            centre, levels = mode >> shift, len(segment.book.values)
         means.enter(place)
         g = max(means.all.total // means.all.count, 1)
         r, c, t = means.rct(g)
@@ -1066,6 +1222,79 @@ def read_delta(payload, block):
     return out
 
 
+# Section 7.6: text
+
+DICTIONARY = bytes.fromhex("""
+048080100b7361666574656e736f72730106666f726d617402707401116d6f64
+656c2e7361666574656e736f7273808004010346333210086663312e62696173
+0a6663312e776569676874086663322e626961730a6663322e7765696768740a
+636f6e76312e626961730c636f6e76312e77656967687408626e312e62696173
+17626e312e6e756d5f626174636865735f747261636b656410626e312e72756e
+6e696e675f6d65616e0f626e312e72756e6e696e675f7661720a626e312e7765
+69676874156c61796572312e302e636f6e76312e776569676874136c61796572
+312e302e626e312e7765696768741c6c61796572322e302e646f776e73616d70
+6c652e302e7765696768740766632e626961730966632e7765696768740d6c69
+6e6561722e7765696768740f636c61737369666965722e626961731166656174
+757265732e302e776569676874196d6f64656c2e656d6265645f746f6b656e73
+2e776569676874266d6f64656c2e6c61796572732e302e73656c665f6174746e
+2e715f70726f6a2e7765696768741f6d6f64656c2e6c61796572732e302e7365
+6c665f6174746e2e6b5f70726f6a236d6f64656c2e6c61796572732e302e6d6c
+702e676174655f70726f6a2e7765696768741a6d6f64656c2e6c61796572732e
+302e6d6c702e75705f70726f6a256d6f64656c2e6c61796572732e302e696e70
+75745f6c617965726e6f726d2e776569676874116d6f64656c2e6e6f726d2e77
+65696768740e6c6d5f686561642e77656967687429656e636f6465722e6c6179
+65722e302e617474656e74696f6e2e73656c662e71756572792e626961732061
+7474656e74696f6e2e6f75747075742e64656e73652e4c617965724e6f726d1b
+7472616e73666f726d65722e682e302e6174746e2e635f70726f6a0000000000
+000000000000000000000001ac0202ac02900601640264ac02010a020a64020a
+4002800140011004100303030110011000012004201003030140044040030300
+0080080000000000000000000000000000000000000000000000100000000000
+0000000000000000000000010f00000000000000000000000000000000010003
+463136044246313603493634024938046f6e6e78077079746f726368036e707a
+0a6d6f64656c2e6f6e6e78117079746f7263685f6d6f64656c2e62696e
+""")
+
+
+class Text:
+    """Section 7.6: the model of the bytes of headers."""
+
+    def __init__(self):
+        self.counters, self.weights = defaultdict(Counter), [[19660] * 7 for _ in range(7)]
+        for byte_, past in zip(DICTIONARY, self.pasts(DICTIONARY)):
+            self.byte(past, lambda p, i: byte_ >> i & 1)
+
+    @staticmethod
+    def pasts(data):
+        """The six bytes before each byte of data."""
+        padded = bytes(6) + bytes(data)
+        return (padded[i : i + 6] for i in range(len(data)))
+
+    def byte(self, past, decide):
+        node = 1
+        for i in range(7, -1, -1):
+            counters = [self.counters[past[6 - n :], n, node] for n in (0, 1, 2, 3, 4, 6)]
+            weights = self.weights[sum(c.n > 0 for c in counters)]
+            xs = [STRETCH[c.p >> 10] for c in counters] + [256]
+            p = squash(clip(sum(x * w for x, w in zip(xs, weights)) >> 16, -2047, 2047))
+            bit = decide(p, i)
+            error = (bit << 16) - p
+            for k, x in enumerate(xs):
+                weights[k] += (x * error + (1 << 13)) >> 14
+            for c in counters:
+                c.learn(bit)
+            node = node << 1 | bit
+        return node & 255
+
+
+def read_text(payload, size):
+    """Section 7.6: the content of a header or an index."""
+    must(size <= 1 << 15, "length of a text")
+    coder, model, out = RangeDecoder(payload), Text(), bytearray(6)
+    for _ in range(size):
+        out.append(model.byte(bytes(out[-6:]), lambda p, i: coder.decide(p)))
+    return bytes(out[6:])
+
+
 # Section 8: content digest of a base
 
 
@@ -1116,8 +1345,8 @@ def decode(data, base=None):
     skeleton = Array("skeleton", size=header.skeleton_size)
     members = [[(header.arrays + [skeleton])[m] for m in group] for group in header.groups]
     contents = {}
-    for group, (codebook, blocks, digest) in zip(members, read_index(index, header, members)):
-        for member, part in zip(group, read_group(cur, group, header.block_size, blocks, codebook, digest, base)):
+    for group, (codebooks, blocks, digest) in zip(members, read_index(index, header, members)):
+        for member, part in zip(group, read_group(cur, group, header.block_size, blocks, codebooks, digest, base)):
             contents[member] = part
     cur.finish()
     return restore(header, contents, contents.get(skeleton, header.skeleton or b""), base)

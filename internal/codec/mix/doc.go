@@ -12,11 +12,12 @@
 //	                          ▲                                 │
 //	                          └─────── contexts ◄── symbols before this one
 //
-// Two kinds of streams are known. Levels are indices into a sorted codebook
+// These streams are known. Levels are indices into a sorted codebook
 // ([AppendLevels]); floats are split into exponent, sign and leading mantissa
 // bits, which are modelled, and the other mantissa bits, which are noise and
 // are stored ([AppendFloats]); with a base (an older version of the same
-// tensor) the difference to it is coded ([AppendDelta]).
+// tensor) the difference to it is coded ([AppendDelta]). Headers, which are no
+// weights but weigh in a small file, are texts ([AppendText]).
 //
 // Everything is integer arithmetic: a decoder that rounds one probability
 // differently loses the rest of the block, and Go may fuse floating-point

@@ -9,204 +9,115 @@ import (
 // MaxLevels bounds a codebook.
 const MaxLevels = 4096
 
-// AppendLevels appends the coded form of symbols below k, 1 <= k <= MaxLevels,
-// which are the levels of a sorted codebook, so that near symbols are near
-// values. The segments' lengths add up to len(syms).
-func AppendLevels(dst []byte, syms []uint16, k int, segs []codec.Segment) []byte {
-	mode, shift := levelParams(syms, k)
-	dst = binary.AppendUvarint(dst, uint64(mode))
-	dst = append(dst, byte(shift))
+// AppendLevels appends the coded form of symbols, indices into the sorted
+// Levels of their segments.
+func AppendLevels(dst []byte, syms []uint16, segs []codec.Segment) []byte {
+	p := chooseParams(syms, segs)
+	dst = p.append(dst)
 	c := newEncoder(dst)
-	codeLevels(&c, syms, k, mode, shift, segs)
+	m := newLevelModel(&c, p, segs)
+	m.fit(syms)
+	codeLinears(&c, m.lines())
+	m.run(syms)
 	return c.finish()
 }
 
 // DecodeLevels fills syms, whose length the caller knows.
-func DecodeLevels(syms []uint16, coded []byte, k int, segs []codec.Segment) error {
-	mode, n := binary.Uvarint(coded)
-	if n <= 0 || mode >= uint64(k) || len(coded) == n || coded[n] > maxShift {
+func DecodeLevels(syms []uint16, coded []byte, segs []codec.Segment) error {
+	p, n := parseParams(coded, segs)
+	if n < 0 {
 		return ErrCorrupt
 	}
-	c := newDecoder(coded[n+1:])
-	inside := codeLevels(&c, syms, k, int(mode), uint(coded[n]), segs)
-	if !inside || c.overrun() {
+	c := newDecoder(coded[n:])
+	m := newLevelModel(&c, p, segs)
+	codeLinears(&c, m.lines())
+	m.run(syms)
+	if c.overrun() {
 		return ErrCorrupt
 	}
 	return nil
 }
 
-const maxShift = 8
-
-// levelParams returns the most frequent symbol (the lowest of several) and the
-// number of low bits to split off so that what remains is small: unary coding
-// of large magnitudes is slow, and learns slowly.
-func levelParams(syms []uint16, k int) (mode int, shift uint) {
-	hist := make([]int32, k)
-	for _, s := range syms {
-		hist[s]++
-	}
-	for s, n := range hist {
-		if n > hist[mode] {
-			mode = s
-		}
-	}
-	dist := 0
-	for s, n := range hist {
-		dist += abs(s-mode) * int(n)
-	}
-	for shift < maxShift && dist>>shift > 5*len(syms) {
-		shift++
-	}
-	return mode, shift
+// AssignLevels chooses symbols one after the other: choose is asked for each,
+// at what all symbols cost there under the adaptive model, which then learns
+// the answer. first are symbols to begin with: the parameters of the block are
+// fitted to them. They are overwritten.
+func AssignLevels(first []uint16, segs []codec.Segment, choose func(i int, cost func(sym int) uint32) int) {
+	p := chooseParams(first, segs)
+	c := newEncoder(nil)
+	m := newLevelModel(&c, p, segs)
+	m.fit(first)
+	codeLinears(&c, m.lines())
+	m.assign = choose
+	m.run(first)
 }
 
-// codeLevels reports whether all symbols are below k.
-func codeLevels(c *coder, syms []uint16, k, mode int, shift uint, segs []codec.Segment) bool {
-	m := newLevelModel(c, k, mode, shift, segs)
-	base := 0
-	for _, s := range segs {
-		m.run(syms, s, base)
+type levelParams struct {
+	spread int
+	zero   bool
+	modes  []int
+	centre []bool
+}
+
+func chooseParams(syms []uint16, segs []codec.Segment) levelParams {
+	p := levelParams{modes: make([]int, len(segs)), centre: make([]bool, len(segs))}
+	base, dist, zeros := 0, 0, 0
+	for i, s := range segs {
+		hist := make([]int, len(s.Levels))
+		for _, v := range syms[base : base+s.Len] {
+			hist[v]++
+		}
+		mode := 0
+		for v, n := range hist {
+			if n > hist[mode] {
+				mode = v
+			}
+		}
+		for v, n := range hist {
+			dist += abs(v-mode) * n
+		}
+		zeros += hist[mode]
+		p.modes[i] = mode
 		base += s.Len
+		if l := s.Levels; len(l) > 0 && (l[0] > 0 || l[len(l)-1] < 0 || (l[0] == 0 && mode > len(l)/4)) {
+			p.centre[i] = true
+		}
 	}
-	return !m.outside
+	p.zero = zeros*5 > base
+	// Spread of |v| without the zeros, in 1/256 of a symbol.
+	n := base
+	if p.zero {
+		n = max(base-zeros, 1)
+	}
+	p.spread = int(max(log2(uint64(max(dist*256*6/8/max(n, 1), 32))), 0)) >> 6
+	p.spread = min(p.spread, 127)
+	return p
 }
 
-// levelModel predicts the high part of each symbol: its distance to the mode,
-// without the low bits, which are coded by plain counters below it.
-type levelModel struct {
-	num    *number
-	values []int16 // high parts so far, in block order
-	low    []uint32
-	shift  uint
-	mode   int
-	k      int
-	lo, hi int // bounds of the high part
-	scales
-	outside bool // a damaged block has a symbol of k or more
+func (p *levelParams) append(dst []byte) []byte {
+	dst = append(dst, byte(p.spread)<<1|byte(b2i(p.zero)))
+	for i, m := range p.modes {
+		dst = binary.AppendUvarint(dst, uint64(m)<<1|uint64(b2i(p.centre[i])))
+	}
+	return dst
 }
 
-const scaleUnit = 32 // magnitudes are averaged in units of 1/32
-
-func newLevelModel(c *coder, k, mode int, shift uint, segs []codec.Segment) *levelModel {
-	m := &levelModel{
-		values: make([]int16, codec.Total(segs)),
-		shift:  shift, mode: mode, k: k,
-		lo: -(mode >> shift), hi: (k-1)>>shift - mode>>shift,
-		scales: newScales(segs, mean{4 * scaleUnit, 4}),
+func parseParams(b []byte, segs []codec.Segment) (p levelParams, n int) {
+	if len(b) == 0 {
+		return p, -1
 	}
-	m.num = newNumber(c, 32,
-		32*32,                   // expected magnitude × neighbourhood
-		10*10*8,                 // left, and the one before
-		10*10*8,                 // same place in the last two filters
-		10*10*8,                 // same tap of the last two input channels
-		16*32*8,                 // tap × column × row scale
-		min(len(m.cols), 1<<12), // column
-		32*32,                   // column × row scale
-		1,                       // nothing: learns fastest
-		10*10*16,                // the row of the kernel above, and the last input channel × tap
-		3*3*3*3*3*16,            // signs around × tap
-	)
-	if shift > 0 {
-		m.low = make([]uint32, (2*lowClasses+1)<<shift)
-		for i := range m.low {
-			m.low[i] = counterHalf
+	p.spread, p.zero = int(b[0]>>1), b[0]&1 != 0
+	n = 1
+	for _, s := range segs {
+		v, k := binary.Uvarint(b[n:])
+		if k <= 0 || v>>1 >= uint64(len(s.Levels)) {
+			return p, -1
 		}
+		p.modes = append(p.modes, int(v>>1))
+		p.centre = append(p.centre, v&1 != 0)
+		n += k
 	}
-	return m
-}
-
-// lowClasses is how many magnitudes of the high part the low bits tell apart.
-const lowClasses = 24
-
-func (m *levelModel) run(syms []uint16, s codec.Segment, base int) {
-	m.begin(s)
-	fs := s.Cols * s.Taps // one filter
-	kw := kernelWidth(s.Taps)
-	mode := m.mode >> m.shift
-	num := m.num
-	for p := startOf(s, base); p.cur < base+s.Len; {
-		var l, l2, f1, f2, c1, c2 int
-		if i := p.back(1); i >= 0 {
-			l = int(m.values[i])
-		}
-		if i := p.back(2); i >= 0 {
-			l2 = int(m.values[i])
-		}
-		if i := p.back(fs); i >= 0 {
-			f1 = int(m.values[i])
-		}
-		if i := p.back(2 * fs); i >= 0 {
-			f2 = int(m.values[i])
-		}
-		if p.col > 0 {
-			if i := p.back(s.Taps); i >= 0 {
-				c1 = int(m.values[i])
-			}
-			if p.col > 1 {
-				if i := p.back(2 * s.Taps); i >= 0 {
-					c2 = int(m.values[i])
-				}
-			}
-		}
-		u := 0
-		if p.tap >= kw {
-			if i := p.back(kw); i >= 0 {
-				u = int(m.values[i])
-			}
-		}
-		t := uint32(min(p.tap, 15))
-		g := max(m.all.sum/m.all.n, 1)
-		r, cm, tm := m.at(&p, g)
-		rq, cq := log3(r, g), log3(cm, g)
-		e := log3(int32(min(int64(r)*int64(cm)/int64(g)*int64(tm)/int64(g), 1<<20)), scaleUnit)
-		near := log3(int32(abs(l)+abs(l2)+abs(f1)+abs(f2)+abs(c1)+abs(c2)), 16)
-		num.ctx = [maxInputs]uint32{
-			e*32 + near,
-			clip9(l)*10 + clip9(l2) + 100*(e>>2),
-			clip9(f1)*10 + clip9(f2) + 100*(e>>2),
-			clip9(c1)*10 + clip9(c2) + 100*(e>>2),
-			uint32(min(p.tap, 15))*32 + cq + 512*(rq>>2),
-			uint32(min(p.col, len(num.counters[5])/valueNode-1)),
-			cq*32 + rq,
-			0,
-			clip9(u)*10 + clip9(c1) + 100*t,
-			(((tri(sgn(l))*3+tri(sgn(u)))*3+tri(sgn(c1)))*3+tri(sgn(f1)))*3 + tri(sgn(f2)) + 243*t,
-		}
-		num.set = e
-
-		var v int
-		if !num.decoding {
-			v = int(syms[p.cur])>>m.shift - mode
-		}
-		v = num.code(v, m.lo, m.hi)
-		m.values[p.cur] = int16(v)
-		sym := v + mode
-		if m.shift > 0 {
-			sym = m.lowBits(int(syms[p.cur]), sym, v)
-		}
-		if num.decoding {
-			if sym >= m.k {
-				m.outside, sym = true, m.k-1
-			}
-			syms[p.cur] = uint16(sym)
-		}
-
-		m.add(&p, int32(abs(v))*scaleUnit)
-		if p.advance() {
-			m.row = mean{}
-		}
-	}
-}
-
-// lowBits codes the bits below the high part and returns the whole symbol.
-func (m *levelModel) lowBits(sym, high, v int) int {
-	class := min(max(v, -lowClasses), lowClasses) + lowClasses
-	tree := m.low[class<<m.shift : (class+1)<<m.shift]
-	node := 1
-	for i := int(m.shift) - 1; i >= 0; i-- {
-		node = node<<1 | m.num.single(&tree[node], sym>>i&1)
-	}
-	return high<<m.shift | node&(1<<m.shift-1)
+	return p, n
 }
 
 // clip9 maps a value to 0..9: below -4, -4 … 4, or above.

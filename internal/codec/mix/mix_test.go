@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"math"
 	"math/rand"
+	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -28,6 +30,19 @@ func drawSegments(t *rapid.T, n int) []codec.Segment {
 	return segs
 }
 
+// withLevels returns the segments with k levels each.
+func withLevels(segs []codec.Segment, k int) []codec.Segment {
+	levels := make([]int32, k)
+	for i := range levels {
+		levels[i] = int32(i) << 8
+	}
+	segs = slices.Clone(segs)
+	for i := range segs {
+		segs[i].Levels = levels
+	}
+	return segs
+}
+
 func TestLevelsRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		k := rapid.SampledFrom([]int{1, 2, 3, 4, 15, 16, 255, 256, 1000, MaxLevels}).Draw(t, "levels")
@@ -41,9 +56,10 @@ func TestLevelsRoundTrip(t *testing.T) {
 			syms[i] = uint16(min(max(v, 0), float64(k-1)))
 		}
 		segs := drawSegments(t, n)
-		coded := AppendLevels([]byte("prefix"), syms, k, segs)[6:]
+		segs = withLevels(segs, k)
+		coded := AppendLevels([]byte("prefix"), syms, segs)[6:]
 		got := make([]uint16, n)
-		if err := DecodeLevels(got, coded, k, segs); err != nil {
+		if err := DecodeLevels(got, coded, segs); err != nil {
 			t.Fatal(err)
 		}
 		for i := range got {
@@ -187,7 +203,7 @@ func TestLevelsNearEntropy(t *testing.T) {
 		}
 		q := float64(ones) / n
 		entropy := -n * (q*math.Log2(q) + (1-q)*math.Log2(1-q)) / 8
-		got := float64(len(AppendLevels(nil, syms, 2, []codec.Segment{{Cols: n, Taps: 1, Len: n}})))
+		got := float64(len(AppendLevels(nil, syms, withLevels([]codec.Segment{{Cols: n, Taps: 1, Len: n}}, 2))))
 		if got > entropy*1.03+160 {
 			t.Errorf("p = %g: %0.f bytes, entropy is %0.f", p, got, entropy)
 		}
@@ -212,6 +228,27 @@ func TestTables(t *testing.T) {
 	}
 }
 
+func TestTextRoundTrip(t *testing.T) {
+	texts := []string{"", "a", textDictionary, strings.Repeat("layer.weight", 300)}
+	r := rand.New(rand.NewSource(1))
+	noise := make([]byte, 3000)
+	r.Read(noise)
+	for _, text := range append(texts, string(noise)) {
+		coded := AppendText([]byte("prefix"), []byte(text))[6:]
+		got := make([]byte, len(text))
+		if err := DecodeText(got, coded); err != nil || string(got) != text {
+			t.Errorf("%d bytes in %d: %v", len(text), len(coded), err)
+		}
+		if len(coded) > len(text)+len(text)/16+4 {
+			t.Errorf("%d bytes from %d", len(coded), len(text))
+		}
+	}
+	// What the dictionary has costs little, also the first time.
+	if n := len(AppendText(nil, []byte("\x03F32\x0afc1.weight\x0afc2.weight"))); n > 12 {
+		t.Errorf("names take %d bytes", n)
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	segs := []codec.Segment{{Cols: 5, Taps: 9, Start: 3, Len: 100}, {Cols: 50, Taps: 1, Len: 50}}
 	r := rand.New(rand.NewSource(1))
@@ -221,17 +258,18 @@ func FuzzDecode(f *testing.F) {
 	for i := range syms {
 		syms[i] = uint16(r.Intn(9))
 	}
-	f.Add(byte(0), AppendLevels(nil, syms, 9, segs))
+	f.Add(byte(0), AppendLevels(nil, syms, withLevels(segs, 9)))
 	f.Add(byte(1), AppendFloats(nil, src[:4*150], Float32, segs))
+	f.Add(byte(3), AppendText(nil, src))
 	f.Add(byte(2), AppendDelta(nil, src, make([]byte, len(src)), Float64, segs))
 	f.Fuzz(func(t *testing.T, what byte, coded []byte) {
 		kind := kinds[int(what>>4)%len(kinds)]
 		dst := make([]byte, 150*kind.Width)
-		switch what % 3 {
+		switch what % 4 {
 		case 0:
 			k := 1 + int(what>>2)*65
 			got := make([]uint16, 150)
-			if DecodeLevels(got, coded, k, segs) == nil {
+			if DecodeLevels(got, coded, withLevels(segs, k)) == nil {
 				for _, s := range got {
 					if int(s) >= k {
 						t.Fatalf("symbol %d of %d", s, k)
@@ -242,6 +280,8 @@ func FuzzDecode(f *testing.F) {
 			_ = DecodeFloats(dst, coded, kind, segs)
 		case 2:
 			_ = DecodeDelta(dst, coded, make([]byte, len(dst)), kind, segs)
+		case 3:
+			_ = DecodeText(dst, coded)
 		}
 	})
 }

@@ -1,0 +1,314 @@
+package lossy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"ropewalk/layout"
+	"ropewalk/quant"
+	"ropewalk/rope"
+	"ropewalk/tensor"
+)
+
+// MinWeights is the size from which a tensor is quantized.
+const MinWeights = 64
+
+// Options say what is quantized, and how. Nil is the default.
+type Options struct {
+	Quant quant.Options
+	// Keep has patterns, as of [path.Match], of names of tensors that stay as
+	// they are; a pattern without special characters is a name. Each must match
+	// at least one tensor.
+	Keep []string
+	// Sensitivities has, under the names of tensors, how much a squared error
+	// of each weight matters; tensors that it lacks count each weight the same.
+	Sensitivities *tensor.Set
+	// RDO chooses symbols by what they cost in the coder of effort Max. It
+	// takes about five times as long as coding.
+	RDO     bool
+	Threads int // default GOMAXPROCS; does not change the result
+	// Progress is called now and then, from several goroutines.
+	Progress func(done, total int64)
+}
+
+// ErrInput reports weights or sensitivities that cannot be used, in an error
+// that names the tensor; ErrOptions reports options that do not fit the
+// checkpoint.
+var (
+	ErrInput   = errors.New("lossy: unsuitable input")
+	ErrOptions = errors.New("lossy: unsuitable options")
+)
+
+// A Tensor says what became of one array.
+type Tensor struct {
+	Name    string
+	DType   tensor.DType
+	Shape   tensor.Shape
+	Weights int64
+	Kept    string // why it is as it was; empty if it was quantized
+	Array   int    // in the layout
+
+	Levels   int
+	NMSE     float64 // squared error / squared weights, both summed
+	MaxError float64
+	Energy   float64 // squared weights, summed
+}
+
+// A Result is a checkpoint with quantized weights.
+type Result struct {
+	Layout  *layout.Layout
+	Lambda  float64
+	Tensors []Tensor // one for each array of the layout
+}
+
+// Weights returns how many weights were quantized, and their squared error
+// relative to their squares, each tensor counting by its weights.
+func (r *Result) Weights() (n int64, nmse float64) {
+	for _, t := range r.Tensors {
+		if t.Kept == "" {
+			n += t.Weights
+			nmse += float64(t.NMSE * float64(t.Weights))
+		}
+	}
+	return n, nmse / float64(max(n, 1))
+}
+
+// A Quantizer knows the weights of a checkpoint, and what is to be done with them.
+type Quantizer struct {
+	o       Options
+	layout  *layout.Layout
+	plan    *quant.Plan
+	tensors []Tensor
+	todo    []int // arrays, in the order of the plan
+	sens    []*tensor.Tensor
+}
+
+// New reads the weights of the checkpoint and prepares to quantize them.
+func New(ctx context.Context, l *layout.Layout, o *Options) (*Quantizer, error) {
+	q := &Quantizer{layout: l}
+	if o != nil {
+		q.o = *o
+	}
+	if q.o.Threads <= 0 {
+		q.o.Threads = runtime.GOMAXPROCS(0)
+	}
+	if q.o.Progress == nil {
+		q.o.Progress = func(int64, int64) {}
+	}
+	var err error
+	if q.plan, err = quant.NewPlan(&q.o.Quant); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrOptions, err)
+	}
+	if err := q.choose(); err != nil {
+		return nil, err
+	}
+	if len(q.todo) == 0 {
+		return nil, fmt.Errorf("%w: no tensor to quantize: none that is not kept has two axes, %d values and a float type", ErrOptions, MinWeights)
+	}
+	for k, i := range q.todo {
+		if err := ctx.Err(); err != nil {
+			return nil, context.Cause(ctx)
+		}
+		w, s, err := q.weights(k)
+		if err != nil {
+			return nil, err
+		}
+		if err := q.plan.Add(q.tensors[i].Name, q.tensors[i].Shape, w, s); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrInput, err)
+		}
+		for _, v := range w {
+			q.tensors[i].Energy += float64(float64(v) * float64(v))
+		}
+	}
+	return q, nil
+}
+
+// choose decides for each array whether it is quantized.
+func (q *Quantizer) choose() error {
+	l := q.layout
+	q.tensors = make([]Tensor, len(l.Arrays))
+	named := make([]bool, len(l.Arrays))
+	for i, a := range l.Arrays {
+		n, _ := a.Shape.Elems()
+		q.tensors[i] = Tensor{Name: a.Name, DType: a.DType, Shape: a.Shape, Weights: n, Array: i, Kept: "not one tensor"}
+	}
+	matched := make([]bool, len(q.o.Keep))
+	used := map[string]bool{}
+	for i := range l.Views {
+		v := &l.Views[i]
+		keep := false
+		for k, pattern := range q.o.Keep {
+			ok, err := path.Match(pattern, v.Name)
+			if err != nil {
+				return fmt.Errorf("%w: pattern %q: %w", ErrOptions, pattern, err)
+			}
+			if ok || pattern == v.Name {
+				keep, matched[k] = true, true
+			}
+		}
+		if v.Encoded != nil || !v.IsWhole(&l.Arrays[v.Array]) {
+			continue
+		}
+		t := &q.tensors[v.Array]
+		if named[v.Array] { // tied: the first name counts, but any may keep it
+			if keep && t.Kept == "" {
+				t.Kept = "asked for"
+			}
+			continue
+		}
+		named[v.Array] = true
+		t.Name, t.Shape = v.Name, v.Shape
+		t.Weights, _ = v.Shape.Elems()
+		switch {
+		case keep:
+			t.Kept = "asked for"
+		case !v.DType.Numeric():
+			t.Kept = "type " + string(v.DType)
+		case len(v.Shape) < 2:
+			t.Kept = "a vector"
+		case t.Weights < MinWeights:
+			t.Kept = "small"
+		default:
+			t.Kept = ""
+		}
+	}
+	for k, ok := range matched {
+		if !ok {
+			return fmt.Errorf("%w: nothing to keep is called %q", ErrOptions, q.o.Keep[k])
+		}
+	}
+	for i := range q.tensors {
+		if t := &q.tensors[i]; t.Kept == "" {
+			q.todo = append(q.todo, i)
+			s := q.o.Sensitivities.Lookup(t.Name)
+			if s != nil {
+				used[t.Name] = true
+				if !s.Shape.Equal(t.Shape) {
+					return fmt.Errorf("%w: sensitivities of %q have the shape %v, its weights %v", ErrInput, t.Name, s.Shape, t.Shape)
+				}
+				if !s.DType.Numeric() {
+					return fmt.Errorf("%w: sensitivities of %q are of type %s, want floats", ErrInput, t.Name, s.DType)
+				}
+			}
+			q.sens = append(q.sens, s)
+		}
+	}
+	return q.unknownSensitivities(used)
+}
+
+// unknownSensitivities finds names that no tensor has: silence would hide a
+// file that belongs to another network.
+func (q *Quantizer) unknownSensitivities(used map[string]bool) error {
+	if q.o.Sensitivities == nil {
+		return nil
+	}
+	known := map[string]bool{}
+	for _, v := range q.layout.Views {
+		known[v.Name] = true
+	}
+	for _, s := range q.o.Sensitivities.All() {
+		if !used[s.Name] && !known[s.Name] {
+			return fmt.Errorf("%w: there are sensitivities of %q, but the checkpoint has no such tensor", ErrInput, s.Name)
+		}
+	}
+	if len(used) == 0 {
+		return fmt.Errorf("%w: there are no sensitivities of any tensor that is quantized", ErrInput)
+	}
+	return nil
+}
+
+// weights reads tensor k of the plan and its sensitivities.
+func (q *Quantizer) weights(k int) (w, sens []float32, err error) {
+	i := q.todo[k]
+	t := &q.tensors[i]
+	raw, err := tensor.ReadRange(q.layout.ArrayData(i), 0, q.layout.Arrays[i].Size, nil)
+	if err != nil {
+		return nil, nil, fmt.Errorf("tensor %q: %w", t.Name, err)
+	}
+	w = t.DType.AppendFloat32s(make([]float32, 0, t.Weights), raw)
+	if s := q.sens[k]; s != nil {
+		raw, err := s.Bytes()
+		if err != nil {
+			return nil, nil, fmt.Errorf("sensitivities of %q: %w", t.Name, err)
+		}
+		sens = s.DType.AppendFloat32s(make([]float32, 0, t.Weights), raw)
+	}
+	return w, sens, nil
+}
+
+// Lambda returns the lambda that the options ask for.
+func (q *Quantizer) Lambda() (float64, error) {
+	l, err := q.plan.Lambda()
+	if err != nil {
+		err = fmt.Errorf("%w: %w", ErrOptions, err)
+	}
+	return l, err
+}
+
+// Quantize quantizes all tensors with one lambda. It may be called again.
+func (q *Quantizer) Quantize(ctx context.Context, lambda float64) (*Result, error) {
+	return q.quantize(ctx, lambda, q.o.RDO)
+}
+
+func (q *Quantizer) quantize(ctx context.Context, lambda float64, rdo bool) (*Result, error) {
+	r := &Result{Lambda: lambda, Tensors: slices.Clone(q.tensors)}
+	patches := make([]*patch, len(q.todo))
+	errs := make([]error, len(q.todo))
+	total := int64(0)
+	for _, i := range q.todo {
+		total += q.tensors[i].Weights
+	}
+	var next, done atomic.Int64
+	var wg sync.WaitGroup
+	for range min(q.o.Threads, len(q.todo)) {
+		wg.Go(func() {
+			for {
+				k := int(next.Add(1)) - 1
+				if k >= len(q.todo) || ctx.Err() != nil {
+					return
+				}
+				t := &r.Tensors[q.todo[k]]
+				patches[k], errs[k] = q.one(k, t, lambda, rdo)
+				q.o.Progress(done.Add(t.Weights), total)
+			}
+		})
+	}
+	wg.Wait()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	r.Layout = patched(q.layout, q.todo, patches)
+	return r, nil
+}
+
+// one quantizes one tensor.
+func (q *Quantizer) one(k int, t *Tensor, lambda float64, rdo bool) (*patch, error) {
+	w, sens, err := q.weights(k)
+	if err != nil {
+		return nil, err
+	}
+	z, err := q.plan.Quantize(k, w, sens, lambda)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInput, err)
+	}
+	if rdo && lambda > 0 {
+		z.Assign(w, sens, func(z *quant.Quantized, choose quant.Choice) []uint16 {
+			symbols := slices.Clone(z.Symbols)
+			rope.Assign(t.Shape, z.Levels, symbols, choose)
+			return symbols
+		})
+	}
+	t.Levels, t.NMSE, t.MaxError = len(z.Levels), z.NMSE, z.MaxError
+	return newPatch(z, t), nil
+}
