@@ -1,6 +1,10 @@
 package quant
 
-import "math"
+import (
+	"cmp"
+	"math"
+	"slices"
+)
 
 const (
 	lloydRounds = 300
@@ -13,6 +17,9 @@ const (
 // for many levels (Panter and Dite), and from uniform ones, and keeps the
 // better result.
 func lloyd(sm *sample, k int) *scalar {
+	if k >= len(sm.v) {
+		return nearest(increasing(slices.Clone(sm.v)))
+	}
 	a, da := lloydFrom(sm, cubeRootStart(sm, k), lloydRounds)
 	b, db := lloydFrom(sm, uniformStart(sm, k), lloydRounds)
 	if db < da {
@@ -44,25 +51,26 @@ func lloydFrom(sm *sample, levels []float64, rounds int) (*scalar, float64) {
 	}
 }
 
-// refill removes the first level whose cell is empty and instead splits the
-// cell of most distortion at its centroid, which can only lower it. It reports
-// whether there was one.
+// refill removes the levels of empty cells and instead splits as many others,
+// those of most distortion, at their centroids, which can only lower it. It
+// reports whether there were empty cells.
 func refill(sm *sample, levels, thresholds []float64, cells []cell) ([]float64, bool) {
-	empty := -1
+	empty := 0
+	worst := make([]int, len(cells))
+	d := make([]float64, len(cells))
 	for i, c := range cells {
+		worst[i], d[i] = i, c.distortion(levels[i])
 		if c.n == 0 {
-			empty = i
-			break
+			empty++
 		}
 	}
-	if empty < 0 {
+	if empty == 0 {
 		return levels, false
 	}
-	worst, most := -1, 0.0
-	for i, c := range cells {
-		if d := c.distortion(levels[i]); d > most {
-			worst, most = i, d
-		}
+	slices.SortStableFunc(worst, func(a, b int) int { return cmp.Compare(d[b], d[a]) })
+	split := make([]bool, len(cells))
+	for _, i := range worst[:empty] {
+		split[i] = d[i] > 0
 	}
 	out := make([]float64, 0, len(levels))
 	lo := 0
@@ -72,9 +80,9 @@ func refill(sm *sample, levels, thresholds []float64, cells []cell) ([]float64, 
 			hi = sm.upTo(lo, thresholds[i])
 		}
 		mid := sm.upTo(lo, l)
-		if i == worst && lo < mid && mid < hi {
+		if split[i] && lo < mid && mid < hi {
 			out = append(out, sm.between(lo, mid).centroid(l), sm.between(mid, hi).centroid(l))
-		} else if i != empty {
+		} else if cells[i].n > 0 {
 			out = append(out, l)
 		}
 		lo = hi
