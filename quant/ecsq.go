@@ -1,25 +1,27 @@
 package quant
 
-import "math"
-
 const (
 	ecsqRounds = 200
-	ecsqGain   = 1e-6
+	ecsqGain   = 1e-6 // a round that lowers the cost by less is the last
 )
 
 // ecsq lowers D + lambda·R by turns: cells for the present levels and code
 // lengths (see envelope), code lengths for the cells, levels for the cells. No
 // step can raise it. Cells that nobody wants disappear. A level of zero stays
 // as long as its cell holds zero.
+//
+// With sensitivities a cell ends where the mean sensitivity would have it. Then
+// a step may raise the cost, and is not taken. (Assign looks at each weight's.)
 func ecsq(sm *sample, q *scalar, lambda float64, rounds int) (*scalar, point) {
 	levels, thresholds := q.levels, q.thresholds
+	cellLambda := lambda / sm.meanSensitivity()
 	var cells []cell
 	var length []float64
-	last := math.Inf(1)
-	var p point
+	var best *scalar
+	var at point
 	for round := 0; ; round++ {
 		cells = sm.cells(cells, thresholds)
-		p = point{bits: order0(cells)}
+		p := point{bits: order0(cells)}
 		moved := make([]float64, len(levels))
 		for i, c := range cells {
 			if levels[i] != 0 || !holdsZero(thresholds, i) {
@@ -28,21 +30,22 @@ func ecsq(sm *sample, q *scalar, lambda float64, rounds int) (*scalar, point) {
 			p.d += c.distortion(moved[i])
 		}
 		levels = moved
-		cost := p.cost(lambda)
-		if cost >= last-float64(last*ecsqGain) || round >= rounds {
-			break
+		old := at.cost(lambda)
+		if best == nil || p.cost(lambda) < old {
+			best, at = dropEmpty(levels, thresholds, cells), p
 		}
-		last = cost
+		if round > 0 && p.cost(lambda) >= old-float64(old*ecsqGain) || round >= rounds {
+			return best, at
+		}
 		length = lengths(length, cells)
 		var used []int
-		used, thresholds = envelope(levels, length, lambda)
+		used, thresholds = envelope(levels, length, cellLambda)
 		kept := make([]float64, len(used))
 		for i, u := range used {
 			kept[i] = levels[u]
 		}
 		levels = kept
 	}
-	return dropEmpty(levels, thresholds, cells), p
 }
 
 // holdsZero reports whether zero lies in cell i. If it does not, a level of

@@ -87,6 +87,12 @@ func (sm *sample) total() cell  { return sm.between(0, len(sm.v)) }
 func (sm *sample) min() float64 { return sm.v[0] }
 func (sm *sample) max() float64 { return sm.v[len(sm.v)-1] }
 
+// meanSensitivity is 1 if there are none.
+func (sm *sample) meanSensitivity() float64 {
+	all := sm.total()
+	return all.s / all.n
+}
+
 // upTo returns how many entries from the one at lo on are <= t, plus lo. It is
 // fast if they are few.
 func (sm *sample) upTo(lo int, t float64) int {

@@ -109,7 +109,7 @@ func chooseUniform(sm *sample, o *Options, lambda float64) *scalar {
 	}
 	step, rounding := o.Step, o.Rounding
 	if step == 0 {
-		step = math.Sqrt(lambda / stepLambda)
+		step = math.Sqrt(lambda / float64(sm.meanSensitivity()*stepLambda))
 		if reach := float64(o.Levels/2) * step; reach < max(sm.max(), -sm.min()) {
 			step = clippedStep(max(step, 1/float64(8*o.Levels)), 64, func(s float64) float64 {
 				return cost(s, cmp.Or(rounding, 0.5))
