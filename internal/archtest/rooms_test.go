@@ -87,6 +87,11 @@ var rooms = []room{
 		why:  "it makes inputs, and measures the binary from outside, as it does the others",
 	},
 	{
+		path: "internal/bench/codec",
+		own:  []string{"tensor", "checkpoint", "internal/codec/..."},
+		why:  "it measures the coders alone, beside those of others, so it calls them and no container",
+	},
+	{
 		path: "internal/archtest",
 		why:  "the judge has no friends",
 	},
