@@ -3,12 +3,12 @@
 GO       ?= go
 FUZZTIME ?= 30s
 TOOL      = $(GO) tool -modfile=tools.mod
-# Options of the benchmark, such as BENCH='-models onnx -python venv/bin/python'.
+# Options of the benchmarks, such as BENCH='-models onnx -python venv/bin/python'.
 BENCH    ?=
 
 .PHONY: help
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-11s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: build
 build: ## build bin/ropewalk
@@ -46,3 +46,8 @@ cover: ## write build/cover.html
 bench: build ## compare sizes and speeds with other programs: build/bench.md, options in BENCH
 	@mkdir -p build
 	$(GO) run ./internal/bench/pack -ropewalk bin/ropewalk $(BENCH) > build/bench.md
+
+.PHONY: bench-codec
+bench-codec: ## compare the coders of quantized weights with others: build/bench-codec.md, options in BENCH
+	@mkdir -p build
+	$(GO) run ./internal/bench/codec $(BENCH) > build/bench-codec.md

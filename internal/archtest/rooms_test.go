@@ -87,9 +87,18 @@ var rooms = []room{
 		why:  "the program is ten lines",
 	},
 	{
+		path: "internal/bench/rival",
+		why:  "it runs programs and prints tables; what they are about, each benchmark knows",
+	},
+	{
 		path: "internal/bench/pack",
-		own:  []string{"tensor", "checkpoint"},
+		own:  []string{"tensor", "checkpoint", "internal/bench/rival"},
 		why:  "it makes inputs, and measures the binary from outside, as it does the others",
+	},
+	{
+		path: "internal/bench/codec",
+		own:  []string{"tensor", "checkpoint", "internal/codec/...", "internal/bench/rival"},
+		why:  "it measures the coders alone, beside those of others, so it calls them and no container",
 	},
 	{
 		path: "internal/archtest",
@@ -98,7 +107,7 @@ var rooms = []room{
 }
 
 // front are the rooms that nobody imports, in tests neither: only a user starts them.
-var front = []string{"cmd/...", "internal/cli", "internal/bench/..."}
+var front = []string{"cmd/...", "internal/cli", "internal/bench/pack", "internal/bench/codec"}
 
 // usher may import from the front.
 const usher = "cmd/ropewalk"

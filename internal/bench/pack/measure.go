@@ -1,15 +1,15 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/csv"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"ropewalk/internal/bench/rival"
 )
 
 // Runs shorter than shortRun are repeated, and the best of shortRuns counts:
@@ -24,7 +24,7 @@ type result struct {
 	packer         string
 	input          input
 	size           int64 // of the compressed file
-	encode, decode cost
+	encode, decode rival.Cost
 }
 
 // ratio is the compressed size over the original one: smaller is better.
@@ -63,12 +63,12 @@ func measure(ctx context.Context, p packer, in input, dir string) (result, error
 		if i == 0 {
 			r.encode, r.decode = encode, decode
 		}
-		r.encode, r.decode = r.encode.least(encode), r.decode.least(decode)
+		r.encode, r.decode = r.encode.Least(encode), r.decode.Least(decode)
 		if encode.Wall+decode.Wall > shortRun {
 			break
 		}
 	}
-	if err := sameBytes(in.path, restored); err != nil {
+	if err := rival.SameBytes(in.path, restored); err != nil {
 		return result{}, err
 	}
 	info, err := os.Stat(packed)
@@ -77,35 +77,6 @@ func measure(ctx context.Context, p packer, in input, dir string) (result, error
 	}
 	r.size = info.Size()
 	return r, nil
-}
-
-// sameBytes returns an error unless the two files are equal.
-func sameBytes(want, got string) error {
-	a, err := os.Open(want)
-	if err != nil {
-		return err
-	}
-	defer a.Close()
-	b, err := os.Open(got)
-	if err != nil {
-		return err
-	}
-	defer b.Close()
-	bufA, bufB := make([]byte, 1<<20), make([]byte, 1<<20)
-	for at := int64(0); ; {
-		n, errA := io.ReadFull(a, bufA)
-		m, errB := io.ReadFull(b, bufB)
-		if !bytes.Equal(bufA[:n], bufB[:m]) {
-			return fmt.Errorf("the restored file differs within the %d bytes from %d on", max(n, m), at)
-		}
-		if errA != nil || errB != nil {
-			if errA == io.EOF || errA == io.ErrUnexpectedEOF {
-				return nil
-			}
-			return errA
-		}
-		at += int64(n)
-	}
 }
 
 // writeCSV writes one line for each result.

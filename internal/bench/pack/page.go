@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"ropewalk/internal/bench/rival"
 )
 
 // page is all that the tables are made of.
@@ -79,7 +81,7 @@ func (p *page) sizes(b *strings.Builder, c class) {
 	}
 	if len(rows) > 0 && len(packers) > 0 {
 		fmt.Fprintf(b, "\n## Bytes, %s\n\n", c)
-		table(b, append([]string{"input", "original"}, packers...), rows)
+		rival.Table(b, append([]string{"input", "original"}, packers...), rows)
 	}
 }
 
@@ -90,13 +92,13 @@ func (p *page) means(b *strings.Builder) {
 		if !strings.HasPrefix(ours, "ropewalk") {
 			continue
 		}
-		for _, rival := range p.packers() {
-			if strings.HasPrefix(rival, "ropewalk") {
+		for _, theirs := range p.packers() {
+			if strings.HasPrefix(theirs, "ropewalk") {
 				continue
 			}
-			row := []string{ours + " / " + rival}
+			row := []string{ours + " / " + theirs}
 			for _, c := range classes {
-				row = append(row, number(p.mean(c, ours, rival), 4))
+				row = append(row, rival.Number(p.mean(c, ours, theirs), 4))
 			}
 			rows = append(rows, row)
 		}
@@ -107,7 +109,7 @@ func (p *page) means(b *strings.Builder) {
 		for _, c := range classes {
 			head = append(head, string(c))
 		}
-		table(b, head, rows)
+		rival.Table(b, head, rows)
 	}
 }
 
@@ -133,15 +135,15 @@ func (p *page) times(b *strings.Builder) {
 			if r.packer == name {
 				total.input.size += r.input.size
 				total.size += r.size
-				total.encode = total.encode.plus(r.encode)
-				total.decode = total.decode.plus(r.decode)
+				total.encode = total.encode.Plus(r.encode)
+				total.decode = total.decode.Plus(r.decode)
 			}
 		}
 		rows = append(rows, timeRow(name, &total))
 	}
 	if len(p.results) > 0 {
 		b.WriteString("\n## Time for all of these\n\nZipNN in memory, without the start of Python; ropewalk from file to synced file, by its own clock, without the start of the process; the others from start to end of the process.\n\n")
-		table(b, timeHead, rows)
+		rival.Table(b, timeHead, rows)
 	}
 }
 
@@ -155,7 +157,7 @@ func (p *page) speeds(b *strings.Builder) {
 		rows = append(rows, timeRow(r.input.name+", "+r.packer, &r))
 	}
 	b.WriteString("\n## Speed on large files\n\nSeeded Gaussian rows of varying deviation.\n\n")
-	table(b, timeHead, rows)
+	rival.Table(b, timeHead, rows)
 }
 
 var timeHead = []string{"", "bytes", "ratio", "encode MB/s", "decode MB/s", "encode s", "decode s", "encode CPU s", "decode CPU s"}
@@ -163,20 +165,14 @@ var timeHead = []string{"", "bytes", "ratio", "encode MB/s", "decode MB/s", "enc
 func timeRow(label string, r *result) []string {
 	mb := float64(r.input.size) / 1e6
 	return []string{
-		label, fmt.Sprint(r.size), number(r.ratio(), 4),
-		number(mb/r.encode.Wall, 1), number(mb/r.decode.Wall, 1),
-		number(r.encode.Wall, 3), number(r.decode.Wall, 3), number(r.encode.CPU, 3), number(r.decode.CPU, 3),
+		label, fmt.Sprint(r.size), rival.Number(r.ratio(), 4),
+		rival.Number(mb/r.encode.Wall, 1), rival.Number(mb/r.decode.Wall, 1),
+		rival.Number(r.encode.Wall, 3), rival.Number(r.decode.Wall, 3), rival.Number(r.encode.CPU, 3), rival.Number(r.decode.CPU, 3),
 	}
 }
 
 // verdicts writes a line for each target.
 func (p *page) verdicts(b *strings.Builder) {
-	verdict := func(ok bool) string {
-		if ok {
-			return "met"
-		}
-		return "missed"
-	}
 	b.WriteString("\n## Targets\n\n")
 	for _, t := range targets {
 		got := p.mean(t.class, t.packer, t.rival)
@@ -184,7 +180,7 @@ func (p *page) verdicts(b *strings.Builder) {
 			fmt.Fprintf(b, "- not measured: %s, %s at most %.3f of %s\n", t.class, t.packer, t.most, t.rival)
 			continue
 		}
-		fmt.Fprintf(b, "- %s: %s, %s is %.4f of %s, at most %.3f\n", verdict(got <= t.most), t.class, t.packer, got, t.rival, t.most)
+		fmt.Fprintf(b, "- %s: %s, %s is %.4f of %s, at most %.3f\n", rival.Verdict(got <= t.most), t.class, t.packer, got, t.rival, t.most)
 	}
 	for _, theirs := range p.speed {
 		i := slices.IndexFunc(p.speed, func(r result) bool { return r.packer == "ropewalk fast" && r.input == theirs.input })
@@ -194,7 +190,7 @@ func (p *page) verdicts(b *strings.Builder) {
 		ours := &p.speed[i]
 		encode, decode := theirs.encode.Wall/ours.encode.Wall, theirs.decode.Wall/ours.decode.Wall
 		fmt.Fprintf(b, "- %s: %s, ropewalk fast encodes %.2f times and decodes %.2f times as fast as ZipNN, at least 1\n",
-			verdict(encode >= 1 && decode >= 1), ours.input.name, encode, decode)
+			rival.Verdict(encode >= 1 && decode >= 1), ours.input.name, encode, decode)
 	}
 }
 
@@ -206,20 +202,4 @@ func (p *page) find(packer, input string) *result {
 		}
 	}
 	return nil
-}
-
-// table writes a Markdown table whose first column is text.
-func table(b *strings.Builder, head []string, rows [][]string) {
-	fmt.Fprintf(b, "| %s |\n|---%s|\n", strings.Join(head, " | "), strings.Repeat("|---:", len(head)-1))
-	for _, row := range rows {
-		fmt.Fprintf(b, "| %s |\n", strings.Join(row, " | "))
-	}
-}
-
-// number prints x, or a dash where there is none.
-func number(x float64, digits int) string {
-	if math.IsNaN(x) || math.IsInf(x, 0) {
-		return "-"
-	}
-	return fmt.Sprintf("%.*f", digits, x)
 }

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
+
+	"ropewalk/internal/bench/rival"
 )
 
 // ropewalk is our own program, with one of its efforts.
@@ -16,10 +18,10 @@ type ropewalk struct {
 
 func (r *ropewalk) name() string { return "ropewalk " + r.effort }
 
-func (r *ropewalk) pack(ctx context.Context, in input, packed, restored string) (encode, decode cost, err error) {
+func (r *ropewalk) pack(ctx context.Context, in input, packed, restored string) (encode, decode rival.Cost, err error) {
 	encode, err = r.run(ctx, "pack", "--effort", r.effort, in.path, "-o", packed)
 	if err != nil {
-		return cost{}, cost{}, err
+		return rival.Cost{}, rival.Cost{}, err
 	}
 	decode, err = r.run(ctx, "unpack", packed, "-o", restored)
 	return encode, decode, err
@@ -27,19 +29,19 @@ func (r *ropewalk) pack(ctx context.Context, in input, packed, restored string) 
 
 // run takes for the wall time the seconds that the verb reports: these leave out
 // the start of the process, as ZipNN's do.
-func (r *ropewalk) run(ctx context.Context, verb string, args ...string) (cost, error) {
+func (r *ropewalk) run(ctx context.Context, verb string, args ...string) (rival.Cost, error) {
 	cmd := exec.CommandContext(ctx, r.path, append([]string{verb, "--threads", "1", "--json", "-f"}, args...)...)
 	var answer bytes.Buffer
 	cmd.Stdout = &answer
-	c, err := timed(cmd)
+	c, err := rival.Timed(cmd)
 	if err != nil {
-		return cost{}, err
+		return rival.Cost{}, err
 	}
 	var report struct {
 		Seconds float64 `json:"seconds"`
 	}
 	if err := json.Unmarshal(answer.Bytes(), &report); err != nil {
-		return cost{}, fmt.Errorf("%s: %q: %w", verb, answer.Bytes(), err)
+		return rival.Cost{}, fmt.Errorf("%s: %q: %w", verb, answer.Bytes(), err)
 	}
 	c.Wall = report.Seconds
 	return c, nil

@@ -1,0 +1,31 @@
+package rival
+
+import (
+	"fmt"
+	"math"
+	"strings"
+)
+
+// Table writes a Markdown table whose first column is text.
+func Table(b *strings.Builder, head []string, rows [][]string) {
+	fmt.Fprintf(b, "| %s |\n|---%s|\n", strings.Join(head, " | "), strings.Repeat("|---:", len(head)-1))
+	for _, row := range rows {
+		fmt.Fprintf(b, "| %s |\n", strings.Join(row, " | "))
+	}
+}
+
+// Number prints x, or a dash where there is none.
+func Number(x float64, digits int) string {
+	if math.IsNaN(x) || math.IsInf(x, 0) {
+		return "-"
+	}
+	return fmt.Sprintf("%.*f", digits, x)
+}
+
+// Verdict is how the page says whether a target is met.
+func Verdict(ok bool) string {
+	if ok {
+		return "met"
+	}
+	return "missed"
+}
