@@ -28,7 +28,7 @@ type decoder struct {
 
 	params  []params
 	model   model
-	table   []uint64
+	table   [][2]uint64
 	freqs   []uint16
 	history []int32 // two kernels of each lane
 	builder builder

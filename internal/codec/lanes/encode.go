@@ -28,7 +28,7 @@ type encoder struct {
 	tables []inverseTable
 	freqs  []uint16
 	build  builder
-	alias  []uint64
+	alias  [][2]uint64
 
 	seq    []uint32 // of a segment, in the order of coding: table, symbol, lane
 	words  []byte   // from the end
@@ -132,7 +132,7 @@ func (e *encoder) segment(syms []uint16, p *params, s *codec.Segment) {
 		used[q>>11] = true
 	}
 	e.freqs = resize(e.freqs, m.symbols)
-	e.alias = resize(e.alias, 2<<m.buckets)
+	e.alias = resize(e.alias, 1<<m.buckets)
 	for t := range n {
 		if used[t] {
 			m.frequencies(e.freqs, t/m.width, t%m.width-m.means)
@@ -175,30 +175,30 @@ type piece struct {
 	next int16
 }
 
-func (t *inverseTable) invert(freqs []uint16, alias []uint64, buckets uint) {
+func (t *inverseTable) invert(freqs []uint16, alias [][2]uint64, buckets uint) {
 	t.symbols = resize(t.symbols, len(freqs))
 	t.pieces = resize(t.pieces, 1<<buckets)
 	size := total >> buckets
 	for i, f := range freqs {
 		t.symbols[i] = inverseSymbol{
-			freq: f, own: uint16(alias[2*i] >> 48), slot: uint16(i * size), first: -1,
+			freq: f, own: uint16(alias[i][0] >> 48), slot: uint16(i * size), first: -1,
 		}
 	}
 	for b := range t.pieces {
-		cut := int(alias[2*b] >> 48)
+		cut := int(alias[b][0] >> 48)
 		if cut == size {
 			continue
 		}
-		a := alias[2*b+1]
+		a := alias[b][1]
 		add := uint16(a)
 		t.pieces[b] = piece{end: uint16(size) + add, slot: uint16(b*size) - add, next: -1}
 	}
 	// The pieces of a symbol in the order of their places.
 	for b := range t.pieces {
-		if int(alias[2*b]>>48) == size {
+		if int(alias[b][0]>>48) == size {
 			continue
 		}
-		s := &t.symbols[alias[2*b+1]>>32&0xffff]
+		s := &t.symbols[alias[b][1]>>32&0xffff]
 		link := &s.first
 		for *link >= 0 && t.pieces[*link].end < t.pieces[b].end {
 			link = &t.pieces[*link].next

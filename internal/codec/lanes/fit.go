@@ -2,19 +2,20 @@ package lanes
 
 import "sync"
 
-// A fitter finds the parameters of segments. It may calculate with floats, but
-// every product is rounded before it is added, as some machines would fuse the
-// two and find other parameters.
+// A fitter finds the parameters of segments.
 type fitter struct {
-	model  model
-	seq    []uint32
-	hist   []uint32 // of each table, its symbols
-	counts []uint32 // of each table
-	freqs  []uint16
-	scaler scaler
-	side   *sideModel // as it is before the segment
-	trial  sideModel
-	out    []byte
+	model    model
+	seq      []uint32
+	hist     []uint32 // of each table, its symbols
+	counts   []uint32 // of each table
+	tables   []int    // those that are looked at
+	freqs    []uint16
+	expected []uint64
+	seen     []uint64
+	scaler   scaler
+	side     *sideModel // as it is before the segment
+	trial    sideModel
+	out      []byte
 }
 
 // fit finds the parameters of a segment. side is what its neighbours told.
@@ -31,75 +32,86 @@ func (f *fitter) fit(best *params, side *sideModel, syms []uint16, levels []int3
 		return
 	}
 	f.seq = resize(f.seq, len(syms))
-	f.scaler.load(syms, levels, g)
-	split := splitOf(syms, len(levels))
-	bestBits := int64(-1)
-	try := func(c choice) bool {
-		var p params
-		p.split = split
-		f.scaler.apply(&p, c)
-		bits := f.evaluate(&p, syms, levels, g, lanes)
-		if bestBits < 0 || bits < bestBits {
-			*best, bestBits = p, bits
-			return true
+
+	// Without structure: one table.
+	s := &f.scaler
+	s.load(syms, levels, g)
+	var none params
+	none.split = splitOf(syms, len(levels))
+	s.yield = 0
+	s.apply(&none)
+	s.place(&none)
+	f.model.prepare(&none, levels)
+	f.histogram(syms)
+	bits := f.complete(&none, g, levels)
+	*best = none
+
+	// With what pays if a bit less of scale is a bit less of code. Of values
+	// that are mostly zero that is only a part.
+	perValue := float64(bits) / 1024 / float64(g.n)
+	s.yield = min(perValue*0.5, 1)
+	p := params{split: none.split, fine: 1}
+	s.apply(&p)
+	if fine := (params{split: none.split, fine: 2}); p.rowed || p.coled {
+		coarse := s.bits
+		again := *s
+		again.rows, again.cols, again.taps = nil, nil, nil
+		again.values = s.values
+		again.reset()
+		if again.apply(&fine); again.bits > coarse {
+			p, *s = fine, again
 		}
-		return false
 	}
-	c := choice{}
-	try(c)
-	c = choice{rows: true, cols: g.cols > 1 && g.structured(), taps: g.taps > 1 && g.structured(), fine: 1}
-	try(c)
-	if g.structured() && g.cols*g.taps > 1 {
-		p := c
-		p.means = 6
-		if try(p) {
-			c = p
-		} else {
-			p.rows, p.cols, p.taps = false, false, false
-			try(p)
-		}
+	predicted := g.structured() && g.cols*g.taps > 1 && s.predict(&p)
+	if !p.rowed && !p.coled && !p.tapped && !predicted {
+		return
 	}
-	for _, change := range []func(*choice){
-		func(c *choice) { c.fine = 2 },
-		func(c *choice) { c.fine = 0 },
-		func(c *choice) { c.taps = false },
-		func(c *choice) { c.rows = false },
-		func(c *choice) { c.cols = false },
-	} {
-		p := c
-		if change(&p); p != c && try(p) {
-			c = p
+	f.try(best, &bits, &p, syms, levels, g, lanes)
+	if predicted && perValue < 1.2 {
+		q := params{split: none.split, fine: p.fine}
+		s.reset()
+		s.apply(&q)
+		if q.rowed || q.coled || q.tapped {
+			f.try(best, &bits, &q, syms, levels, g, lanes)
 		}
 	}
 }
 
-// evaluate completes p with a shape, a dead zone and weights, and returns what
-// it costs, in units of 2^-10 bits.
-func (f *fitter) evaluate(p *params, syms []uint16, levels []int32, g *shape, lanes int) int64 {
-	m := &f.model
-	m.prepare(p, levels)
-	m.contexts(syms, g, lanes, f.seq)
+// try replaces the best parameters by p, if it is better.
+func (f *fitter) try(best *params, bits *int64, p *params, syms []uint16, levels []int32, g *shape, lanes int) {
+	f.scaler.place(p)
+	f.model.prepare(p, levels)
+	f.model.contexts(syms, g, lanes, f.seq)
 	f.count()
-	best := int64(-1)
-	shape, dead := 0, 0
-	for s := range shapes {
-		p.shape = s
-		if b := f.bits(); best < 0 || b < best {
-			best, shape = b, s
-		}
+	if b := f.complete(p, g, levels); b < *bits {
+		*best, *bits = *p, b
 	}
-	p.shape = shape
-	if p.split == 0 {
-		for d := range deadZones {
+}
+
+// complete completes p with a shape, a dead zone and weights, and returns what
+// it costs, in units of 2^-10 bits.
+func (f *fitter) complete(p *params, g *shape, levels []int32) int64 {
+	m := &f.model
+	m.params = p
+	p.shape = f.side.lastShape
+	if p.shape == 0 {
+		p.shape = 6
+	}
+	f.choose()
+	best := f.climb(f.bits())
+	if p.split == 0 && f.zeros(levels)*3 > g.n {
+		for d := 1; d < len(deadZones); d++ {
+			dead, shape := p.dead, p.shape
 			p.dead = d
 			m.prepare(p, levels)
-			if b := f.bits(); b < best {
-				best, dead = b, d
+			if b := f.climb(f.bits()); b < best {
+				best = b
+				continue
 			}
+			p.dead, p.shape = dead, shape
 		}
+		m.prepare(p, levels)
 	}
-	p.dead = dead
-	m.prepare(p, levels)
 	plain := f.cost(p, g, len(levels), best)
 	p.weighted = true
 	p.weights = make([]int16, m.symbols)
@@ -111,6 +123,62 @@ func (f *fitter) evaluate(p *params, syms []uint16, levels []int32, g *shape, la
 	}
 	p.weighted = false
 	return plain
+}
+
+// climb moves the shape to where symbols cost least, from bits.
+func (f *fitter) climb(bits int64) int64 {
+	p := f.model.params
+	for _, dir := range [2]int{1, -1} {
+		start := p.shape
+		for s := start + dir; s > 0 && s < shapes; s += dir {
+			was := p.shape
+			p.shape = s
+			b := f.bits()
+			if b >= bits {
+				p.shape = was
+				break
+			}
+			bits = b
+		}
+		if p.shape != start {
+			break
+		}
+	}
+	return bits
+}
+
+// zeros returns how many values are zero.
+func (f *fitter) zeros(levels []int32) int {
+	n := 0
+	for i, l := range levels {
+		if l == 0 && i < f.model.symbols {
+			for t := range f.counts {
+				n += int(f.hist[t*f.model.symbols+i])
+			}
+		}
+	}
+	return n
+}
+
+// choose lists the tables that are used.
+func (f *fitter) choose() {
+	f.tables = f.tables[:0]
+	for t, n := range f.counts {
+		if n > 0 {
+			f.tables = append(f.tables, t)
+		}
+	}
+}
+
+// histogram counts the symbols as those of one table.
+func (f *fitter) histogram(syms []uint16) {
+	m := &f.model
+	f.hist = resize(f.hist, m.symbols)
+	f.counts = resize(f.counts, 1)
+	for _, s := range syms {
+		f.hist[s>>m.split]++
+	}
+	f.counts[0] = uint32(len(syms))
 }
 
 // cost adds what the parameters cost.
@@ -144,10 +212,7 @@ func (f *fitter) bits() int64 {
 	f.freqs = resize(f.freqs, m.symbols)
 	logs := logarithms()
 	bits := int64(0)
-	for t, n := range f.counts {
-		if n == 0 {
-			continue
-		}
+	for _, t := range f.tables {
 		m.frequencies(f.freqs, t/m.width, t%m.width-m.means)
 		for i, h := range f.hist[t*m.symbols : (t+1)*m.symbols] {
 			bits += int64(h) * int64(logs[f.freqs[i]])
@@ -160,12 +225,10 @@ func (f *fitter) bits() int64 {
 // as the tables say.
 func (f *fitter) reweigh() {
 	m := &f.model
-	expected := make([]uint64, m.symbols)
-	seen := make([]uint64, m.symbols)
-	for t, n := range f.counts {
-		if n == 0 {
-			continue
-		}
+	expected, seen := resize(f.expected, m.symbols), resize(f.seen, m.symbols)
+	f.expected, f.seen = expected, seen
+	for _, t := range f.tables {
+		n := f.counts[t]
 		m.frequencies(f.freqs, t/m.width, t%m.width-m.means)
 		for i, h := range f.hist[t*m.symbols : (t+1)*m.symbols] {
 			expected[i] += uint64(f.freqs[i]) * uint64(n)

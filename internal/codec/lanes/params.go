@@ -30,7 +30,8 @@ type params struct {
 	rowed, coled     bool
 	tapped           bool
 	rows, cols, taps []int16
-	low, scales      int // class of the lowest table, number of tables
+	smooth           [3]bool // whether these are close to the ones before
+	low, scales      int     // class of the lowest table, number of tables
 
 	means int // tables on each side; 0 for no prediction
 	coefs [maxSets][maxBack + 1]int16
@@ -60,7 +61,8 @@ func sets(taps int) int { return min(taps, maxSets) }
 type sideModel struct {
 	constant, rowed, coled, tapped, predicted, weighted        prob
 	symbol, split, shape, dead, base, fine, low, scales, means number
-	classes                                                    [3][3]number
+	smooth                                                     [3]prob
+	classes                                                    [3][4]number
 	coef                                                       [maxBack + 1]number
 	weight                                                     [3]number
 	lastShape, lastBase, lastFine, lastScales, lastMeans       int
@@ -132,26 +134,29 @@ func (m *sideModel) codeClasses(c *coder, p *params, g *shape) bool {
 	if abs(p.low) > 4*maxClass {
 		return false
 	}
-	return (!p.rowed || m.codeList(c, &p.rows, g.rows, 0)) &&
-		(!p.coled || m.codeList(c, &p.cols, g.cols, 1)) &&
-		(!p.tapped || m.codeList(c, &p.taps, g.taps, 2))
+	return (!p.rowed || m.codeList(c, &p.rows, &p.smooth[0], g.rows, 0)) &&
+		(!p.coled || m.codeList(c, &p.cols, &p.smooth[1], g.cols, 1)) &&
+		(!p.tapped || m.codeList(c, &p.taps, &p.smooth[2], g.taps, 2))
 }
 
-// codeList codes n classes, each as the distance to the one before.
-func (m *sideModel) codeList(c *coder, list *[]int16, n, kind int) bool {
+// codeList codes n classes, each as it is or as the distance to the one before.
+func (m *sideModel) codeList(c *coder, list *[]int16, smooth *bool, n, kind int) bool {
 	if c.decoding {
 		*list = resize(*list, n)
 	}
-	last, before := 0, 0
+	flag(c, &m.smooth[kind], smooth)
+	last := 0
 	for i, v := range *list {
-		// Close to the mean of what came before.
-		guess := (last + before) / 2
-		x := guess + m.classes[kind][min(abs(last-before), 2)].signed(c, int(v)-guess)
-		if abs(x) > maxClass {
+		near := min(abs(last), 2)
+		guess := 0
+		if *smooth {
+			guess, near = last, 3
+		}
+		last = guess + m.classes[kind][near].signed(c, int(v)-guess)
+		if abs(last) > maxClass {
 			return false
 		}
-		(*list)[i] = int16(x)
-		last, before = x, last
+		(*list)[i] = int16(last)
 	}
 	return true
 }

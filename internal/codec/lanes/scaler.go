@@ -2,115 +2,42 @@ package lanes
 
 import "math"
 
-// A choice is which ingredients a segment may use.
-type choice struct {
-	rows, cols, taps bool
-	fine             int
-	means            int
-}
-
-// A scaler finds classes and coefficients.
+// A scaler finds the classes of rows, columns and taps, and the coefficients of
+// the prediction. It may calculate with floats, but rounds every product before
+// it adds it: some machines would fuse the two and find something else.
 type scaler struct {
-	g      *shape
-	values []int32
-	mean   float64
-	rows   []float64 // scales, relative to the mean
-	cols   []float64
-	taps   []float64
+	g        *shape
+	values   []float32
+	rows     []float32 // one over the scale of each row, column, tap
+	cols     []float32
+	taps     []float32
+	mean     float64 // magnitude of values times these
+	sums     []float64
+	position []float32
+	counts   []float64
+	bits     float64 // what the values need less than without, about
+	yield    float64 // of a bit that a scale says, how much is less to code
 }
 
 func (s *scaler) load(syms []uint16, levels []int32, g *shape) {
 	s.g = g
 	s.values = resize(s.values, len(syms))
-	sum := int64(0)
 	for i, v := range syms {
-		x := levels[v]
-		s.values[i] = x
-		sum += int64(abs(int(x)))
+		s.values[i] = float32(levels[v])
 	}
-	s.mean = max(float64(sum)/float64(len(syms)), 1.0/16)
+	s.reset()
 }
 
-// each calls f for each value with its row, column and tap.
-func (s *scaler) each(f func(row, col, tap, i int)) {
+// reset forgets all but the values.
+func (s *scaler) reset() {
 	g := s.g
-	row, pos := 0, g.start
-	col, tap := pos/g.taps, pos%g.taps
-	for i := range s.values {
-		f(row, col, tap, i)
-		if tap++; tap == g.taps {
-			tap = 0
-			if col++; col == g.cols {
-				col = 0
-				row++
-			}
-		}
-	}
-}
-
-// classes turns sums of magnitudes into classes, and these into scales.
-func (s *scaler) classes(list []int16, scales, sums, counts []float64, step int) {
-	for i := range list {
-		m := (sums[i] + 2) / (counts[i] + 2)
-		l := log2of(uint64(max(m, 1.0/256)*(1<<20))) - 20<<16
-		unit := step << 13
-		c := min(max((l+unit/2)/unit, -64), 64)
-		if l+unit/2 < 0 {
-			c = max(-((-l + unit/2) / unit), -64)
-		}
-		list[i] = int16(c)
-		scales[i] = power(c * step)
-	}
-}
-
-// power returns 2^(e/8).
-func power(e int) float64 {
-	return math.Ldexp(float64(eighths[e&7]), e>>3-30)
-}
-
-func (s *scaler) apply(p *params, c choice) {
-	g := s.g
-	p.fine, p.means = c.fine, c.means
-	p.rowed, p.coled, p.tapped = c.rows, c.cols, c.taps
-	step := p.step()
 	s.rows = ones(s.rows, g.rows)
-	s.cols = ones(s.cols, min(g.cols, g.n+1))
-	s.taps = ones(s.taps, min(g.taps, g.n+1))
-	inv := 1 / s.mean
-	if c.rows {
-		p.rows = make([]int16, g.rows)
-		sums, counts := make([]float64, g.rows), make([]float64, g.rows)
-		s.each(func(row, _, _, i int) {
-			sums[row] += float64(float64(abs(int(s.values[i]))) * inv)
-			counts[row]++
-		})
-		s.classes(p.rows, s.rows, sums, counts, step)
-	}
-	if c.cols {
-		p.cols = make([]int16, g.cols)
-		sums, counts := make([]float64, g.cols), make([]float64, g.cols)
-		s.each(func(row, col, _, i int) {
-			sums[col] += float64(float64(abs(int(s.values[i]))) * inv / s.rows[row])
-			counts[col]++
-		})
-		s.classes(p.cols, s.cols, sums, counts, step)
-	}
-	if c.taps {
-		p.taps = make([]int16, g.taps)
-		sums, counts := make([]float64, g.taps), make([]float64, g.taps)
-		s.each(func(row, col, tap, i int) {
-			sums[tap] += float64(float64(abs(int(s.values[i]))) * inv / s.rows[row] / s.cols[col])
-			counts[tap]++
-		})
-		s.classes(p.taps, s.taps, sums, counts, step)
-	}
-	if c.means > 0 {
-		s.predict(p)
-	}
-	s.place(p)
+	s.cols = ones(s.cols, min(g.cols, g.n))
+	s.taps = ones(s.taps, min(g.taps, g.n))
+	s.bits = 0
 }
 
-func ones(s []float64, n int) []float64 {
+func ones(s []float32, n int) []float32 {
 	s = resize(s, n)
 	for i := range s {
 		s[i] = 1
@@ -118,55 +45,158 @@ func ones(s []float64, n int) []float64 {
 	return s
 }
 
-// class returns the sum of classes.
-func (p *params) class(row, col, tap int) int {
-	c := 0
-	if p.rowed {
-		c += int(p.rows[row])
+// row returns the values of row r and the position of the first.
+func (s *scaler) row(r int) (values []float32, pos int) {
+	from := r*s.g.row - s.g.start
+	if from < 0 {
+		pos, from = -from, 0
 	}
-	if p.coled {
-		c += int(p.cols[col])
+	return s.values[from:min((r+1)*s.g.row-s.g.start, s.g.n)], pos
+}
+
+// apply finds the classes with the step of p.fine, and uses what pays.
+func (s *scaler) apply(p *params) {
+	g := s.g
+	n := float64(g.n)
+	sums, counts := s.begin(g.rows)
+	total := 0.0
+	for r := range g.rows {
+		values, _ := s.row(r)
+		a := float32(0)
+		for _, v := range values {
+			a += max(v, -v)
+		}
+		sums[r], counts[r] = float64(a), float64(len(values))
+		total += sums[r]
 	}
-	if p.tapped {
-		c += int(p.taps[tap])
+	s.mean = max(total/n, 1.0/16)
+	p.rows, p.rowed = s.classes(p.rows, s.rows, &p.smooth[0], p.step())
+	if !g.structured() {
+		return
 	}
-	return c
+	// One pass for positions, which make columns and taps.
+	width := g.row
+	s.position = resize(s.position, width)
+	position := s.position
+	for r := range g.rows {
+		values, pos := s.row(r)
+		inv := s.rows[r]
+		to := position[pos : pos+len(values)]
+		for i, v := range values {
+			to[i] += float32(max(v, -v) * inv)
+		}
+	}
+	sums, counts = s.begin(g.cols)
+	for i, v := range position {
+		sums[i/g.taps] += float64(v)
+		counts[i/g.taps] += n / float64(width)
+	}
+	p.cols, p.coled = s.classes(p.cols, s.cols, &p.smooth[1], p.step())
+	if g.taps > 1 {
+		sums, counts = s.begin(g.taps)
+		for i, v := range position {
+			sums[i%g.taps] += float64(float64(v) * float64(s.cols[i/g.taps]))
+			counts[i%g.taps] += n / float64(width)
+		}
+		p.taps, p.tapped = s.classes(p.taps, s.taps, &p.smooth[2], p.step())
+	}
+}
+
+func (s *scaler) begin(n int) (sums, counts []float64) {
+	s.sums, s.counts = resize(s.sums, n), resize(s.counts, n)
+	return s.sums, s.counts
+}
+
+// classes turns sums of magnitudes into classes, and reports whether they pay.
+// If so it sets what to multiply values with.
+func (s *scaler) classes(list []int16, inv []float32, smooth *bool, step int) ([]int16, bool) {
+	if len(s.sums) < 2 {
+		return list, false
+	}
+	list = resize(list, len(s.sums))
+	unit := step << 13
+	rest, gain, n, last := 0.0, 0.0, 0.0, 0
+	var plain, delta [129]int
+	for i := range list {
+		m := float64(s.sums[i]/s.mean) + 2
+		l := log2of(uint64(m*(1<<20))) - log2of(uint64((s.counts[i]+2)*(1<<20)))
+		c := min(max((l+unit/2+64*unit)/unit-64, -64), 64)
+		list[i] = int16(c)
+		rest += float64(s.sums[i] * power(-c*step))
+		gain -= float64(s.counts[i] * float64(c*step))
+		n += s.counts[i]
+		plain[c+64]++
+		delta[min(max(c-last, -64), 64)+64]++
+		last = c
+	}
+	side := entropy(&plain)
+	if d := entropy(&delta); d < side {
+		side, *smooth = d, true
+	}
+	// The logarithm of the mean falls, and classes have to be added to it.
+	m := max(rest/n, 1.0/16)
+	bits := (float64(n*float64(log2of(uint64(s.mean*256))-log2of(uint64(m*256)))/65536) + gain/8) * s.yield
+	if bits < side {
+		return list, false
+	}
+	for i, c := range list {
+		inv[i] = float32(power(-int(c) * step))
+	}
+	s.mean = m
+	s.bits += bits - side
+	return list, true
+}
+
+// power returns 2^(e/8).
+func power(e int) float64 {
+	return math.Ldexp(float64(eighths[e&7]), e>>3-30)
 }
 
 // place chooses the base and which classes get tables: all but the rarest.
 func (s *scaler) place(p *params) {
-	const offset = 3 * 64
-	var hist [2*offset + 1]int
-	step := p.step()
-	var scale [2*offset + 1]float64
-	for i := range scale {
-		scale[i] = power(-(i - offset) * step)
-	}
-	sum := 0.0
-	s.each(func(row, col, tap, i int) {
-		c := p.class(row, col, tap) + offset
-		hist[c]++
-		x := s.values[i]
-		if p.means > 0 {
-			x -= int32(s.guess(p, i, col, tap))
+	const offset = 200
+	hist := make([]float64, 2*offset+1)
+	hist[offset] = 1
+	add := func(list []int16) {
+		next := make([]float64, len(hist))
+		var counts [129]float64
+		for _, c := range list {
+			counts[c+64]++
 		}
-		sum += float64(float64(abs(int(x))) * scale[c])
-	})
-	n := len(s.values)
-	spare := n / 256
-	lo, hi := 0, len(hist)-1
-	for k := 0; lo < hi && k+hist[lo] <= spare; lo++ {
-		k += hist[lo]
+		for i, h := range hist {
+			if h == 0 {
+				continue
+			}
+			for c, k := range counts {
+				if k > 0 {
+					next[i+c-64] += float64(h * k / float64(len(list)))
+				}
+			}
+		}
+		hist = next
 	}
-	for k := 0; hi > lo && k+hist[hi] <= spare; hi-- {
-		k += hist[hi]
+	if p.rowed {
+		add(p.rows)
+	}
+	if p.coled {
+		add(p.cols)
+	}
+	if p.tapped {
+		add(p.taps)
+	}
+	const spare = 1.0 / 256
+	lo, hi := 0, len(hist)-1
+	for k := hist[lo]; lo < hi && k <= spare; k += hist[lo] {
+		lo++
+	}
+	for k := hist[hi]; hi > lo && k <= spare; k += hist[hi] {
+		hi--
 	}
 	lo -= offset
 	hi -= offset
-	m := sum / float64(n)
-	base := (log2of(uint64(max(m, 1.0/16)*256)) - 8<<16 + 1<<12) >> 13
-	// Of scales below the unit there are none.
-	for base+lo*step < 0 && lo < hi {
+	step := p.step()
+	base := (log2of(uint64(max(s.mean, 1.0/16)*256)) - 8<<16 + 1<<12) >> 13
+	for base+lo*step < 0 && lo < hi { // there are no scales below the unit
 		lo++
 	}
 	for hi > lo && (hi-lo >= maxScales || base+hi*step > maxScale) {
@@ -179,88 +209,14 @@ func (s *scaler) place(p *params) {
 	}
 }
 
-// guess returns the prediction of the value i.
-func (s *scaler) guess(p *params, i, col, tap int) int {
-	coefs := &p.coefs[min(tap, maxSets-1)]
-	n := min(tap, maxBack)
-	sum := 0
-	for k := range min(n, i) {
-		sum += int(coefs[k]) * int(s.values[i-1-k])
-	}
-	if col > 0 && i >= s.g.taps {
-		sum += int(coefs[n]) * int(s.values[i-s.g.taps])
-	}
-	return sum / coefUnit
-}
-
-// predict finds the coefficients: least squares, every value counted in units
-// of the scale of its row and column.
-func (s *scaler) predict(p *params) {
-	g := s.g
-	type system struct {
-		a [maxBack + 1][maxBack + 1]float64
-		b [maxBack + 1]float64
-	}
-	systems := make([]system, sets(g.taps))
-	var x [maxBack + 1]float64
-	s.each(func(row, col, tap, i int) {
-		t := min(tap, maxSets-1)
-		n := min(tap, maxBack)
-		inv := 1 / (s.rows[row] * s.cols[col] * s.mean)
-		for k := range n {
-			x[k] = 0
-			if i > k {
-				x[k] = float64(s.values[i-1-k]) * inv
-			}
-		}
-		x[n] = 0
-		if col > 0 && i >= g.taps {
-			x[n] = float64(s.values[i-g.taps]) * inv
-		}
-		y := float64(s.values[i]) * inv
-		sy := &systems[t]
-		for j := range n + 1 {
-			for k := range j + 1 {
-				sy.a[j][k] += float64(x[j] * x[k])
-			}
-			sy.b[j] += float64(x[j] * y)
-		}
-	})
-	for t := range systems {
-		n := features(t)
-		sy := &systems[t]
-		w := solve(&sy.a, &sy.b, n)
-		for k := range n {
-			c := math.Floor(w[k]*coefUnit + 0.5)
-			p.coefs[t][k] = int16(min(max(c, -maxCoef), maxCoef))
+// entropy returns what numbers of which there are so many take, in bits.
+func entropy(counts *[129]int) float64 {
+	n, sum := 0, 0.0
+	for _, k := range counts {
+		if k > 0 {
+			n += k
+			sum += float64(float64(k)*float64(log2of(uint64(k)))) - 3<<16
 		}
 	}
-}
-
-// solve solves the symmetric system of which a has the lower half.
-func solve(a *[maxBack + 1][maxBack + 1]float64, b *[maxBack + 1]float64, n int) [maxBack + 1]float64 {
-	for i := range n {
-		a[i][i] = float64(a[i][i]*1.0001) + 1e-3
-		for j := range i {
-			a[j][i] = a[i][j]
-		}
-	}
-	for i := range n {
-		for j := i + 1; j < n; j++ {
-			f := a[j][i] / a[i][i]
-			for k := i; k < n; k++ {
-				a[j][k] -= float64(f * a[i][k])
-			}
-			b[j] -= float64(f * b[i])
-		}
-	}
-	var x [maxBack + 1]float64
-	for i := n - 1; i >= 0; i-- {
-		v := b[i]
-		for k := i + 1; k < n; k++ {
-			v -= float64(a[i][k] * x[k])
-		}
-		x[i] = v / a[i][i]
-	}
-	return x
+	return (float64(float64(n)*float64(log2of(uint64(n)))) - sum) / 65536
 }

@@ -38,7 +38,7 @@ func (d *decoder) segment(syms []uint16, p *params, s *codec.Segment) bool {
 // build makes all tables of the model.
 func (d *decoder) build() {
 	m := &d.model
-	size := 2 << m.buckets
+	size := 1 << m.buckets
 	d.table = resize(d.table, m.scales*m.width*size)
 	d.freqs = resize(d.freqs, m.symbols)
 	i := 0
@@ -91,86 +91,140 @@ func (w *walker) step(i int) {
 }
 
 // span decodes one span. As long as there are words enough for a whole position
-// it looks for their end once a position.
+// it need not look for their end; then, and if there are plain bits, it goes the
+// careful way.
 func (w *walker) span(sp span) bool {
+	if w.d.model.split == 0 {
+		if w.d.model.means > 0 {
+			w.predicted(&sp)
+		} else {
+			w.unpredicted(&sp)
+		}
+	}
+	return w.careful(&sp)
+}
+
+// class returns the sum of the classes of a column and a tap.
+func (w *walker) class(col, tap int) int {
+	c := 0
+	if w.cols != nil {
+		c = int(w.cols[col])
+	}
+	if w.taps != nil {
+		c += int(w.taps[tap])
+	}
+	return c
+}
+
+// careful decodes a span symbol by symbol.
+func (w *walker) careful(sp *span) bool {
 	d, m := w.d, &w.d.model
-	p := m.params
 	col, tap := sp.from/w.g.taps, sp.from%w.g.taps
-	words := d.words
-	buckets := (totalBits - m.buckets) & 15
-	inBucket := uint32(1)<<buckets - 1
-	entry := m.buckets + 1
-	table := d.table
-	top := p.scales - 1
-	means := p.means
-	values := m.values
-	states := &d.states
 	for pos := sp.from; pos < sp.to; pos++ {
-		class := 0
-		if w.cols != nil {
-			class = int(w.cols[col])
-		}
-		if w.taps != nil {
-			class += int(w.taps[tap])
-		}
+		class := w.class(col, tap)
 		var sums [maxLanes]int64
 		var now *[maxLanes]int32
-		if means > 0 {
+		if m.means > 0 {
 			now = w.predict(&sums, col, tap)
 		}
-		if len(words) < 2*maxLanes || p.split > 0 {
-			// The careful way.
-			d.words = words
-			for l := sp.first; l < sp.last; l++ {
-				v, ok := d.symbol(l, m.at(class+w.rows[l], sums[l]))
-				if !ok {
-					return false
-				}
-				w.out[w.at[l]+pos] = uint16(v)
-				if now != nil {
-					now[l] = values[v]
-				}
+		for l := sp.first; l < sp.last; l++ {
+			v, ok := d.symbol(l, m.at(class+w.rows[l], sums[l]))
+			if !ok {
+				return false
 			}
-			words = d.words
-		} else {
-			next := 0
-			for l := sp.first; l < sp.last; l++ {
-				s := min(max(class+w.rows[l&7], 0), top)
-				t := s
-				if means > 0 {
-					v := int((sums[l&7]>>8*m.gain[s%maxScales] + 1<<27) >> 28)
-					t = t*m.width + means + min(max(v, -means), means)
-				}
-				x := states[l&7]
-				slot := x & (total - 1)
-				i := t<<entry + int(slot>>buckets)<<1
-				place := slot & inBucket
-				e, other := table[i], table[i+1]
-				if uint64(place) >= e>>48 {
-					e = other
-				}
-				x = uint32(e>>16&0xffff)*(x>>totalBits) + (uint32(e)+place)&0xffff
-				word := uint32(binary.LittleEndian.Uint16(words[next:]))
-				if x < lowState {
-					x = x<<wordBits | word
-					next += 2
-				}
-				states[l&7] = x
-				v := int(e >> 32 & 0xffff)
-				w.out[w.at[l&7]+pos] = uint16(v)
-				if now != nil {
-					now[l&7] = values[v]
-				}
+			w.out[w.at[l]+pos] = uint16(v)
+			if now != nil {
+				now[l] = m.values[v]
 			}
-			words = words[next:]
 		}
 		if tap++; tap == w.g.taps {
 			tap = 0
 			col++
 		}
 	}
-	d.words = words
 	return true
+}
+
+// unpredicted decodes what it can of a span of a segment without predictions,
+// and moves the beginning of the span behind that.
+func (w *walker) unpredicted(sp *span) {
+	d, m := w.d, &w.d.model
+	col, tap := sp.from/w.g.taps, sp.from%w.g.taps
+	words, table, out := d.words, d.table, w.out
+	states, rows, at := &d.states, &w.rows, &w.at
+	shift := (totalBits - m.buckets) & 15
+	mask := uint32(1)<<shift - 1
+	buckets := m.buckets & 15
+	top := m.scales - 1
+	pos := sp.from
+	for ; pos < sp.to && len(words) >= 2*maxLanes; pos++ {
+		class := w.class(col, tap)
+		next := uint32(0)
+		for l := sp.first; l < sp.last; l++ {
+			x := states[l&7]
+			t := min(max(class+rows[l&7], 0), top)
+			pair := &table[t<<buckets+int(x&(total-1)>>shift)]
+			place := x & mask
+			e := pair[0]
+			e = pair[(e>>48-1-uint64(place))>>63] // the other one behind the cut
+			out[at[l&7]+pos] = uint16(e >> 32)
+			x = uint32(e>>16&0xffff)*(x>>totalBits) + (uint32(e)+place)&0xffff
+			word := uint32(binary.LittleEndian.Uint16(words[next&(2*maxLanes-2):]))
+			low := uint32((uint64(x) - lowState) >> 63) // 1 if a word is due
+			states[l&7] = x ^ (x^(x<<wordBits|word))&-low
+			next += 2 * low
+		}
+		words = words[next:]
+		if tap++; tap == w.g.taps {
+			tap = 0
+			col++
+		}
+	}
+	d.words = words
+	sp.from = pos
+}
+
+// predicted is the like for a segment with predictions.
+func (w *walker) predicted(sp *span) {
+	d, m := w.d, &w.d.model
+	col, tap := sp.from/w.g.taps, sp.from%w.g.taps
+	words, table, out, values := d.words, d.table, w.out, m.values
+	states, rows, at := &d.states, &w.rows, &w.at
+	shift := (totalBits - m.buckets) & 15
+	mask := uint32(1)<<shift - 1
+	buckets := m.buckets & 15
+	top, means, width := m.scales-1, m.means, m.width
+	pos := sp.from
+	for ; pos < sp.to && len(words) >= 2*maxLanes; pos++ {
+		class := w.class(col, tap)
+		var sums [maxLanes]int64
+		now := w.predict(&sums, col, tap)
+		next := uint32(0)
+		for l := sp.first; l < sp.last; l++ {
+			x := states[l&7]
+			t := min(max(class+rows[l&7], 0), top)
+			v := int((sums[l&7]>>8*m.gain[t&63] + 1<<27) >> 28)
+			t = t*width + means + min(max(v, -means), means)
+			pair := &table[t<<buckets+int(x&(total-1)>>shift)]
+			place := x & mask
+			e := pair[0]
+			e = pair[(e>>48-1-uint64(place))>>63] // the other one behind the cut
+			out[at[l&7]+pos] = uint16(e >> 32)
+			now[l&7] = values[e>>32&0xffff]
+			x = uint32(e>>16&0xffff)*(x>>totalBits) + (uint32(e)+place)&0xffff
+			word := uint32(binary.LittleEndian.Uint16(words[next&(2*maxLanes-2):]))
+			low := uint32((uint64(x) - lowState) >> 63) // 1 if a word is due
+			states[l&7] = x ^ (x^(x<<wordBits|word))&-low
+			next += 2 * low
+		}
+		words = words[next:]
+		if tap++; tap == w.g.taps {
+			tap = 0
+			col++
+		}
+	}
+	d.words = words
+	sp.from = pos
 }
 
 // predict returns the weighted sums of earlier values of each lane, and where

@@ -19,10 +19,10 @@ func (d *decoder) symbol(l, t int) (v int, ok bool) {
 	slot := x & (total - 1)
 	shift := totalBits - m.buckets
 	place := slot & (1<<shift - 1)
-	i := t<<(m.buckets+1) + int(slot>>shift)<<1
-	e := d.table[i]
+	pair := &d.table[t<<m.buckets+int(slot>>shift)]
+	e := pair[0]
 	if uint64(place) >= e>>48 {
-		e = d.table[i+1]
+		e = pair[1]
 	}
 	x = uint32(e>>16&0xffff)*(x>>totalBits) + (uint32(e)+place)&0xffff
 	if x < lowState {

@@ -15,11 +15,11 @@ var deadZones = [...]int{0, 12, 14, 15, 16}
 type model struct {
 	*params
 	symbols int
-	values  []int32 // of all levels
-	bounds  []int64 // between symbols
-	gain    [maxScales]int64
-	width   int  // tables of one scale
-	buckets uint // logarithm of the number of buckets of a table
+	values  []int32   // of all levels
+	bounds  []int64   // between symbols
+	gain    [64]int64 // by scale
+	width   int       // tables of one scale
+	buckets uint      // logarithm of the number of buckets of a table
 }
 
 // prepare fills in what tables are made from.
@@ -92,7 +92,7 @@ func (m *model) frequencies(freqs []uint16, scale, mean int) {
 
 // An alias table has buckets of equal size. Each belongs to the symbol of its
 // number up to a cut, and behind that to one other symbol: so a symbol is found
-// with one comparison. The entries of bucket b are at 2b and 2b+1:
+// with one comparison. A bucket has two entries:
 //
 //	bits 48-63  cut, in the first one
 //	     32-47  symbol
@@ -103,8 +103,8 @@ type builder struct {
 	todo [maxSymbols]uint16
 }
 
-// alias fills a table of 2<<buckets entries.
-func (b *builder) alias(table []uint64, freqs []uint16, buckets uint) {
+// alias fills a table of 1<<buckets buckets.
+func (b *builder) alias(table [][2]uint64, freqs []uint16, buckets uint) {
 	size := uint16(total >> buckets)
 	n := 1 << buckets
 	under, over := 0, n // stacks from both ends of todo
@@ -114,8 +114,8 @@ func (b *builder) alias(table []uint64, freqs []uint16, buckets uint) {
 			f = freqs[i]
 		}
 		b.rest[i] = f
-		table[2*i] = uint64(size)<<48 | uint64(i)<<32 | uint64(f)<<16
-		table[2*i+1] = 0
+		table[i][0] = uint64(size)<<48 | uint64(i)<<32 | uint64(f)<<16
+		table[i][1] = 0
 		switch {
 		case f < size:
 			b.todo[under] = uint16(i)
@@ -130,8 +130,8 @@ func (b *builder) alias(table []uint64, freqs []uint16, buckets uint) {
 		u, o := b.todo[under], b.todo[over]
 		cut := b.rest[u]
 		b.rest[o] -= size - cut
-		table[2*int(u)] = table[2*int(u)]&(1<<48-1) | uint64(cut)<<48
-		table[2*int(u)+1] = uint64(o)<<32 | uint64(freqs[o])<<16 | uint64(b.rest[o]-cut)
+		table[u][0] = table[u][0]&(1<<48-1) | uint64(cut)<<48
+		table[u][1] = uint64(o)<<32 | uint64(freqs[o])<<16 | uint64(b.rest[o]-cut)
 		switch {
 		case b.rest[o] < size:
 			over++
