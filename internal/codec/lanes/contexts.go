@@ -56,10 +56,10 @@ func (m *model) sum(syms []uint16, i, pos, tap int, g *shape) int64 {
 	n := min(tap, maxBack)
 	s := int64(0)
 	for k := range min(n, i) {
-		s += int64(coefs[k]) * int64(m.values[syms[i-1-k]])
+		s += int64(coefs[k]) * int64(m.values[syms[i-1-k]>>m.split])
 	}
 	if pos >= g.taps && i >= g.taps {
-		s += int64(coefs[n]) * int64(m.values[syms[i-g.taps]])
+		s += int64(coefs[n]) * int64(m.values[syms[i-g.taps]>>m.split])
 	}
 	return s
 }

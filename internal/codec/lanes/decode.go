@@ -53,7 +53,7 @@ func (d *decoder) decode(syms []uint16, coded []byte, segs []codec.Segment) erro
 			continue
 		}
 		if !d.segment(syms[:n], &d.params[i], &segs[i]) {
-			return corrupt("cut in the words")
+			return corrupt("bad symbols")
 		}
 		syms = syms[n:]
 	}

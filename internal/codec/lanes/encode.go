@@ -68,9 +68,9 @@ func (e *encoder) append(dst []byte, syms []uint16, segs []codec.Segment) []byte
 	at = 0
 	for i, s := range segs {
 		if p := &e.params[i]; s.Len > 0 && !p.constant && p.split > 0 {
-			e.fitter.model.prepare(p, s.Levels)
-			g := shapeOf(s, e.lanes)
-			e.order(syms[at:at+s.Len], &g, func(v uint16) { e.plain.put(uint32(v)&(1<<p.split-1), p.split) })
+			for _, v := range syms[at : at+s.Len] {
+				e.plain.put(uint32(v)&(1<<p.split-1), p.split)
+			}
 		}
 		at += s.Len
 	}
@@ -101,19 +101,6 @@ func (e *encoder) append(dst []byte, syms []uint16, segs []codec.Segment) []byte
 	}
 	slices.Reverse(e.words)
 	return append(dst, e.words...)
-}
-
-// order calls f for each symbol in the order of coding.
-func (e *encoder) order(syms []uint16, g *shape, f func(v uint16)) {
-	for step := range g.steps(e.lanes) {
-		for _, sp := range g.spans(step, e.lanes) {
-			for pos := sp.from; pos < sp.to; pos++ {
-				for l := sp.first; l < sp.last; l++ {
-					f(syms[g.at(step, e.lanes, l)+pos])
-				}
-			}
-		}
-	}
 }
 
 // segment codes a segment onto the states.

@@ -38,8 +38,6 @@ func (f *fitter) fit(best *params, side *sideModel, syms []uint16, levels []int3
 	s.load(syms, levels, g)
 	var none params
 	none.split = splitOf(syms, len(levels))
-	s.yield = 0
-	s.apply(&none)
 	s.place(&none)
 	f.model.prepare(&none, levels)
 	f.histogram(syms)
@@ -79,6 +77,7 @@ func (f *fitter) fit(best *params, side *sideModel, syms []uint16, levels []int3
 
 // try replaces the best parameters by p, if it is better.
 func (f *fitter) try(best *params, bits *int64, p *params, syms []uint16, levels []int32, g *shape, lanes int) {
+	f.scaler.symbols = (len(levels)-1)>>p.split + 1
 	f.scaler.place(p)
 	f.model.prepare(p, levels)
 	f.model.contexts(syms, g, lanes, f.seq)
@@ -264,7 +263,7 @@ func splitOf(syms []uint16, levels int) uint {
 		dist += abs(int(s) - mean)
 	}
 	split := uint(0)
-	for (levels-1)>>split >= maxSymbols || (levels-1)>>split >= 64 && dist>>split > 12*len(syms) {
+	for (levels-1)>>split >= maxSymbols || (levels-1)>>split >= 64 && dist>>split > 6*len(syms) {
 		split++
 	}
 	return split

@@ -10,7 +10,7 @@ type system struct {
 }
 
 // sampleLen is about how many values the coefficients are found from.
-const sampleLen = 1 << 14
+const sampleLen = 1 << 13
 
 // predict finds the coefficients: least squares, every value counted in units
 // of its scale. It reports whether they pay.

@@ -6,6 +6,7 @@ import "math"
 // the prediction. It may calculate with floats, but rounds every product before
 // it adds it: some machines would fuse the two and find something else.
 type scaler struct {
+	symbols  int // of the alphabet
 	g        *shape
 	values   []float32
 	rows     []float32 // one over the scale of each row, column, tap
@@ -22,9 +23,13 @@ type scaler struct {
 func (s *scaler) load(syms []uint16, levels []int32, g *shape) {
 	s.g = g
 	s.values = resize(s.values, len(syms))
+	sum := int64(0)
 	for i, v := range syms {
-		s.values[i] = float32(levels[v])
+		x := levels[v]
+		s.values[i] = float32(x)
+		sum += int64(max(x, -x))
 	}
+	s.mean = max(float64(sum)/float64(g.n), 1.0/16)
 	s.reset()
 }
 
@@ -203,6 +208,10 @@ func (s *scaler) place(p *params) {
 		hi--
 	}
 	p.low, p.scales = lo, hi-lo+1
+	// Tables take time to make, as much as a few symbols for each entry.
+	for room := s.g.n / 2; p.means > 2 && p.scales*(2*p.means+1)*s.symbols > room; {
+		p.means--
+	}
 	p.base = min(max(base+lo*step, 0), maxScale)
 	if !p.rowed && !p.coled && !p.tapped {
 		p.low, p.fine = 0, 0

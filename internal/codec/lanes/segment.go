@@ -7,7 +7,7 @@ import (
 )
 
 // segment decodes the symbols of a segment. It reports whether the words were
-// enough.
+// enough and the symbols are levels.
 func (d *decoder) segment(syms []uint16, p *params, s *codec.Segment) bool {
 	if p.constant {
 		for i := range syms {
@@ -32,7 +32,7 @@ func (d *decoder) segment(syms []uint16, p *params, s *codec.Segment) bool {
 			}
 		}
 	}
-	return true
+	return p.split == 0 || d.plain.extend(syms, p.split, len(s.Levels))
 }
 
 // build makes all tables of the model.
@@ -91,15 +91,12 @@ func (w *walker) step(i int) {
 }
 
 // span decodes one span. As long as there are words enough for a whole position
-// it need not look for their end; then, and if there are plain bits, it goes the
-// careful way.
+// it need not look for their end; then it goes the careful way.
 func (w *walker) span(sp span) bool {
-	if w.d.model.split == 0 {
-		if w.d.model.means > 0 {
-			w.predicted(&sp)
-		} else {
-			w.unpredicted(&sp)
-		}
+	if w.d.model.means > 0 {
+		w.predicted(&sp)
+	} else {
+		w.unpredicted(&sp)
 	}
 	return w.careful(&sp)
 }
@@ -239,14 +236,22 @@ func (w *walker) predict(sums *[maxLanes]int64, col, tap int) (now *[maxLanes]in
 	for k := range n {
 		c := int64(coefs[k])
 		v := (*[maxLanes]int32)(h[here+(tap-1-k)*maxLanes:])
-		for l := range sums {
-			sums[l] += c * int64(v[l])
-		}
+		accumulate(sums, v, c)
 	}
 	c := int64(coefs[n])
 	v := (*[maxLanes]int32)(h[there+tap*maxLanes:])
-	for l := range sums {
-		sums[l] += c * int64(v[l])
-	}
+	accumulate(sums, v, c)
 	return (*[maxLanes]int32)(h[here+tap*maxLanes:])
+}
+
+// accumulate adds c times v to sums.
+func accumulate(sums *[maxLanes]int64, v *[maxLanes]int32, c int64) {
+	sums[0] += c * int64(v[0])
+	sums[1] += c * int64(v[1])
+	sums[2] += c * int64(v[2])
+	sums[3] += c * int64(v[3])
+	sums[4] += c * int64(v[4])
+	sums[5] += c * int64(v[5])
+	sums[6] += c * int64(v[6])
+	sums[7] += c * int64(v[7])
 }

@@ -14,12 +14,11 @@ func (m *model) at(class int, sum int64) int {
 // symbol decodes a symbol of lane l with table t. It reports whether the words
 // were enough.
 func (d *decoder) symbol(l, t int) (v int, ok bool) {
-	m := &d.model
 	x := d.states[l]
 	slot := x & (total - 1)
-	shift := totalBits - m.buckets
+	shift := totalBits - d.model.buckets
 	place := slot & (1<<shift - 1)
-	pair := &d.table[t<<m.buckets+int(slot>>shift)]
+	pair := &d.table[t<<d.model.buckets+int(slot>>shift)]
 	e := pair[0]
 	if uint64(place) >= e>>48 {
 		e = pair[1]
@@ -35,27 +34,36 @@ func (d *decoder) symbol(l, t int) (v int, ok bool) {
 		}
 	}
 	d.states[l] = x
-	v = int(e >> 32 & 0xffff)
-	if m.split > 0 {
-		v = min(v<<m.split|int(d.plain.bits(m.split)), len(m.values)-1)
-	}
-	return v, true
+	return int(e >> 32 & 0xffff), true
 }
 
 // A plainReader reads bits, the lowest of a byte first.
 type plainReader struct {
-	src []byte
-	at  int // in bits
+	src  []byte
+	last uint64
+	n    uint
 }
 
 // bits returns the next n bits, n <= 8, which the caller knows to be there.
-func (r *plainReader) bits(n uint) uint32 {
-	i := r.at >> 3
-	x := uint32(r.src[i])
-	if i+1 < len(r.src) {
-		x |= uint32(r.src[i+1]) << 8
+func (r *plainReader) bits(n uint) uint16 {
+	if r.n < n {
+		r.last |= uint64(r.src[0]) << r.n
+		r.src = r.src[1:]
+		r.n += 8
 	}
-	x >>= r.at & 7
-	r.at += int(n)
-	return x & (1<<n - 1)
+	v := uint16(r.last & (1<<n - 1))
+	r.last >>= n
+	r.n -= n
+	return v
+}
+
+// extend puts plain bits below symbols, each of which must be below limit then.
+func (r *plainReader) extend(syms []uint16, n uint, limit int) bool {
+	high := uint16(0)
+	for i, s := range syms {
+		s = s<<n | r.bits(n)
+		high = max(high, s)
+		syms[i] = s
+	}
+	return int(high) < limit
 }

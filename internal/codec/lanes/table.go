@@ -25,8 +25,11 @@ type model struct {
 // prepare fills in what tables are made from.
 func (m *model) prepare(p *params, levels []int32) {
 	m.params = p
-	m.values = levels
 	m.symbols = (len(levels)-1)>>p.split + 1
+	m.values = resize(m.values, m.symbols)
+	for j := range m.values {
+		m.values[j] = levels[min(j<<p.split+1<<p.split>>1, len(levels)-1)]
+	}
 	m.bounds = resize(m.bounds, m.symbols-1)
 	for j := range m.bounds {
 		i := (j+1)<<p.split - 1
