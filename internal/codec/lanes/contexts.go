@@ -31,11 +31,16 @@ func (m *model) contexts(syms []uint16, g *shape, lanes int, seq []uint32) {
 				if p.tapped {
 					class += int(p.taps[tap])
 				}
-				for l := sp.first; l < sp.last; l++ {
-					sum := int64(0)
-					if p.means > 0 {
-						sum = m.sum(syms, at[l]+pos, pos, tap, g)
+				if p.means == 0 {
+					top := p.scales - 1
+					for l := sp.first; l < sp.last; l++ {
+						t := min(max(class+rows[l&7], 0), top)
+						seq[i] = uint32(t)<<11 | uint32(l)<<8 | uint32(syms[at[l&7]+pos]>>p.split)
+						i++
 					}
+				}
+				for l := sp.first; l < sp.last && p.means > 0; l++ {
+					sum := m.sum(syms, at[l]+pos, pos, tap, g)
 					v := syms[at[l]+pos]
 					seq[i] = uint32(m.at(class+rows[l], sum))<<11 | uint32(l)<<8 | uint32(v>>p.split)
 					i++

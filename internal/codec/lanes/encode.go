@@ -27,6 +27,7 @@ type encoder struct {
 	model  model
 	tables []inverseTable
 	freqs  []uint16
+	uses   []int // of each table
 	build  builder
 	alias  [][2]uint64
 
@@ -114,17 +115,17 @@ func (e *encoder) segment(syms []uint16, p *params, s *codec.Segment) {
 	for len(e.tables) < n {
 		e.tables = append(e.tables, inverseTable{})
 	}
-	used := make([]bool, n)
+	e.uses = resize(e.uses, n)
 	for _, q := range e.seq {
-		used[q>>11] = true
+		e.uses[q>>11]++
 	}
 	e.freqs = resize(e.freqs, m.symbols)
 	e.alias = resize(e.alias, 1<<m.buckets)
 	for t := range n {
-		if used[t] {
+		if e.uses[t] > 0 {
 			m.frequencies(e.freqs, t/m.width, t%m.width-m.means)
 			e.build.alias(e.alias, e.freqs, m.buckets)
-			e.tables[t].invert(e.freqs, e.alias, m.buckets)
+			e.tables[t].invert(e.freqs, e.alias, m.buckets, e.uses[t] > manyUses)
 		}
 	}
 	for _, q := range slices.Backward(e.seq) {
@@ -138,17 +139,28 @@ func (e *encoder) segment(syms []uint16, p *params, s *codec.Segment) {
 			x >>= wordBits
 		}
 		div := x / f
-		e.states[l] = div<<totalBits | t.slot(sym, x-div*f)
+		place := x - div*f
+		if len(t.slots) == total {
+			place = uint32(t.slots[(sym.start+place)&(total-1)])
+		} else {
+			place = t.slot(sym, place)
+		}
+		e.states[l] = div<<totalBits | place
 	}
 }
 
 // An inverseTable leads from a place in a symbol to a slot.
 type inverseTable struct {
 	symbols []inverseSymbol
-	pieces  []piece // of each bucket
+	pieces  []piece  // of each bucket
+	slots   []uint16 // of all places of all symbols, if the table is much used
 }
 
+// manyUses is from how many uses of a table on it pays to list its slots.
+const manyUses = 1024
+
 type inverseSymbol struct {
+	start uint32 // of its places in slots
 	freq  uint16
 	own   uint16 // places in the symbol's own bucket
 	slot  uint16 // where these are
@@ -162,14 +174,16 @@ type piece struct {
 	next int16
 }
 
-func (t *inverseTable) invert(freqs []uint16, alias [][2]uint64, buckets uint) {
+func (t *inverseTable) invert(freqs []uint16, alias [][2]uint64, buckets uint, list bool) {
 	t.symbols = resize(t.symbols, len(freqs))
 	t.pieces = resize(t.pieces, 1<<buckets)
 	size := total >> buckets
+	start := uint32(0)
 	for i, f := range freqs {
 		t.symbols[i] = inverseSymbol{
-			freq: f, own: uint16(alias[i][0] >> 48), slot: uint16(i * size), first: -1,
+			start: start, freq: f, own: uint16(alias[i][0] >> 48), slot: uint16(i * size), first: -1,
 		}
+		start += uint32(f)
 	}
 	for b := range t.pieces {
 		cut := int(alias[b][0] >> 48)
@@ -179,6 +193,11 @@ func (t *inverseTable) invert(freqs []uint16, alias [][2]uint64, buckets uint) {
 		a := alias[b][1]
 		add := uint16(a)
 		t.pieces[b] = piece{end: uint16(size) + add, slot: uint16(b*size) - add, next: -1}
+	}
+	t.slots = t.slots[:0]
+	if list {
+		t.list(alias, size)
+		return
 	}
 	// The pieces of a symbol in the order of their places.
 	for b := range t.pieces {
@@ -192,6 +211,28 @@ func (t *inverseTable) invert(freqs []uint16, alias [][2]uint64, buckets uint) {
 		}
 		t.pieces[b].next = *link
 		*link = int16(b)
+	}
+}
+
+// list lists the slots.
+func (t *inverseTable) list(alias [][2]uint64, size int) {
+	t.slots = resize(t.slots, total)
+	for b, a := range alias {
+		cut := int(a[0] >> 48)
+		slot := uint16(b * size)
+		if b < len(t.symbols) {
+			own := t.slots[t.symbols[b].start:]
+			for i := range own[:cut] {
+				own[i] = slot + uint16(i)
+			}
+		}
+		if cut < size {
+			s := &t.symbols[a[1]>>32&0xffff]
+			other := t.slots[s.start+uint32(uint16(a[1])+uint16(cut)):]
+			for i := range other[:size-cut] {
+				other[i] = slot + uint16(cut+i)
+			}
+		}
 	}
 }
 

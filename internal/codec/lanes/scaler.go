@@ -201,11 +201,12 @@ func (s *scaler) place(p *params) {
 	hi -= offset
 	step := p.step()
 	base := (log2of(uint64(max(s.mean, 1.0/16)*256)) - 8<<16 + 1<<12) >> 13
-	for base+lo*step < 0 && lo < hi { // there are no scales below the unit
-		lo++
-	}
-	for hi > lo && (hi-lo >= maxScales || base+hi*step > maxScale) {
+	for hi > lo && base+hi*step > maxScale {
 		hi--
+	}
+	// There are no scales below the unit, and few values that have small ones.
+	for lo < hi && (base+lo*step < 0 || hi-lo >= maxScales) {
+		lo++
 	}
 	p.low, p.scales = lo, hi-lo+1
 	// Tables take time to make, as much as a few symbols for each entry.
