@@ -72,21 +72,21 @@ func (s *scaler) predict(p *params) bool {
 			c := min(max(math.Floor(float64(w[k]*coefUnit)+0.5), -maxCoef), maxCoef)
 			p.coefs[t][k] = int16(c)
 			told += float64(w[k] * sy.b[k])
-			side += 2 + 1.5*math.Sqrt(math.Abs(c))
+			side += 2 + float64(1.5*math.Sqrt(math.Abs(c)))
 		}
 		left := max(sy.y-told, sy.y/4096)
 		bits += float64(sy.n * float64(log2of(uint64(sy.y/left*65536))-16<<16) / 131072)
 		y += sy.y
 		rest += left
 	}
-	bits *= float64(g.n) / float64(seen) * s.yield
+	bits = float64(bits * (float64(g.n) / float64(seen) * s.yield))
 	// A prediction takes time: half a hundredth of a bit is not worth it.
 	if bits < side+float64(g.n)/200 {
 		return false
 	}
 	s.bits += bits - side
 	s.mean *= math.Sqrt(rest / y)
-	p.means = min(max(int(math.Sqrt(y/rest-1)*5+1), 2), maxMeans)
+	p.means = min(max(int(float64(math.Sqrt(y/rest-1)*5)+1), 2), maxMeans)
 	return true
 }
 

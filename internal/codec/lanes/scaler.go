@@ -140,7 +140,7 @@ func (s *scaler) classes(list []int16, inv []float32, smooth *bool, step int) ([
 	}
 	// The logarithm of the mean falls, and classes have to be added to it.
 	m := max(rest/n, 1.0/16)
-	bits := (float64(n*float64(log2of(uint64(s.mean*256))-log2of(uint64(m*256)))/65536) + gain/8) * s.yield
+	bits := float64((float64(n*float64(log2of(uint64(s.mean*256))-log2of(uint64(m*256)))/65536) + gain/8) * s.yield)
 	if bits < side {
 		return list, false
 	}
