@@ -1,0 +1,270 @@
+package lanes
+
+import "sync"
+
+// A fitter finds the parameters of segments.
+type fitter struct {
+	model    model
+	seq      []uint32
+	hist     []uint32 // of each table, its symbols
+	counts   []uint32 // of each table
+	tables   []int    // those that are looked at
+	freqs    []uint16
+	expected []uint64
+	seen     []uint64
+	scaler   scaler
+	side     *sideModel // as it is before the segment
+	trial    sideModel
+	out      []byte
+}
+
+// fit finds the parameters of a segment. side is what its neighbours told.
+func (f *fitter) fit(best *params, side *sideModel, syms []uint16, levels []int32, g *shape, lanes int) {
+	f.side = side
+	*best = params{constant: true, symbol: int(syms[0])}
+	for _, s := range syms {
+		if s != syms[0] {
+			best.constant = false
+			break
+		}
+	}
+	if best.constant {
+		return
+	}
+	f.seq = resize(f.seq, len(syms))
+
+	// Without structure: one table.
+	s := &f.scaler
+	s.load(syms, levels, g)
+	var none params
+	none.split = splitOf(syms, len(levels))
+	s.place(&none)
+	f.model.prepare(&none, levels)
+	f.histogram(syms)
+	bits := f.complete(&none, g, levels)
+	*best = none
+
+	// With what pays if a bit less of scale is a bit less of code. Of values
+	// that are mostly zero that is only a part.
+	perValue := float64(bits) / 1024 / float64(g.n)
+	s.yield = min(perValue*0.5, 1)
+	p := params{split: none.split, fine: 1}
+	s.apply(&p)
+	if fine := (params{split: none.split, fine: 2}); p.rowed || p.coled {
+		coarse := s.bits
+		again := *s
+		again.rows, again.cols, again.taps = nil, nil, nil
+		again.values = s.values
+		again.reset()
+		if again.apply(&fine); again.bits > coarse {
+			p, *s = fine, again
+		}
+	}
+	predicted := g.structured() && g.cols*g.taps > 1 && s.predict(&p)
+	if !p.rowed && !p.coled && !p.tapped && !predicted {
+		return
+	}
+	f.try(best, &bits, &p, syms, levels, g, lanes)
+	if predicted && perValue < 1.2 {
+		q := params{split: none.split, fine: p.fine}
+		s.reset()
+		s.apply(&q)
+		if q.rowed || q.coled || q.tapped {
+			f.try(best, &bits, &q, syms, levels, g, lanes)
+		}
+	}
+}
+
+// try replaces the best parameters by p, if it is better.
+func (f *fitter) try(best *params, bits *int64, p *params, syms []uint16, levels []int32, g *shape, lanes int) {
+	f.scaler.symbols = (len(levels)-1)>>p.split + 1
+	f.scaler.place(p)
+	f.model.prepare(p, levels)
+	f.model.contexts(syms, g, lanes, f.seq)
+	f.count()
+	if b := f.complete(p, g, levels); b < *bits {
+		*best, *bits = *p, b
+	}
+}
+
+// complete completes p with a shape, a dead zone and weights, and returns what
+// it costs, in units of 2^-10 bits.
+func (f *fitter) complete(p *params, g *shape, levels []int32) int64 {
+	m := &f.model
+	m.params = p
+	p.shape = f.side.lastShape
+	if p.shape == 0 {
+		p.shape = 6
+	}
+	f.choose()
+	best := f.climb(f.bits())
+	if p.split == 0 && f.zeros(levels)*3 > g.n {
+		for d := 1; d < len(deadZones); d++ {
+			dead, shape := p.dead, p.shape
+			p.dead = d
+			m.prepare(p, levels)
+			if b := f.climb(f.bits()); b < best {
+				best = b
+				continue
+			}
+			p.dead, p.shape = dead, shape
+		}
+		m.prepare(p, levels)
+	}
+	plain := f.cost(p, g, len(levels), best)
+	p.weighted = true
+	p.weights = make([]int16, m.symbols)
+	for range 3 {
+		f.reweigh()
+	}
+	if b := f.cost(p, g, len(levels), f.bits()); b < plain {
+		return b
+	}
+	p.weighted = false
+	return plain
+}
+
+// climb moves the shape to where symbols cost least, from bits.
+func (f *fitter) climb(bits int64) int64 {
+	p := f.model.params
+	for _, dir := range [2]int{1, -1} {
+		start := p.shape
+		for s := start + dir; s > 0 && s < shapes; s += dir {
+			was := p.shape
+			p.shape = s
+			b := f.bits()
+			if b >= bits {
+				p.shape = was
+				break
+			}
+			bits = b
+		}
+		if p.shape != start {
+			break
+		}
+	}
+	return bits
+}
+
+// zeros returns how many values are zero.
+func (f *fitter) zeros(levels []int32) int {
+	n := 0
+	for i, l := range levels {
+		if l == 0 && i < f.model.symbols {
+			for t := range f.counts {
+				n += int(f.hist[t*f.model.symbols+i])
+			}
+		}
+	}
+	return n
+}
+
+// choose lists the tables that are used.
+func (f *fitter) choose() {
+	f.tables = f.tables[:0]
+	for t, n := range f.counts {
+		if n > 0 {
+			f.tables = append(f.tables, t)
+		}
+	}
+}
+
+// histogram counts the symbols as those of one table.
+func (f *fitter) histogram(syms []uint16) {
+	m := &f.model
+	f.hist = resize(f.hist, m.symbols)
+	f.counts = resize(f.counts, 1)
+	for _, s := range syms {
+		f.hist[s>>m.split]++
+	}
+	f.counts[0] = uint32(len(syms))
+}
+
+// cost adds what the parameters cost.
+func (f *fitter) cost(p *params, g *shape, k int, bits int64) int64 {
+	f.trial = *f.side
+	c := newEncoder(f.out[:0])
+	if !f.trial.code(&c, p, g, k) {
+		return 1 << 62
+	}
+	c.end()
+	f.out = c.buf
+	return bits + int64(len(c.buf))<<13
+}
+
+// count counts the symbols of each table.
+func (f *fitter) count() {
+	m := &f.model
+	n := m.scales * m.width
+	f.hist = resize(f.hist, n*m.symbols)
+	f.counts = resize(f.counts, n)
+	for _, q := range f.seq {
+		t := int(q >> 11)
+		f.hist[t*m.symbols+int(q&255)]++
+		f.counts[t]++
+	}
+}
+
+// bits returns what the symbols cost with the tables of the model.
+func (f *fitter) bits() int64 {
+	m := &f.model
+	f.freqs = resize(f.freqs, m.symbols)
+	logs := logarithms()
+	bits := int64(0)
+	for _, t := range f.tables {
+		m.frequencies(f.freqs, t/m.width, t%m.width-m.means)
+		for i, h := range f.hist[t*m.symbols : (t+1)*m.symbols] {
+			bits += int64(h) * int64(logs[f.freqs[i]])
+		}
+	}
+	return bits
+}
+
+// reweigh moves the weights towards those with which each symbol is as frequent
+// as the tables say.
+func (f *fitter) reweigh() {
+	m := &f.model
+	expected, seen := resize(f.expected, m.symbols), resize(f.seen, m.symbols)
+	f.expected, f.seen = expected, seen
+	for _, t := range f.tables {
+		n := f.counts[t]
+		m.frequencies(f.freqs, t/m.width, t%m.width-m.means)
+		for i, h := range f.hist[t*m.symbols : (t+1)*m.symbols] {
+			expected[i] += uint64(f.freqs[i]) * uint64(n)
+			seen[i] += uint64(h)
+		}
+	}
+	for i := range seen {
+		l := log2of(seen[i]*2*total+total) - log2of(expected[i]*2+total)
+		w := int(m.weights[i]) + (l+1<<12)>>13
+		m.weights[i] = int16(min(max(w, -maxWeight), maxWeight))
+	}
+}
+
+// logarithms[f] is what a symbol of frequency f costs, in units of 2^-10 bits.
+var logarithms = sync.OnceValue(func() *[total + 1]uint16 {
+	t := new([total + 1]uint16)
+	for i := 1; i <= total; i++ {
+		t[i] = uint16((totalBits<<16 - log2of(uint64(i)) + 32) >> 6)
+	}
+	return t
+})
+
+// splitOf returns how many low bits to store plainly: as many as leave symbols
+// for a table, and such that are noise.
+func splitOf(syms []uint16, levels int) uint {
+	sum := 0
+	for _, s := range syms {
+		sum += int(s)
+	}
+	mean := sum / len(syms)
+	dist := 0
+	for _, s := range syms {
+		dist += abs(int(s) - mean)
+	}
+	split := uint(0)
+	for (levels-1)>>split >= maxSymbols || (levels-1)>>split >= 64 && dist>>split > 6*len(syms) {
+		split++
+	}
+	return split
+}
