@@ -1,6 +1,7 @@
 package lossy
 
 import (
+	"errors"
 	"io"
 	"slices"
 
@@ -74,7 +75,7 @@ func (f *patchedFile) ReadAt(b []byte, off int64) (int, error) {
 		if at < end {
 			m, err := f.base.ReadAt(b[n:min(int64(n)+end-at, int64(len(b)))], at)
 			n += m
-			if err != nil && (err != io.EOF || n < len(b)) {
+			if err != nil && (!errors.Is(err, io.EOF) || n < len(b)) {
 				return n, err
 			}
 			at = off + int64(n)

@@ -12,6 +12,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"ropewalk/internal/codec"
+	"ropewalk/internal/codec/lanes"
 	"ropewalk/internal/codec/mix"
 	"ropewalk/internal/codec/planes"
 )
@@ -91,9 +92,9 @@ func encodeIndices(src []byte, info *blockInfo, effort Effort) frameBody {
 	wide, iw := indexBytes(syms, mostLevels(info.books))
 	best := frameBody{coderIndexPlanes, planes.Append(nil, wide, iw, planes.None)}
 	if effort == Max {
-		best = smaller(best, frameBody{coderLevels, mix.AppendLevels(nil, syms, info.segments)})
+		return smaller(best, frameBody{coderLevels, mix.AppendLevels(nil, syms, info.segments)})
 	}
-	return best
+	return smaller(best, frameBody{coderLanes, lanes.Append(nil, syms, info.segments)})
 }
 
 // encodeDelta codes the values as differences to the base.
@@ -153,7 +154,7 @@ func decodeBlock(dst []byte, f frameBody, info *blockInfo) error {
 			return fmt.Errorf("coder %q for values that are not floats", f.coder)
 		}
 		return mix.DecodeFloats(dst, f.payload, info.unit.kind(), info.segments)
-	case coderIndexPlanes, coderLevels:
+	case coderIndexPlanes, coderLevels, coderLanes:
 		if info.books == nil {
 			return fmt.Errorf("coder %q for values without a codebook", f.coder)
 		}
@@ -177,24 +178,34 @@ func decodeBlock(dst []byte, f frameBody, info *blockInfo) error {
 
 func decodeIndices(dst []byte, f frameBody, info *blockInfo) error {
 	syms := make([]uint16, len(dst)/info.unit.width())
-	if f.coder == coderLevels {
-		if err := mix.DecodeLevels(syms, f.payload, info.segments); err != nil {
-			return err
-		}
-		return expandAll(dst, syms, info.books, info.segments)
+	var err error
+	switch f.coder {
+	case coderLevels:
+		err = mix.DecodeLevels(syms, f.payload, info.segments)
+	case coderLanes:
+		err = lanes.Decode(syms, f.payload, info.segments)
+	default:
+		err = decodeIndexPlanes(syms, f.payload, mostLevels(info.books))
 	}
+	if err != nil {
+		return err
+	}
+	return expandAll(dst, syms, info.books, info.segments)
+}
+
+func decodeIndexPlanes(syms []uint16, payload []byte, levels int) error {
 	iw := 1
-	if mostLevels(info.books) > 256 {
+	if levels > 256 {
 		iw = 2
 	}
 	b := make([]byte, len(syms)*iw)
-	if err := planes.Decode(b, f.payload, iw, planes.None); err != nil {
+	if err := planes.Decode(b, payload, iw, planes.None); err != nil {
 		return err
 	}
 	for i := range syms {
 		syms[i] = uint16(mix.Load(b[i*iw:], iw))
 	}
-	return expandAll(dst, syms, info.books, info.segments)
+	return nil
 }
 
 // isFill reports whether all values of src are the same.

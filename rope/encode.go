@@ -525,7 +525,7 @@ func (p *groupPlan) settleCodebooks() error {
 		p.packed = appendFrame(nil, coderCodebooks, appendCodebooks(nil, p.books))
 		p.settled, p.first = b, encodeBlock(src, info, p.e.opt.Effort)
 		plain := encodeQuick(src, p.g.unit)
-		indexed := p.first.coder == coderLevels || p.first.coder == coderIndexPlanes
+		indexed := p.first.coder == coderLevels || p.first.coder == coderLanes || p.first.coder == coderIndexPlanes
 		if !indexed || len(plain.payload) <= len(p.first.payload)+len(p.packed)/blocks {
 			p.books, p.packed, p.first = nil, nil, frameBody{}
 		}

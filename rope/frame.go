@@ -25,12 +25,13 @@ const (
 	coderDeltaPlanes                // differences to the base, as byte planes
 	coderDelta                      // differences to the base, by context mixing
 	coderText                       // header or index, by context mixing; not a block
+	coderLanes                      // indices into codebooks, by static tables
 	numOfCoders
 )
 
 var coderNames = [numOfCoders]string{
 	"raw", "zstd", "fill", "planes", "planes+exponent", "floats", "codebooks",
-	"index planes", "levels", "delta planes", "delta", "text",
+	"index planes", "levels", "delta planes", "delta", "text", "lanes",
 }
 
 func (c coderID) String() string {

@@ -177,7 +177,7 @@ var vectors = []vector{
 	{name: "pruned", why: "planes with a mask", layout: one("w", tensor.F32, tensor.Shape{100, 60}, pruned(6000)), opt: Options{Effort: Fast}, coder: "planes+exponent"},
 	{name: "grid-levels", why: "coders 6 (form 2) and 8", layout: one("w", tensor.F32, tensor.Shape{64, 30, 3, 3}, levels(64, 270, 256, 0.0123)), opt: Options{Effort: Max}, coder: "levels"},
 	{name: "kmeans-levels", why: "coders 6 and 8, 16 values", layout: one("w", tensor.F32, tensor.Shape{100, 150}, kmeans(15000, 16)), opt: Options{Effort: Max}, coder: "levels"},
-	{name: "kmeans-1000", why: "coders 6 and 7, two bytes an index", layout: one("w", tensor.F32, tensor.Shape{60, 80}, kmeans(4800, 1000)), opt: Options{Effort: Fast}, coder: "index planes"},
+	{name: "kmeans-1000", why: "coders 6 and 12, more levels than a table has", layout: one("w", tensor.F32, tensor.Shape{60, 80}, kmeans(4800, 1000)), opt: Options{Effort: Fast}, coder: "lanes"},
 	{name: "i8", why: "a quantized integer tensor", layout: one("w", tensor.I8, tensor.Shape{80, 10, 3, 3}, func() []byte {
 		var b []byte
 		for i, w := 0, levels(80, 90, 256, 1); i < len(w); i += 4 {
@@ -213,9 +213,9 @@ var vectors = []vector{
 		return []float32{-0.317, -0.104, 0, 0.104, 0.317}[step(f, 5)]
 	})), opt: Options{Effort: Max}, coder: "levels"},
 	{name: "rows", why: "a scale for each row", layout: one("w", tensor.F32, tensor.Shape{40, 6, 3, 3}, perRow(14, 40, 54, 127)), opt: Options{Effort: Max}, coder: "levels"},
-	{name: "rows-fast", why: "the same with coder 7, in two blocks", layout: one("w", tensor.F32, tensor.Shape{40, 6, 3, 3}, perRow(14, 40, 54, 127)), opt: Options{Effort: Fast, BlockValues: 1500}, coder: "index planes"},
+	{name: "rows-fast", why: "the same with coder 12, in two blocks", layout: one("w", tensor.F32, tensor.Shape{40, 6, 3, 3}, perRow(14, 40, 54, 127)), opt: Options{Effort: Fast, BlockValues: 1500}, coder: "lanes"},
 	{name: "shared", why: "several arrays with codebooks, and some without, in one block", layout: shared, opt: Options{Effort: Max}, coder: "levels"},
-	{name: "shared-fast", why: "the same with coder 7", layout: shared, opt: Options{Effort: Fast}, coder: "index planes"},
+	{name: "shared-fast", why: "the same with coder 12", layout: shared, opt: Options{Effort: Fast}, coder: "lanes"},
 	{name: "small-net", why: "a described skeleton, coder 11", layout: func() *layout.Layout { return perceptron(4, [][2]int{{30, 40}, {10, 30}}) }, opt: Options{Effort: Max}},
 	{
 		name: "delta-max", why: "coder 10; needs base.bin", layout: one("w", tensor.F32, tensor.Shape{40, 108}, nudged(gauss(1, 40, 108))),

@@ -61,6 +61,11 @@ var rooms = []room{
 		why:     "the container takes any layout; a format that it knew would be one that it favours",
 	},
 	{
+		path: "lossy",
+		own:  []string{"tensor", "layout", "quant", "rope"},
+		why:  "quantizing a checkpoint needs its weights, and the prices of the coder that will store them",
+	},
+	{
 		path:    "internal/mapped",
 		own:     []string{"tensor"},
 		modules: []string{"golang.org/x/sys/..."},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ropewalk/internal/codec"
+	"ropewalk/internal/codec/lanes"
 	"ropewalk/internal/codec/mix"
 )
 
@@ -27,19 +28,13 @@ const (
 	maxName  = "ropewalk max"
 )
 
-var best = blockCoder{
-	label: maxName,
-	encode: func(dst []byte, syms []uint16, segs []codec.Segment) []byte {
-		return mix.AppendLevels(dst, syms, len(segs[0].Levels), segs)
-	},
-	decode: func(syms []uint16, coded []byte, segs []codec.Segment) error {
-		return mix.DecodeLevels(syms, coded, len(segs[0].Levels), segs)
-	},
-	alone: true,
-}
+var best = blockCoder{label: maxName, encode: mix.AppendLevels, decode: mix.DecodeLevels}
 
 // ours are the coders of this module, the fastest first.
-var ours = []blockCoder{best}
+var ours = []blockCoder{
+	{label: fastName, encode: lanes.Append, decode: lanes.Decode},
+	best,
+}
 
 // blockWeights is how many weights a block holds, as in a file.
 const blockWeights = 1 << 18

@@ -67,26 +67,6 @@ func (m *mean) add(x int32) {
 // with returns the mean as if prior had been seen weight times before.
 func (m *mean) with(prior, weight int32) int32 { return (m.sum + prior*weight) / (m.n + weight) }
 
-// log3 returns the third-octave class of a ratio: floor(3·log2(64·num/den))
-// clipped to 0..31, so 18 for a ratio of one.
-func log3(num, den int32) uint32 {
-	r := num * 64 / max(den, 1)
-	return uint32(log3Table[min(max(r, 0), int32(len(log3Table)-1))])
-}
-
-// log3Table holds floor(3·log2(i)) for 1..4095, clipped to 31, found by
-// comparing cubes with powers of two.
-var log3Table [4096]uint8
-
-func init() {
-	for i := 1; i < len(log3Table); i++ {
-		c := uint8(0)
-		for cube := uint64(i) * uint64(i) * uint64(i); cube>>(c+1) != 0; c++ {
-		}
-		log3Table[i] = min(c, 31)
-	}
-}
-
 // scales are the running means of a model: of all values, and of each column,
 // tap, and the current row of a segment.
 type scales struct {

@@ -49,17 +49,16 @@ type levelModel struct {
 	values  []int32 // all so far
 	offsets []int16 // their symbols, relative to the mode
 
-	all, row   scale
-	rowSum     int64
-	cols       []scale
-	taps       [maxTaps * 4]scale
-	pos        []posStat
-	lineShift  uint // right shift of offsets in contexts
-	colCtx     int
-	rowCtx     int
-	assign     chooser // instead of symbols, while they are being chosen
-	onlyFit    bool
-	fitPerTask int
+	all, row  scale
+	rowSum    int64
+	cols      []scale
+	taps      [maxTaps * 4]scale
+	pos       []posStat
+	lineShift uint // right shift of offsets in contexts
+	colCtx    int
+	rowCtx    int
+	assign    chooser // instead of symbols, while they are being chosen
+	onlyFit   bool
 }
 
 // chooser picks the symbol of value i of the block. cost gives the price of a

@@ -221,9 +221,16 @@ func TestTables(t *testing.T) {
 			t.Errorf("stretch(squash(%d)) = %d", x, got)
 		}
 	}
-	for i := 1; i < len(log3Table); i++ {
-		if want := min(int(math.Floor(3*math.Log2(float64(i))+1e-9)), 31); int(log3Table[i]) != want {
-			t.Fatalf("log3 of %d is %d, want %d", i, log3Table[i], want)
+	for _, x := range []uint64{1, 2, 3, 255, 257, 511, 1000, 1 << 40, 1<<63 + 1} {
+		exact := 256 * math.Log2(float64(x))
+		if got := float64(log2(x)); got > exact+1e-6 || got < exact-1.5 {
+			t.Errorf("log2 of %d is %g, want %g", x, got, exact)
+		}
+	}
+	for i := 1; i < len(logisticTable); i++ {
+		exact := (1 << 24) / (1 + math.Exp(-float64(i-2048)/256))
+		if got := float64(logisticTable[i]); math.Abs(got-exact) > 2 {
+			t.Fatalf("the logistic function at %d is %g, want %g", i-2048, got, exact)
 		}
 	}
 }
@@ -309,4 +316,27 @@ func BenchmarkFloats(b *testing.B) {
 			}
 		}
 	})
+}
+
+// What symbols are said to cost is what they take, and the choices can be coded.
+func TestAssignLevels(t *testing.T) {
+	r := rand.New(rand.NewSource(3))
+	n := 20000
+	segs := withLevels([]codec.Segment{{Cols: 20, Taps: 9, Width: 3, Len: n}}, 15)
+	syms := make([]uint16, n)
+	for i := range syms {
+		syms[i] = uint16(min(max(7+r.NormFloat64()*2, 0), 14))
+	}
+	want := slices.Clone(syms)
+	sum := 0.0
+	AssignLevels(syms, segs, func(i int, cost func(sym int) uint32) int {
+		sum += float64(cost(int(want[i]))) / 65536 / 8
+		return int(want[i])
+	})
+	if !slices.Equal(syms, want) {
+		t.Fatal("other symbols than those that were chosen")
+	}
+	if got := float64(len(AppendLevels(nil, syms, segs))); math.Abs(got-sum) > 0.01*got+16 {
+		t.Errorf("symbols cost %.0f bytes and take %.0f", sum, got)
+	}
 }
