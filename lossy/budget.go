@@ -54,7 +54,7 @@ func (q *Quantizer) WithBits(ctx context.Context, bits float64, opt *rope.Option
 		if err != nil {
 			return 0, err
 		}
-		stored, _ := r.Stored(f)
+		stored, _ := r.Stored(f.Arrays())
 		return stored, nil
 	})
 	if b, ok := errors.AsType[*BudgetError](err); ok {
@@ -64,10 +64,9 @@ func (q *Quantizer) WithBits(ctx context.Context, bits float64, opt *rope.Option
 }
 
 // Stored returns the bytes that the quantized weights take in a packed file,
-// codebooks included, and how many weights that are. Arrays that are the same
+// codebooks included, and how many weights that are. infos are [rope.File.Arrays]. Arrays that are the same
 // as another count once.
-func (r *Result) Stored(f *rope.File) (bytes, weights int64) {
-	infos := f.Arrays()
+func (r *Result) Stored(infos []rope.ArrayInfo) (bytes, weights int64) {
 	for _, t := range r.Tensors {
 		if t.Kept == "" {
 			bytes += infos[t.Array].Stored

@@ -19,6 +19,9 @@ import (
 // MinWeights is the size from which a tensor is quantized.
 const MinWeights = 64
 
+// DefaultLambda belongs to a step of half the root mean square of each tensor.
+const DefaultLambda = 0.028881132523331052 // ln(2)/6 · 0.5²
+
 // Options say what is quantized, and how. Nil is the default.
 type Options struct {
 	Quant quant.Options
@@ -31,7 +34,10 @@ type Options struct {
 	Sensitivities *tensor.Set
 	// RDO chooses symbols by what they cost in the coder of effort Max. It
 	// takes about five times as long as coding.
-	RDO     bool
+	RDO bool
+	// Budget says that Within or WithBits will decide how much is lost, also
+	// if Quant.Levels bounds the levels.
+	Budget  bool
 	Threads int // default GOMAXPROCS; does not change the result
 	// Progress is called now and then, from several goroutines.
 	Progress func(done, total int64)
@@ -100,6 +106,10 @@ func New(ctx context.Context, l *layout.Layout, o *Options) (*Quantizer, error) 
 	}
 	if q.o.Progress == nil {
 		q.o.Progress = func(int64, int64) {}
+	}
+	// A step that is fixed would leave a budget nothing to choose.
+	if z := &q.o.Quant; z.Step == 0 && z.Bits == 0 && z.Lambda == 0 && (z.Levels == 0 || q.o.Budget) && (z.Method == "" || z.Method == quant.Uniform || z.Method == quant.ECSQ) {
+		z.Lambda = DefaultLambda
 	}
 	var err error
 	if q.plan, err = quant.NewPlan(&q.o.Quant); err != nil {

@@ -51,6 +51,18 @@ type Options struct {
 	rawEnds bool // header and index as they are: an example that can be read
 }
 
+// EffortFor returns the effort that Auto stands for.
+func EffortFor(l *layout.Layout) Effort {
+	total := int64(0)
+	for i := range l.Arrays {
+		total += l.Arrays[i].Size
+	}
+	if total > autoLimit {
+		return Fast
+	}
+	return Max
+}
+
 func (o *Options) withDefaults(total, values int64) (Options, error) {
 	var opt Options
 	if o != nil {

@@ -82,7 +82,7 @@ var rooms = []room{
 	},
 	{
 		path:    "internal/cli",
-		own:     []string{"tensor", "layout", "internal/atomicfile", "rope", "checkpoint"},
+		own:     []string{"tensor", "layout", "internal/atomicfile", "quant", "rope", "lossy", "checkpoint"},
 		modules: []string{"github.com/spf13/cobra/...", "github.com/spf13/pflag", "golang.org/x/term"},
 		why:     "verbs go through the public packages: what the tool can do, a library user can do",
 	},

@@ -14,6 +14,7 @@ import (
 
 	"ropewalk/checkpoint"
 	"ropewalk/layout"
+	"ropewalk/lossy"
 	"ropewalk/rope"
 )
 
@@ -26,13 +27,14 @@ type packOptions struct {
 	base   string
 	block  int
 	force  bool
+	lossy  lossyOptions
 }
 
 func newPack(e *env) *cobra.Command {
 	var o packOptions
 	cmd := &cobra.Command{
 		Use:   "pack FILE... [-o OUT]",
-		Short: "make checkpoints smaller, without loss",
+		Short: "make checkpoints smaller, without loss unless told otherwise",
 		Long: `Pack each FILE into a .rope file beside it, from which unpack restores the same
 bytes. For a checkpoint of several files, name the index (safetensors) or the
 model (ONNX); one .rope holds them all. - is standard input.
@@ -41,11 +43,18 @@ Every block is decoded again and compared before it is written, and the result
 is opened once more before it gets its name. The bytes of the result do not
 depend on --threads or --memory.
 
+--bits, --step, --levels, --quantizer, --lambda and --target-size quantize the
+weights first: floats of at least two axes and 64 values. All else stays as it
+is, and unpack then gives the checkpoint with the quantized values. With effort
+max, symbols are chosen by error and by what they cost in the file.
+
 With --base OLD only the differences to another checkpoint are stored; OLD is
 needed again to unpack.`,
 		Example: example(
 			"pack a checkpoint; the result is model.safetensors.rope", "ropewalk pack model.safetensors",
 			"pack a fine-tuned model as the difference to the one before", "ropewalk pack --base v1.safetensors v2.safetensors -o v2.rope",
+			"quantize to a file of at most 1.5 MB", "ropewalk pack --target-size 1.5MB model.onnx -o small.rope",
+			"quantize to 3 bits per weight, but not the last layer", "ropewalk pack --bits 3 --keep 'head.*' model.safetensors",
 			"pack many, and take the ratios to another program", "ropewalk pack --json -q *.safetensors | jq .ratio",
 		),
 		Args: arguments(1, 1<<20, "FILE"),
@@ -66,6 +75,7 @@ needed again to unpack.`,
 	fs.StringVar(&o.effort, "effort", string(rope.Auto), "`LEVEL` fast, max, or auto: max up to 64 MiB of tensors, else fast")
 	fs.StringVar(&o.base, "base", "", "store the difference to the checkpoint `OLD`")
 	fs.IntVar(&o.block, "block", rope.DefaultBlockValues, "cut tensors into blocks of `N` values")
+	o.lossy.addFlags(cmd)
 	complete(cmd, "effort", cobra.FixedCompletions(efforts(), cobra.ShellCompDirectiveNoFileComp))
 	exits(cmd, exitUsage, exitRefused, exitBudget, exitInterrupted)
 	return cmd
@@ -93,7 +103,7 @@ func (o *packOptions) check(inputs []string) error {
 	if o.base == dash && slices.Contains(inputs, dash) {
 		return usagef("input and base are both standard input")
 	}
-	return nil
+	return o.lossy.check()
 }
 
 // target returns where the packed form of input goes.
@@ -128,11 +138,16 @@ type packResult struct {
 	Base     string  `json:"base,omitempty"`
 	Root     string  `json:"root" about:"SHA-256 over header and index, in hex; it covers all that the file decodes to"`
 	Seconds  float64 `json:"seconds"`
+
+	Quantized *quantizedResult `json:"quantized,omitempty" about:"what was lost, if weights were quantized"`
 }
 
 func (r *packResult) text(w *bufio.Writer) {
 	fmt.Fprintf(w, "%s : %.2f %% (%v => %v, %.3f:1) %s\n", printable(r.Input),
 		100/r.Ratio, byteSize(r.Original), byteSize(r.Packed), r.Ratio, printable(r.Output))
+	if r.Quantized != nil {
+		r.Quantized.text(w)
+	}
 }
 
 func (e *env) pack(ctx context.Context, o *packOptions, inputs []string) error {
@@ -194,11 +209,20 @@ func (e *env) packOne(ctx context.Context, o *packOptions, input string, base *c
 	defer out.discard()
 	p.total.Add(c.Size() - sizeOf(input)) // the files beside an index, or those of a pipe
 	opt.Progress = p.part(c.Size())
-	s, err := rope.Encode(ctx, out, c.Layout, opt)
+	l := c.Layout
+	var q *lossy.Result
+	if o.lossy.wanted() {
+		if q, err = e.quantize(ctx, &o.lossy, c, opt); err != nil {
+			return err
+		}
+		l = q.Layout
+	}
+	s, err := rope.Encode(ctx, out, l, opt)
 	if err != nil {
 		return err
 	}
-	if err := e.reopen(out, s, base); err != nil {
+	stored, err := e.reopen(out, s, base)
+	if err != nil {
 		return err
 	}
 	if err := out.commit(); err != nil {
@@ -210,6 +234,9 @@ func (e *env) packOne(ctx context.Context, o *packOptions, input string, base *c
 		Tensors: s.Tensors, Twins: s.Twins, Same: s.Same, Effort: string(s.Effort), Base: o.base,
 		Root: hex.EncodeToString(s.Root[:]), Seconds: time.Since(start).Seconds(),
 	}
+	if q != nil {
+		r.Quantized = newQuantizedResult(q, stored)
+	}
 	if s.Packed >= s.Original {
 		e.notef("%s did not get smaller; packing it is not worth it", input)
 	}
@@ -219,21 +246,22 @@ func (e *env) packOne(ctx context.Context, o *packOptions, input string, base *c
 	return e.answer(r)
 }
 
-// reopen opens what was written, before it gets its name.
-func (e *env) reopen(out *output, s *rope.Summary, base *checkpoint.Checkpoint) error {
+// reopen opens what was written, before it gets its name, and returns what
+// its arrays take; nil for what cannot be opened again.
+func (e *env) reopen(out *output, s *rope.Summary, base *checkpoint.Checkpoint) ([]rope.ArrayInfo, error) {
 	if out.isStdout() || out.file.Temp() == "" {
-		return nil
+		return nil, nil
 	}
 	c, err := checkpoint.Open(out.file.Temp(), &checkpoint.Options{Base: base, Threads: e.threads})
 	if err != nil {
 		if l, ok := errors.AsType[*layout.CorruptError](err); ok {
-			return fmt.Errorf("%s: what was written does not read back: %s", out.name, l.Reason) // our failure, not the input's
+			return nil, fmt.Errorf("%s: what was written does not read back: %s", out.name, l.Reason) // our failure, not the input's
 		}
-		return fmt.Errorf("%s: what was written does not read back: %w", out.name, err)
+		return nil, fmt.Errorf("%s: what was written does not read back: %w", out.name, err)
 	}
 	defer c.Close()
 	if c.Rope == nil || c.Rope.Root() != s.Root || c.Rope.Size() != s.Packed {
-		return fmt.Errorf("%s: what was written does not read back: other digest or size", out.name)
+		return nil, fmt.Errorf("%s: what was written does not read back: other digest or size", out.name)
 	}
-	return nil
+	return c.Rope.Arrays(), nil
 }

@@ -19,6 +19,12 @@
 // tensor) the difference to it is coded ([AppendDelta]). Headers, which are no
 // weights but weigh in a small file, are texts ([AppendText]).
 //
+// Levels see more than floats do: the values that symbols stand for. A linear
+// predictor, whose coefficients the encoder fits and sends and which then adapts,
+// and the scale of row, column, tap and neighbourhood give distributions of the
+// next value; their mass on either side of a threshold between two levels is an
+// estimate like that of a counter (levelmodel.go, linear.go, mixer.go).
+//
 // Everything is integer arithmetic: a decoder that rounds one probability
 // differently loses the rest of the block, and Go may fuse floating-point
 // operations on some machines. One function codes in both directions, so that
