@@ -11,6 +11,7 @@ const (
 	// around the most frequent one.
 	scaleBits = 12
 	valueMax  = 1 << 26
+	scaleMax  = 26 << 8 // logarithm of an expected magnitude
 
 	maxPlaces  = 1 << 16 // columns, and places in a row, with statistics of their own
 	maxLines   = 1 << 12 // columns and rows with counters of their own
@@ -230,7 +231,7 @@ func (m *levelModel) segment(syms []uint16, si int, s codec.Segment, base int) {
 		lR := logMean(m.row.mag, m.row.n, g, 6) - lg
 		lC := logMean(cs.mag, cs.n, g, 4) - lg
 		lK := logMean(ts.mag, ts.n, g, 16) - lg
-		lSep := lR + lC + lg
+		lSep := min(lR+lC+lg, scaleMax)
 		sep := exp2(lSep)
 
 		// What lies around.
@@ -241,7 +242,7 @@ func (m *levelModel) segment(syms []uint16, si int, s codec.Segment, base int) {
 		O1, O2 := at(x, j, fs), at(x, j, 2*fs)
 		pm := int32(ps.sum / int64(row+2))
 
-		f := &lin.features
+		f := &lin.f
 		if T > 1 && T <= smallKernel {
 			for i := range 8 {
 				f[i] = atIf(i < tap, x, j, tap-i)
@@ -259,7 +260,7 @@ func (m *levelModel) segment(syms []uint16, si int, s codec.Segment, base int) {
 			f[16+i] = atIf(col > 3+i, x, j, (4+i)*T)
 			f[21+i] = at(x, j, (4+i)*fs)
 		}
-		lin.predict(min(tap, tapClasses-1), lSep, sep, m.onlyFit)
+		lin.predict(min(tap, tapClasses-1), lSep, sep)
 
 		var xv, err int32
 		if m.onlyFit {

@@ -4,15 +4,16 @@ import "slices"
 
 const (
 	numFixed    = 16 // features of the transmitted predictor
-	numFeatures = 28 // features of the adaptive one; the fixed ones come first
+	numFeatures = 32 // features of the adaptive one, 28 in use; the fixed ones come first
 	smallKernel = 9  // kernels of at most that many taps: all taps before are features
 
 	coefOne    = 1 << 7 // transmitted coefficients are in 1/128
 	weightUnit = 1 << 16
-	unit       = 256 // a feature or value of the expected magnitude
+	linearMax  = 1<<19 - 1 // adaptive weights: below 8
+	unit       = 256       // a feature or value of the expected magnitude
 	clipAt     = 6 * unit
 
-	fitValues = 1 << 16 // values of a segment that the encoder looks at
+	fitValues = 1 << 15 // values of a segment that the encoder looks at
 )
 
 // A linear predicts a value as a weighted sum of values around it, twice: with
@@ -21,18 +22,15 @@ const (
 // relative to their expected magnitude, and clipped, so that a few large ones
 // do not decide.
 type linear struct {
-	features [numFeatures]int32 // of the value that comes next, set by the caller
+	linearLanes // the features are set by the caller
 
 	coefs [][numFixed]int32    // [class]
 	w     [][numFeatures]int32 // [class]
 	sums  []normal             // [class], while fitting
 	class int
-	q     [numFeatures]int32 // features in units of the expected magnitude
-	power int64
-	guess int32 // adaptive prediction, in the same unit
-	scale int64 // the expected magnitude
-	inv   int64 // 256·2^30/scale, to be shifted
-	shift uint
+	power int32
+	guess int32 // adaptive prediction, in units of the expected magnitude
+	by    divisor
 
 	fixed, adapted int64 // predictions, as values
 }
@@ -57,53 +55,31 @@ func (l *linear) start() {
 
 // predict sets fixed and adapted from the features. The expected magnitude is
 // given with its logarithm.
-func (l *linear) predict(class int, log int32, scale int64, onlyFit bool) {
+func (l *linear) predict(class int, log int32, scale int64) {
 	l.class = min(class, len(l.coefs)-1)
-	l.scale = scale
-	n := -max(log, 0)
-	l.inv = int64(exp2Table[n&255])
-	l.shift = uint(30 - 8 - n>>8)
-	var power int64
-	for i, f := range l.features {
-		if f == 0 {
-			l.q[i] = 0
-			continue
-		}
-		q := min(max(int64(f)*l.inv>>l.shift, -clipAt), clipAt)
-		l.q[i] = int32(q)
-		power += q * q
+	l.by = newDivisor(log)
+	var a, b int32
+	if fast {
+		a, b, l.power = predictLinearAVX2(&l.linearLanes, &l.coefs[l.class], &l.w[l.class], &l.by)
+	} else {
+		a, b, l.power = predictLinear(&l.linearLanes, &l.coefs[l.class], &l.w[l.class], &l.by)
 	}
-	l.power = power
-	if onlyFit {
-		return
-	}
-	var a, b int64
-	w := &l.w[l.class]
-	for i, c := range l.coefs[l.class] {
-		a += int64(c) * int64(l.q[i])
-	}
-	for i, q := range l.q {
-		b += int64(w[i]) * int64(q)
-	}
-	l.guess = int32(min(max(b>>16, -clipAt), clipAt))
-	l.fixed = min(max((a*scale)>>15, -valueMax), valueMax)
+	l.guess = min(max(b>>12, -clipAt), clipAt)
+	l.fixed = min(max(int64(a)*scale>>15, -valueMax), valueMax)
 	l.adapted = min(max(int64(l.guess)*scale>>8, -valueMax), valueMax)
-}
-
-func (l *linear) relative(x int32) int64 {
-	return min(max(int64(x)*l.inv>>l.shift, -clipAt), clipAt)
 }
 
 // learn moves the weights towards what would have predicted x.
 func (l *linear) learn(x int32) {
-	e := l.relative(x) - int64(l.guess)
-	g := int32(e * (weightUnit * 2 / 100) / (unit + l.power/(10*unit)))
+	e := l.by.of(x) - l.guess
+	g := e * (weightUnit * 2 / 100) / (unit + l.power/(10*unit))
 	if g == 0 {
 		return
 	}
-	w := &l.w[l.class]
-	for i, q := range l.q {
-		w[i] += (g*q + unit/2) >> 8
+	if fast {
+		learnLinearAVX2(&l.linearLanes, &l.w[l.class], g)
+	} else {
+		learnLinear(&l.linearLanes, &l.w[l.class], g)
 	}
 }
 
@@ -112,7 +88,7 @@ func (l *linear) gather(x int32) {
 	if l.sums == nil {
 		l.sums = make([]normal, len(l.coefs))
 	}
-	l.sums[l.class].add(l.q[:numFixed], l.relative(x))
+	l.sums[l.class].add(l.q[:numFixed], int64(l.by.of(x)))
 }
 
 // choose solves the normal equations.

@@ -3,9 +3,11 @@ package mix
 const (
 	numExperts  = 3
 	numCounters = 8
-	numInputs   = 2*numExperts + numCounters + 2
+	numInputs   = numVals + numExperts + 1
 
-	mixUnit  = 1 << 20 // weight 1
+	weightMax  = 1<<21 - 1 // weight 2
+	counterMin = 2097      // 1/2000
+
 	massUnit = 1 << 24 // probability 1 of an expert
 	massMin  = 335     // 2e-5
 )
@@ -28,7 +30,6 @@ type mixer struct {
 	fa, fb, ft, fu [numExperts]int32
 	no, yes        [numExperts]int32 // mass of either answer
 
-	base     [numCounters]int // of the counters of a context, of all nodes
 	starts   [numCounters + 1]int
 	counters []uint32
 	maps     []uint32 // [expert][node][64]
@@ -38,8 +39,7 @@ type mixer struct {
 	final    []uint16 // [tap][node][33]
 	tap      int
 
-	in    [numInputs]int32
-	slots [numCounters]*uint32
+	lanes
 	emaps [numExperts]*uint32
 	dots  [2]int32 // probabilities by each set
 	x     int32    // their mean, as a logit
@@ -75,8 +75,8 @@ func newMixer(c *coder, nodes int, sizes [numCounters]int) *mixer {
 
 // firstWeights are about what weights become on trained networks.
 var firstWeights = [numInputs]int32{
-	140000, 140000, 140000, 120000, 120000, 120000,
-	45000, 45000, 45000, 45000, 45000, 45000, 45000, 45000, 0, 0,
+	45000, 45000, 45000, 45000, 45000, 45000, 45000, 45000,
+	120000, 120000, 120000, 0, 140000, 140000, 140000, 0,
 }
 
 func filled(n int, v uint32) []uint32 {
@@ -111,7 +111,9 @@ func (m *mixer) meanBucket(e int) uint32 {
 // context sets what selects counters, weights and the final map.
 func (m *mixer) context(ctx [numCounters]uint32, tap uint32) {
 	for i, c := range ctx {
-		m.base[i] = m.starts[i] + int(c)*m.nodes
+		at := m.starts[i] + int(c)*m.nodes
+		_ = m.counters[at+m.nodes-1] // the fast path does not look
+		m.base[i] = int32(at)
 	}
 	m.tap = int(tap)
 }
@@ -176,44 +178,37 @@ func (m *mixer) take(bit int) {
 
 // predict sets p.
 func (m *mixer) predict(node int) {
-	in := &m.in
 	for e := range numExperts {
 		s := (log2(uint64(max(m.yes[e], 0)+massMin)) - log2(uint64(max(m.no[e], 0)+massMin))) * 177 >> 8
 		s = min(max(s, -1945), 1945)
-		in[e] = s
+		m.in[numVals+e] = s
 		x := &m.maps[(e*m.nodes+node)*64+int(s>>6)+32]
 		m.emaps[e] = x
-		in[numExperts+e] = stretchTable[*x>>20]
+		m.val[laneMap+e] = *x
 	}
-	z := m.order0[node]
-	for i := range numCounters {
-		s := &m.counters[m.base[i]+node]
-		n := *s & 1023
-		if n == 0 {
-			*s = z &^ 1023
-		}
-		m.slots[i] = s
-		in[2*numExperts+i] = stretchTable[*s>>20] * confidence[n] >> 8
+	m.val[laneOrder] = m.order0[node]
+	m.in[numInputs-1] = 102
+	a, b := m.sets(node)
+	var da, db int32
+	if fast {
+		da, db = predictLanesAVX2(&m.lanes, &m.counters[node], a, b)
+	} else {
+		da, db = predictLanes(&m.lanes, m.counters[node:], a, b)
 	}
-	in[numInputs-2] = 102
-	in[numInputs-1] = stretchTable[z>>20]
-	a := (*[numInputs]int32)(m.weights[node*numInputs:])
-	b := (*[numInputs]int32)(m.weights[((1+m.tap)*m.nodes+node)*numInputs:])
-	var da, db int64
-	for i, x := range in {
-		da += int64(x) * int64(a[i])
-		db += int64(x) * int64(b[i])
-	}
-	da >>= 20
-	db >>= 20
 	m.dots[0] = int32(squashTable[min(max(da, -2047), 2047)+2048])
 	m.dots[1] = int32(squashTable[min(max(db, -2047), 2047)+2048])
-	m.x = int32(min(max((da+db)>>1, -2047), 2047))
+	m.x = min(max((da+db)>>1, -2047), 2047)
 	j, r := (m.x+2048)>>7, (m.x+2048)&127
 	f := m.final[(m.tap*m.nodes+node)*33+int(j):][:2]
 	refined := (int32(f[0])*(128-r) + int32(f[1])*r) >> 7
 	p := (int32(squashTable[m.x+2048])*3 + refined*2) / 5
 	m.p = min(max(p, 2), 65534)
+}
+
+// sets returns the two sets of weights for a node.
+func (m *mixer) sets(node int) (a, b *[numInputs]int32) {
+	return (*[numInputs]int32)(m.weights[node*numInputs:]),
+		(*[numInputs]int32)(m.weights[((1+m.tap)*m.nodes+node)*numInputs:])
 }
 
 // decide codes one decision, whose masses are set.
@@ -237,26 +232,18 @@ func (m *mixer) price(bit int, id int32) uint32 {
 
 // adapt learns from a decision that was predicted last.
 func (m *mixer) adapt(bit, node int) {
-	one := int32(bit << 16)
-	for s, at := range [2]int{node, (1+m.tap)*m.nodes + node} {
-		n := &m.seen[at]
-		rate := mixRates[*n]
-		if *n < uint16(len(mixRates)-1) {
-			*n++
-		}
-		e := (one - m.dots[s]) * rate >> 12
-		w := (*[numInputs]int32)(m.weights[at*numInputs:])
-		for i, x := range m.in {
-			w[i] += (e*x + 128) >> 8
-		}
+	a, b := m.sets(node)
+	ea := m.step(0, bit, node)
+	eb := m.step(1, bit, (1+m.tap)*m.nodes+node)
+	if target := int32(bit << 22); fast {
+		learnLanesAVX2(&m.lanes, &m.counters[node], a, b, ea, eb, target)
+	} else {
+		learnLanes(&m.lanes, m.counters[node:], a, b, ea, eb, target)
 	}
-	for _, s := range m.slots {
-		*s = move(*s, bit, counterRates, 250)
+	for e, s := range m.emaps {
+		*s = m.val[laneMap+e]
 	}
-	for _, s := range m.emaps {
-		*s = move(*s, bit, mapRates, 600)
-	}
-	m.order0[node] = move(m.order0[node], bit, counterRates, 1000)
+	m.order0[node] = m.val[laneOrder]
 	j, r := (m.x+2048)>>7, (m.x+2048)&127
 	f := m.final[(m.tap*m.nodes+node)*33+int(j):][:2]
 	to := int32(bit * 65535)
@@ -264,37 +251,27 @@ func (m *mixer) adapt(bit, node int) {
 	f[1] += uint16((to - int32(f[1])) * r * 5 >> 15)
 }
 
-// move brings a counter nearer to a decision, and counts it.
-func move(s uint32, bit int, rates *[1024]int32, limit uint32) uint32 {
-	n := s & 1023
-	q := int32(s >> 10)
-	q += int32(int64(int32(bit<<22)-q) * int64(rates[n]) >> 16)
-	q = min(max(q, 2097), 1<<22-2097) // 1/2000
-	if n < limit {
-		n++
+// step returns the error of a set of weights times its rate, and counts it.
+func (m *mixer) step(set, bit, at int) int32 {
+	n := &m.seen[at]
+	rate := mixRates[*n]
+	if *n < uint16(len(mixRates)-1) {
+		*n++
 	}
-	return uint32(q)<<10 | n
+	return (int32(bit<<16) - m.dots[set]) * rate >> 12
 }
 
 var (
-	confidence   [1024]int32 // how far a counter is believed, of 256
-	counterRates = rateTable(6)
-	mapRates     = rateTable(60)
-	mixRates     [1024]int32
+	confidence [1024]int32 // how far a counter is believed, of 256
+	rates      [2048]int32 // of counters, then of maps: 65536/(n + 1 + d), d = 0.6 and 6
+	mixRates   [1024]int32
 )
 
-// rateTable returns 65536/(n + 1 + d/10).
-func rateTable(d int) *[1024]int32 {
-	t := new([1024]int32)
-	for n := range t {
-		t[n] = int32(655360 / (10*(n+1) + d))
-	}
-	return t
-}
-
 func init() {
-	for n := range confidence {
+	for n := range 1024 {
 		confidence[n] = int32((512 + 20480*n/(10*n+15)) / 10)
+		rates[n] = int32(655360 / (10*(n+1) + 6))
+		rates[1024+n] = int32(655360 / (10*(n+1) + 60))
 		mixRates[n] = int32(max(65550/(50+n), 131))
 	}
 }
