@@ -44,8 +44,9 @@ type levelModel struct {
 	params levelParams
 	segs   []codec.Segment
 	tree   *tree
-	books  []*book
+	book   book      // of the segment that is being coded
 	linear []*linear // of each segment; segments of one kernel shape share it
+	kinds  []*linear // each once, in order
 
 	values  []int32 // all so far
 	offsets []int16 // their symbols, relative to the mode
@@ -72,9 +73,10 @@ type book struct {
 	x, thr []int32 // thr[j] is half way between levels j-1 and j
 }
 
-func newBook(levels []int32, mode int, centre bool) *book {
+// set fills the book, in the memory that it has.
+func (b *book) set(levels []int32, mode int, centre bool) {
 	n := len(levels)
-	b := &book{x: make([]int32, n), thr: make([]int32, n+1)}
+	b.x, b.thr = slices.Grow(b.x[:0], n)[:n], slices.Grow(b.thr[:0], n+1)[:n+1]
 	lo, hi := max(mode-1, 0), min(mode+1, n-1)
 	step := int64(1)
 	if hi > lo {
@@ -91,7 +93,6 @@ func newBook(levels []int32, mode int, centre bool) *book {
 	for i := 1; i < n; i++ {
 		b.thr[i] = (b.x[i-1] + b.x[i]) >> 1
 	}
-	return b
 }
 
 // Sizes of the contexts of the counters, in the order of levelModel.contexts.
@@ -102,14 +103,19 @@ func contextSizes(cols, rows int) [numCounters]int {
 func newLevelModel(c *coder, p levelParams, segs []codec.Segment) *levelModel {
 	m := &levelModel{params: p, segs: segs}
 	lo, hi, cols, rows, pos := 0, 0, 1, 1, 1
+	kinds := map[[2]int]*linear{}
 	for i, s := range segs {
 		lo, hi = min(lo, -p.modes[i]), max(hi, len(s.Levels)-1-p.modes[i])
-		fs := s.Cols * s.Taps
+		fs := rowLength(s)
 		cols = max(cols, min(s.Cols, maxPlaces))
 		pos = max(pos, min(fs, maxPlaces))
-		rows = max(rows, min((s.Len+fs-1)/fs+1, maxLines))
-		m.books = append(m.books, newBook(s.Levels, p.modes[i], p.centre[i]))
-		m.linear = append(m.linear, m.sharedLinear(i))
+		rows = max(rows, min((s.Len+fs-1)/fs+1, maxLines)) // the first may begin in the middle
+		kind := [2]int{s.Taps, s.Width}
+		if kinds[kind] == nil {
+			kinds[kind] = newLinear(s.Taps)
+			m.kinds = append(m.kinds, kinds[kind])
+		}
+		m.linear = append(m.linear, kinds[kind])
 	}
 	m.tree = newTree(lo, hi, p.spread, p.zero)
 	m.colCtx, m.rowCtx = min(cols, maxLines), rows
@@ -126,31 +132,19 @@ func newLevelModel(c *coder, p levelParams, segs []codec.Segment) *levelModel {
 	return m
 }
 
-// sharedLinear returns the predictor of segment i, that of an earlier one of
-// the same kernel if there is one.
-func (m *levelModel) sharedLinear(i int) *linear {
-	s := m.segs[i]
-	for j := range i {
-		if m.segs[j].Taps == s.Taps && m.segs[j].Width == s.Width {
-			return m.linear[j]
-		}
+// rowLength returns the number of values in a row. Shapes come from headers;
+// what does not fit is longer than any block.
+func rowLength(s codec.Segment) int {
+	if s.Cols > maxRow/s.Taps {
+		return maxRow
 	}
-	return newLinear(s.Taps)
+	return s.Cols * s.Taps
 }
+
+const maxRow = 1 << 62
 
 // reset makes the scale of all what it is before the first value.
 func (m *levelModel) reset() { m.all = scale{8 << scaleBits, 8 << scaleBits, 8} }
-
-// lines returns the different predictors, in order.
-func (m *levelModel) lines() []*linear {
-	var list []*linear
-	for _, l := range m.linear {
-		if !slices.Contains(list, l) {
-			list = append(list, l)
-		}
-	}
-	return list
-}
 
 // fit chooses the linear predictors for symbols.
 func (m *levelModel) fit(syms []uint16) {
@@ -165,7 +159,7 @@ func (m *levelModel) fit(syms []uint16) {
 	m.onlyFit = false
 	m.reset()
 	clear(m.values)
-	for _, l := range m.lines() {
+	for _, l := range m.kinds {
 		l.choose()
 	}
 }
@@ -197,32 +191,35 @@ func atIf(ok bool, x []int32, j, n int) int32 {
 
 // segment codes one segment, whose symbols begin at base in the block.
 func (m *levelModel) segment(syms []uint16, si int, s codec.Segment, base int) {
-	clear(m.cols[:min(s.Cols, len(m.cols))])
-	clear(m.pos[:min(s.Cols*s.Taps, len(m.pos))])
+	if s.Len == 0 {
+		return
+	}
 	m.taps = [len(m.taps)]scale{}
 	m.row, m.rowSum = scale{}, 0
-	m.forget(3, min(s.Cols, m.colCtx))
-	m.forget(4, m.rowCtx)
+	m.book.set(s.Levels, m.params.modes[si], m.params.centre[si])
 
 	var (
 		lin  = m.linear[si]
-		bk   = m.books[si]
+		bk   = &m.book
 		mode = m.params.modes[si]
 		last = len(s.Levels) - 1
+		sy   = syms[base : base+s.Len]
 		x    = m.values[base : base+s.Len]
 		v    = m.offsets[base : base+s.Len]
 		T, W = s.Taps, max(s.Width, 1)
-		fs   = s.Cols * T
-		in   = s.Start % fs
+		in   = s.Start % rowLength(s)
 		col  = in / T
 		tap  = in % T
 		row  = 0
+		// Distances back, none longer than needed: their multiples must fit.
+		bT, bW, fs = min(T, s.Len+1), min(W, s.Len+1), min(rowLength(s), s.Len+1)
 	)
-	sy := syms[base : base+s.Len]
+	defer m.forgetSegment(s, in)
 	for j := range x {
 		kh, kw := tap/W, tap%W
-		ci, pi := min(col, len(m.cols)-1), min(col*T+tap, len(m.pos)-1)
-		cs, ts, ps := &m.cols[ci], &m.taps[min(tap, len(m.taps)-1)], &m.pos[pi]
+		cs := &m.cols[min(col, len(m.cols)-1)]
+		ts := &m.taps[min(tap, len(m.taps)-1)]
+		ps := &m.pos[min(in, len(m.pos)-1)]
 
 		// Expected magnitude: the row's times the column's times the tap's,
 		// each relative to that of all.
@@ -236,9 +233,9 @@ func (m *levelModel) segment(syms []uint16, si int, s codec.Segment, base int) {
 
 		// What lies around.
 		up, left, c1 := kh > 0, kw > 0, col > 0
-		L, U, UL := atIf(left, x, j, 1), atIf(up, x, j, W), atIf(up && left, x, j, W+1)
-		UR := atIf(up && kw < W-1, x, j, W-1)
-		C1, C2 := atIf(c1, x, j, T), atIf(col > 1, x, j, 2*T)
+		L, U, UL := atIf(left, x, j, 1), atIf(up, x, j, bW), atIf(up && left, x, j, bW+1)
+		UR := atIf(up && kw < W-1, x, j, bW-1)
+		C1, C2 := atIf(c1, x, j, bT), atIf(col > 1, x, j, 2*bT)
 		O1, O2 := at(x, j, fs), at(x, j, 2*fs)
 		pm := int32(ps.sum / int64(row+2))
 
@@ -249,15 +246,15 @@ func (m *levelModel) segment(syms []uint16, si int, s codec.Segment, base int) {
 			}
 		} else {
 			f[0], f[1], f[2], f[3] = L, U, UL, UR
-			f[4], f[5] = atIf(kw > 1, x, j, 2), atIf(kh > 1, x, j, 2*W)
+			f[4], f[5] = atIf(kw > 1, x, j, 2), atIf(kh > 1, x, j, 2*bW)
 			f[6], f[7] = atIf(kw > 2, x, j, 3), atIf(kw > 3, x, j, 4)
 			f[26], f[27] = atIf(kw > 4, x, j, 5), atIf(kw > 5, x, j, 6)
 		}
 		f[8], f[9] = pm, int32(m.rowSum/(m.row.n+4))
 		f[10], f[11], f[12], f[13] = C1, C2, O1, O2
-		f[14], f[15] = at(x, j, 3*fs), atIf(col > 2, x, j, 3*T)
+		f[14], f[15] = at(x, j, 3*fs), atIf(col > 2, x, j, 3*bT)
 		for i := range 5 {
-			f[16+i] = atIf(col > 3+i, x, j, (4+i)*T)
+			f[16+i] = atIf(col > 3+i, x, j, (4+i)*bT)
 			f[21+i] = at(x, j, (4+i)*fs)
 		}
 		lin.predict(min(tap, tapClasses-1), lSep, sep)
@@ -315,9 +312,9 @@ func (m *levelModel) segment(syms []uint16, si int, s codec.Segment, base int) {
 			vO, vO2 := int(at16(v, j, fs))>>sh, int(at16(v, j, 2*fs))>>sh
 			vC, vC2 := 0, 0
 			if c1 {
-				vC = int(at16(v, j, T)) >> sh
+				vC = int(at16(v, j, bT)) >> sh
 				if col > 1 {
-					vC2 = int(at16(v, j, 2*T)) >> sh
+					vC2 = int(at16(v, j, 2*bT)) >> sh
 				}
 			}
 			octave := octaves(rel, 1, 8)
@@ -364,15 +361,43 @@ func (m *levelModel) segment(syms []uint16, si int, s codec.Segment, base int) {
 		ts.add(mag, 0)
 		ps.sum += int64(xv)
 		ps.mag += mag
+		in++
 		if tap++; tap == T {
 			tap = 0
 			if col++; col == s.Cols {
-				col = 0
+				col, in = 0, 0
 				row++
 				m.row, m.rowSum = scale{}, 0
 			}
 		}
 	}
+}
+
+// forgetSegment resets what belongs to one segment: only what it touched, as
+// segments may be short and tables long. in is where in its row it began.
+func (m *levelModel) forgetSegment(s codec.Segment, in int) {
+	spans(in, s.Len, rowLength(s), len(m.pos), func(a, b int) { clear(m.pos[a:b]) })
+	col, cols := in/s.Taps, (in%s.Taps+s.Len-1)/s.Taps+1
+	spans(col, cols, s.Cols, len(m.cols), func(a, b int) { clear(m.cols[a:b]) })
+	if m.onlyFit {
+		return
+	}
+	spans(col, cols, s.Cols, m.colCtx, func(a, b int) { m.forget(3, a, b) })
+	m.forget(4, 0, min((in%rowLength(s)+s.Len-1)/rowLength(s)+1, m.rowCtx))
+}
+
+// spans gives the ranges of a table that n places from first on fall into.
+// Places count up to size, then from 0 again; the last entry of the table
+// stands for all behind it.
+func spans(first, n, size, table int, do func(a, b int)) {
+	if n >= size {
+		first, n = 0, size
+	}
+	if over := n - (size - first); over > 0 {
+		do(0, min(over, table))
+		n -= over
+	}
+	do(min(first, table-1), min(first+n, table))
 }
 
 // code codes offset v to the mode in a codebook whose last index is last, and

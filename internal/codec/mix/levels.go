@@ -17,7 +17,7 @@ func AppendLevels(dst []byte, syms []uint16, segs []codec.Segment) []byte {
 	c := newEncoder(dst)
 	m := newLevelModel(&c, p, segs)
 	m.fit(syms)
-	codeLinears(&c, m.lines())
+	codeLinears(&c, m.kinds)
 	m.run(syms)
 	return c.finish()
 }
@@ -30,7 +30,7 @@ func DecodeLevels(syms []uint16, coded []byte, segs []codec.Segment) error {
 	}
 	c := newDecoder(coded[n:])
 	m := newLevelModel(&c, p, segs)
-	codeLinears(&c, m.lines())
+	codeLinears(&c, m.kinds)
 	m.run(syms)
 	if c.overrun() {
 		return ErrCorrupt
@@ -47,7 +47,7 @@ func AssignLevels(first []uint16, segs []codec.Segment, choose func(i int, cost 
 	c := newEncoder(nil)
 	m := newLevelModel(&c, p, segs)
 	m.fit(first)
-	codeLinears(&c, m.lines())
+	codeLinears(&c, m.kinds)
 	m.assign = choose
 	m.run(first)
 }
@@ -62,8 +62,10 @@ type levelParams struct {
 func chooseParams(syms []uint16, segs []codec.Segment) levelParams {
 	p := levelParams{modes: make([]int, len(segs)), centre: make([]bool, len(segs))}
 	base, dist, zeros := 0, 0, 0
+	var counts [MaxLevels]int
 	for i, s := range segs {
-		hist := make([]int, len(s.Levels))
+		hist := counts[:len(s.Levels)]
+		clear(hist)
 		for _, v := range syms[base : base+s.Len] {
 			hist[v]++
 		}

@@ -267,6 +267,9 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Add(byte(0), AppendLevels(nil, syms, withLevels(segs, 9)))
 	f.Add(byte(1), AppendFloats(nil, src[:4*150], Float32, segs))
+	mixed := slices.Concat(withLevels(segs[:1], 9), withLevels(segs[1:], 300))
+	mixed[0].Width, mixed[1].Cols, mixed[1].Taps = 3, 1<<40, 1<<40
+	f.Add(byte(252), AppendLevels(nil, syms, mixed))
 	f.Add(byte(3), AppendText(nil, src))
 	f.Add(byte(2), AppendDelta(nil, src, make([]byte, len(src)), Float64, segs))
 	f.Fuzz(func(t *testing.T, what byte, coded []byte) {
@@ -274,11 +277,14 @@ func FuzzDecode(f *testing.F) {
 		dst := make([]byte, 150*kind.Width)
 		switch what % 4 {
 		case 0:
-			k := 1 + int(what>>2)*65
+			segs := withLevels(segs, 1+int(what>>2)*65)
+			if what == 252 {
+				segs = mixed
+			}
 			got := make([]uint16, 150)
-			if DecodeLevels(got, coded, withLevels(segs, k)) == nil {
-				for _, s := range got {
-					if int(s) >= k {
+			if DecodeLevels(got, coded, segs) == nil {
+				for i, s := range got {
+					if k := len(segs[b2i(i >= segs[0].Len)].Levels); int(s) >= k {
 						t.Fatalf("symbol %d of %d", s, k)
 					}
 				}

@@ -87,9 +87,9 @@ func filled(n int, v uint32) []uint32 {
 	return t
 }
 
-// forget resets the first n contexts of counter i.
-func (m *mixer) forget(i, n int) {
-	t := m.counters[m.starts[i] : m.starts[i]+n*m.nodes]
+// forget resets contexts a to b-1 of counter i.
+func (m *mixer) forget(i, a, b int) {
+	t := m.counters[m.starts[i]+a*m.nodes : m.starts[i]+b*m.nodes]
 	for j := range t {
 		t[j] = counterHalf
 	}
