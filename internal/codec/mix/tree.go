@@ -28,13 +28,13 @@ const (
 // (quarter octaves).
 func newTree(lo, hi int, spread int, zero bool) *tree {
 	t := &tree{lo: lo, hi: hi, zero: zero}
-	cum := make([]uint64, hi-lo+2)                          // mass below offset lo+i
+	cum := make([]int64, hi-lo+2)                           // mass below offset lo+i
 	s := int64(exp2Table[spread&3*64]>>22) << (spread >> 2) // spread in 1/256
 	for i := range hi - lo + 1 {
 		d := int64(lo+i)*2 - 1
 		a := min(max(d*128*256/s, -2047), 2047)
 		b := min(max((d+2)*128*256/s, -2047), 2047)
-		m := uint64(logisticTable[2048+b]) - uint64(logisticTable[2048+a])
+		m := int64(logisticTable[2048+b]) - int64(logisticTable[2048+a])
 		cum[i+1] = cum[i] + m + 4096
 	}
 	next := int32(nodeFirst)
