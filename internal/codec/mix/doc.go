@@ -24,6 +24,8 @@
 // and the scale of row, column, tap and neighbourhood give distributions of the
 // next value; their mass on either side of a threshold between two levels is an
 // estimate like that of a counter (levelmodel.go, linear.go, mixer.go).
+// What is the same for many inputs at once is 32-bit arithmetic on lanes, in
+// AVX2 where there is (vector.go).
 //
 // Everything is integer arithmetic: a decoder that rounds one probability
 // differently loses the rest of the block, and Go may fuse floating-point
