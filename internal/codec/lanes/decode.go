@@ -83,7 +83,7 @@ func (d *decoder) side(coded []byte, segs []codec.Segment) (plain int, rest []by
 			continue
 		}
 		// Whatever a segment has costs input, near enough: stop at its end.
-		if c.pos > len(coded)+4 {
+		if c.Overrun() {
 			return 0, nil, corrupt("cut in the parameters")
 		}
 		g := shapeOf(s, d.lanes)
@@ -95,7 +95,7 @@ func (d *decoder) side(coded []byte, segs []codec.Segment) (plain int, rest []by
 			bits += s.Len * int(d.params[i].split)
 		}
 	}
-	rest, ok := c.end()
+	rest, ok := c.End()
 	if !ok {
 		return 0, nil, corrupt("cut in the parameters")
 	}

@@ -60,8 +60,7 @@ func (e *encoder) append(dst []byte, syms []uint16, segs []codec.Segment) []byte
 		}
 		at += s.Len
 	}
-	c.end()
-	dst = c.buf
+	dst, _ = c.End()
 
 	// The plain bits in order; the others from the last to the first, as each
 	// symbol goes on top of a state.

@@ -187,9 +187,8 @@ func (f *fitter) cost(p *params, g *shape, k int, bits int64) int64 {
 	if !f.trial.code(&c, p, g, k) {
 		return 1 << 62
 	}
-	c.end()
-	f.out = c.buf
-	return bits + int64(len(c.buf))<<13
+	f.out, _ = c.End()
+	return bits + int64(len(f.out))<<13
 }
 
 // count counts the symbols of each table.

@@ -69,7 +69,7 @@ type sideModel struct {
 	lastCoefs                                                  [maxSets][maxBack + 1]int16
 }
 
-func flag(c *coder, p *prob, b *bool) { *b = c.bit(p, b2i(*b)) != 0 }
+func flag(c *coder, p *prob, b *bool) { *b = c.decide(p, b2i(*b)) != 0 }
 
 // code codes p, in either direction, and reports whether it is valid.
 func (m *sideModel) code(c *coder, p *params, g *shape, k int) bool {
@@ -97,7 +97,7 @@ func (m *sideModel) code(c *coder, p *params, g *shape, k int) bool {
 	}
 	flag(c, &m.weighted, &p.weighted)
 	if p.weighted {
-		if c.decoding {
+		if c.Decoding() {
 			p.weights = resize(p.weights, symbols)
 		}
 		last := 0
@@ -141,7 +141,7 @@ func (m *sideModel) codeClasses(c *coder, p *params, g *shape) bool {
 
 // codeList codes n classes, each as it is or as the distance to the one before.
 func (m *sideModel) codeList(c *coder, list *[]int16, smooth *bool, n, kind int) bool {
-	if c.decoding {
+	if c.Decoding() {
 		*list = resize(*list, n)
 	}
 	flag(c, &m.smooth[kind], smooth)

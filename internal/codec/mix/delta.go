@@ -31,7 +31,7 @@ func AppendDelta(dst, src, base []byte, kind Kind, segs []codec.Segment) []byte 
 	c := newEncoder(nil)
 	m := newDeltaModel(&c, kind, mode, segs)
 	m.run(src, base, segs)
-	body := c.finish()
+	body := c.Finish()
 	dst = binary.AppendUvarint(dst, uint64(len(body)))
 	dst = append(dst, body...)
 	return append(dst, m.noise.bytes()...)
@@ -52,7 +52,7 @@ func DecodeDelta(dst, coded, base []byte, kind Kind, segs []codec.Segment) error
 	m := newDeltaModel(&c, kind, mode, segs)
 	m.noise.buf = coded[n+int(size):]
 	m.run(dst, base, segs)
-	if c.overrun() || !m.noise.exhausted() {
+	if c.Overrun() || !m.noise.exhausted() {
 		return ErrCorrupt
 	}
 	return nil
@@ -136,7 +136,7 @@ func newDeltaModel(c *coder, kind Kind, mode int, segs []codec.Segment) *deltaMo
 		lengths: make([]int16, codec.Total(segs)), reach: make([]int16, codec.Total(segs)),
 		scales: newScales(segs, mean{}),
 	}
-	m.noise.decoding = c.decoding
+	m.noise.decoding = c.Decoding()
 	for i := range m.sign {
 		m.sign[i], m.head[i] = counterHalf, counterHalf
 	}
@@ -207,7 +207,7 @@ func (m *deltaModel) segment(buf, base []byte, s codec.Segment, start int) {
 		num.set = e
 
 		var d int64
-		if !num.decoding {
+		if !num.Decoding() {
 			d = m.kind.diff(Load(buf[p.cur*width:], width), b)
 		}
 		mag := magnitude(d)
@@ -225,7 +225,7 @@ func (m *deltaModel) segment(buf, base []byte, s codec.Segment, start int) {
 		} else {
 			d = 0
 		}
-		if num.decoding {
+		if num.Decoding() {
 			Store(buf[p.cur*width:], width, m.kind.add(d, b))
 		}
 		if p.advance() {

@@ -45,7 +45,7 @@ func AppendFloats(dst, src []byte, kind Kind, segs []codec.Segment) []byte {
 	c := newEncoder(nil)
 	f := newFloatModel(&c, kind, classes, segs)
 	f.run(src, segs)
-	body := c.finish()
+	body := c.Finish()
 	dst = binary.AppendUvarint(dst, uint64(len(body)))
 	dst = append(dst, body...)
 	return append(dst, f.noise.bytes()...)
@@ -65,7 +65,7 @@ func DecodeFloats(dst, coded []byte, kind Kind, segs []codec.Segment) error {
 	f := newFloatModel(&c, kind, classes, segs)
 	f.noise.buf = coded[n+int(size):]
 	f.run(dst, segs)
-	if c.overrun() || !f.noise.exhausted() {
+	if c.Overrun() || !f.noise.exhausted() {
 		return ErrCorrupt
 	}
 	return nil
@@ -137,7 +137,7 @@ func newFloatModel(c *coder, kind Kind, classes []int, segs []codec.Segment) *fl
 		mode: max(len(classes)-4, 0),
 	}
 	f.scales = newScales(segs, mean{int32(f.mode) * rankUnit * 4, 4})
-	f.noise.decoding = c.decoding
+	f.noise.decoding = c.Decoding()
 	for r, cl := range classes {
 		f.rank[cl] = int16(r)
 	}
@@ -240,7 +240,7 @@ func (f *floatModel) segment(buf []byte, s codec.Segment, base int) {
 		var v uint64
 		at := buf[p.cur*width:]
 		rank := 0
-		if !num.decoding {
+		if !num.Decoding() {
 			v = Load(at, width)
 			rank = int(f.rank[f.kind.class(v)])
 		}
@@ -260,12 +260,12 @@ func (f *floatModel) segment(buf []byte, s codec.Segment, base int) {
 			neg := sign.decide(int(v>>(m+f.kind.Exponent)&1), 0)
 			f.signs[p.cur] = int8(1 - 2*neg)
 			mant := f.mantissa(v&(1<<m-1), rank)
-			if num.decoding {
+			if num.Decoding() {
 				v = mant | uint64(class-1)<<m | uint64(neg)<<(m+f.kind.Exponent)
 			}
 			f.add(&p, int32(rank)*rankUnit)
 		}
-		if num.decoding {
+		if num.Decoding() {
 			Store(at, width, v)
 		}
 		if p.advance() {

@@ -332,7 +332,7 @@ func (m *levelModel) segment(syms []uint16, si int, s codec.Segment, base int) {
 
 			var sym int
 			switch {
-			case m.coder.decoding:
+			case m.coder.Decoding():
 				sym = m.code(0, mode, last, bk.thr) + mode
 				sy[j] = uint16(sym)
 			case m.assign != nil:

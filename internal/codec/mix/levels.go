@@ -19,7 +19,7 @@ func AppendLevels(dst []byte, syms []uint16, segs []codec.Segment) []byte {
 	m.fit(syms)
 	codeLinears(&c, m.kinds)
 	m.run(syms)
-	return c.finish()
+	return c.Finish()
 }
 
 // DecodeLevels fills syms, whose length the caller knows.
@@ -32,7 +32,7 @@ func DecodeLevels(syms []uint16, coded []byte, segs []codec.Segment) error {
 	m := newLevelModel(&c, p, segs)
 	codeLinears(&c, m.kinds)
 	m.run(syms)
-	if c.overrun() {
+	if c.Overrun() {
 		return ErrCorrupt
 	}
 	return nil

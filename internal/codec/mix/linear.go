@@ -125,7 +125,7 @@ func codeLinears(c *coder, lines []*linear) {
 				}
 				y := 1
 				for b := n - 1; b >= 0; b-- {
-					y = y<<1 | c.bit(m>>b&1, 1<<15)
+					y = y<<1 | c.Bit(m>>b&1, 1<<15)
 				}
 				if neg == 1 {
 					y = -y

@@ -215,7 +215,7 @@ func (m *mixer) sets(node int) (a, b *[numInputs]int32) {
 func (m *mixer) decide(bit int, id int32) int {
 	node := int(id)
 	m.predict(node)
-	bit = m.coder.bit(bit, uint32(m.p))
+	bit = m.coder.Bit(bit, uint32(m.p))
 	m.adapt(bit, node)
 	return bit
 }

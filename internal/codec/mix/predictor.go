@@ -65,7 +65,7 @@ func (p *predictor) decide(bit int, node uint32) int {
 	x := min(max(dot>>16, logitMin), logitMax)
 	prob := squashTable[x+2048]
 
-	bit = p.coder.bit(bit, prob)
+	bit = p.coder.Bit(bit, prob)
 
 	err := int32(bit<<16) - int32(prob)
 	for i := range w {
@@ -93,7 +93,7 @@ func learn(s uint32, bit int) uint32 {
 // single codes a decision with one counter and no mixing: for decisions that
 // are nearly even anyway.
 func (c *coder) single(s *uint32, bit int) int {
-	bit = c.bit(bit, min(max(*s>>16, 32), 65535-32))
+	bit = c.Bit(bit, min(max(*s>>16, 32), 65535-32))
 	*s = learn(*s, bit)
 	return bit
 }
@@ -170,7 +170,7 @@ func (n *number) excess(x, limit, sign int) int {
 	}
 	y := 1
 	for i := length - 1; i >= 0; i-- {
-		y = y<<1 | n.bit((x+1)>>i&1, 1<<15)
+		y = y<<1 | n.Bit((x+1)>>i&1, 1<<15)
 	}
 	return min(max(y-1, 0), limit) // a damaged block may exceed the limit
 }

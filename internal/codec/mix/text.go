@@ -17,7 +17,7 @@ func AppendText(dst, text []byte) []byte {
 	for _, b := range text {
 		m.byte(int(b))
 	}
-	return c.finish()
+	return c.Finish()
 }
 
 // DecodeText fills text, whose length the caller knows.
@@ -27,7 +27,7 @@ func DecodeText(text, coded []byte) error {
 	for i := range text {
 		text[i] = byte(m.byte(0))
 	}
-	if c.overrun() {
+	if c.Overrun() {
 		return ErrCorrupt
 	}
 	return nil
@@ -112,7 +112,7 @@ func (m *textModel) decide(bit int, contexts *[textInputs]uint64, node uint64) i
 	}
 	prob := squashTable[min(max(dot>>16, logitMin), logitMax)+2048]
 	if m.coder != nil {
-		bit = m.coder.bit(bit, prob)
+		bit = m.coder.Bit(bit, prob)
 	}
 	err := int32(bit<<16) - int32(prob)
 	for i, x := range logits {
