@@ -107,3 +107,6 @@ func (s *scales) add(p *place, x int32) {
 
 func (s *scales) col(p *place) int { return min(p.col, len(s.cols)-1) }
 func (s *scales) tap(p *place) int { return min(p.tap, maxTapStats-1) }
+
+// clip9 maps a value to 0..9: below -4, -4 … 4, or above.
+func clip9(v int) uint32 { return uint32(min(max(v, -5), 4) + 5) }

@@ -174,7 +174,7 @@ func (m *levelModel) run(syms []uint16) {
 }
 
 // at returns the value n before place j, or 0 if there is none.
-func at(x []int32, j, n int) int32 {
+func at[T int16 | int32](x []T, j, n int) T {
 	if u := uint(j - n); u < uint(len(x)) {
 		return x[u]
 	}
@@ -182,7 +182,7 @@ func at(x []int32, j, n int) int32 {
 }
 
 // atIf is at where ok, else 0.
-func atIf(ok bool, x []int32, j, n int) int32 {
+func atIf[T int16 | int32](ok bool, x []T, j, n int) T {
 	if ok {
 		return at(x, j, n)
 	}
@@ -214,6 +214,7 @@ func (m *levelModel) segment(syms []uint16, si int, s codec.Segment, base int) {
 		// Distances back, none longer than needed: their multiples must fit.
 		bT, bW, fs = min(T, s.Len+1), min(W, s.Len+1), min(rowLength(s), s.Len+1)
 	)
+	price := func(s int) uint32 { return m.cost(s-mode, mode, last, bk.thr) }
 	defer m.forgetSegment(s, in)
 	for j := range x {
 		kh, kw := tap/W, tap%W
@@ -308,15 +309,9 @@ func (m *levelModel) segment(syms []uint16, si int, s codec.Segment, base int) {
 			rel := lE - scaleBits<<8 // in steps
 			mq := m.meanBucket(0)
 			sh := m.lineShift
-			vL, vL2 := int(at16(v, j, 1))>>sh, int(at16(v, j, 2))>>sh
-			vO, vO2 := int(at16(v, j, fs))>>sh, int(at16(v, j, 2*fs))>>sh
-			vC, vC2 := 0, 0
-			if c1 {
-				vC = int(at16(v, j, bT)) >> sh
-				if col > 1 {
-					vC2 = int(at16(v, j, 2*bT)) >> sh
-				}
-			}
+			vL, vL2 := at(v, j, 1)>>sh, at(v, j, 2)>>sh
+			vO, vO2 := at(v, j, fs)>>sh, at(v, j, 2*fs)>>sh
+			vC, vC2 := atIf(c1, v, j, bT)>>sh, atIf(col > 1, v, j, 2*bT)>>sh
 			octave := octaves(rel, 1, 8)
 			t := uint32(min(tap, maxTaps-1))
 			m.context([numCounters]uint32{
@@ -325,9 +320,9 @@ func (m *levelModel) segment(syms []uint16, si int, s codec.Segment, base int) {
 				(clip12(vC)*12+clip12(vC2))*8 + octave,
 				uint32(min(col, m.colCtx-1)),
 				uint32(min(row, m.rowCtx-1)),
-				(((tri32(L)*3+tri32(U))*3+tri32(UL))*3+tri32(C1))*maxTaps + t,
+				(((signOf(L)*3+signOf(U))*3+signOf(UL))*3+signOf(C1))*maxTaps + t,
 				octaves(lPos-scaleBits<<8, 4, 24)*16 + mq,
-				((tri(sgn(vL))*3+tri(sgn(vO)))*3+tri(sgn(vC)))*24 + octaves(lSep-scaleBits<<8, 3, 24),
+				((signOf(vL)*3+signOf(vO))*3+signOf(vC))*24 + octaves(lSep-scaleBits<<8, 3, 24),
 			}, t)
 
 			var sym int
@@ -336,7 +331,7 @@ func (m *levelModel) segment(syms []uint16, si int, s codec.Segment, base int) {
 				sym = m.code(0, mode, last, bk.thr) + mode
 				sy[j] = uint16(sym)
 			case m.assign != nil:
-				sym = m.assign(base+j, func(s int) uint32 { return m.cost(s-mode, mode, last, bk.thr) })
+				sym = m.assign(base+j, price)
 				sy[j] = uint16(sym)
 				m.code(sym-mode, mode, last, bk.thr)
 			default:
@@ -456,59 +451,10 @@ func (m *levelModel) code(v, mode, last int, thr []int32) int {
 
 // cost returns what code would take for v, in bits/65536. Nothing is learned.
 func (m *levelModel) cost(v, mode, last int, thr []int32) uint32 {
-	a, b := -mode, last-mode+1
-	if b-a < 2 {
-		return 0
-	}
-	m.begin()
-	t := m.tree
-	n := t.whole
-	sum := uint32(0)
-	if t.zero {
-		m.around(thr, mode, last)
-		sum = m.price(b2i(v != 0), nodeZero)
-		if v == 0 {
-			return sum
-		}
-		side := b2i(v > 0)
-		if mode != 0 && mode != last {
-			m.sides()
-			sum += m.price(side, nodeSign)
-		}
-		if m.takeSide(side); side == 0 {
-			b, n = 0, t.low
-		} else {
-			a, n = 1, t.high
-		}
-	}
-	for b-a > 1 {
-		nd := &t.nodes[n]
-		s := int(nd.split)
-		bit := b2i(v >= s)
-		switch {
-		case s <= a:
-			bit = 1
-		case s >= b:
-			bit = 0
-		default:
-			m.cut(thr[s+mode])
-			sum += m.price(bit, nd.id)
-			if m.take(bit); bit == 1 {
-				a = s
-			} else {
-				b = s
-			}
-		}
-		n = nd.child[bit]
-	}
-	return sum
-}
-
-func at16(v []int16, j, n int) int16 {
-	if u := uint(j - n); u < uint(len(v)) {
-		return v[u]
-	}
-	return 0
+	m.pricing, m.price = true, 0
+	m.code(v, mode, last, thr)
+	m.pricing = false
+	return m.price
 }
 
 // octaves puts a logarithm into one of n classes, k of them to an octave, the
@@ -516,9 +462,10 @@ func at16(v []int16, j, n int) int16 {
 func octaves(l, k, n int32) uint32 { return uint32(min(max(n/2+(l*k)>>8, 0), n-1)) }
 
 // clip12 maps a value to 0 … 11: below -5, -5 … 4, above.
-func clip12(v int) uint32 { return uint32(min(max(v, -6), 5) + 6) }
+func clip12(v int16) uint32 { return uint32(min(max(v, -6), 5) + 6) }
 
-func tri32(v int32) uint32 {
+// signOf is 0 below zero, 1 at it, 2 above.
+func signOf[T int16 | int32](v T) uint32 {
 	switch {
 	case v < 0:
 		return 0

@@ -52,11 +52,12 @@ func AssignLevels(first []uint16, segs []codec.Segment, choose func(i int, cost 
 	m.run(first)
 }
 
+// levelParams are what the encoder chooses for a block, beside coefficients.
 type levelParams struct {
-	spread int
-	zero   bool
-	modes  []int
-	centre []bool
+	spread int    // of the offsets, in quarter octaves of 1/256
+	zero   bool   // first ask whether an offset is zero: it often is
+	modes  []int  // of each segment, its most frequent symbol
+	centre []bool // of each segment: values count from that of the mode
 }
 
 func chooseParams(syms []uint16, segs []codec.Segment) levelParams {
@@ -122,23 +123,9 @@ func parseParams(b []byte, segs []codec.Segment) (p levelParams, n int) {
 	return p, n
 }
 
-// clip9 maps a value to 0..9: below -4, -4 … 4, or above.
-func clip9(v int) uint32 { return uint32(min(max(v, -5), 4) + 5) }
-
 func abs(v int) int {
 	if v < 0 {
 		return -v
 	}
 	return v
-}
-
-// sgn returns -1, 0 or 1.
-func sgn(v int) int8 {
-	switch {
-	case v < 0:
-		return -1
-	case v > 0:
-		return 1
-	}
-	return 0
 }

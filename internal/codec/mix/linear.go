@@ -99,7 +99,7 @@ func (l *linear) choose() {
 	l.sums = nil
 }
 
-// code codes the coefficients of predictors.
+// codeLinears codes the coefficients of predictors, and starts them.
 func codeLinears(c *coder, lines []*linear) {
 	var zero [numFixed]uint32
 	var length [8]uint32

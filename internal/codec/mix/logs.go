@@ -6,7 +6,7 @@ import "math/bits"
 // quotients of scales become sums. Both tables come from integer recurrences,
 // because they steer the decoder.
 var (
-	log2Table [257]int32  // i → 256·log2(1 + i/256), rounded down
+	log2Table [256]int32  // i → 256·log2(1 + i/256), rounded down
 	exp2Table [256]uint32 // i → 2^(30 + i/256)
 )
 
@@ -27,7 +27,6 @@ func init() {
 			}
 		}
 	}
-	log2Table[256] = 256
 }
 
 // log2 returns 256·log2(x) for x >= 1, of the nine leading bits of x.

@@ -44,6 +44,9 @@ type mixer struct {
 	dots  [2]int32 // probabilities by each set
 	x     int32    // their mean, as a logit
 	p     int32
+
+	pricing bool
+	price   uint32
 }
 
 func newMixer(c *coder, nodes int, sizes [numCounters]int) *mixer {
@@ -211,23 +214,22 @@ func (m *mixer) sets(node int) (a, b *[numInputs]int32) {
 		(*[numInputs]int32)(m.weights[((1+m.tap)*m.nodes+node)*numInputs:])
 }
 
-// decide codes one decision, whose masses are set.
+// decide codes one decision, whose masses are set. While pricing, it adds what
+// that would take instead, in bits/65536, and learns nothing.
 func (m *mixer) decide(bit int, id int32) int {
 	node := int(id)
 	m.predict(node)
+	if m.pricing {
+		p := m.p
+		if bit == 0 {
+			p = 65536 - p
+		}
+		m.price += uint32((16<<8 - log2(uint64(p))) << 8)
+		return bit
+	}
 	bit = m.coder.Bit(bit, uint32(m.p))
 	m.adapt(bit, node)
 	return bit
-}
-
-// price returns what decide would take for bit, in bits/65536.
-func (m *mixer) price(bit int, id int32) uint32 {
-	m.predict(int(id))
-	p := m.p
-	if bit == 0 {
-		p = 65536 - p
-	}
-	return uint32((16<<8 - log2(uint64(p))) << 8)
 }
 
 // adapt learns from a decision that was predicted last.

@@ -1,7 +1,7 @@
 package mix
 
 const (
-	maxInputs = 10
+	maxInputs = 8
 
 	counterHalf  = 1 << 31 // probability one half, nothing seen yet
 	counterLimit = 255     // decisions after which a counter forgets at a fixed rate

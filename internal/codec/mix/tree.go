@@ -4,7 +4,6 @@ package mix
 // decisions. Symbols are offsets to the most frequent one of their segment, so
 // that segments with different codebooks share it.
 type tree struct {
-	lo, hi           int // offsets that occur
 	zero             bool
 	nodes            []treeNode
 	low, high, whole int32 // roots below zero, above zero, and of all
@@ -24,10 +23,10 @@ const (
 	nodeMax    = nodeUnique + 12
 )
 
-// newTree balances by the mass of a logistic distribution with that spread
-// (quarter octaves).
+// newTree cuts the offsets from lo to hi, balanced by the mass of a logistic
+// distribution with that spread (quarter octaves).
 func newTree(lo, hi int, spread int, zero bool) *tree {
-	t := &tree{lo: lo, hi: hi, zero: zero}
+	t := &tree{zero: zero}
 	cum := make([]int64, hi-lo+2)                           // mass below offset lo+i
 	s := int64(exp2Table[spread&3*64]>>22) << (spread >> 2) // spread in 1/256
 	for i := range hi - lo + 1 {
