@@ -2,7 +2,6 @@ package rope
 
 import (
 	"context"
-	"encoding/binary"
 	"math"
 	"math/bits"
 	"slices"
@@ -149,7 +148,7 @@ func findRows(l *layout.Layout, i int) (*codebook, []uint64, error) {
 	length := int(n / a.Shape[0])
 	cb := &codebook{unit: unitF32, rows: &rowScales{length: length}}
 	seen := make([]uint64, 2*maxRow+1)
-	row := make([]float32, length)
+	var row []float32
 	top := int64(0)
 	scale := float32(1)
 	for at := int64(0); at < a.Size; {
@@ -162,9 +161,7 @@ func findRows(l *layout.Layout, i int) (*codebook, []uint64, error) {
 			return nil, nil, err
 		}
 		for ; len(b) > 0; b = b[4*length:] {
-			for k := range row {
-				row[k] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*k:]))
-			}
+			row = tensor.F32.AppendFloat32s(row[:0], b[:4*length])
 			var ok bool
 			if scale, top, ok = rowScale(row, scale, top); !ok {
 				return nil, nil, nil

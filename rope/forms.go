@@ -409,33 +409,14 @@ func (r *wireReader) half(h uint16) uint64 {
 }
 
 // fromHalf returns the F32 of a finite binary16.
-func fromHalf(h uint16) uint32 {
-	sign, e, m := uint32(h>>15)<<31, uint32(h>>10&31), uint32(h&1023)
-	if e == 0 {
-		if m == 0 {
-			return sign
-		}
-		for e = 1; m>>10 == 0; e-- { // wraps below 0, and back by the bias
-			m <<= 1
-		}
-		m &= 1023
-	}
-	return sign | (e+112)<<23 | m<<13
-}
+func fromHalf(h uint16) uint32 { return math.Float32bits(tensor.Float16Value(h)) }
 
-// halves returns F32 values as binary16, or nil if they are not all exact.
+// halves returns F32 values as binary16, or nil if they are not all finite and exact.
 func halves(values []uint64) []uint16 {
 	hs := make([]uint16, len(values))
 	for i, v := range values {
-		f := uint32(v)
-		e, m := int(f>>23&255)-112, f&(1<<23-1)
-		switch {
-		case e > 0 && e < 31:
-			hs[i] = uint16(e)<<10 | uint16(m>>13)
-		case e > -10 && e <= 0: // subnormal as binary16
-			hs[i] = uint16((m | 1<<23) >> (14 - e))
-		}
-		if hs[i] |= uint16(f >> 31 << 15); fromHalf(hs[i]) != f {
+		hs[i] = tensor.Float16Bits(floatOf(v))
+		if hs[i]>>10&31 == 31 || fromHalf(hs[i]) != uint32(v) {
 			return nil
 		}
 	}

@@ -25,7 +25,7 @@ func (d DType) AppendFloat32s(dst []float32, raw []byte) []float32 {
 		}
 	case F16:
 		for ; len(raw) >= 2; raw = raw[2:] {
-			dst = append(dst, fromHalf(le.Uint16(raw)))
+			dst = append(dst, Float16Value(le.Uint16(raw)))
 		}
 	case F64:
 		for ; len(raw) >= 8; raw = raw[8:] {
@@ -47,9 +47,9 @@ func (d DType) AppendFloats(dst []byte, values []float32) []byte {
 		case F32:
 			dst = le.AppendUint32(dst, math.Float32bits(v))
 		case BF16:
-			dst = le.AppendUint16(dst, toBFloat(v))
+			dst = le.AppendUint16(dst, BFloat16Bits(v))
 		case F16:
-			dst = le.AppendUint16(dst, toHalf(v))
+			dst = le.AppendUint16(dst, Float16Bits(v))
 		case F64:
 			dst = le.AppendUint64(dst, math.Float64bits(float64(v)))
 		default:
@@ -57,37 +57,4 @@ func (d DType) AppendFloats(dst []byte, values []float32) []byte {
 		}
 	}
 	return dst
-}
-
-func fromHalf(h uint16) float32 {
-	sign, e, m := uint32(h>>15)<<31, uint32(h>>10&31), uint32(h&1023)
-	switch e {
-	case 0: // zero or subnormal: m · 2^-24 is exact
-		return math.Float32frombits(sign | math.Float32bits(float32(m)*(1.0/(1<<24))))
-	case 31:
-		return math.Float32frombits(sign | 0xff<<23 | m<<13)
-	}
-	return math.Float32frombits(sign | (e+127-15)<<23 | m<<13)
-}
-
-func toHalf(f float32) uint16 {
-	b := math.Float32bits(f)
-	sign := uint16(b >> 16 & 0x8000)
-	b &= 1<<31 - 1
-	switch {
-	case b > 0xff<<23: // NaN stays one
-		return sign | 0x7e00 | uint16(b>>13&1023)
-	case b < 113<<23: // below 2^-14: a multiple of 2^-24
-		return sign | uint16(math.RoundToEven(float64(math.Float32frombits(b))*(1<<24)))
-	}
-	b += 0xfff + b>>13&1 // to nearest even
-	return sign | uint16(min((b-112<<23)>>13, 0x7c00))
-}
-
-func toBFloat(f float32) uint16 {
-	b := math.Float32bits(f)
-	if b&(1<<31-1) > 0xff<<23 {
-		return uint16(b>>16) | 64 // NaN stays one
-	}
-	return uint16((b + 0x7fff + b>>16&1) >> 16)
 }

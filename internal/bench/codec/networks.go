@@ -1,10 +1,8 @@
 package main
 
 import (
-	"encoding/binary"
 	"errors"
 	"io/fs"
-	"math"
 	"path/filepath"
 
 	"ropewalk/checkpoint"
@@ -66,11 +64,7 @@ func matrices(set *tensor.Set) ([]matrix, error) {
 		if err != nil {
 			return nil, err
 		}
-		values := make([]float32, len(raw)/4)
-		for i := range values {
-			values[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
-		}
-		list = append(list, matrix{t.Name, t.Shape, values})
+		list = append(list, matrix{t.Name, t.Shape, t.DType.AppendFloat32s(nil, raw)})
 	}
 	return list, nil
 }

@@ -2,10 +2,8 @@ package main
 
 import (
 	"cmp"
-	"encoding/binary"
 	"fmt"
 	"maps"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -44,8 +42,8 @@ type variant struct {
 }
 
 var variants = []variant{
-	{"bf16", bf16, narrow(tensor.BF16, bfloat16)},
-	{"fp16", fp16, narrow(tensor.F16, float16)},
+	{"bf16", bf16, narrow(tensor.BF16)},
+	{"fp16", fp16, narrow(tensor.F16)},
 	{"4 levels", quantized, matrices(func(w []float32) []float32 { return lloydMax(w, 4) })},
 	{"16 levels", quantized, matrices(func(w []float32) []float32 { return lloydMax(w, 16) })},
 	{"256 levels", quantized, matrices(func(w []float32) []float32 { return lloydMax(w, 256) })},
@@ -161,23 +159,15 @@ func (v *variant) apply(set *tensor.Set) (*tensor.Set, error) {
 		if err != nil {
 			return nil, err
 		}
-		values := make([]float32, len(raw)/4)
-		for i := range values {
-			values[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
-		}
-		changed = append(changed, v.change(t, values))
+		changed = append(changed, v.change(t, t.DType.AppendFloat32s(nil, raw)))
 	}
 	return tensor.Overlay(set, changed...)
 }
 
 // narrow stores every value in two bytes.
-func narrow(d tensor.DType, round func(float32) uint16) func(*tensor.Tensor, []float32) *tensor.Tensor {
+func narrow(d tensor.DType) func(*tensor.Tensor, []float32) *tensor.Tensor {
 	return func(t *tensor.Tensor, values []float32) *tensor.Tensor {
-		raw := make([]byte, 0, 2*len(values))
-		for _, x := range values {
-			raw = binary.LittleEndian.AppendUint16(raw, round(x))
-		}
-		return &tensor.Tensor{Name: t.Name, DType: d, Shape: t.Shape, Data: tensor.Bytes(raw)}
+		return &tensor.Tensor{Name: t.Name, DType: d, Shape: t.Shape, Data: tensor.Bytes(d.AppendFloats(nil, values))}
 	}
 }
 
@@ -188,10 +178,7 @@ func matrices(quantize func([]float32) []float32) func(*tensor.Tensor, []float32
 		if len(t.Shape) < 2 {
 			return t
 		}
-		raw := make([]byte, 0, 4*len(values))
-		for _, x := range quantize(values) {
-			raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(x))
-		}
+		raw := t.DType.AppendFloats(nil, quantize(values))
 		return &tensor.Tensor{Name: t.Name, DType: t.DType, Shape: t.Shape, Data: tensor.Bytes(raw)}
 	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -39,11 +38,7 @@ func synthesize(dir string, mib int) ([]input, error) {
 				deviation := math.Exp2(3*rng.Float64() - 8)
 				for range syntheticColumns {
 					x := float32(rng.NormFloat64() * deviation)
-					if k.dtype == tensor.BF16 {
-						raw = binary.LittleEndian.AppendUint16(raw, bfloat16(x))
-					} else {
-						raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(x))
-					}
+					raw = k.dtype.AppendFloats(raw, []float32{x})
 				}
 			}
 			list[i] = &tensor.Tensor{

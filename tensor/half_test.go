@@ -1,4 +1,4 @@
-package main
+package tensor
 
 import (
 	"math"
@@ -34,18 +34,18 @@ func TestRoundKnown(t *testing.T) {
 		{math.MaxFloat32, 0x7f80, 0x7c00},
 	}
 	for _, tt := range tests {
-		if got := bfloat16(tt.x); got != tt.bf16 {
+		if got := BFloat16Bits(tt.x); got != tt.bf16 {
 			t.Errorf("bfloat16(%g) = %#04x, want %#04x", tt.x, got, tt.bf16)
 		}
-		if got := float16(tt.x); got != tt.fp {
+		if got := Float16Bits(tt.x); got != tt.fp {
 			t.Errorf("float16(%g) = %#04x, want %#04x", tt.x, got, tt.fp)
 		}
 	}
 	nan := float32(math.NaN())
-	if b := bfloat16(nan); b&0x7f80 != 0x7f80 || b&0x7f == 0 {
+	if b := BFloat16Bits(nan); b&0x7f80 != 0x7f80 || b&0x7f == 0 {
 		t.Errorf("bfloat16(NaN) = %#04x", b)
 	}
-	if b := float16(nan); b&0x7c00 != 0x7c00 || b&0x3ff == 0 {
+	if b := Float16Bits(nan); b&0x7c00 != 0x7c00 || b&0x3ff == 0 {
 		t.Errorf("float16(NaN) = %#04x", b)
 	}
 }
@@ -58,8 +58,8 @@ func TestRoundNearest(t *testing.T) {
 		value func(uint16) float64
 		inf   uint16
 	}{
-		{"bfloat16", bfloat16, func(b uint16) float64 { return float64(math.Float32frombits(uint32(b) << 16)) }, 0x7f80},
-		{"float16", float16, half, 0x7c00},
+		{"bfloat16", BFloat16Bits, func(b uint16) float64 { return float64(math.Float32frombits(uint32(b) << 16)) }, 0x7f80},
+		{"float16", Float16Bits, half, 0x7c00},
 	}
 	for _, f := range formats {
 		rapid.Check(t, func(t *rapid.T) {
