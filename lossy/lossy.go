@@ -63,7 +63,6 @@ type Tensor struct {
 	Levels   int
 	NMSE     float64 // squared error / squared weights, both summed
 	MaxError float64
-	Energy   float64 // squared weights, summed
 }
 
 // A Result is a checkpoint with quantized weights.
@@ -131,9 +130,6 @@ func New(ctx context.Context, l *layout.Layout, o *Options) (*Quantizer, error) 
 		}
 		if err := q.plan.Add(q.tensors[i].Name, q.tensors[i].Shape, w, s); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrInput, err)
-		}
-		for _, v := range w {
-			q.tensors[i].Energy += float64(float64(v) * float64(v))
 		}
 	}
 	return q, nil

@@ -216,9 +216,7 @@ func rowScale(row []float32, lastScale float32, lastTop int64) (scale float32, t
 		if n < 1 || n > maxRow {
 			return false
 		}
-		near := math.Float32bits(float32(float64(largest) / float64(n)))
-		for _, d := range []int32{0, 1, -1, 2, -2} {
-			scale = math.Float32frombits(near + uint32(d))
+		for _, scale = range scalesNear(float64(largest) / float64(n)) {
 			if scale > 0 && allMultiples(sample, scale) && allMultiples(row, scale) {
 				top = n
 				return true
@@ -248,6 +246,16 @@ func rowScale(row []float32, lastScale float32, lastTop int64) (scale float32, t
 		}
 	}
 	return 0, 0, false
+}
+
+// scalesNear returns what a scale may be that was computed as x from a rounded
+// product: the float32 next to x and its neighbours, the likeliest first.
+func scalesNear(x float64) (scales [5]float32) {
+	near := math.Float32bits(float32(x))
+	for i, d := range [...]int32{0, 1, -1, 2, -2} {
+		scales[i] = math.Float32frombits(near + uint32(d))
+	}
+	return scales
 }
 
 func allMultiples(fs []float32, scale float32) bool {
@@ -293,9 +301,8 @@ func gridOf(values []uint64) (float32, []int64) {
 		if n < 1 || n > 1<<20 {
 			return 0, nil
 		}
-		near := math.Float32bits(float32(top / n))
-		for _, d := range []int32{0, 1, -1, 2, -2} {
-			if scale := math.Float32frombits(near + uint32(d)); scale > 0 && gridIndices(ks, fs, scale) {
+		for _, scale := range scalesNear(top / n) {
+			if scale > 0 && gridIndices(ks, fs, scale) {
 				return scale, ks
 			}
 		}

@@ -53,32 +53,38 @@ type Options struct {
 
 // EffortFor returns the effort that Auto stands for.
 func EffortFor(l *layout.Layout) Effort {
-	total := int64(0)
-	for i := range l.Arrays {
-		total += l.Arrays[i].Size
-	}
-	if total > autoLimit {
+	if arrayBytes(l) > autoLimit {
 		return Fast
 	}
 	return Max
 }
 
-func (o *Options) withDefaults(total, values int64) (Options, error) {
+// arrayBytes returns the size of all arrays.
+func arrayBytes(l *layout.Layout) (n int64) {
+	for i := range l.Arrays {
+		n += l.Arrays[i].Size
+	}
+	return n
+}
+
+// withDefaults returns the options for a layout.
+func (o *Options) withDefaults(l *layout.Layout) (Options, error) {
 	var opt Options
 	if o != nil {
 		opt = *o
 	}
 	switch opt.Effort {
 	case "", Auto:
-		opt.Effort = Max
-		if total > autoLimit {
-			opt.Effort = Fast
-		}
+		opt.Effort = EffortFor(l)
 	case Fast, Max:
 	default:
 		return opt, fmt.Errorf("rope: effort is %q, want %q, %q or %q", opt.Effort, Auto, Fast, Max)
 	}
 	if opt.BlockValues == 0 {
+		values := int64(0)
+		for i := range l.Arrays {
+			values += l.Arrays[i].Size / int64(unitOf(l.Arrays[i].DType).width())
+		}
 		opt.BlockValues = DefaultBlockValues
 		if values > DefaultBlockValues && values <= smallNet {
 			opt.BlockValues = smallNet
@@ -122,19 +128,14 @@ func Encode(ctx context.Context, w io.Writer, l *layout.Layout, o *Options) (*Su
 	if err := l.Validate(); err != nil {
 		return nil, err
 	}
-	total, values := int64(0), int64(0)
-	for i := range l.Arrays {
-		total += l.Arrays[i].Size
-		values += l.Arrays[i].Size / int64(unitOf(l.Arrays[i].DType).width())
-	}
-	opt, err := o.withDefaults(total, values)
+	opt, err := o.withDefaults(l)
 	if err != nil {
 		return nil, err
 	}
 	e := &encoder{opt: opt, layout: l, out: w}
 	e.ctx, e.cancel = context.WithCancelCause(ctx)
 	defer e.cancel(nil)
-	e.progress.total = total
+	e.progress.total = arrayBytes(l)
 	if err := e.plan(); err != nil {
 		return nil, err
 	}

@@ -215,18 +215,13 @@ func newQuantizedResult(q *lossy.Result, infos []rope.ArrayInfo) *quantizedResul
 func (r *quantizedResult) text(w *bufio.Writer) {
 	kept := 0
 	for _, t := range r.Tensors {
-		kept += b2i(t.Kept != "")
+		if t.Kept != "" {
+			kept++
+		}
 	}
 	fmt.Fprintf(w, "quantized %s weights of %s", commas(r.Weights), count(len(r.Tensors)-kept, "tensor"))
 	if r.Bits > 0 {
 		fmt.Fprintf(w, " to %.3f bits each", r.Bits)
 	}
 	fmt.Fprintf(w, ", signal to noise %.1f dB; kept %s as they were\n", lossy.SNR(r.NMSE), count(kept, "tensor"))
-}
-
-func b2i(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }

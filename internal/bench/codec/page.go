@@ -45,12 +45,7 @@ var groups = []group{
 func writePage(w io.Writer, p *page) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Coding of quantized weights\n\n%s/%s, %d processors. Bits per weight of the indices alone, without levels and headers, all restored and compared.\n\n", runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
-	for _, v := range p.roster.versions {
-		fmt.Fprintf(&b, "- %s\n", v)
-	}
-	for _, m := range slices.Concat(p.missing, p.roster.missing) {
-		fmt.Fprintf(&b, "- missing, so not measured: %s\n", m)
-	}
+	rival.Programs(&b, p.roster.versions, slices.Concat(p.missing, p.roster.missing))
 	p.sizes(&b)
 	p.means(&b)
 	p.speeds(&b)

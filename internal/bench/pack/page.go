@@ -39,12 +39,7 @@ var targets = []target{
 func writePage(w io.Writer, p *page) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Lossless packing\n\n%s/%s, %d processors, one thread each. Sizes are those of files that were restored byte for byte.\n\n", runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
-	for _, v := range p.tools.versions {
-		fmt.Fprintf(&b, "- %s\n", v)
-	}
-	for _, m := range p.tools.missing {
-		fmt.Fprintf(&b, "- missing, so not measured: %s\n", m)
-	}
+	rival.Programs(&b, p.tools.versions, p.tools.missing)
 	for _, c := range classes {
 		p.sizes(&b, c)
 	}

@@ -6,6 +6,16 @@ import (
 	"strings"
 )
 
+// Programs lists what was measured, and what was looked for in vain.
+func Programs(b *strings.Builder, versions, missing []string) {
+	for _, v := range versions {
+		fmt.Fprintf(b, "- %s\n", v)
+	}
+	for _, m := range missing {
+		fmt.Fprintf(b, "- missing, so not measured: %s\n", m)
+	}
+}
+
 // Table writes a Markdown table whose first column is text.
 func Table(b *strings.Builder, head []string, rows [][]string) {
 	fmt.Fprintf(b, "| %s |\n|---%s|\n", strings.Join(head, " | "), strings.Repeat("|---:", len(head)-1))
