@@ -162,13 +162,10 @@ func (w *walker) unpredicted(sp *span) {
 			t := min(max(class+rows[l&7], 0), top)
 			pair := &table[t<<buckets+int(x&(total-1)>>shift)]
 			place := x & mask
-			e := pair[0]
-			e = pair[(e>>48-1-uint64(place))>>63] // the other one behind the cut
+			e := pair[(pair[0]>>48-1-uint64(place))>>63] // the other one behind the cut
 			out[at[l&7]+pos] = uint16(e >> 32)
-			x = uint32(e>>16&0xffff)*(x>>totalBits) + (uint32(e)+place)&0xffff
-			word := uint32(binary.LittleEndian.Uint16(words[next&(2*maxLanes-2):]))
-			low := uint32((uint64(x) - lowState) >> 63) // 1 if a word is due
-			states[l&7] = x ^ (x^(x<<wordBits|word))&-low
+			state, low := advance(x, e, place, uint32(binary.LittleEndian.Uint16(words[next&(2*maxLanes-2):])))
+			states[l&7] = state
 			next += 2 * low
 		}
 		words = words[next:]
@@ -179,6 +176,14 @@ func (w *walker) unpredicted(sp *span) {
 	}
 	d.words = words
 	sp.from = pos
+}
+
+// advance returns the state behind a symbol with entry e and its place, and
+// whether, 1 or 0, it took the word.
+func advance(x uint32, e uint64, place, word uint32) (state, low uint32) {
+	x = uint32(e>>16&0xffff)*(x>>totalBits) + (uint32(e)+place)&0xffff
+	low = uint32((uint64(x) - lowState) >> 63)
+	return x ^ (x^(x<<wordBits|word))&-low, low
 }
 
 // predicted is the like for a segment with predictions.
@@ -204,14 +209,11 @@ func (w *walker) predicted(sp *span) {
 			t = t*width + means + min(max(v, -means), means)
 			pair := &table[t<<buckets+int(x&(total-1)>>shift)]
 			place := x & mask
-			e := pair[0]
-			e = pair[(e>>48-1-uint64(place))>>63] // the other one behind the cut
+			e := pair[(pair[0]>>48-1-uint64(place))>>63] // the other one behind the cut
 			out[at[l&7]+pos] = uint16(e >> 32)
 			now[l&7] = values[e>>32&0xffff]
-			x = uint32(e>>16&0xffff)*(x>>totalBits) + (uint32(e)+place)&0xffff
-			word := uint32(binary.LittleEndian.Uint16(words[next&(2*maxLanes-2):]))
-			low := uint32((uint64(x) - lowState) >> 63) // 1 if a word is due
-			states[l&7] = x ^ (x^(x<<wordBits|word))&-low
+			state, low := advance(x, e, place, uint32(binary.LittleEndian.Uint16(words[next&(2*maxLanes-2):])))
+			states[l&7] = state
 			next += 2 * low
 		}
 		words = words[next:]
