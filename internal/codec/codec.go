@@ -23,6 +23,16 @@ type Segment struct {
 	Levels []int32
 }
 
+// Row returns the number of values in a row. Shapes come from headers: what
+// would not fit an int is longer than any block.
+func (s Segment) Row() int {
+	const longest = 1 << 61 // a few rows fit an int
+	if s.Cols > longest/s.Taps {
+		return longest
+	}
+	return s.Cols * s.Taps
+}
+
 // Shape returns the columns, taps and kernel width of an array: axis 1, the
 // product of the axes behind it, and the last of these. A vector has one row
 // of its length; so it has no structure but its order.

@@ -17,7 +17,7 @@ const foldLen = 1 << 14
 // lanes, most lanes would idle: such a segment is folded into a row for each
 // lane, and keeps no structure but its order.
 func shapeOf(s codec.Segment, lanes int) shape {
-	row := s.Cols * s.Taps
+	row := s.Row()
 	g := shape{row: row, cols: s.Cols, taps: s.Taps, start: s.Start % row, n: s.Len}
 	g.rows = (g.start + s.Len + row - 1) / row
 	if g.rows < lanes && (g.rows == 1 || s.Len >= foldLen) {

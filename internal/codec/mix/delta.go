@@ -162,7 +162,7 @@ func (m *deltaModel) run(buf, base []byte, segs []codec.Segment) {
 
 func (m *deltaModel) segment(buf, base []byte, s codec.Segment, start int) {
 	m.begin(s)
-	fs := s.Cols * s.Taps
+	fs := s.Row()
 	num, width, wide := m.num, m.kind.Width, 8*m.kind.Width
 	for p := startOf(s, start); p.cur < start+s.Len; {
 		b := Load(base[p.cur*width:], width)

@@ -177,7 +177,7 @@ func around(rank int, expected int32) uint32 {
 
 func (f *floatModel) segment(buf []byte, s codec.Segment, base int) {
 	f.begin(s)
-	fs := s.Cols * s.Taps
+	fs := s.Row()
 	kw := kernelWidth(s.Taps)
 	num, sign, width := f.num, f.sign, f.kind.Width
 	top := len(f.classes) - 1

@@ -23,7 +23,7 @@ type place struct {
 }
 
 func startOf(s codec.Segment, base int) place {
-	inRow := s.Start % (s.Cols * s.Taps)
+	inRow := s.Start % s.Row()
 	return place{seg: s, cur: base, base: base, col: inRow / s.Taps, tap: inRow % s.Taps}
 }
 

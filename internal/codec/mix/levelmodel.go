@@ -106,7 +106,7 @@ func newLevelModel(c *coder, p levelParams, segs []codec.Segment) *levelModel {
 	kinds := map[[2]int]*linear{}
 	for i, s := range segs {
 		lo, hi = min(lo, -p.modes[i]), max(hi, len(s.Levels)-1-p.modes[i])
-		fs := rowLength(s)
+		fs := s.Row()
 		cols = max(cols, min(s.Cols, maxPlaces))
 		pos = max(pos, min(fs, maxPlaces))
 		rows = max(rows, min((s.Len+fs-1)/fs+1, maxLines)) // the first may begin in the middle
@@ -131,17 +131,6 @@ func newLevelModel(c *coder, p levelParams, segs []codec.Segment) *levelModel {
 	m.reset()
 	return m
 }
-
-// rowLength returns the number of values in a row. Shapes come from headers;
-// what does not fit is longer than any block.
-func rowLength(s codec.Segment) int {
-	if s.Cols > maxRow/s.Taps {
-		return maxRow
-	}
-	return s.Cols * s.Taps
-}
-
-const maxRow = 1 << 62
 
 // reset makes the scale of all what it is before the first value.
 func (m *levelModel) reset() { m.all = scale{8 << scaleBits, 8 << scaleBits, 8} }
@@ -207,12 +196,12 @@ func (m *levelModel) segment(syms []uint16, si int, s codec.Segment, base int) {
 		x    = m.values[base : base+s.Len]
 		v    = m.offsets[base : base+s.Len]
 		T, W = s.Taps, max(s.Width, 1)
-		in   = s.Start % rowLength(s)
+		in   = s.Start % s.Row()
 		col  = in / T
 		tap  = in % T
 		row  = 0
 		// Distances back, none longer than needed: their multiples must fit.
-		bT, bW, fs = min(T, s.Len+1), min(W, s.Len+1), min(rowLength(s), s.Len+1)
+		bT, bW, fs = min(T, s.Len+1), min(W, s.Len+1), min(s.Row(), s.Len+1)
 	)
 	price := func(s int) uint32 { return m.cost(s-mode, mode, last, bk.thr) }
 	defer m.forgetSegment(s, in)
@@ -371,14 +360,14 @@ func (m *levelModel) segment(syms []uint16, si int, s codec.Segment, base int) {
 // forgetSegment resets what belongs to one segment: only what it touched, as
 // segments may be short and tables long. in is where in its row it began.
 func (m *levelModel) forgetSegment(s codec.Segment, in int) {
-	spans(in, s.Len, rowLength(s), len(m.pos), func(a, b int) { clear(m.pos[a:b]) })
+	spans(in, s.Len, s.Row(), len(m.pos), func(a, b int) { clear(m.pos[a:b]) })
 	col, cols := in/s.Taps, (in%s.Taps+s.Len-1)/s.Taps+1
 	spans(col, cols, s.Cols, len(m.cols), func(a, b int) { clear(m.cols[a:b]) })
 	if m.onlyFit {
 		return
 	}
 	spans(col, cols, s.Cols, m.colCtx, func(a, b int) { m.forget(3, a, b) })
-	m.forget(4, 0, min((in%rowLength(s)+s.Len-1)/rowLength(s)+1, m.rowCtx))
+	m.forget(4, 0, min((in%s.Row()+s.Len-1)/s.Row()+1, m.rowCtx))
 }
 
 // spans gives the ranges of a table that n places from first on fall into.
