@@ -7,6 +7,7 @@ It exists to show that the document suffices: each function cites its section. I
 everything in memory, and is slow. Section numbers are those of docs/FORMAT.md.
 """
 
+import functools
 import hashlib
 import math
 import os
@@ -362,10 +363,11 @@ def unit_of(array):
 # What the decoder of a block (section 4: of a part) knows: n values of a unit, the segments that they lie in (section 7.2),
 # whether these have codebooks, and the co-located values of the base or None.
 Block = namedtuple("Block", "unit n segments indexed base")
-Segment = namedtuple("Segment", "columns taps first count row book")
+# In a segment, width is the w of section 7.3, and row counts the values for each scale of form 7.
+Segment = namedtuple("Segment", "columns taps width first count row book")
 
-# A codebook: values, or with a list of scales the integers of form 7.
-Book = namedtuple("Book", "values scales")
+# A codebook: values, or with a list of scales the integers of form 7; and its levels (section 5.3).
+Book = namedtuple("Book", "values scales levels")
 
 
 def unpack(data, width):
@@ -448,13 +450,13 @@ def read_block(coder, payload, block):
     elif coder == 5:
         must(unit.exponent, "coder 5 for a unit that is not of floats")
         values = read_floats(payload, block)
-    elif coder == 7 or coder == 8:
+    elif coder in (7, 8, 12):
         must(block.indexed, "coder needs a codebook")
         if coder == 7:
             most = max(len(s.book.values) for s in block.segments)
             indices = read_planes(payload, n, 1 if most <= 256 else 2, False)
         else:
-            indices = read_levels(payload, block)
+            indices = read_levels(payload, block) if coder == 8 else read_lanes(payload, block)
         values = []
         for s in block.segments:
             for i in range(s.first, s.first + s.count):
@@ -673,6 +675,7 @@ def read_codebooks(payload, members, counts, unit):
             continue
         if c == 1:
             must(last is not None and not last.scales, "codebook of another member")
+            last = Book(last.values, None, levels_of(member.type, last.values))
         else:
             must(c - 1 <= 4096, "levels of a codebook")
             start = cur.pos
@@ -756,7 +759,7 @@ def read_codebook(cur, n, member, unit):
             must(unit.name in ("F8", "F16", "BF16", "F32", "F64"), "symmetric codebook of unsigned values")
             below = [v ^ 1 << bits - 1 for v in values]
         values = below[::-1] + [0] * (n % 2) + values
-    return Book(values, None)
+    return Book(values, None, levels_of(member.type, values))
 
 
 def read_rows(cur, n, member):
@@ -780,7 +783,404 @@ def read_rows(cur, n, member):
     for scale in scales:
         product(scale, ks[0])
         product(scale, ks[-1])
-    return Book(ks, scales)
+    return Book(ks, scales, levels_of("I64", ks))
+
+# Section 5.3: levels
+
+# The bits of exponent and mantissa of the types of floats.
+FLOATS = {"F8_E4M3": (4, 3), "F8_E5M2": (5, 2), "F8_E4M3FNUZ": (4, 3), "F8_E5M2FNUZ": (5, 2), "F16": (5, 10), "BF16": (8, 7),
+          "F32": (8, 23), "C64": (8, 23), "F64": (11, 52), "C128": (11, 52)}  # fmt: skip
+
+
+def number_of(type_, value):
+    """Section 5.3: a value as an integer, times a power of two that all values of its type share; None if it is not finite."""
+    if type_ not in FLOATS:
+        top = BITS.get(type_, 8)
+        return value - (1 << top) if type_[0] == "I" and top >= 8 and value >> (top - 1) else value
+    exponent_bits, mantissa_bits = FLOATS[type_]
+    negative, rest = divmod(value, 1 << exponent_bits + mantissa_bits)
+    exponent, mantissa = rest >> mantissa_bits, rest & (1 << mantissa_bits) - 1
+    if type_ == "F8_E4M3":
+        finite = rest != 0x7F
+    elif type_.endswith("FNUZ"):
+        finite = value != 0x80
+    else:
+        finite = exponent != (1 << exponent_bits) - 1
+    if not finite:
+        return None
+    magnitude = mantissa << 1 if exponent == 0 else (mantissa | 1 << mantissa_bits) << exponent
+    return -magnitude if negative else magnitude
+
+
+def levels_of(type_, values):
+    """Section 5.3: the levels of a codebook for a member of this type."""
+    numbers = [number_of(type_, v) for v in values]
+    if None in numbers or not any(numbers):
+        return [256 * i for i in range(len(values))]
+    down = max(abs(x) for x in numbers).bit_length() - 21
+    magnitudes = [abs(x) >> down if down > 0 else abs(x) << -down for x in numbers]
+    return [-m if x < 0 else m for x, m in zip(numbers, magnitudes)]
+
+
+# Section 5.4: lanes
+
+
+class LaneParameters:
+    """Section 5.4.1: what the range coder of the parameters codes. Probabilities have names."""
+
+    RATE = [2 * (65536 // (2 * c + 3)) for c in range(31)]
+
+    def __init__(self, payload):
+        self.coder = RangeDecoder(payload)
+        self.adaptive = defaultdict(lambda: [0, 0])
+
+    def flag(self, *name):
+        state = self.adaptive[name]
+        p, c = state
+        bit = self.coder.decide(p + (1 << 15))
+        target = (1 << 15) if bit else -(1 << 15)
+        limit = (1 << 15) - 256
+        state[:] = clip(p + ((target - p) * self.RATE[c] >> 16), -limit, limit), min(c + 1, 30)
+        return bit
+
+    def unsigned(self, *name):
+        return 0 if self.flag("zero", *name) else 1 + self.less_one(name)
+
+    def signed(self, *name):
+        if self.flag("zero", *name):
+            return 0
+        negative = self.flag("sign", *name)
+        magnitude = 1 + self.less_one(name)
+        return -magnitude if negative else magnitude
+
+    def less_one(self, name):
+        for i in range(15):
+            if not self.flag(i, *name):
+                return i
+        k = 0
+        while k < 16 and self.coder.decide(1 << 15):
+            k += 1
+        x = 0
+        for _ in range(k):
+            x = x << 1 | self.coder.decide(1 << 15)
+        return 14 + (1 << k) + x
+
+    def length(self):
+        """The number of bytes of the coder, which are needed to tell its last interval from others."""
+        lo, hi, shifted = self.coder.lo, self.coder.hi, self.coder.pos - 4
+        if lo == 0 and hi == 0xFFFFFFFF:
+            return shifted
+        for n in range(1, 5):
+            step = 1 << 32 - 8 * n
+            v = -(-lo // step) * step
+            if v < 1 << 32 and v + step - 1 <= hi:
+                return shifted + n
+
+
+class LaneShape:
+    """Section 5.4.2: rows, columns and taps of a segment; the value i lies where place(i) says."""
+
+    def __init__(self, segment, lanes):
+        n = segment.count
+        self.columns, self.taps = segment.columns, segment.taps
+        self.row = self.columns * self.taps
+        self.start = segment.first % self.row
+        self.rows = -(-(self.start + n) // self.row)
+        if self.rows < lanes and (self.rows == 1 or n >= 16384):
+            self.columns = self.row = -(-n // lanes)
+            self.taps, self.start = 1, 0
+            self.rows = -(-n // self.row)
+        self.structured = self.columns <= n and self.taps <= min(1024, n)
+        self.order = sorted(range(n), key=lambda i: self.sequence(i, lanes))
+
+    def place(self, i):
+        """Row, column and tap."""
+        r, q = divmod(self.start + i, self.row)
+        return r, q // self.taps, q % self.taps
+
+    def sequence(self, i, lanes):
+        r, q = divmod(self.start + i, self.row)
+        return r // lanes, q, r
+
+
+class LaneModel:
+    """Sections 5.4.3 to 5.4.5: the parameters of a segment, and the tables of its symbols."""
+
+    def __init__(self, coder, shape, levels, last):
+        self.shape, self.levels, self.tables = shape, levels, {}
+        self.constant = None
+        if coder.flag("constant"):
+            self.constant = within(coder.unsigned("symbol"), 0, len(levels) - 1)
+            return
+        self.split = within(coder.unsigned("split"), 0, 8)
+        self.symbols = (len(levels) - 1 >> self.split) + 1
+        must(self.symbols <= 256, "symbols of an alphabet")
+        last.shape = self.density = within(last.shape + coder.signed("shape"), 0, 11)
+        self.dead = within(coder.unsigned("dead"), 0, 4)
+        last.base = self.base = within(last.base + coder.signed("base"), 0, 168)
+        last.scales = self.scales = within(last.scales + coder.signed("scales"), 1, 48)
+        self.read_classes(coder, last)
+        self.read_prediction(coder, last)
+        self.weights = self.read_weights(coder)
+        half = (1 << self.split) >> 1
+        self.values = [levels[min((j << self.split) + half, len(levels) - 1)] for j in range(self.symbols)]
+        self.bounds = self.read_bounds()
+
+    def read_classes(self, coder, last):
+        """Section 5.4.3, 4 and 5: the classes of rows, columns and taps."""
+        shape, structured = self.shape, self.shape.structured
+        flags = [coder.flag("rowed"), structured and coder.flag("coled"), structured and shape.taps > 1 and coder.flag("tapped")]
+        self.low, self.step, self.classes = 0, 8, [None] * 3
+        if not any(flags):
+            must(self.scales == 1, "scales without classes")
+            return
+        last.fine = within(last.fine + coder.signed("fine"), 0, 3)
+        self.step = 8 >> last.fine
+        must(self.base + (self.scales - 1) * self.step <= 168, "largest scale")
+        self.low = within(coder.signed("low"), -1020, 1020)
+        for kind, count in enumerate((shape.rows, shape.columns, shape.taps)):
+            if not flags[kind]:
+                continue
+            smooth, c, classes = coder.flag("smooth", kind), 0, []
+            for _ in range(count):
+                if smooth:
+                    c += coder.signed("class", kind, 3)
+                else:
+                    c = coder.signed("class", kind, min(abs(c), 2))
+                classes.append(within(c, -255, 255))
+            self.classes[kind] = classes
+
+    def read_prediction(self, coder, last):
+        """Section 5.4.3, 6: coefficients, for each tap."""
+        self.means = 0
+        if not self.shape.structured or not coder.flag("predicted"):
+            return
+        last.means = self.means = within(last.means + coder.signed("means"), 1, 8)
+        old, last.coefficients = last.coefficients, {}
+        for t in range(min(self.shape.taps, 25)):
+            for f in range(min(t, 8) + 1):
+                last.coefficients[t, f] = within(old.get((t, f), 0) + coder.signed("coefficient", f), -255, 255)
+        self.coefficients = last.coefficients
+
+    def read_weights(self, coder):
+        """Section 5.4.3, 7: weights of symbols."""
+        if not coder.flag("weighted"):
+            return None
+        weights, w = [], 0
+        for _ in range(self.symbols):
+            w = within(w + coder.signed("weight", min(abs(w), 2)), -80, 80)
+            weights.append(w)
+        return weights
+
+    def read_bounds(self):
+        """Section 5.4.5: the bounds between symbols."""
+        levels = self.levels
+        bounds = []
+        for j in range(self.symbols - 1):
+            i = (j + 1 << self.split) - 1
+            bounds.append(levels[i] + levels[i + 1] >> 1)
+        if self.dead and self.split == 0:
+            d = (12, 14, 15, 16)[self.dead - 1]
+            for i in range(1, len(levels) - 1):
+                if levels[i] == 0:
+                    bounds[i - 1] = levels[i - 1] * d >> 4
+                    bounds[i] = levels[i + 1] * d >> 4
+        return bounds
+
+    def table(self, i, values):
+        """Section 5.4.4: the table of value i of the segment; values are those of the symbols before it."""
+        place = self.shape.place(i)
+        class_ = sum(classes[at] for classes, at in zip(self.classes, place) if classes) - self.low
+        e = self.base + clip(class_, 0, self.scales - 1) * self.step
+        mean = 0
+        if self.means:
+            _, column, tap = place
+            t, m = min(tap, 24), min(tap, 8)
+            terms = [(k, i - 1 - k) for k in range(m)]
+            if column:
+                terms.append((m, i - self.shape.taps))
+            total = sum(self.coefficients[t, f] * values[at] for f, at in terms if at >= 0)
+            mean = clip(((total >> 8) * (inverse_scale(e) >> 8) + (1 << 27)) >> 28, -self.means, self.means)
+        if (e, mean) not in self.tables:
+            self.tables[e, mean] = Slots(self.frequencies(e, mean))
+        return self.tables[e, mean]
+
+    def frequencies(self, e, mean):
+        """Section 5.4.5."""
+        S = self.symbols
+        masses, before = [1 << 20] * S, 0
+        if self.density:
+            for j in range(S):
+                c = 1 << 24
+                if j < S - 1:
+                    c = max(below(self.density, (self.bounds[j] * inverse_scale(e) >> 30) - 512 * mean), before)
+                masses[j], before = c - before + 256, c
+        if self.weights:
+            masses = [(x * EIGHTHS[w % 8] >> 30 - w // 8) + 1 for x, w in zip(masses, self.weights)]
+        share = (16384 - S << 40) // sum(masses)
+        out = [(x * share >> 40) + 1 for x in masses]
+        out[masses.index(max(masses))] += 16384 - sum(out)
+        return out
+
+
+class LastValues:
+    """Section 5.4.3: the parameters that those of a later segment refer to."""
+
+    def __init__(self):
+        self.shape = self.base = self.scales = self.fine = self.means = 0
+        self.coefficients = {}
+
+
+def within(value, lo, hi):
+    """Section 5.4.3: a parameter in its range."""
+    must(lo <= value <= hi, "parameter of lanes")
+    return value
+
+
+def make_roots():
+    """Section 5.4.6."""
+    roots = [math.isqrt(1 << 61)]
+    while len(roots) < 16:
+        roots.append(math.isqrt(roots[-1] << 30))
+    return roots
+
+
+ROOTS = make_roots()
+
+
+def log2(n):
+    """Section 5.4.6: in units of 2^-16."""
+    l = n.bit_length() - 1
+    x = n << 31 - l if l <= 31 else n >> l - 31
+    for _ in range(16):
+        x, l = x * x >> 31, 2 * l
+        if x >= 1 << 32:
+            x, l = x >> 1, l + 1
+    return l
+
+
+def exp2(e):
+    """Section 5.4.6: of e in units of 2^-16, in units of 2^-30."""
+    x = 1 << 30
+    for i in range(16):
+        if e >> 15 - i & 1:
+            x = x * ROOTS[i] >> 30
+    return x
+
+
+EIGHTHS = [exp2(k * 8192) for k in range(8)]
+
+
+def inverse_scale(e):
+    """Section 5.4.4: I(e), 2^40 over the scale."""
+    k = -e % 8
+    return (EIGHTHS[k] << 10) >> (e + k) // 8
+
+
+@functools.lru_cache(None)
+def half_distribution(shape):
+    """Section 5.4.6: F."""
+    a = (8, 10, 12, 14, 16, 19, 22, 27, 32, 40, 52)[shape - 1]
+    u = (24576, 11112, 6901, 5065, 4096, 3312, 2886, 2508, 2311, 2150, 2046)[shape - 1]
+    sums = [0]
+    for i in range(384):
+        l = ((log2((2 * i + 1) * u) - 17 * 65536) * a) >> 4
+        d = 0
+        if l < 5 * 65536:
+            y, shift = exp2(l % 65536), (l >> 16) - 14
+            y = y << shift if shift >= 0 else y >> -shift
+            x = y * 94548 >> 16
+            d = exp2(-x % 65536) >> min((x + 65535) >> 16, 63)
+        sums.append(sums[-1] + d)
+    return [(z << 23) // sums[384] for z in sums]
+
+
+def below(shape, z):
+    """Section 5.4.6: the distribution at z."""
+    F = half_distribution(shape)
+    q = min(abs(z), 24575)
+    m = F[q >> 6] + ((F[(q >> 6) + 1] - F[q >> 6]) * (q % 64) >> 6)
+    return (1 << 23) - m if z < 0 else (1 << 23) + m
+
+
+class Slots:
+    """Section 5.4.7: which symbol a slot has, and which place in it."""
+
+    def __init__(self, frequencies):
+        self.frequencies = frequencies
+        B = 1
+        while B < len(frequencies):
+            B *= 2
+        self.size = Z = 16384 // B
+        rest = frequencies + [0] * (B - len(frequencies))
+        self.cut, self.other, self.source = [Z] * B, [0] * B, [0] * B
+        under = [j for j in range(B) if rest[j] < Z]
+        over = [j for j in range(B) if rest[j] > Z]
+        while under:
+            u, o = under.pop(), over[-1]
+            self.cut[u] = rest[u]
+            rest[o] -= Z - self.cut[u]
+            self.other[u], self.source[u] = o, rest[o]
+            if rest[o] < Z:
+                under.append(over.pop())
+            elif rest[o] == Z:
+                over.pop()
+
+    def find(self, slot):
+        """Symbol and place."""
+        j, p = divmod(slot, self.size)
+        return (j, p) if p < self.cut[j] else (self.other[j], self.source[j] + p - self.cut[j])
+
+
+class LaneStates:
+    """Section 5.4.8: the states, and the words that they take."""
+
+    def __init__(self, cur, lanes):
+        if lanes == 1:
+            n = cur.end - cur.pos
+            self.states = [int.from_bytes(cur.take(n if n <= 4 else 3 if n % 2 else 4), "big")]
+        else:
+            self.states = unpack(cur.take(4 * lanes), 4)
+        self.words = cur
+
+    def symbol(self, lane, slots):
+        x = self.states[lane]
+        j, place = slots.find(x % 16384)
+        x = (slots.frequencies[j] * (x >> 14) + place) & 0xFFFFFFFF
+        if x < 65536 and (len(self.states) > 1 or self.words.pos < self.words.end):
+            x = x << 16 | int.from_bytes(self.words.take(2), "little")
+        self.states[lane] = x
+        return j
+
+    def finish(self):
+        self.words.finish()
+        must(all(x == (1 if len(self.states) == 1 else 65536) for x in self.states), "state at the end")
+
+
+def read_lanes(payload, block):
+    """Section 5.4: indices into the codebooks."""
+    lanes = 1 if block.n < 8192 else 4 if block.n < 32768 else 8
+    coder, last = LaneParameters(payload), LastValues()
+    models = [LaneModel(coder, LaneShape(s, lanes), s.book.levels, last) for s in block.segments]
+
+    cur = Cursor(payload)
+    cur.take(coder.length())
+    varied = [(m, s) for m, s in zip(models, block.segments) if m.constant is None]
+    plain = Bits(cur.take((sum(s.count * m.split for m, s in varied) + 7) // 8))
+    states = LaneStates(cur, lanes)
+    out = []
+    for model, segment in zip(models, block.segments):
+        if model.constant is not None:
+            out += [model.constant] * segment.count
+            continue
+        symbols, values = [0] * segment.count, [0] * segment.count
+        for i in model.shape.order:
+            row, _, _ = model.shape.place(i)
+            symbols[i] = states.symbol(row % lanes, model.table(i, values))
+            values[i] = model.values[symbols[i]]
+        out += [j << model.split | plain.take(model.split) for j in symbols]
+    states.finish()
+    return out
 
 
 # Section 6: index
@@ -934,12 +1334,14 @@ def segments(members, counts, books, start, end, own):
     for i, (m, count, book) in enumerate(zip(members, counts, books)):
         first, last = max(start - pos, 0), min(end - pos, count)
         if first < last and i in own:
-            columns = taps = 1
+            columns = taps = width = 1
             if unit_of(m) != BYTES:
+                parts = 2 if m.type in ("C64", "C128") else 1
                 columns = m.shape[0] if len(m.shape) == 1 else m.shape[1] if m.shape else 1
-                taps = math.prod(m.shape[2:]) * (2 if m.type in ("C64", "C128") else 1)
+                taps = math.prod(m.shape[2:]) * parts
+                width = (m.shape[-1] if len(m.shape) > 2 else 1) * parts
             row = count // m.shape[0] if m.shape and m.shape[0] else 1
-            out.append((i, Segment(columns, taps, first, last - first, row, book)))
+            out.append((i, Segment(columns, taps, width, first, last - first, row, book)))
         pos += count
     return out
 
