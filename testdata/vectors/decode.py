@@ -675,7 +675,7 @@ def read_codebooks(payload, members, counts, unit):
             continue
         if c == 1:
             must(last is not None and not last.scales, "codebook of another member")
-            last = Book(last.values, None, levels_of(member.type, last.values))
+            last = Book(last.values, None, fixed([number_of(member.type, v) for v in last.values]))
         else:
             must(c - 1 <= 4096, "levels of a codebook")
             start = cur.pos
@@ -759,7 +759,7 @@ def read_codebook(cur, n, member, unit):
             must(unit.name in ("F8", "F16", "BF16", "F32", "F64"), "symmetric codebook of unsigned values")
             below = [v ^ 1 << bits - 1 for v in values]
         values = below[::-1] + [0] * (n % 2) + values
-    return Book(values, None, levels_of(member.type, values))
+    return Book(values, None, fixed([number_of(member.type, v) for v in values]))
 
 
 def read_rows(cur, n, member):
@@ -783,7 +783,7 @@ def read_rows(cur, n, member):
     for scale in scales:
         product(scale, ks[0])
         product(scale, ks[-1])
-    return Book(ks, scales, levels_of("I64", ks))
+    return Book(ks, scales, fixed(ks))
 
 # Section 5.3: levels
 
@@ -812,11 +812,10 @@ def number_of(type_, value):
     return -magnitude if negative else magnitude
 
 
-def levels_of(type_, values):
-    """Section 5.3: the levels of a codebook for a member of this type."""
-    numbers = [number_of(type_, v) for v in values]
+def fixed(numbers):
+    """Section 5.3: the levels of a codebook, from its numbers."""
     if None in numbers or not any(numbers):
-        return [256 * i for i in range(len(values))]
+        return [256 * i for i in range(len(numbers))]
     down = max(abs(x) for x in numbers).bit_length() - 21
     magnitudes = [abs(x) >> down if down > 0 else abs(x) << -down for x in numbers]
     return [-m if x < 0 else m for x, m in zip(numbers, magnitudes)]
