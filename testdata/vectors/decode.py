@@ -1349,10 +1349,11 @@ class Place:
     """Section 7.2: where a value is; `at` counts from the beginning of the block, `within` from that of the segment."""
 
     def __init__(self, segment, at, within):
-        self.columns, self.taps, self.at, self.within = segment.columns, segment.taps, at, within
+        self.columns, self.taps, self.width, self.at, self.within = segment.columns, segment.taps, segment.width, at, within
         self.row = segment.columns * segment.taps
         in_row = (segment.first + within) % self.row
         self.column, self.tap = in_row // self.taps, in_row % self.taps
+        self.in_segment_row = (segment.first % self.row + within) // self.row  # counted from the first of the segment
         self.new_segment, self.new_row = within == 0, within == 0 or in_row == 0
 
     def back(self, values, n, absent):
@@ -1423,12 +1424,6 @@ class Means:
             m.add(x)
 
 
-def log3(a, b):
-    """Section 7.2: floor(3 log2 r) is one less than the bits of r^3."""
-    r = clip(64 * a // max(b, 1), 0, 4095)
-    return min((r**3).bit_length() - 1, 31) if r else 0
-
-
 def clip9(v):
     return clip(v, -5, 4) + 5
 
@@ -1439,53 +1434,493 @@ def column_context(block, place):
     return min(place.column, n - 1)
 
 
+# Section 7.3: levels
+
+
+def make_powers():
+    """Section 7.3: X, powers of 2^(1/256) in units of 2^-30."""
+    out, x = [], 1 << 62
+    for _ in range(257):
+        out.append(x >> 32)
+        x = x * 4624189567668517720 >> 62
+    return out
+
+
+def make_logistic():
+    """Section 7.3: F for z from 0 to 2047."""
+    out, y = [], 1 << 62
+    for _ in range(2048):
+        out.append((1 << 54) // ((1 << 30) + (y >> 32)))
+        y = y * 4593706758521714574 >> 62
+    return out
+
+
+POWERS = make_powers()
+LOGARITHMS = [max(j for j in range(257) if POWERS[j] <= 256 + m << 22) for m in range(256)]
+LOGISTIC = make_logistic()
+
+
+def lg(n):
+    """Section 7.3: 256 log2 of the nine leading bits."""
+    e = n.bit_length() - 1
+    m = (n << 8 - e if e < 8 else n >> e - 8) & 255
+    return 256 * e + LOGARITHMS[m]
+
+
+def lm(total, n, prior, k):
+    """Section 7.3: the logarithm of a mean."""
+    return lg(total + prior * k + 1) - lg(n + k)
+
+
+def power(l):
+    """Section 7.3: pow."""
+    k = clip((l >> 8) - 30, -40, 20)
+    return POWERS[l % 256] << k if k >= 0 else POWERS[l % 256] >> -k
+
+
+def logistic(z):
+    """Section 7.3: F, of z within its bounds."""
+    z = clip(z, -2047, 2047)
+    return LOGISTIC[z] if z >= 0 else (1 << 24) - LOGISTIC[-z]
+
+
+def tri(v):
+    """Section 7.2."""
+    return clip(v, -1, 1) + 1
+
+
+class Cut:
+    """Section 7.3, tree: offsets below k are on one side; each side is a further cut, or None if it is one offset."""
+
+    def __init__(self, k, node):
+        self.k, self.node, self.below, self.above = k, node, None, None
+
+
+class LevelTree:
+    """Section 7.3, tree."""
+
+    def __init__(self, spread, zero, lo, hi):
+        self.zero = zero
+        s = (POWERS[64 * (spread % 4)] >> 22) << spread // 4
+        self.lo, self.sums = lo, [0]
+        for o in range(lo, hi + 1):
+            mass = 4096 + logistic(div((2 * o + 1) * 32768, s)) - logistic(div((2 * o - 1) * 32768, s))
+            self.sums.append(self.sums[-1] + mass)
+        # breadth first: the interval, and where its cut goes
+        waiting = [(lo, 0, self, "below"), (1, hi + 1, self, "above")] if zero else [(lo, hi + 1, self, "whole")]
+        self.below = self.above = self.whole = None
+        nodes = 2
+        for a, b, parent, side in waiting:
+            if b - a < 2:
+                continue
+            k = self.cut(a, b)
+            cut = Cut(k, nodes if nodes < 80 else 80 + min((b - a - 1).bit_length() - 1, 11))
+            nodes += 1
+            setattr(parent, side, cut)
+            waiting += [(a, k, cut, "below"), (k, b, cut, "above")]
+
+    def mass(self, o):
+        return self.sums[o - self.lo]
+
+    def cut(self, a, b):
+        half = (self.mass(a) + self.mass(b)) // 2
+        k = a + 1
+        while k < b - 1 and self.mass(k) < half:
+            k += 1
+        if k - 1 > a and half - self.mass(k - 1) < self.mass(k) - half:
+            k -= 1
+        return k
+
+
+class Sums:
+    """Section 7.3, place: sums of magnitudes, errors and values, and their number."""
+
+    def __init__(self, magnitude=0, errors=0, count=0):
+        self.magnitude, self.errors, self.total, self.count = magnitude, errors, 0, count
+
+    def add(self, x, error):
+        self.magnitude += abs(x)
+        self.errors += error
+        self.total += x
+        self.count += 1
+
+
+class LevelStatistics:
+    """Section 7.3, place: sums over what came before."""
+
+    def __init__(self):
+        self.all = Sums(1 << 15, 1 << 15, 8)
+
+    def enter(self, place):
+        if place.new_segment:
+            self.columns, self.taps, self.places = defaultdict(Sums), defaultdict(Sums), defaultdict(Sums)
+        if place.new_row:
+            self.row = Sums()
+        self.column = self.columns[min(place.column, 65535)]
+        self.tap = self.taps[min(place.tap, 127)]
+        self.place = self.places[min(place.column * place.taps + place.tap, 65535)]
+
+    def add(self, x, error):
+        for sums in (self.all, self.row, self.column, self.tap, self.place):
+            sums.add(x, error)
+        a = self.all
+        if a.count > 60000:
+            a.magnitude, a.errors, a.count = a.magnitude // 2, a.errors // 2, a.count // 2
+
+
+class LevelLogs:
+    """Section 7.3, place and scales: logarithms of the means of a place."""
+
+    def __init__(self, stats, place):
+        g = stats.all.magnitude // stats.all.count
+        lg0 = lg(g + 1)
+        self.row = lm(stats.row.magnitude, stats.row.count, g, 6) - lg0
+        column = lm(stats.column.magnitude, stats.column.count, g, 4) - lg0
+        tap = lm(stats.tap.magnitude, stats.tap.count, g, 16) - lg0
+        self.scale = min(self.row + column + lg0, 6656)
+        self.S = power(self.scale)
+        ge = stats.all.errors // stats.all.count
+        self.error = lm(stats.row.errors, stats.row.count, ge, 6) + lm(stats.column.errors, stats.column.count, ge, 4) - lg(ge + 1)
+        self.place = lm(stats.place.magnitude, place.in_segment_row, power(column + tap + lg0), 3) + self.row
+
+
+class LevelNeighbours:
+    """Section 7.3, place: the values around one."""
+
+    def __init__(self, place, values):
+        self.place, self.values = place, values
+        kh, kw = divmod(place.tap, place.width)
+        self.kh, self.kw = kh, kw
+        self.has_L, self.has_U, self.has_UL = kw > 0, kh > 0, kw > 0 and kh > 0
+        self.has_UR = kh > 0 and kw < place.width - 1
+        self.L = self.back(1, self.has_L)
+        self.U = self.back(place.width, self.has_U)
+        self.UL = self.back(place.width + 1, self.has_UL)
+        self.UR = self.back(place.width - 1, self.has_UR)
+
+    def back(self, n, permitted=True):
+        return self.place.back(self.values, n, 0) if permitted else 0
+
+    def C(self, i):
+        return self.back(i * self.place.taps, self.place.column >= i)
+
+    def O(self, i):
+        return self.back(i * self.place.row)
+
+    def features(self, stats):
+        """Section 7.3, linear prediction."""
+        place, kw, kh = self.place, self.kw, self.kh
+        if 1 < place.taps <= 9:
+            kernel = [self.back(place.tap - i, i < place.tap) for i in range(8)] + [0, 0]
+        else:
+            kernel = [self.L, self.U, self.UL, self.UR, self.back(2, kw > 1), self.back(2 * place.width, kh > 1)]
+            kernel += [self.back(3, kw > 2), self.back(4, kw > 3), self.back(5, kw > 4), self.back(6, kw > 5)]
+        mean_of_place = div(stats.place.total, place.in_segment_row + 2)
+        mean_of_row = div(stats.row.total, stats.row.count + 4)
+        around = [self.C(1), self.C(2), self.O(1), self.O(2), self.O(3), self.C(3)]
+        around += [self.C(i) for i in range(4, 9)] + [self.O(i) for i in range(4, 9)]
+        return kernel[:8] + [mean_of_place, mean_of_row] + around + kernel[8:]
+
+    def scale(self, S):
+        """Section 7.3, scales: lN."""
+        place = self.place
+        total, weights = 6 * S, 6
+        for weight, permitted, value in (
+            (6, self.has_L, self.L),
+            (6, self.has_U, self.U),
+            (3, self.has_UL, self.UL),
+            (3, self.has_UR, self.UR),
+            (3, place.column >= 1, self.C(1)),
+            (2, place.column >= 2, self.C(2)),
+            (3, place.row <= place.within, self.O(1)),
+            (2, 2 * place.row <= place.within, self.O(2)),
+        ):
+            if permitted:
+                total += weight * abs(value)
+                weights += weight
+        return lg(total + 1) - lg(weights)
+
+
+class LevelPredictor:
+    """Section 7.3, linear prediction: the coefficients and weights of a class."""
+
+    def __init__(self, coefficients):
+        self.coefficients = coefficients
+        self.weights = [512 * c for c in coefficients] + [0] * 12
+
+    def predict(self, features, scale, S):
+        """The fixed and the adapted prediction."""
+        self.units = [unit_value(f, scale) for f in features]
+        a = sum(c * q for c, q in zip(self.coefficients, self.units))
+        self.guess = clip(sum(q * (w >> 4) for q, w in zip(self.units, self.weights)) >> 12, -1536, 1536)
+        return clip(a * S >> 15, -(1 << 26), 1 << 26), clip(self.guess * S >> 8, -(1 << 26), 1 << 26)
+
+    def learn(self, x, scale):
+        P = sum(q * q for q in self.units)
+        G = div((unit_value(x, scale) - self.guess) * 1310, 256 + P // 2560)
+        limit = (1 << 19) - 1
+        self.weights = [clip(w + ((G * q + 128) >> 8), -limit, limit) for w, q in zip(self.weights, self.units)]
+
+
+def unit_value(f, scale):
+    """Section 7.3: unit."""
+    l = max(scale, 0)
+    u = l >> 8
+    s = max(u - 12, 0)
+    f = clip(f, -12 << u, 12 << u)
+    return clip((f >> s) * (POWERS[-l % 256] >> 17) >> 5 - (-l >> 8) - s, -1536, 1536)
+
+
+def read_predictors(coder, block):
+    """Section 7.3, linear prediction: the predictors, by kind of kernel and class."""
+    singles, predictors = Singles(coder), {}
+    for s in block.segments:
+        if (s.taps, s.width) not in predictors:
+            classes = s.taps if s.taps <= 25 else 1
+            predictors[s.taps, s.width] = [LevelPredictor([read_coefficient(coder, singles, i) for i in range(16)]) for _ in range(classes)]
+    return predictors
+
+
+def read_coefficient(coder, singles, i):
+    """Section 7.3, linear prediction."""
+    if not singles.decide(("zero", i)):
+        return 0
+    negative = singles.decide("sign")
+    bits = 0
+    while bits < 7 and singles.decide(("more", bits)):
+        bits += 1
+    c = 1
+    for _ in range(bits):
+        c = c << 1 | coder.decide(32768)
+    return -c if negative else c
+
+
+class Expert:
+    """Section 7.3, scales: a distribution of values."""
+
+    def __init__(self, mean, scale):
+        l = max(scale, 0)
+        self.mean, self.J, self.j = mean, POWERS[-l % 256], 22 - (-l >> 8)
+
+    def H(self, threshold):
+        """Section 7.3, decision."""
+        return logistic((threshold - self.mean) * self.J >> min(self.j, 63))
+
+    def bucket(self):
+        """Section 7.3, scales: b."""
+        return clip((self.mean * self.J * 2 >> min(self.j + 8, 63)) + 8, 0, 15)
+
+
+class LevelCounter(Counter):
+    """Section 7.3, decision: a counter that learns otherwise."""
+
+    __slots__ = ("delay", "most")
+
+    def __init__(self, delay, most, p=1 << 21):
+        self.p, self.n, self.delay, self.most = p, 0, delay, most
+
+    def learn(self, bit):
+        rate = 655360 // (10 * (self.n + 1) + self.delay)
+        self.p = clip(self.p + ((((bit << 22) - self.p) >> 7) * rate >> 9), 2097, (1 << 22) - 2097)
+        self.n = min(self.n + 1, self.most)
+
+
+class WeightSet:
+    """Section 7.3, decision: the weights of a node, and the number of its decisions."""
+
+    def __init__(self):
+        self.weights, self.count = [140000] * 3 + [120000] * 3 + [45000] * 8 + [0] * 2, 0
+
+    def mix(self, inputs):
+        self.d = sum(x * (w >> 6) for x, w in zip(inputs, self.weights)) >> 14
+        return self.d
+
+    def learn(self, inputs, bit):
+        p = squash(clip(self.d, -2047, 2047))
+        error = ((bit << 16) - p) * max(65550 // (50 + self.count), 131) >> 12
+        limit = (1 << 21) - 1
+        self.weights = [clip(w + ((error * x + 128) >> 8), -limit, limit) for w, x in zip(self.weights, inputs)]
+        self.count = min(self.count + 1, 1023)
+
+
+CONFIDENCE = [(512 + 20480 * n // (10 * n + 15)) // 10 for n in range(251)]
+
+
+class LevelMixer:
+    """Section 7.3, decision."""
+
+    def __init__(self, coder):
+        self.coder = coder
+        self.nodes = defaultdict(lambda: LevelCounter(6, 1000))
+        self.counters = [defaultdict(lambda: LevelCounter(6, 250)) for _ in range(8)]
+        self.maps, self.weights, self.corrections = {}, defaultdict(WeightSet), {}
+
+    def enter(self, place):
+        if place.new_segment:
+            self.counters[3].clear()
+            self.counters[4].clear()
+
+    def map(self, expert, node, l):
+        key = expert, node, l >> 6
+        if key not in self.maps:
+            self.maps[key] = LevelCounter(60, 600, squash(64 * (l >> 6) + 32) << 6)
+        return self.maps[key]
+
+    def correction(self, t, node):
+        if (t, node) not in self.corrections:
+            self.corrections[t, node] = [min(squash(clip(128 * (i - 16), -2048, 2047)), 65535) for i in range(33)]
+        return self.corrections[t, node]
+
+    def decide(self, node, masses, contexts, t):
+        """A decision; masses are no and yes of each expert."""
+        logits = [clip((lg(max(yes, 0) + 335) - lg(max(no, 0) + 335)) * 177 >> 8, -1945, 1945) for no, yes in masses]
+        maps = [self.map(i, node, l) for i, l in enumerate(logits)]
+        node_counter = self.nodes[node]
+        counters = [table[context, node] for table, context in zip(self.counters, contexts)]
+        for c in counters:
+            if c.n == 0:
+                c.p = node_counter.p
+        inputs = logits + [STRETCH[m.p >> 10] for m in maps]
+        inputs += [STRETCH[c.p >> 10] * CONFIDENCE[c.n] >> 8 for c in counters]
+        inputs += [102, STRETCH[node_counter.p >> 10]]
+
+        sets = [self.weights[node], self.weights[node, t]]
+        x = clip(sum(s.mix(inputs) for s in sets) >> 1, -2047, 2047)
+        A, j, r = self.correction(t, node), (x + 2048) >> 7, (x + 2048) & 127
+        corrected = (A[j] * (128 - r) + A[j + 1] * r) >> 7
+        bit = self.coder.decide(clip((3 * squash(x) + 2 * corrected) // 5, 2, 65534))
+
+        for s in sets:
+            s.learn(inputs, bit)
+        for c in counters + maps + [node_counter]:
+            c.learn(bit)
+        A[j] += (65535 * bit - A[j]) * (128 - r) * 5 >> 15
+        A[j + 1] += (65535 * bit - A[j + 1]) * r * 5 >> 15
+        return bit
+
+
+class LevelSegment:
+    """Section 7.3, values: the values of the symbols of a segment, and the thresholds between them."""
+
+    def __init__(self, levels, mode, centred):
+        self.mode, self.A, self.B = mode, -mode, len(levels) - 1 - mode
+        m, m2 = max(mode - 1, 0), min(mode + 1, len(levels) - 1)
+        step = max((levels[m2] - levels[m]) // (m2 - m), 1) if m2 > m else 1
+        origin = levels[mode] if centred else 0
+        self.values = [clip(div(4096 * (l - origin), step), -(1 << 26), 1 << 26) for l in levels]
+
+    def threshold(self, offset):
+        """The threshold below the symbol with this offset."""
+        s = self.mode + offset
+        return self.values[s - 1] + self.values[s] >> 1
+
+
+def read_offset(mixer, tree, segment, experts, contexts, t):
+    """Section 7.3, tree: the offset of a symbol."""
+    a, b = segment.A, segment.B + 1
+    low, high, cut = [0] * 3, [1 << 24] * 3, tree.whole
+    if b - a == 1:
+        return 0
+    if tree.zero:
+        under = [e.H(segment.threshold(0)) for e in experts] if a < 0 else low
+        over = [e.H(segment.threshold(1)) for e in experts] if b > 1 else high
+        if not mixer.decide(0, [(o - u, (1 << 24) - (o - u)) for u, o in zip(under, over)], contexts, t):
+            return 0
+        positive = a == 0
+        if a < 0 and b > 1:
+            positive = mixer.decide(1, [(u, (1 << 24) - o) for u, o in zip(under, over)], contexts, t)
+        if positive:
+            a, low, cut = 1, over, tree.above
+        else:
+            b, high, cut = 0, under, tree.below
+    while b - a > 1:
+        k = cut.k
+        above = k <= a
+        if a < k < b:
+            at = [e.H(segment.threshold(k)) for e in experts]
+            above = mixer.decide(cut.node, [(h - l, u - h) for l, h, u in zip(low, at, high)], contexts, t)
+            if above:
+                a, low = k, at
+            else:
+                b, high = k, at
+        cut = cut.above if above else cut.below
+    return a
+
+
+class LevelContexts:
+    """Section 7.3, scales: the contexts of a value."""
+
+    def __init__(self, block, spread):
+        self.shift = max(0, (spread - 44 + 3) // 4)
+        self.columns = min(max(s.columns for s in block.segments), 4096)
+        self.rows = max(min(-(-s.count // (s.columns * s.taps)) + 1, 4096) for s in block.segments)
+
+    def of(self, place, near, offsets, logs, bucket):
+        v1, v2, o1, o2, c1, c2 = place.neighbours(offsets, 0)
+        t, r = min(place.tap, 31), place.in_segment_row
+
+        def cl(v):
+            return clip(v, -6, 5) + 6
+
+        def oc(l, k, n):
+            return clip(n // 2 + (l * k >> 8), 0, n - 1)
+
+        e = oc(logs.error - 3072, 1, 8)
+        return (
+            8 * (12 * cl(v1) + cl(v2)) + e,
+            8 * (12 * cl(o1) + cl(o2)) + e,
+            8 * (12 * cl(c1) + cl(c2)) + e,
+            min(place.column, self.columns - 1),
+            min(r, self.rows - 1),
+            32 * (27 * tri(near.L) + 9 * tri(near.U) + 3 * tri(near.UL) + tri(near.C(1))) + t,
+            16 * oc(logs.place - 3072, 4, 24) + bucket,
+            24 * (9 * tri(v1) + 3 * tri(o1) + tri(c1)) + oc(logs.scale - 3072, 3, 24),
+        )
+
+
 def read_levels(payload, block):
-    """Section 7.3: indices into the codebook."""
+    """Section 7.3: indices into the codebooks."""
     cur = Cursor(payload)
-    modes = [cur.number() for _ in block.segments]
-    shift = cur.byte()
-    must(all(mode < len(s.book.values) for mode, s in zip(modes, block.segments)), "mode of levels")
-    must(shift <= 8, "shift of levels")
+    spread, zero = divmod(cur.byte(), 2)
+    kinds = []
+    for s in block.segments:
+        mode, centred = divmod(cur.number(), 2)
+        must(mode < len(s.book.levels), "mode of levels")
+        kinds.append(LevelSegment(s.book.levels, mode, centred))
     coder = RangeDecoder(cur.rest())
-    mixer, low_bits, means = Mixer(coder, 10), Singles(coder), Means(128, 4)
-    highs, out = [], []
-    each = iter(zip(modes, block.segments))
+    tree = LevelTree(spread, zero, min(k.A for k in kinds), max(k.B for k in kinds))
+    predictors = read_predictors(coder, block)
+    mixer, stats, contexts = LevelMixer(coder), LevelStatistics(), LevelContexts(block, spread)
+    values, offsets, out = [], [], []
+    each = iter(kinds)
     for place in places(block):
         if place.new_segment:
-            mode, segment = next(each)
-            centre, levels = mode >> shift, len(segment.book.values)
-        means.enter(place)
-        g = max(means.all.total // means.all.count, 1)
-        r, c, t = means.rct(g)
-        R, K, E = log3(r, g), log3(c, g), log3(min(r * c // g * t // g, 1 << 20), 32)
-        l, l2, f1, f2, c1, c2 = near = place.neighbours(highs, 0)
-        N = log3(sum(abs(v) for v in near), 16)
-        u, tap, pattern = place.above(highs, 0), min(place.tap, 15), 0
-        for v in (l, u, c1, f1, f2):
-            pattern = 3 * pattern + clip(v, -1, 1) + 1
-        contexts = (
-            E * 32 + N,
-            clip9(l) * 10 + clip9(l2) + 100 * (E >> 2),
-            clip9(f1) * 10 + clip9(f2) + 100 * (E >> 2),
-            clip9(c1) * 10 + clip9(c2) + 100 * (E >> 2),
-            tap * 32 + K + 512 * (R >> 2),
-            column_context(block, place),
-            K * 32 + R,
-            0,
-            clip9(u) * 10 + clip9(c1) + 100 * tap,
-            pattern + 243 * tap,
+            segment = next(each)
+        mixer.enter(place)
+        stats.enter(place)
+        logs, near = LevelLogs(stats, place), LevelNeighbours(place, values)
+        features = near.features(stats)
+        classes = predictors[place.taps, place.width]
+        predictor = classes[min(place.tap, len(classes) - 1)]
+        fixed_, adapted = predictor.predict(features, logs.scale, logs.S)
+        experts = (
+            Expert(fixed_, logs.error - 121),
+            Expert(adapted, -121 + (2 * logs.error + near.scale(logs.S) - logs.scale >> 1)),
+            Expert(div(7 * fixed_ + 3 * features[8], 10), -121 + logs.place + logs.error - logs.scale),
         )
-        v = mixer.signed_value(-centre, ((levels - 1) >> shift) - centre, E, contexts)
-        symbol = v + centre
-        known = 0
-        for i in range(shift):
-            bit = low_bits.decide((clip(v, -24, 24), known, i))
-            known = known << 1 | bit
-        symbol = symbol << shift | known
-        highs.append(v)
-        out.append(symbol)
-        means.add(32 * abs(v))
+        own = contexts.of(place, near, offsets, logs, experts[0].bucket())
+        v = read_offset(mixer, tree, segment, experts, own, min(place.tap, 31))
+
+        x = segment.values[segment.mode + v]
+        predictor.learn(x, logs.scale)
+        stats.add(x, min(abs(x - fixed_), 1 << 27))
+        values.append(x)
+        offsets.append(v >> contexts.shift)
+        out.append(segment.mode + v)
     return out
+
+
+# Section 7.4: floats
 
 
 def read_floats(payload, block):
