@@ -1496,6 +1496,14 @@ class Cut:
         self.k, self.node, self.below, self.above = k, node, None, None
 
 
+def halvings(n):
+    """Section 7.3, tree: the number of times that n can be halved before it is at most 2; at most 11."""
+    times = 0
+    while n > 2:
+        n, times = n // 2, times + 1
+    return min(times, 11)
+
+
 class LevelTree:
     """Section 7.3, tree."""
 
@@ -1514,7 +1522,7 @@ class LevelTree:
             if b - a < 2:
                 continue
             k = self.cut(a, b)
-            cut = Cut(k, nodes if nodes < 80 else 80 + min((b - a - 1).bit_length() - 1, 11))
+            cut = Cut(k, nodes if nodes < 80 else 80 + halvings(b - a))
             nodes += 1
             setattr(parent, side, cut)
             waiting += [(a, k, cut, "below"), (k, b, cut, "above")]
