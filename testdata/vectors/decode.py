@@ -1360,7 +1360,7 @@ class Place:
         return values[self.at - n] if n <= self.within else absent
 
     def neighbours(self, values, absent):
-        """Section 7.3: l, l2, f1, f2, c1, c2."""
+        """Section 7.2: l, l2, f1, f2, c1, c2."""
         T, CT = self.taps, self.row
         return (
             self.back(values, 1, absent),
@@ -1372,7 +1372,7 @@ class Place:
         )
 
     def above(self, values, absent):
-        """Section 7.3: u, the tap in the row of the kernel above."""
+        """Section 7.2: u, the tap in the row of the kernel above."""
         root = math.isqrt(self.taps)
         w = root if root * root == self.taps else self.taps
         return self.back(values, w, absent) if self.tap >= w else absent
@@ -1416,7 +1416,7 @@ class Means:
         self.tap = self.taps.setdefault(min(place.tap, 63), Mean())
 
     def rct(self, g):
-        """Section 7.3: r, c, t."""
+        """Section 7.2: r, c, t."""
         return self.row.mean(g, 6), self.column.mean(g, 4), self.tap.mean(g, 16)
 
     def add(self, x):
@@ -1429,7 +1429,7 @@ def clip9(v):
 
 
 def column_context(block, place):
-    """Section 7.3: the context of the column."""
+    """Sections 7.4 and 7.5: the context of the column."""
     n = min(max(s.columns for s in block.segments), 4096)
     return min(place.column, n - 1)
 
@@ -1776,7 +1776,7 @@ class LevelMixer:
 
     def correction(self, t, node):
         if (t, node) not in self.corrections:
-            self.corrections[t, node] = [min(squash(clip(128 * (i - 16), -2048, 2047)), 65535) for i in range(33)]
+            self.corrections[t, node] = [squash(clip(128 * (i - 16), -2048, 2047)) for i in range(33)]
         return self.corrections[t, node]
 
     def decide(self, node, masses, contexts, t):
