@@ -92,6 +92,127 @@ func spiky(n, k int) []byte {
 	return b
 }
 
+// A texture is what quantized weights look like: what the models of indices
+// follow.
+type texture struct {
+	rows, cols, taps float64 // how much the scales of these differ: standard deviation of their logarithms
+	drift            float64 // the same of a row and the one before it
+	follow           float64 // how much of a value follows from the one before, 0 … 1
+	prune            float64 // what is smaller becomes zero
+}
+
+// steps returns values of a shape as multiples of 1/step, of magnitude at most
+// top. parts is 2 for complex types.
+func (x texture) steps(seed int64, shape tensor.Shape, parts, step, top int) []int {
+	r := rand.New(rand.NewSource(seed))
+	row, taps := parts, parts
+	for i, d := range shape[1:] {
+		row *= int(d)
+		if i > 0 {
+			taps *= int(d)
+		}
+	}
+	logs := func(n int, spread float64) []float64 {
+		l := make([]float64, n)
+		for i := range l {
+			l[i] = r.NormFloat64() * spread
+		}
+		return l
+	}
+	rows, cols, tap := logs(int(shape[0]), x.rows), logs(row/taps, x.cols), logs(taps, x.taps)
+	drift, last := 0.0, 0.0
+	ks := make([]int, int(shape[0])*row)
+	for i := range ks {
+		at := i % row
+		if at == 0 {
+			drift += r.NormFloat64() * x.drift
+		}
+		last = x.follow*last + (1-x.follow)*r.NormFloat64()
+		v := last * math.Exp(rows[i/row]+cols[at/taps]+tap[at%taps]+drift)
+		if math.Abs(v) >= x.prune {
+			ks[i] = int(min(max(math.Round(v*float64(step)), float64(-top)), float64(top)))
+		}
+	}
+	return ks
+}
+
+// times makes F32 of integers.
+func times(ks []int, scale float32) []byte {
+	var b []byte
+	for _, k := range ks {
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(float32(k)*scale+0)) // no -0
+	}
+	return b
+}
+
+// textures has arrays of every number of axes, most of which are worth a
+// prediction or classes of their rows, columns and taps.
+func textures() *layout.Layout {
+	b := &builder{}
+	add := func(name string, dt tensor.DType, x texture, step, top int, shape ...int64) {
+		parts := 1
+		if dt == tensor.C64 {
+			parts = 2
+		}
+		b.array(name, dt, shape, times(x.steps(int64(len(name)), shape, parts, step, top), 0.037))
+	}
+	b.skeleton("<")
+	add("kernels", tensor.F32, texture{follow: 0.8, rows: 0.5}, 12, 7, 24, 6, 3, 3)
+	add("pruned", tensor.F32, texture{prune: 1, cols: 0.4}, 3, 9, 40, 30)
+	add("large kernels", tensor.F32, texture{follow: 0.7, taps: 0.8}, 30, 90, 8, 3, 6, 6)
+	add("flat kernels", tensor.F32, texture{follow: 0.9, taps: 0.5}, 20, 30, 12, 10, 2, 5)
+	add("lines", tensor.F32, texture{follow: 0.9, cols: 0.7}, 20, 15, 20, 8, 7)
+	add("matrix", tensor.F32, texture{follow: 0.8, cols: 1, drift: 0.3}, 20, 15, 40, 25)
+	add("pairs", tensor.C64, texture{taps: 1.5, rows: 0.5}, 3, 12, 12, 10, 3)
+	b.array("constant", tensor.F32, tensor.Shape{30, 8}, times(make([]int, 240), 1))
+	add("vector of levels", tensor.F32, texture{}, 2, 3, 150)
+	add("fine", tensor.F32, texture{rows: 1}, 90, 200, 30, 30)
+	b.skeleton(">")
+	return b.build()
+}
+
+// types has an array of each type whose levels are worth coding.
+func types() *layout.Layout {
+	b := &builder{}
+	b.skeleton("<")
+	shape := tensor.Shape{25, 40}
+	from := func(dt tensor.DType, width int, values ...uint64) {
+		var v []byte
+		for _, k := range (texture{rows: 1.5}).steps(int64(len(b.buf)), shape, 1, 1, 5) {
+			var word [8]byte
+			binary.LittleEndian.PutUint64(word[:], values[(k+5)%len(values)])
+			v = append(v, word[:width]...)
+		}
+		b.array(string(dt), dt, shape, v)
+	}
+	from(tensor.U8, 1, 3, 9, 50, 51, 52, 53, 54, 90, 255, 4, 0)
+	from(tensor.I8, 1, 0x80, 0xfb, 0xfc, 0xfe, 0xff, 0, 1, 2, 5, 9, 0x7f)
+	from(tensor.F8E8M0, 1, 0x70, 0x71, 0x72, 0x79, 0x7a, 0x7b, 0x7c, 0x7d, 0x7e, 0x7f, 0xff)
+	from(tensor.F8E4M3, 1, 0xf8, 0xf0, 0xc2, 0xc0, 0x81, 0, 1, 0x40, 0x42, 0x70, 0x7e)
+	from(tensor.F8E5M2, 1, 0xf4, 0xf0, 0xc2, 0xc0, 0x81, 0, 1, 0x40, 0x42, 0x70, 0x7b)
+	from(tensor.F8E4M3Z, 1, 0xff, 0xf0, 0xc2, 0xc0, 0x81, 0, 1, 0x40, 0x42, 0x70, 0x7f)
+	from(tensor.F8E5M2Z, 1, 0xff, 0xf0, 0xc2, 0xc0, 0x81, 0, 1, 0x40, 0x42, 0x71, 0x7f)
+	b.array("infinite or no number", tensor.F8E4M3, shape, bytes.ReplaceAll(b.buf[len(b.buf)-1000:], []byte{0x40}, []byte{0xff}))
+	from(tensor.F16, 2, 0xc400, 0xc000, 0xbc00, 0xa000, 0x8003, 0, 0x0003, 0x2000, 0x3c00, 0x4000, 0x7bff)
+	from(tensor.BF16, 2, 0xc400, 0xc000, 0xbc00, 0xbb00, 0xb000, 0, 0x0003, 0x3b00, 0x3c00, 0x4000, 0x7f80)
+	from(tensor.I16, 2, 0x8000, 0x8003, 0xfff9, 0xfffe, 0xffff, 0, 1, 2, 100, 300, 0x7fff)
+	from(tensor.U16, 2, 3, 9, 50, 51, 52, 53, 300, 700, 0x8000, 0xfff0, 0xffff)
+	from(tensor.I32, 4, 0x80000000, 0xffff0000, 0xfffffffe, 0xffffffff, 1, 0, 2, 3, 4, 70000, 0x7fffffff)
+	from(tensor.U64, 8, 1<<63, 1<<62, 1, 2, 3, 0, 5, 70000, 1<<33, 1<<34, 1<<64-1)
+	from(tensor.F64, 8, 0xbff0000000000000, 0xbfe0000000000000, 0xbfd0000000000000, 0xbfc0000000000000, 0xbfb8000000000000, 0, 1, 0x3fb8000000000000, 0x3fc0000000000000, 0x3fd0000000000000, 0x3fe0000000000000)
+	b.skeleton(">")
+	return b.build()
+}
+
+// wide has 4096 levels, most of which occur once.
+func wide() []byte {
+	ks := texture{rows: 1.5}.steps(21, tensor.Shape{65, 64}, 1, 60, 2047)
+	for i := range 4096 {
+		ks = append(ks, i*1021%4096-2048) // 1021 is odd: each of them
+	}
+	return times(ks, 0.0123)
+}
+
 func counter(n int) []byte {
 	r := rand.New(rand.NewSource(11))
 	var b []byte
@@ -216,6 +337,14 @@ var vectors = []vector{
 	{name: "rows-fast", why: "the same with coder 12, in two blocks", layout: one("w", tensor.F32, tensor.Shape{40, 6, 3, 3}, perRow(14, 40, 54, 127)), opt: Options{Effort: Fast, BlockValues: 1500}, coder: "lanes"},
 	{name: "shared", why: "several arrays with codebooks, and some without, in one block", layout: shared, opt: Options{Effort: Max}, coder: "levels"},
 	{name: "shared-fast", why: "the same with coder 12", layout: shared, opt: Options{Effort: Fast}, coder: "lanes"},
+	{name: "textures", why: "coder 8: coefficients of kernels; one to four axes; one level only", layout: textures, opt: Options{Effort: Max}, coder: "levels"},
+	{name: "textures-cut", why: "coder 8: blocks that begin inside of a kernel", layout: one("w", tensor.F32, tensor.Shape{24, 6, 3, 3}, times(texture{follow: 0.8, rows: 0.5}.steps(7, tensor.Shape{24, 6, 3, 3}, 1, 12, 7), 0.1)), opt: Options{Effort: Max, BlockValues: 500}, coder: "levels"},
+	{name: "textures-fast", why: "coder 12: classes, coefficients, a constant", layout: textures, opt: Options{Effort: Fast}, coder: "lanes"},
+	{name: "lanes-4", why: "coder 12: four lanes; classes of rows, columns and taps; 25 sets of coefficients", layout: one("w", tensor.F32, tensor.Shape{46, 6, 6, 5}, times(texture{follow: 0.85, taps: 0.5, cols: 0.7, drift: 0.2}.steps(22, tensor.Shape{46, 6, 6, 5}, 1, 9, 5), 0.3)), opt: Options{Effort: Fast}, coder: "lanes"},
+	{name: "lanes-8", why: "coder 12: eight lanes in a folded vector, pruned", layout: one("w", tensor.F32, tensor.Shape{33000}, times(texture{prune: 2}.steps(23, tensor.Shape{33000}, 1, 1, 4), 0.3)), opt: Options{Effort: Fast}, coder: "lanes"},
+	{name: "types", why: "coder 8: levels of all kinds of types", layout: types, opt: Options{Effort: Max}, coder: "levels"},
+	{name: "wide", why: "coder 8: 4096 levels", layout: one("w", tensor.F32, tensor.Shape{129, 64}, wide()), opt: Options{Effort: Max}, coder: "levels"},
+	{name: "wide-fast", why: "coder 12: 4096 levels", layout: one("w", tensor.F32, tensor.Shape{129, 64}, wide()), opt: Options{Effort: Fast}, coder: "lanes"},
 	{name: "small-net", why: "a described skeleton, coder 11", layout: func() *layout.Layout { return perceptron(4, [][2]int{{30, 40}, {10, 30}}) }, opt: Options{Effort: Max}},
 	{
 		name: "delta-max", why: "coder 10; needs base.bin", layout: one("w", tensor.F32, tensor.Shape{40, 108}, nudged(gauss(1, 40, 108))),
