@@ -136,6 +136,13 @@ func (x texture) steps(seed int64, shape tensor.Shape, parts, step, top int) []i
 	return ks
 }
 
+func bytesOf(s string) (ks []int) {
+	for _, c := range []byte(s) {
+		ks = append(ks, int(c))
+	}
+	return ks
+}
+
 // times makes F32 of integers.
 func times(ks []int, scale float32) []byte {
 	var b []byte
@@ -164,7 +171,8 @@ func textures() *layout.Layout {
 	add("lines", tensor.F32, texture{follow: 0.9, cols: 0.7}, 20, 15, 20, 8, 7)
 	add("matrix", tensor.F32, texture{follow: 0.8, cols: 1, drift: 0.3}, 20, 15, 40, 25)
 	add("pairs", tensor.C64, texture{taps: 1.5, rows: 0.5}, 3, 12, 12, 10, 3)
-	b.array("constant", tensor.F32, tensor.Shape{30, 8}, times(make([]int, 240), 1))
+	b.array("constant", tensor.F32, tensor.Shape{9, 8}, times(bytesOf(strings.Repeat("\x05", 72)), 0.1))
+	b.array("uniform", tensor.F32, tensor.Shape{20, 17}, times(bytesOf(strings.Repeat("\x00\x01\x03\x02", 85)), 1.1))
 	add("vector of levels", tensor.F32, texture{}, 2, 3, 150)
 	add("fine", tensor.F32, texture{rows: 1}, 90, 200, 30, 30)
 	b.skeleton(">")
@@ -341,7 +349,9 @@ var vectors = []vector{
 	{name: "textures-cut", why: "coder 8: blocks that begin inside of a kernel", layout: one("w", tensor.F32, tensor.Shape{24, 6, 3, 3}, times(texture{follow: 0.8, rows: 0.5}.steps(7, tensor.Shape{24, 6, 3, 3}, 1, 12, 7), 0.1)), opt: Options{Effort: Max, BlockValues: 500}, coder: "levels"},
 	{name: "textures-fast", why: "coder 12: classes, coefficients, a constant", layout: textures, opt: Options{Effort: Fast}, coder: "lanes"},
 	{name: "lanes-4", why: "coder 12: four lanes; classes of rows, columns and taps; 25 sets of coefficients", layout: one("w", tensor.F32, tensor.Shape{46, 6, 6, 5}, times(texture{follow: 0.85, taps: 0.5, cols: 0.7, drift: 0.2}.steps(22, tensor.Shape{46, 6, 6, 5}, 1, 9, 5), 0.3)), opt: Options{Effort: Fast}, coder: "lanes"},
+	{name: "lanes-fine", why: "coder 12: fine steps, classes close to the ones before, zeros with a cell of their own", layout: one("w", tensor.F32, tensor.Shape{60, 80}, times(texture{cols: 1.2, drift: 0.15, prune: 0.7}.steps(24, tensor.Shape{60, 80}, 1, 2, 30), 0.3)), opt: Options{Effort: Fast}, coder: "lanes"},
 	{name: "lanes-8", why: "coder 12: eight lanes in a folded vector, pruned", layout: one("w", tensor.F32, tensor.Shape{33000}, times(texture{prune: 2}.steps(23, tensor.Shape{33000}, 1, 1, 4), 0.3)), opt: Options{Effort: Fast}, coder: "lanes"},
+	{name: "long", why: "coder 8: more values than the sums of all may hold", layout: one("w", tensor.F32, tensor.Shape{61, 1000}, times(texture{prune: 2.5, rows: 0.2}.steps(25, tensor.Shape{61, 1000}, 1, 1, 4), 0.3)), opt: Options{Effort: Max}, coder: "levels"},
 	{name: "types", why: "coder 8: levels of all kinds of types", layout: types, opt: Options{Effort: Max}, coder: "levels"},
 	{name: "wide", why: "coder 8: 4096 levels", layout: one("w", tensor.F32, tensor.Shape{129, 64}, wide()), opt: Options{Effort: Max}, coder: "levels"},
 	{name: "wide-fast", why: "coder 12: 4096 levels", layout: one("w", tensor.F32, tensor.Shape{129, 64}, wide()), opt: Options{Effort: Fast}, coder: "lanes"},
