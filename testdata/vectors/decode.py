@@ -923,7 +923,7 @@ class LaneModel:
         self.weights = self.read_weights(coder)
         half = (1 << self.split) >> 1
         self.values = [levels[min((j << self.split) + half, len(levels) - 1)] for j in range(self.symbols)]
-        self.bounds = self.read_bounds()
+        self.bounds = self.make_bounds()
 
     def read_classes(self, coder, last):
         """Section 5.4.3, 4 and 5: the classes of rows, columns and taps."""
@@ -971,7 +971,7 @@ class LaneModel:
             weights.append(w)
         return weights
 
-    def read_bounds(self):
+    def make_bounds(self):
         """Section 5.4.5: the bounds between symbols."""
         levels = self.levels
         bounds = []
