@@ -1381,9 +1381,14 @@ class Place:
 def places(block):
     at = 0
     for segment in block.segments:
-        for within in range(segment.count):
-            yield Place(segment, at, within)
-            at += 1
+        yield from places_of(segment, at)
+        at += segment.count
+
+
+def places_of(segment, at=0):
+    """The places of a segment; `at` is where it begins in lists of values."""
+    for within in range(segment.count):
+        yield Place(segment, at + within, within)
 
 
 class Mean:
@@ -1679,14 +1684,10 @@ def unit_value(f, scale):
     return clip((f >> s) * (POWERS[-l % 256] >> 17) >> 5 - (-l >> 8) - s, -1536, 1536)
 
 
-def read_predictors(coder, block):
-    """Section 7.3, linear prediction: the predictors, by kind of kernel and class."""
-    singles, predictors = Singles(coder), {}
-    for s in block.segments:
-        if (s.taps, s.width) not in predictors:
-            classes = s.taps if s.taps <= 25 else 1
-            predictors[s.taps, s.width] = [LevelPredictor([read_coefficient(coder, singles, i) for i in range(16)]) for _ in range(classes)]
-    return predictors
+def read_predictor(coder, singles, taps):
+    """Section 7.3, linear prediction: the predictor of a kind of kernel, by class."""
+    classes = taps if taps <= 25 else 1
+    return [LevelPredictor([read_coefficient(coder, singles, i) for i in range(16)]) for _ in range(classes)]
 
 
 def read_coefficient(coder, singles, i):
@@ -1807,7 +1808,7 @@ class LevelMixer:
         return bit
 
 
-class LevelSegment:
+class LevelBook:
     """Section 7.3, values: the values of the symbols of a segment, and the thresholds between them."""
 
     def __init__(self, levels, mode, centred):
@@ -1823,15 +1824,15 @@ class LevelSegment:
         return self.values[s - 1] + self.values[s] >> 1
 
 
-def read_offset(mixer, tree, segment, experts, contexts, t):
+def read_offset(mixer, tree, book, experts, contexts, t):
     """Section 7.3, tree: the offset of a symbol."""
-    a, b = segment.A, segment.B + 1
+    a, b = book.A, book.B + 1
     low, high, cut = [0] * 3, [1 << 24] * 3, tree.whole
     if b - a == 1:
         return 0
     if tree.zero:
-        under = [e.H(segment.threshold(0)) for e in experts] if a < 0 else low
-        over = [e.H(segment.threshold(1)) for e in experts] if b > 1 else high
+        under = [e.H(book.threshold(0)) for e in experts] if a < 0 else low
+        over = [e.H(book.threshold(1)) for e in experts] if b > 1 else high
         if not mixer.decide(0, [(o - u, (1 << 24) - (o - u)) for u, o in zip(under, over)], contexts, t):
             return 0
         positive = a == 0
@@ -1845,7 +1846,7 @@ def read_offset(mixer, tree, segment, experts, contexts, t):
         k = cut.k
         above = k <= a
         if a < k < b:
-            at = [e.H(segment.threshold(k)) for e in experts]
+            at = [e.H(book.threshold(k)) for e in experts]
             above = mixer.decide(cut.node, [(h - l, u - h) for l, h, u in zip(low, at, high)], contexts, t)
             if above:
                 a, low = k, at
@@ -1858,10 +1859,10 @@ def read_offset(mixer, tree, segment, experts, contexts, t):
 class LevelContexts:
     """Section 7.3, scales: the contexts of a value."""
 
-    def __init__(self, block, spread):
+    def __init__(self, segments, spread):
         self.shift = max(0, (spread - 44 + 3) // 4)
-        self.columns = min(max(s.columns for s in block.segments), 4096)
-        self.rows = max(min(-(-s.count // (s.columns * s.taps)) + 1, 4096) for s in block.segments)
+        self.columns = min(max(s.columns for s in segments), 4096)
+        self.rows = max(min(-(-s.count // (s.columns * s.taps)) + 1, 4096) for s in segments)
 
     def of(self, place, near, offsets, logs, bucket):
         v1, v2, o1, o2, c1, c2 = place.neighbours(offsets, 0)
@@ -1886,45 +1887,65 @@ class LevelContexts:
         )
 
 
+class LevelModel:
+    """Section 7.3: what the segments of a block share."""
+
+    def __init__(self, coder, spread, zero, segments, books):
+        self.coder = coder
+        self.tree = LevelTree(spread, zero, min(b.A for b in books), max(b.B for b in books))
+        self.contexts = LevelContexts(segments, spread)
+        self.mixer, self.stats = LevelMixer(coder), LevelStatistics()
+        self.predictors, self.coefficients = {}, Singles(coder)
+
+    def read_coefficients(self, segment):
+        """The coefficients of the kind of kernel of a segment, unless they are known."""
+        kind = segment.taps, segment.width
+        if kind not in self.predictors:
+            self.predictors[kind] = read_predictor(self.coder, self.coefficients, segment.taps)
+
+    def read_segment(self, segment, book):
+        """The symbols of a segment."""
+        classes = self.predictors[segment.taps, segment.width]
+        values, offsets, out = [], [], []
+        for place in places_of(segment):
+            self.mixer.enter(place)
+            self.stats.enter(place)
+            logs, near = LevelLogs(self.stats, place), LevelNeighbours(place, values)
+            features = near.features(self.stats)
+            predictor = classes[min(place.tap, len(classes) - 1)]
+            fixed_, adapted = predictor.predict(features, logs.scale, logs.S)
+            experts = (
+                Expert(fixed_, logs.error - 121),
+                Expert(adapted, -121 + (2 * logs.error + near.scale(logs.S) - logs.scale >> 1)),
+                Expert(div(7 * fixed_ + 3 * features[8], 10), -121 + logs.place + logs.error - logs.scale),
+            )
+            contexts = self.contexts.of(place, near, offsets, logs, experts[0].bucket())
+            v = read_offset(self.mixer, self.tree, book, experts, contexts, min(place.tap, 31))
+
+            x = book.values[book.mode + v]
+            predictor.learn(x, logs.scale)
+            self.stats.add(x, min(abs(x - fixed_), 1 << 27))
+            values.append(x)
+            offsets.append(v >> self.contexts.shift)
+            out.append(book.mode + v)
+        return out
+
+
 def read_levels(payload, block):
     """Section 7.3: indices into the codebooks."""
     cur = Cursor(payload)
     spread, zero = divmod(cur.byte(), 2)
-    kinds = []
+    books = []
     for s in block.segments:
         mode, centred = divmod(cur.number(), 2)
         must(mode < len(s.book.levels), "mode of levels")
-        kinds.append(LevelSegment(s.book.levels, mode, centred))
-    coder = RangeDecoder(cur.rest())
-    tree = LevelTree(spread, zero, min(k.A for k in kinds), max(k.B for k in kinds))
-    predictors = read_predictors(coder, block)
-    mixer, stats, contexts = LevelMixer(coder), LevelStatistics(), LevelContexts(block, spread)
-    values, offsets, out = [], [], []
-    each = iter(kinds)
-    for place in places(block):
-        if place.new_segment:
-            segment = next(each)
-        mixer.enter(place)
-        stats.enter(place)
-        logs, near = LevelLogs(stats, place), LevelNeighbours(place, values)
-        features = near.features(stats)
-        classes = predictors[place.taps, place.width]
-        predictor = classes[min(place.tap, len(classes) - 1)]
-        fixed_, adapted = predictor.predict(features, logs.scale, logs.S)
-        experts = (
-            Expert(fixed_, logs.error - 121),
-            Expert(adapted, -121 + (2 * logs.error + near.scale(logs.S) - logs.scale >> 1)),
-            Expert(div(7 * fixed_ + 3 * features[8], 10), -121 + logs.place + logs.error - logs.scale),
-        )
-        own = contexts.of(place, near, offsets, logs, experts[0].bucket())
-        v = read_offset(mixer, tree, segment, experts, own, min(place.tap, 31))
-
-        x = segment.values[segment.mode + v]
-        predictor.learn(x, logs.scale)
-        stats.add(x, min(abs(x - fixed_), 1 << 27))
-        values.append(x)
-        offsets.append(v >> contexts.shift)
-        out.append(segment.mode + v)
+        books.append(LevelBook(s.book.levels, mode, centred))
+    model = LevelModel(RangeDecoder(cur.rest()), spread, zero, block.segments, books)
+    for s in block.segments:
+        model.read_coefficients(s)
+    out = []
+    for s, book in zip(block.segments, books):
+        out += model.read_segment(s, book)
     return out
 
 
