@@ -1,70 +1,89 @@
 package lanes
 
-// contexts fills seq, in the order of coding, with the table (from bit 11), the
-// lane (from bit 8) and the symbol of each value of a segment.
-func (m *model) contexts(syms []uint16, g *shape, lanes int, seq []uint32) {
+// contexts sets tables, one for each value of a segment, to the number of the
+// table that it is coded with.
+func (m *model) contexts(tables, syms []uint16, g *shape) {
 	p := m.params
-	i := 0
-	row := func(step, l int) int {
-		r := step*lanes + l
-		if p.rowed && r < len(p.rows) {
-			return int(p.rows[r]) - p.low
+	for r := range g.rows {
+		from, to, pos := g.span(r)
+		class := -p.low
+		if p.rowed {
+			class += int(p.rows[r])
 		}
-		return -p.low
-	}
-	for step := range g.steps(lanes) {
-		var rows, at [maxLanes]int
-		for l := range lanes {
-			rows[l] = row(step, l)
-			at[l] = g.at(step, lanes, l)
-		}
-		for _, sp := range g.spans(step, lanes) {
-			if sp.from >= sp.to || sp.first >= sp.last {
-				continue
-			}
-			col, tap := sp.from/g.taps, sp.from%g.taps
-			for pos := sp.from; pos < sp.to; pos++ {
-				class := 0
-				if p.coled {
-					class = int(p.cols[col])
-				}
-				if p.tapped {
-					class += int(p.taps[tap])
-				}
-				if p.means == 0 {
-					top := p.scales - 1
-					for l := sp.first; l < sp.last; l++ {
-						t := min(max(class+rows[l&7], 0), top)
-						seq[i] = uint32(t)<<11 | uint32(l)<<8 | uint32(syms[at[l&7]+pos]>>p.split)
-						i++
-					}
-				}
-				for l := sp.first; l < sp.last && p.means > 0; l++ {
-					sum := m.sum(syms, at[l]+pos, pos, tap, g)
-					v := syms[at[l]+pos]
-					seq[i] = uint32(m.at(class+rows[l], sum))<<11 | uint32(l)<<8 | uint32(v>>p.split)
-					i++
-				}
-				if tap++; tap == g.taps {
-					tap = 0
-					col++
-				}
-			}
+		if p.means > 0 {
+			m.predicted(tables[from:to], syms[from:to], class, pos, g.taps)
+		} else {
+			m.unpredicted(tables[from:to], class, pos, g.taps)
 		}
 	}
 }
 
-// sum returns the weighted sum of the values before the one at i, which is at
-// position pos of its row.
-func (m *model) sum(syms []uint16, i, pos, tap int, g *shape) int64 {
-	coefs := &m.coefs[min(tap, maxSets-1)]
-	n := min(tap, maxBack)
-	s := int64(0)
-	for k := range min(n, i) {
-		s += int64(coefs[k]) * int64(m.values[syms[i-1-k]>>m.split])
+// unpredicted fills the tables of a row whose class is given, from position
+// pos, without a prediction.
+func (m *model) unpredicted(tables []uint16, class, pos, taps int) {
+	p := m.params
+	top := p.scales - 1
+	if !p.coled && !p.tapped {
+		t := uint16(min(max(class, 0), top))
+		for i := range tables {
+			tables[i] = t
+		}
+		return
 	}
-	if pos >= g.taps && i >= g.taps {
-		s += int64(coefs[n]) * int64(m.values[syms[i-g.taps]>>m.split])
+	col, tap := pos/taps, pos%taps
+	for i := 0; i < len(tables); col++ {
+		c := class
+		if p.coled {
+			c += int(p.cols[col])
+		}
+		here := tables[i:min(i+taps-tap, len(tables))]
+		if p.tapped {
+			for k, t := range p.taps[tap : tap+len(here)] {
+				here[k] = uint16(min(max(c+int(t), 0), top))
+			}
+		} else {
+			t := uint16(min(max(c, 0), top))
+			for k := range here {
+				here[k] = t
+			}
+		}
+		i += len(here)
+		tap = 0
 	}
-	return s
+}
+
+// predicted is the like with a prediction, from the symbols of the row.
+func (m *model) predicted(tables, syms []uint16, class, pos, taps int) {
+	p := m.params
+	// The values of the row, behind as many zeros as a prediction looks back.
+	margin := max(taps, maxBack)
+	m.line = room(m.line, margin+len(syms))
+	line := m.line
+	clear(line[:margin])
+	values := line[margin:]
+	for i, s := range syms {
+		values[i] = m.values[s>>m.split]
+	}
+	col, tap := pos/taps, pos%taps
+	for i := range tables {
+		c := class
+		if p.coled {
+			c += int(p.cols[col])
+		}
+		if p.tapped {
+			c += int(p.taps[tap])
+		}
+		coefs := &m.coefs[min(tap, maxSets-1)]
+		n := min(tap, maxBack)
+		at := margin + i
+		sum := int64(coefs[n]) * int64(line[at-taps])
+		for k := range n {
+			sum += int64(coefs[k]) * int64(line[at-1-k])
+		}
+		tables[i] = uint16(m.at(c, sum))
+		if tap++; tap == taps {
+			tap = 0
+			col++
+		}
+	}
 }

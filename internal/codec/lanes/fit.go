@@ -5,7 +5,7 @@ import "sync"
 // A fitter finds the parameters of segments.
 type fitter struct {
 	model    model
-	seq      []uint32
+	contexts []uint16 // of the parameters that are tried
 	hist     []uint32 // of each table, its symbols
 	counts   []uint32 // of each table
 	tables   []int    // those that are looked at
@@ -18,8 +18,9 @@ type fitter struct {
 	out      []byte
 }
 
-// fit finds the parameters of a segment. side is what its neighbours told.
-func (f *fitter) fit(best *params, side *sideModel, syms []uint16, levels []int32, g *shape, lanes int) {
+// fit finds the parameters of a segment and which tables its symbols have. side
+// is what its neighbours told.
+func (f *fitter) fit(best *params, contexts []uint16, side *sideModel, syms []uint16, levels []int32, g *shape) {
 	f.side = side
 	*best = params{constant: true, symbol: int(syms[0])}
 	for _, s := range syms {
@@ -31,7 +32,6 @@ func (f *fitter) fit(best *params, side *sideModel, syms []uint16, levels []int3
 	if best.constant {
 		return
 	}
-	f.seq = resize(f.seq, len(syms))
 
 	// Without structure: one table.
 	s := &f.scaler
@@ -43,6 +43,7 @@ func (f *fitter) fit(best *params, side *sideModel, syms []uint16, levels []int3
 	f.histogram(syms)
 	bits := f.complete(&none, g, levels)
 	*best = none
+	clear(contexts)
 
 	// With what pays if a bit less of scale is a bit less of code. Of values
 	// that are mostly zero that is only a part.
@@ -64,26 +65,28 @@ func (f *fitter) fit(best *params, side *sideModel, syms []uint16, levels []int3
 	if !p.rowed && !p.coled && !p.tapped && !predicted {
 		return
 	}
-	f.try(best, &bits, &p, syms, levels, g, lanes)
+	f.try(best, contexts, &bits, &p, syms, levels, g)
 	if predicted && perValue < 1.2 {
 		q := params{split: none.split, fine: p.fine}
 		s.reset()
 		s.apply(&q)
 		if q.rowed || q.coled || q.tapped {
-			f.try(best, &bits, &q, syms, levels, g, lanes)
+			f.try(best, contexts, &bits, &q, syms, levels, g)
 		}
 	}
 }
 
 // try replaces the best parameters by p, if it is better.
-func (f *fitter) try(best *params, bits *int64, p *params, syms []uint16, levels []int32, g *shape, lanes int) {
+func (f *fitter) try(best *params, contexts []uint16, bits *int64, p *params, syms []uint16, levels []int32, g *shape) {
 	f.scaler.symbols = (len(levels)-1)>>p.split + 1
 	f.scaler.place(p)
 	f.model.prepare(p, levels)
-	f.model.contexts(syms, g, lanes, f.seq)
-	f.count()
+	f.contexts = room(f.contexts, len(syms))
+	f.model.contexts(f.contexts, syms, g)
+	f.count(syms)
 	if b := f.complete(p, g, levels); b < *bits {
 		*best, *bits = *p, b
+		copy(contexts, f.contexts)
 	}
 }
 
@@ -192,14 +195,13 @@ func (f *fitter) cost(p *params, g *shape, k int, bits int64) int64 {
 }
 
 // count counts the symbols of each table.
-func (f *fitter) count() {
+func (f *fitter) count(syms []uint16) {
 	m := &f.model
 	n := m.scales * m.width
 	f.hist = resize(f.hist, n*m.symbols)
 	f.counts = resize(f.counts, n)
-	for _, q := range f.seq {
-		t := int(q >> 11)
-		f.hist[t*m.symbols+int(q&255)]++
+	for i, t := range f.contexts {
+		f.hist[int(t)*m.symbols+int(syms[i]>>m.split)]++
 		f.counts[t]++
 	}
 }

@@ -52,11 +52,8 @@ func ones(s []float32, n int) []float32 {
 
 // row returns the values of row r and the position of the first.
 func (s *scaler) row(r int) (values []float32, pos int) {
-	from := r*s.g.row - s.g.start
-	if from < 0 {
-		pos, from = -from, 0
-	}
-	return s.values[from:min((r+1)*s.g.row-s.g.start, s.g.n)], pos
+	from, to, pos := s.g.span(r)
+	return s.values[from:to], pos
 }
 
 // apply finds the classes with the step of p.fine, and uses what pays.

@@ -20,6 +20,7 @@ type model struct {
 	gain    [64]int64 // by scale
 	width   int       // tables of one scale
 	buckets uint      // logarithm of the number of buckets of a table
+	line    []int32   // values of a row
 }
 
 // prepare fills in what tables are made from.
@@ -102,15 +103,19 @@ func (m *model) frequencies(freqs []uint16, scale, mean int) {
 //	     16-31  its frequency
 //	      0-15  what to add to the place in the bucket for the place in the symbol
 type builder struct {
-	rest [maxSymbols]uint16
-	todo [maxSymbols]uint16
+	rest   [maxSymbols]uint16
+	todo   [maxSymbols]uint16
+	carved [maxSymbols]uint16
 }
 
-// alias fills a table of 1<<buckets buckets.
-func (b *builder) alias(table [][2]uint64, freqs []uint16, buckets uint) {
+// alias fills a table of 1<<buckets buckets. It returns those that have another
+// symbol, in the order in which they were filled up with what that symbol had
+// last. They are overwritten by the next call.
+func (b *builder) alias(table [][2]uint64, freqs []uint16, buckets uint) (carved []uint16) {
 	size := uint16(total >> buckets)
 	n := 1 << buckets
 	under, over := 0, n // stacks from both ends of todo
+	carved = b.carved[:0]
 	for i := range n {
 		f := uint16(0)
 		if i < len(freqs) {
@@ -131,6 +136,7 @@ func (b *builder) alias(table [][2]uint64, freqs []uint16, buckets uint) {
 	for under > 0 {
 		under--
 		u, o := b.todo[under], b.todo[over]
+		carved = append(carved, u)
 		cut := b.rest[u]
 		b.rest[o] -= size - cut
 		table[u][0] = table[u][0]&(1<<48-1) | uint64(cut)<<48
@@ -145,4 +151,5 @@ func (b *builder) alias(table [][2]uint64, freqs []uint16, buckets uint) {
 		}
 	}
 	// What an over-full symbol keeps fills its own bucket.
+	return carved
 }
