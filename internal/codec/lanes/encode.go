@@ -134,6 +134,7 @@ func (e *encoder) span(syms, contexts []uint16, at *[maxLanes]int, sp span) {
 			div, _ := bits.Mul64(uint64(x)+1, s.inverse)
 			place := x - uint32(div)*s.freq
 			j := cells[s.cells+place>>cellBits]
+			j += uint32((uint64(pieces[j].end) - 1 - uint64(place)) >> 63)
 			for place >= uint32(pieces[j].end) {
 				j++
 			}

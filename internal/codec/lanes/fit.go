@@ -5,6 +5,7 @@ import "sync"
 // A fitter finds the parameters of segments.
 type fitter struct {
 	model    model
+	levels   []uint32 // how often each level is there
 	contexts []uint16 // of the parameters that are tried
 	hist     []uint32 // of each table, its symbols
 	counts   []uint32 // of each table
@@ -12,7 +13,7 @@ type fitter struct {
 	freqs    []uint16
 	expected []uint64
 	seen     []uint64
-	scaler   scaler
+	scalers  [2]scaler  // of coarse classes and of fine ones
 	side     *sideModel // as it is before the segment
 	trial    sideModel
 	out      []byte
@@ -22,25 +23,19 @@ type fitter struct {
 // is what its neighbours told.
 func (f *fitter) fit(best *params, contexts []uint16, side *sideModel, syms []uint16, levels []int32, g *shape) {
 	f.side = side
-	*best = params{constant: true, symbol: int(syms[0])}
-	for _, s := range syms {
-		if s != syms[0] {
-			best.constant = false
-			break
-		}
-	}
-	if best.constant {
+	f.levels = countLevels(f.levels, syms, len(levels))
+	if f.levels[syms[0]] == uint32(len(syms)) {
+		*best = params{constant: true, symbol: int(syms[0])}
 		return
 	}
 
 	// Without structure: one table.
-	s := &f.scaler
-	s.load(syms, levels, g)
-	var none params
-	none.split = splitOf(syms, len(levels))
-	s.place(&none)
+	s := &f.scalers[0]
+	s.load(syms, levels, f.levels, g)
+	none := params{split: splitOf(f.levels, len(syms))}
+	s.place(&none, len(levels))
 	f.model.prepare(&none, levels)
-	f.histogram(syms)
+	f.histogram(len(syms))
 	bits := f.complete(&none, g, levels)
 	*best = none
 	clear(contexts)
@@ -52,34 +47,45 @@ func (f *fitter) fit(best *params, contexts []uint16, side *sideModel, syms []ui
 	p := params{split: none.split, fine: 1}
 	s.apply(&p)
 	if fine := (params{split: none.split, fine: 2}); p.rowed || p.coled {
-		coarse := s.bits
-		again := *s
-		again.rows, again.cols, again.taps = nil, nil, nil
-		again.values = s.values
-		again.reset()
-		if again.apply(&fine); again.bits > coarse {
-			p, *s = fine, again
+		t := &f.scalers[1]
+		t.share(s)
+		if t.apply(&fine); t.bits > s.bits {
+			p, s = fine, t
 		}
 	}
+	scaled, mean := p, s.mean
 	predicted := g.structured() && g.cols*g.taps > 1 && s.predict(&p)
-	if !p.rowed && !p.coled && !p.tapped && !predicted {
-		return
+	if predicted || p.rowed || p.coled || p.tapped {
+		s.place(&p, len(levels))
+		f.try(best, contexts, &bits, &p, syms, levels, g)
 	}
-	f.try(best, contexts, &bits, &p, syms, levels, g)
-	if predicted && perValue < 1.2 {
-		q := params{split: none.split, fine: p.fine}
-		s.reset()
-		s.apply(&q)
-		if q.rowed || q.coled || q.tapped {
-			f.try(best, contexts, &bits, &q, syms, levels, g)
-		}
+	if predicted && perValue < 1.2 && (p.rowed || p.coled || p.tapped) {
+		s.mean = mean
+		s.place(&scaled, len(levels))
+		f.try(best, contexts, &bits, &scaled, syms, levels, g)
 	}
+}
+
+// countLevels counts how often each of k levels is there, in the memory of counts.
+func countLevels(counts []uint32, syms []uint16, k int) []uint32 {
+	// Neighbours are often alike, and a counter takes time to come back.
+	counts = resize(counts, 2*k)
+	even, odd := counts[:k], counts[k:]
+	for ; len(syms) >= 2; syms = syms[2:] {
+		even[syms[0]]++
+		odd[syms[1]]++
+	}
+	for _, s := range syms {
+		even[s]++
+	}
+	for i, n := range odd {
+		even[i] += n
+	}
+	return even
 }
 
 // try replaces the best parameters by p, if it is better.
 func (f *fitter) try(best *params, contexts []uint16, bits *int64, p *params, syms []uint16, levels []int32, g *shape) {
-	f.scaler.symbols = (len(levels)-1)>>p.split + 1
-	f.scaler.place(p)
 	f.model.prepare(p, levels)
 	f.contexts = room(f.contexts, len(syms))
 	f.model.contexts(f.contexts, syms, g)
@@ -172,15 +178,15 @@ func (f *fitter) choose() {
 	}
 }
 
-// histogram counts the symbols as those of one table.
-func (f *fitter) histogram(syms []uint16) {
+// histogram counts all n symbols as those of one table.
+func (f *fitter) histogram(n int) {
 	m := &f.model
 	f.hist = resize(f.hist, m.symbols)
 	f.counts = resize(f.counts, 1)
-	for _, s := range syms {
-		f.hist[s>>m.split]++
+	for i, k := range f.levels {
+		f.hist[i>>m.split] += k
 	}
-	f.counts[0] = uint32(len(syms))
+	f.counts[0] = uint32(n)
 }
 
 // cost adds what the parameters cost.
@@ -251,20 +257,21 @@ var logarithms = sync.OnceValue(func() *[total + 1]uint16 {
 	return t
 })
 
-// splitOf returns how many low bits to store plainly: as many as leave symbols
-// for a table, and such that are noise.
-func splitOf(syms []uint16, levels int) uint {
+// splitOf returns how many low bits of n symbols to store plainly: as many as
+// leave symbols for a table, and such that are noise.
+func splitOf(levels []uint32, n int) uint {
 	sum := 0
-	for _, s := range syms {
-		sum += int(s)
+	for i, k := range levels {
+		sum += i * int(k)
 	}
-	mean := sum / len(syms)
+	mean := sum / n
 	dist := 0
-	for _, s := range syms {
-		dist += abs(int(s) - mean)
+	for i, k := range levels {
+		dist += abs(i-mean) * int(k)
 	}
+	last := len(levels) - 1
 	split := uint(0)
-	for (levels-1)>>split >= maxSymbols || (levels-1)>>split >= 64 && dist>>split > 6*len(syms) {
+	for last>>split >= maxSymbols || last>>split >= 64 && dist>>split > 6*n {
 		split++
 	}
 	return split

@@ -6,36 +6,60 @@ import "math"
 // the prediction. It may calculate with floats, but rounds every product before
 // it adds it: some machines would fuse the two and find something else.
 type scaler struct {
-	symbols  int // of the alphabet
-	g        *shape
-	values   []float32
-	rows     []float32 // one over the scale of each row, column, tap
-	cols     []float32
-	taps     []float32
-	mean     float64 // magnitude of values times these
-	sums     []float64
-	position []float32
-	counts   []float64
-	bits     float64 // what the values need less than without, about
-	yield    float64 // of a bit that a scale says, how much is less to code
+	g          *shape
+	syms       []uint16
+	values     []float32 // of each level
+	magnitudes []float32 // of each symbol
+	lengths    []float64 // of each row: the sum of magnitudes
+	total      float64   // of these
+	rows       []float32 // one over the scale of each row, column, tap
+	cols       []float32
+	taps       []float32
+	mean       float64 // magnitude of values times these
+	sums       []float64
+	position   []float32
+	counts     []float64
+	moments    []moments
+	bits       float64 // what the values need less than without, about
+	yield      float64 // of a bit that a scale says, how much is less to code
 }
 
-func (s *scaler) load(syms []uint16, levels []int32, g *shape) {
-	s.g = g
-	s.values = resize(s.values, len(syms))
-	sum := int64(0)
-	for i, v := range syms {
-		x := levels[v]
+// load begins with a segment, in which each level is counts times.
+func (s *scaler) load(syms []uint16, levels []int32, counts []uint32, g *shape) {
+	s.g, s.syms = g, syms
+	s.values = room(s.values, len(levels))
+	s.total = 0
+	for i, x := range levels {
 		s.values[i] = float32(x)
-		sum += int64(max(x, -x))
+		s.total += float64(abs(int(x)) * int(counts[i]))
 	}
-	s.mean = max(float64(sum)/float64(g.n), 1.0/16)
+	s.magnitudes = room(s.magnitudes, len(syms))
+	s.lengths = room(s.lengths, g.rows)
+	for r := range s.lengths {
+		from, to, _ := g.span(r)
+		length := 0
+		out := s.magnitudes[from:to]
+		for i, v := range syms[from:to] {
+			x := levels[v]
+			x = max(x, -x)
+			length += int(x)
+			out[i] = float32(x)
+		}
+		s.lengths[r] = float64(length)
+	}
 	s.reset()
 }
 
-// reset forgets all but the values.
+// share begins with the segment of another scaler, whose memory it uses.
+func (s *scaler) share(other *scaler) {
+	s.g, s.syms, s.values, s.magnitudes = other.g, other.syms, other.values, other.magnitudes
+	s.lengths, s.total, s.yield = other.lengths, other.total, other.yield
+	s.reset()
+}
+
 func (s *scaler) reset() {
 	g := s.g
+	s.mean = max(s.total/float64(g.n), 1.0/16)
 	s.rows = ones(s.rows, g.rows)
 	s.cols = ones(s.cols, min(g.cols, g.n))
 	s.taps = ones(s.taps, min(g.taps, g.n))
@@ -50,28 +74,15 @@ func ones(s []float32, n int) []float32 {
 	return s
 }
 
-// row returns the values of row r and the position of the first.
-func (s *scaler) row(r int) (values []float32, pos int) {
-	from, to, pos := s.g.span(r)
-	return s.values[from:to], pos
-}
-
 // apply finds the classes with the step of p.fine, and uses what pays.
 func (s *scaler) apply(p *params) {
 	g := s.g
 	n := float64(g.n)
 	sums, counts := s.begin(g.rows)
-	total := 0.0
 	for r := range g.rows {
-		values, _ := s.row(r)
-		a := float32(0)
-		for _, v := range values {
-			a += max(v, -v)
-		}
-		sums[r], counts[r] = float64(a), float64(len(values))
-		total += sums[r]
+		from, to, _ := g.span(r)
+		sums[r], counts[r] = s.lengths[r], float64(to-from)
 	}
-	s.mean = max(total/n, 1.0/16)
 	p.rows, p.rowed = s.classes(p.rows, s.rows, &p.smooth[0], p.step())
 	if !g.structured() {
 		return
@@ -81,11 +92,11 @@ func (s *scaler) apply(p *params) {
 	s.position = resize(s.position, width)
 	position := s.position
 	for r := range g.rows {
-		values, pos := s.row(r)
+		from, to, pos := g.span(r)
 		inv := s.rows[r]
-		to := position[pos : pos+len(values)]
-		for i, v := range values {
-			to[i] += float32(max(v, -v) * inv)
+		sums := position[pos : pos+to-from]
+		for i, x := range s.magnitudes[from:to] {
+			sums[i] += float32(x * inv)
 		}
 	}
 	sums, counts = s.begin(g.cols)
@@ -154,8 +165,9 @@ func power(e int) float64 {
 	return math.Ldexp(float64(eighths[e&7]), e>>3-30)
 }
 
-// place chooses the base and which classes get tables: all but the rarest.
-func (s *scaler) place(p *params) {
+// place chooses the base and which classes get tables: all but the rarest. k is
+// the number of levels.
+func (s *scaler) place(p *params, k int) {
 	const offset = 200
 	hist := make([]float64, 2*offset+1)
 	hist[offset] = 1
@@ -207,7 +219,8 @@ func (s *scaler) place(p *params) {
 	}
 	p.low, p.scales = lo, hi-lo+1
 	// Tables take time to make, as much as a few symbols for each entry.
-	for room := s.g.n / 2; p.means > 2 && p.scales*(2*p.means+1)*s.symbols > room; {
+	symbols := (k-1)>>p.split + 1
+	for p.means > 2 && p.scales*(2*p.means+1)*symbols > s.g.n/2 {
 		p.means--
 	}
 	p.base = min(max(base+lo*step, 0), maxScale)
