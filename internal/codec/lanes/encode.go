@@ -23,8 +23,8 @@ var encoders = sync.Pool{New: func() any { return new(encoder) }}
 // An encoder holds what is allocated once.
 type encoder struct {
 	lanes    int
-	params   []params
-	contexts []uint16 // number of the table of each symbol
+	fits     []fit    // of each segment
+	entries  []uint32 // of all of them
 	fitter   fitter
 	model    model
 	inverter inverter
@@ -37,11 +37,8 @@ type encoder struct {
 
 func (e *encoder) append(dst []byte, syms []uint16, segs []codec.Segment) []byte {
 	e.lanes = lanesOf(len(syms))
-	if cap(e.params) < len(segs) {
-		e.params = make([]params, len(segs))
-	}
-	e.params = e.params[:len(segs)]
-	e.contexts = room(e.contexts, len(syms))
+	e.fits = room(e.fits, len(segs))
+	e.entries = room(e.entries, len(syms))
 	c := newEncoder(dst)
 	var m sideModel
 	at := 0
@@ -50,8 +47,10 @@ func (e *encoder) append(dst []byte, syms []uint16, segs []codec.Segment) []byte
 			continue
 		}
 		g := shapeOf(s, e.lanes)
-		e.fitter.fit(&e.params[i], e.contexts[at:at+s.Len], &m, syms[at:at+s.Len], s.Levels, &g)
-		if !m.code(&c, &e.params[i], &g, len(s.Levels)) {
+		f := &e.fits[i]
+		f.entries = e.entries[at : at+s.Len]
+		e.fitter.fit(f, &m, syms[at:at+s.Len], s.Levels, &g)
+		if !m.code(&c, &f.params, &g, len(s.Levels)) {
 			panic("lanes: internal error: parameters out of range")
 		}
 		at += s.Len
@@ -63,7 +62,7 @@ func (e *encoder) append(dst []byte, syms []uint16, segs []codec.Segment) []byte
 	e.plain = plainWriter{dst: dst}
 	at = 0
 	for i, s := range segs {
-		if p := &e.params[i]; s.Len > 0 && !p.constant && p.split > 0 {
+		if p := &e.fits[i].params; s.Len > 0 && !p.constant && p.split > 0 {
 			for _, v := range syms[at : at+s.Len] {
 				e.plain.put(uint32(v)&(1<<p.split-1), p.split)
 			}
@@ -77,10 +76,8 @@ func (e *encoder) append(dst []byte, syms []uint16, segs []codec.Segment) []byte
 	e.words = room(e.words, 2*len(syms)+2) // a symbol gives one word at most
 	e.left = len(e.words)
 	for i := len(segs) - 1; i >= 0; i-- {
-		s := &segs[i]
-		at -= s.Len
-		if s.Len > 0 && !e.params[i].constant {
-			e.segment(syms[at:at+s.Len], e.contexts[at:at+s.Len], &e.params[i], s)
+		if s, f := &segs[i], &e.fits[i]; s.Len > 0 && !f.params.constant {
+			e.segment(f, s)
 		}
 	}
 	if e.lanes == 1 {
@@ -100,9 +97,9 @@ func (e *encoder) append(dst []byte, syms []uint16, segs []codec.Segment) []byte
 }
 
 // segment codes a segment onto the states.
-func (e *encoder) segment(syms, contexts []uint16, p *params, s *codec.Segment) {
-	e.model.prepare(p, s.Levels)
-	e.inverter.build(&e.model, contexts)
+func (e *encoder) segment(f *fit, s *codec.Segment) {
+	e.model.prepare(&f.params, s.Levels)
+	e.inverter.build(&e.model, f.tables)
 	g := shapeOf(*s, e.lanes)
 	for step := g.steps(e.lanes) - 1; step >= 0; step-- {
 		var at [maxLanes]int
@@ -111,21 +108,20 @@ func (e *encoder) segment(syms, contexts []uint16, p *params, s *codec.Segment) 
 		}
 		spans := g.spans(step, e.lanes)
 		for _, sp := range slices.Backward(spans[:]) {
-			e.span(syms, contexts, &at, sp)
+			e.span(f.entries, &at, sp)
 		}
 	}
 }
 
 // span codes the symbols of a span, from the last to the first.
-func (e *encoder) span(syms, contexts []uint16, at *[maxLanes]int, sp span) {
+func (e *encoder) span(entries []uint32, at *[maxLanes]int, sp span) {
 	v := &e.inverter
 	cells, pieces, symbols := v.cells, v.pieces, v.symbols
-	k, split, cellBits := e.model.symbols, e.model.split&15, v.cellBits&15
+	cellBits := v.cellBits & 15
 	states, words, left := &e.states, e.words, e.left
 	for pos := sp.to - 1; pos >= sp.from; pos-- {
 		for l := sp.last - 1; l >= sp.first; l-- {
-			i := at[l&7] + pos
-			s := &symbols[int(contexts[i])*k+int(syms[i]>>split)]
+			s := &symbols[entries[at[l&7]+pos]]
 			x := states[l&7]
 			binary.LittleEndian.PutUint16(words[left-2:], uint16(x))
 			full := (uint64(s.freq) - 1 - uint64(x>>(32-totalBits))) >> 63 // 1 if the word is to be taken off

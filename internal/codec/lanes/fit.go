@@ -6,10 +6,10 @@ import "sync"
 type fitter struct {
 	model    model
 	levels   []uint32 // how often each level is there
-	contexts []uint16 // of the parameters that are tried
-	hist     []uint32 // of each table, its symbols
+	entries  []uint32 // of the parameters that are tried
+	hist     []uint32 // how often each entry is used
 	counts   []uint32 // of each table
-	tables   []int    // those that are looked at
+	tables   []uint16 // those that are used
 	freqs    []uint16
 	expected []uint64
 	seen     []uint64
@@ -19,13 +19,20 @@ type fitter struct {
 	out      []byte
 }
 
-// fit finds the parameters of a segment and which tables its symbols have. side
-// is what its neighbours told.
-func (f *fitter) fit(best *params, contexts []uint16, side *sideModel, syms []uint16, levels []int32, g *shape) {
+// A fit is what a segment is coded with.
+type fit struct {
+	params  params
+	entries []uint32 // of each symbol, as [model.entries] has them
+	tables  []uint16 // those that are used, if it is not constant
+}
+
+// fit finds what codes a segment. side is what its neighbours told, and the
+// memory of best is used again, but for the entries, which have room for all.
+func (f *fitter) fit(best *fit, side *sideModel, syms []uint16, levels []int32, g *shape) {
 	f.side = side
-	f.levels = countLevels(f.levels, syms, len(levels))
+	f.levels = count(f.levels, syms, len(levels))
 	if f.levels[syms[0]] == uint32(len(syms)) {
-		*best = params{constant: true, symbol: int(syms[0])}
+		best.params = params{constant: true, symbol: int(syms[0])}
 		return
 	}
 
@@ -35,10 +42,13 @@ func (f *fitter) fit(best *params, contexts []uint16, side *sideModel, syms []ui
 	none := params{split: splitOf(f.levels, len(syms))}
 	s.place(&none, len(levels))
 	f.model.prepare(&none, levels)
-	f.histogram(len(syms))
+	f.hist = resize(f.hist, f.model.symbols)
+	for i, n := range f.levels {
+		f.hist[i>>none.split] += n
+	}
 	bits := f.complete(&none, g, levels)
-	*best = none
-	clear(contexts)
+	best.params = none
+	best.tables = append(best.tables[:0], f.tables...)
 
 	// With what pays if a bit less of scale is a bit less of code. Of values
 	// that are mostly zero that is only a part.
@@ -55,28 +65,34 @@ func (f *fitter) fit(best *params, contexts []uint16, side *sideModel, syms []ui
 	}
 	scaled, mean := p, s.mean
 	predicted := g.structured() && g.cols*g.taps > 1 && s.predict(&p)
+	one := true
 	if predicted || p.rowed || p.coled || p.tapped {
 		s.place(&p, len(levels))
-		f.try(best, contexts, &bits, &p, syms, levels, g)
+		one = !f.try(best, &bits, &p, syms, levels, g)
 	}
 	if predicted && perValue < 1.2 && (p.rowed || p.coled || p.tapped) {
 		s.mean = mean
 		s.place(&scaled, len(levels))
-		f.try(best, contexts, &bits, &scaled, syms, levels, g)
+		one = !f.try(best, &bits, &scaled, syms, levels, g) && one
+	}
+	if one {
+		for i, v := range syms {
+			best.entries[i] = uint32(v >> none.split)
+		}
 	}
 }
 
-// countLevels counts how often each of k levels is there, in the memory of counts.
-func countLevels(counts []uint32, syms []uint16, k int) []uint32 {
+// count counts how often each number below k is there, in the memory of counts.
+func count[T uint16 | uint32](counts []uint32, numbers []T, k int) []uint32 {
 	// Neighbours are often alike, and a counter takes time to come back.
 	counts = resize(counts, 2*k)
 	even, odd := counts[:k], counts[k:]
-	for ; len(syms) >= 2; syms = syms[2:] {
-		even[syms[0]]++
-		odd[syms[1]]++
+	for ; len(numbers) >= 2; numbers = numbers[2:] {
+		even[numbers[0]]++
+		odd[numbers[1]]++
 	}
-	for _, s := range syms {
-		even[s]++
+	for _, i := range numbers {
+		even[i]++
 	}
 	for i, n := range odd {
 		even[i] += n
@@ -84,16 +100,22 @@ func countLevels(counts []uint32, syms []uint16, k int) []uint32 {
 	return even
 }
 
-// try replaces the best parameters by p, if it is better.
-func (f *fitter) try(best *params, contexts []uint16, bits *int64, p *params, syms []uint16, levels []int32, g *shape) {
-	f.model.prepare(p, levels)
-	f.contexts = room(f.contexts, len(syms))
-	f.model.contexts(f.contexts, syms, g)
-	f.count(syms)
-	if b := f.complete(p, g, levels); b < *bits {
-		*best, *bits = *p, b
-		copy(contexts, f.contexts)
+// try replaces the best fit by p, if it takes fewer bits, and reports whether.
+func (f *fitter) try(best *fit, bits *int64, p *params, syms []uint16, levels []int32, g *shape) bool {
+	m := &f.model
+	m.prepare(p, levels)
+	f.entries = room(f.entries, len(syms))
+	m.entries(f.entries, syms, g)
+	f.hist = count(f.hist, f.entries, m.scales*m.width*m.symbols)
+	b := f.complete(p, g, levels)
+	if b >= *bits {
+		return false
 	}
+	*bits = b
+	best.params = *p
+	best.tables = append(best.tables[:0], f.tables...)
+	copy(best.entries, f.entries)
+	return true
 }
 
 // complete completes p with a shape, a dead zone and weights, and returns what
@@ -168,25 +190,20 @@ func (f *fitter) zeros(levels []int32) int {
 	return n
 }
 
-// choose lists the tables that are used.
+// choose lists the tables that are used, and counts how often.
 func (f *fitter) choose() {
+	m := &f.model
 	f.tables = f.tables[:0]
-	for t, n := range f.counts {
-		if n > 0 {
-			f.tables = append(f.tables, t)
+	f.counts = room(f.counts, m.scales*m.width)
+	for t := range f.counts {
+		n := uint32(0)
+		for _, h := range f.hist[t*m.symbols : (t+1)*m.symbols] {
+			n += h
+		}
+		if f.counts[t] = n; n > 0 {
+			f.tables = append(f.tables, uint16(t))
 		}
 	}
-}
-
-// histogram counts all n symbols as those of one table.
-func (f *fitter) histogram(n int) {
-	m := &f.model
-	f.hist = resize(f.hist, m.symbols)
-	f.counts = resize(f.counts, 1)
-	for i, k := range f.levels {
-		f.hist[i>>m.split] += k
-	}
-	f.counts[0] = uint32(n)
 }
 
 // cost adds what the parameters cost.
@@ -200,18 +217,6 @@ func (f *fitter) cost(p *params, g *shape, k int, bits int64) int64 {
 	return bits + int64(len(f.out))<<13
 }
 
-// count counts the symbols of each table.
-func (f *fitter) count(syms []uint16) {
-	m := &f.model
-	n := m.scales * m.width
-	f.hist = resize(f.hist, n*m.symbols)
-	f.counts = resize(f.counts, n)
-	for i, t := range f.contexts {
-		f.hist[int(t)*m.symbols+int(syms[i]>>m.split)]++
-		f.counts[t]++
-	}
-}
-
 // bits returns what the symbols cost with the tables of the model.
 func (f *fitter) bits() int64 {
 	m := &f.model
@@ -219,8 +224,8 @@ func (f *fitter) bits() int64 {
 	logs := logarithms()
 	bits := int64(0)
 	for _, t := range f.tables {
-		m.frequencies(f.freqs, t/m.width, t%m.width-m.means)
-		for i, h := range f.hist[t*m.symbols : (t+1)*m.symbols] {
+		m.frequencies(f.freqs, int(t))
+		for i, h := range f.hist[int(t)*m.symbols:][:m.symbols] {
 			bits += int64(h) * int64(logs[f.freqs[i]])
 		}
 	}
@@ -235,8 +240,8 @@ func (f *fitter) reweigh() {
 	f.expected, f.seen = expected, seen
 	for _, t := range f.tables {
 		n := f.counts[t]
-		m.frequencies(f.freqs, t/m.width, t%m.width-m.means)
-		for i, h := range f.hist[t*m.symbols : (t+1)*m.symbols] {
+		m.frequencies(f.freqs, int(t))
+		for i, h := range f.hist[int(t)*m.symbols:][:m.symbols] {
 			expected[i] += uint64(f.freqs[i]) * uint64(n)
 			seen[i] += uint64(h)
 		}

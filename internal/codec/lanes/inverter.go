@@ -7,12 +7,11 @@ import "math"
 // then what it has of other buckets, which is at most a bucket each. Cells that
 // are as long as a bucket say which piece a place lies in, or which one before.
 type inverter struct {
-	symbols  []inverseSymbol // of all tables
+	symbols  []inverseSymbol // by entry
 	cells    []uint32        // the piece of the first place of each cell
 	pieces   []piece         // in the order of their places
 	cellBits uint            // logarithm of the places of a cell
 
-	uses    []uint32 // of each table
 	freqs   []uint16
 	alias   [][2]uint64
 	builder builder
@@ -29,24 +28,17 @@ type piece struct {
 	add uint16 // to a place for its slot, modulo total
 }
 
-// build makes the inverse of all tables of a model that are used.
-func (v *inverter) build(m *model, contexts []uint16) {
-	n := m.scales * m.width
-	v.uses = resize(v.uses, n)
-	for _, t := range contexts {
-		v.uses[t]++
-	}
-	v.symbols = room(v.symbols, n*m.symbols)
+// build makes the inverse of tables of a model.
+func (v *inverter) build(m *model, tables []uint16) {
+	v.symbols = room(v.symbols, m.scales*m.width*m.symbols)
 	v.freqs = room(v.freqs, m.symbols)
 	v.alias = room(v.alias, 1<<m.buckets)
 	v.cells, v.pieces = v.cells[:0], v.pieces[:0]
 	v.cellBits = totalBits - m.buckets
-	for t, uses := range v.uses {
-		if uses > 0 {
-			m.frequencies(v.freqs, t/m.width, t%m.width-m.means)
-			carved := v.builder.alias(v.alias, v.freqs, m.buckets)
-			v.add(v.symbols[t*m.symbols:(t+1)*m.symbols], carved)
-		}
+	for _, t := range tables {
+		m.frequencies(v.freqs, int(t))
+		carved := v.builder.alias(v.alias, v.freqs, m.buckets)
+		v.add(v.symbols[int(t)*m.symbols:][:m.symbols], carved)
 	}
 }
 

@@ -41,13 +41,9 @@ func (d *decoder) build() {
 	size := 1 << m.buckets
 	d.table = resize(d.table, m.scales*m.width*size)
 	d.freqs = resize(d.freqs, m.symbols)
-	i := 0
-	for s := range m.scales {
-		for v := -m.means; v <= m.means; v++ {
-			m.frequencies(d.freqs, s, v)
-			d.builder.alias(d.table[i:i+size], d.freqs, m.buckets)
-			i += size
-		}
+	for t := range m.scales * m.width {
+		m.frequencies(d.freqs, t)
+		d.builder.alias(d.table[t*size:(t+1)*size], d.freqs, m.buckets)
 	}
 }
 

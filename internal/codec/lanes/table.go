@@ -20,7 +20,8 @@ type model struct {
 	gain    [64]int64 // by scale
 	width   int       // tables of one scale
 	buckets uint      // logarithm of the number of buckets of a table
-	line    []int32   // values of a row
+	sets    [maxSets]set
+	line    []int64 // values of a row
 }
 
 // prepare fills in what tables are made from.
@@ -54,9 +55,10 @@ func (m *model) prepare(p *params, levels []int32) {
 	}
 }
 
-// frequencies sets freqs, one for each symbol, to those of the table of a scale
-// and a mean. They add up to total and none is zero.
-func (m *model) frequencies(freqs []uint16, scale, mean int) {
+// frequencies sets freqs, one for each symbol, to those of a table. They add up
+// to total and none is zero.
+func (m *model) frequencies(freqs []uint16, table int) {
+	scale, mean := table/m.width, table%m.width-m.means
 	var mass [maxSymbols]uint64
 	n := len(freqs)
 	inv := inverse(m.base + scale*m.step())
