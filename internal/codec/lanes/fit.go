@@ -134,11 +134,12 @@ func (f *fitter) complete(p *params, g *shape, levels []int32) int64 {
 			dead, shape := p.dead, p.shape
 			p.dead = d
 			m.prepare(p, levels)
-			if b := f.climb(f.bits()); b < best {
-				best = b
-				continue
+			b := f.climb(f.bits())
+			if b >= best {
+				p.dead, p.shape = dead, shape
+				break
 			}
-			p.dead, p.shape = dead, shape
+			best = b
 		}
 		m.prepare(p, levels)
 	}

@@ -107,7 +107,7 @@ func (s *scaler) predict(p *params) bool {
 			side += 2 + float64(1.5*math.Sqrt(math.Abs(c)))
 		}
 		left := max(sy.y-told, sy.y/4096)
-		bits += float64(sy.n * float64(log2of(uint64(sy.y/left*65536))-16<<16) / 131072)
+		bits += float64(sy.n * float64(octaves(sy.y/left)) / 131072)
 		y += sy.y
 		rest += left
 	}

@@ -131,8 +131,7 @@ func (s *scaler) classes(list []int16, inv []float32, smooth *bool, step int) ([
 	rest, gain, n, last := 0.0, 0.0, 0.0, 0
 	var plain, delta [129]int
 	for i := range list {
-		m := float64(s.sums[i]/s.mean) + 2
-		l := log2of(uint64(m*(1<<20))) - log2of(uint64((s.counts[i]+2)*(1<<20)))
+		l := octaves(float64(s.sums[i]/s.mean)+2) - octaves(s.counts[i]+2)
 		c := min(max((l+unit/2+64*unit)/unit-64, -64), 64)
 		list[i] = int16(c)
 		rest += float64(s.sums[i] * power(-c*step))
@@ -148,7 +147,7 @@ func (s *scaler) classes(list []int16, inv []float32, smooth *bool, step int) ([
 	}
 	// The logarithm of the mean falls, and classes have to be added to it.
 	m := max(rest/n, 1.0/16)
-	bits := float64((float64(n*float64(log2of(uint64(s.mean*256))-log2of(uint64(m*256)))/65536) + gain/8) * s.yield)
+	bits := float64((float64(n*float64(octaves(s.mean)-octaves(m))/65536) + gain/8) * s.yield)
 	if bits < side {
 		return list, false
 	}
@@ -209,7 +208,7 @@ func (s *scaler) place(p *params, k int) {
 	lo -= offset
 	hi -= offset
 	step := p.step()
-	base := (log2of(uint64(max(s.mean, 1.0/16)*256)) - 8<<16 + 1<<12) >> 13
+	base := (octaves(max(s.mean, 1.0/16)) + 1<<12) >> 13
 	for hi > lo && base+hi*step > maxScale {
 		hi--
 	}
@@ -235,8 +234,25 @@ func entropy(counts *[129]int) float64 {
 	for _, k := range counts {
 		if k > 0 {
 			n += k
-			sum += float64(float64(k)*float64(log2of(uint64(k)))) - 3<<16
+			sum += float64(float64(k)*float64(octaves(float64(k)))) - 3<<16
 		}
 	}
-	return (float64(float64(n)*float64(log2of(uint64(n)))) - sum) / 65536
+	return (float64(float64(n)*float64(octaves(float64(n)))) - sum) / 65536
 }
+
+// octaves returns the logarithm of x > 0 to the base 2, in units of 2^-16. It is
+// right to 2^-10, and the same everywhere, as a floating logarithm is not.
+func octaves(x float64) int {
+	b := math.Float64bits(x)
+	return (int(b>>52)-1023)<<16 + int(fractions[b>>(52-fractionBits)&(1<<fractionBits-1)])
+}
+
+const fractionBits = 10
+
+// fractions are the logarithms of the middles of steps from 1 to 2.
+var fractions = func() (t [1 << fractionBits]uint16) {
+	for i := range t {
+		t[i] = uint16(log2of(uint64(2<<fractionBits+2*i+1)) - (fractionBits+1)<<16)
+	}
+	return t
+}()
