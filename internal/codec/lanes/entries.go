@@ -37,7 +37,7 @@ func (m *model) entry(table int) uint32 { return uint32(table * m.symbols) }
 // value is at position pos, without a prediction.
 func (m *model) classified(to []uint32, syms []uint16, class, pos, taps int) {
 	p := m.params
-	col, tap := pos/taps, pos%taps
+	col, tap, top := pos/taps, pos%taps, p.scales-1
 	for i, s := range syms {
 		c := class
 		if p.coled {
@@ -46,7 +46,7 @@ func (m *model) classified(to []uint32, syms []uint16, class, pos, taps int) {
 		if p.tapped {
 			c += int(p.taps[tap])
 		}
-		to[i] = m.entry(m.at(c, 0)) + uint32(s>>p.split)
+		to[i] = m.entry(min(max(c, 0), top)) + uint32(s>>p.split)
 		if tap++; tap == taps {
 			tap = 0
 			col++
