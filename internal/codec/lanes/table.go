@@ -60,37 +60,41 @@ func (m *model) prepare(p *params, levels []int32) {
 func (m *model) frequencies(freqs []uint16, table int) {
 	scale, mean := table/m.width, table%m.width-m.means
 	var mass [maxSymbols]uint64
-	n := len(freqs)
-	inv := inverse(m.base + scale*m.step())
-	center := mean << (zFrac - 1)
-	d := &distributions()[m.shape]
-	last, sum := uint32(0), uint64(0)
-	for i := range n {
-		x := uint64(massOf >> 4)
-		if m.shape > 0 {
-			to := uint32(massOf)
-			if i < n-1 {
-				to = below(d, int(m.bounds[i]*inv>>(40-zFrac))-center)
-			}
-			x = uint64(max(to, last)-last) + massOf>>16
-			last = max(to, last)
+	x := mass[:len(freqs)]
+	if m.shape == 0 {
+		for i := range x {
+			x[i] = massOf >> 4
 		}
-		if m.weighted {
-			w := int(m.weights[i])
-			x = x*eighths[w&7]>>(30-w>>3) + 1
+	} else {
+		inv := inverse(m.base + scale*m.step())
+		center := mean << (zFrac - 1)
+		d := &distributions()[m.shape]
+		last := uint32(0)
+		for i, bound := range m.bounds[:len(x)-1] {
+			to := max(below(d, int(bound*inv>>(40-zFrac))-center), last)
+			x[i] = uint64(to-last) + massOf>>16
+			last = to
 		}
-		mass[i] = x
+		x[len(x)-1] = uint64(massOf-last) + massOf>>16
+	}
+	if m.weighted {
+		for i, w := range m.weights[:len(x)] {
+			x[i] = x[i]*eighths[w&7]>>(uint(30-w>>3)&63) + 1
+		}
+	}
+	sum := uint64(0)
+	for _, x := range x {
 		sum += x
 	}
 	// Each gets one, and its share of what is left; roundings go to the largest.
-	share := uint64(total-n) << 40 / sum
-	left, top := total, 0
-	for i := range n {
-		f := int(mass[i]*share>>40) + 1
+	share := uint64(total-len(x)) << 40 / sum
+	left, top, most := total, 0, uint64(0)
+	for i, x := range x {
+		f := int(x*share>>40) + 1
 		freqs[i] = uint16(f)
 		left -= f
-		if mass[i] > mass[top] {
-			top = i
+		if x > most {
+			top, most = i, x
 		}
 	}
 	freqs[top] += uint16(left)
