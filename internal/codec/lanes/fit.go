@@ -64,7 +64,7 @@ func (f *fitter) fit(best *fit, side *sideModel, syms []uint16, levels []int32, 
 		}
 	}
 	scaled, mean := p, s.mean
-	predicted := g.structured() && g.cols*g.taps > 1 && s.predict(&p)
+	predicted := g.structured() && g.cols*g.taps > 1 && s.predict(&p, syms)
 	one := true
 	if predicted || p.rowed || p.coled || p.tapped {
 		s.place(&p, len(levels))

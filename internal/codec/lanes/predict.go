@@ -22,7 +22,7 @@ type system struct {
 const sampleLen = 1 << 13
 
 // measure fills in the moments of all taps, and returns from how many values.
-func (s *scaler) measure() (seen int) {
+func (s *scaler) measure(syms []uint16) (seen int) {
 	g := s.g
 	s.moments = resize(s.moments, g.taps)
 	// Two kernels as they are, then in their order. A product of two values of
@@ -37,10 +37,10 @@ func (s *scaler) measure() (seen int) {
 			end := min(g.taps, tap+to-i)
 			inv := s.rows[r] * s.cols[col]
 			for t := tap; t < end; t++ {
-				x[t] = float64(s.values[s.syms[i]] * inv)
+				x[t] = float64(s.values[syms[i]] * inv)
 				y[t] = 0
 				if col > 0 && i-g.taps >= from {
-					y[t] = float64(s.values[s.syms[i-g.taps]] * inv)
+					y[t] = float64(s.values[syms[i-g.taps]] * inv)
 				}
 				i++
 			}
@@ -78,9 +78,9 @@ func (sy *system) add(all []moments, t int) {
 
 // predict finds the coefficients: least squares, every value counted in units
 // of its scale. It reports whether they pay.
-func (s *scaler) predict(p *params) bool {
+func (s *scaler) predict(p *params, syms []uint16) bool {
 	g := s.g
-	seen := s.measure()
+	seen := s.measure(syms)
 	if seen == 0 {
 		return false
 	}

@@ -22,7 +22,7 @@ func TestMoments(t *testing.T) {
 		for i := range s.cols {
 			s.cols[i] = float32(3+i) / 1024
 		}
-		if n := s.measure(); n != len(syms) {
+		if n := s.measure(syms); n != len(syms) {
 			t.Fatalf("%d taps: measured %d values, want %d", taps, n, len(syms))
 		}
 		for tap := range taps {

@@ -7,7 +7,6 @@ import "math"
 // it adds it: some machines would fuse the two and find something else.
 type scaler struct {
 	g          *shape
-	syms       []uint16
 	values     []float32 // of each level
 	magnitudes []float32 // of each symbol
 	lengths    []float64 // of each row: the sum of magnitudes
@@ -26,7 +25,7 @@ type scaler struct {
 
 // load begins with a segment, in which each level is counts times.
 func (s *scaler) load(syms []uint16, levels []int32, counts []uint32, g *shape) {
-	s.g, s.syms = g, syms
+	s.g = g
 	s.values = room(s.values, len(levels))
 	s.total = 0
 	for i, x := range levels {
@@ -52,7 +51,7 @@ func (s *scaler) load(syms []uint16, levels []int32, counts []uint32, g *shape) 
 
 // share begins with the segment of another scaler, whose memory it uses.
 func (s *scaler) share(other *scaler) {
-	s.g, s.syms, s.values, s.magnitudes = other.g, other.syms, other.values, other.magnitudes
+	s.g, s.values, s.magnitudes = other.g, other.values, other.magnitudes
 	s.lengths, s.total, s.yield = other.lengths, other.total, other.yield
 	s.reset()
 }

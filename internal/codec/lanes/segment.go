@@ -53,6 +53,13 @@ func (d *decoder) scale(s int) {
 	d.made[s] = true
 }
 
+// scales are those of lanes at columns and taps of a class, in one step.
+type scales struct {
+	turn, class int
+	tables      [maxLanes]int   // of each lane, the one without a mean
+	gains       [maxLanes]int64 // of each lane
+}
+
 // A walker decodes the spans of a segment.
 type walker struct {
 	d    *decoder
@@ -61,11 +68,8 @@ type walker struct {
 	rows [maxLanes]int // classes of the rows of this step, less the lowest
 	at   [maxLanes]int // where position 0 of the rows lies in out
 
-	// Of each lane at columns and taps of a class: the table without a mean, and
-	// the gain of its scale.
-	class  int
-	tables [maxLanes]int
-	gains  [maxLanes]int64
+	turn  int        // number of the step, from 1
+	known [64]scales // by class, modulo that: few classes of many columns differ
 
 	cols []int16 // of each column and tap, or nothing
 	taps []int16
@@ -97,20 +101,29 @@ func (w *walker) step(i int) {
 	if p.means > 0 {
 		clear(w.d.history)
 	}
-	w.enter(0)
+	w.turn = i + 1
 }
 
-// enter sets what is the same at all positions of a class.
-func (w *walker) enter(class int) {
+// scales returns those of a class.
+func (w *walker) scales(class int) *scales {
+	s := &w.known[class&63]
+	if s.class != class || s.turn != w.turn {
+		w.find(s, class)
+	}
+	return s
+}
+
+// find fills in the scales of a class, and makes their tables.
+func (w *walker) find(to *scales, class int) {
 	d, m := w.d, &w.d.model
-	w.class = class
+	to.turn, to.class = w.turn, class
 	for l, row := range w.rows {
 		s := min(max(class+row, 0), m.scales-1)
 		if !d.made[s] {
 			d.scale(s)
 		}
-		w.tables[l] = s*m.width + m.means
-		w.gains[l] = m.gain[s]
+		to.tables[l] = s*m.width + m.means
+		to.gains[l] = m.gain[s]
 	}
 }
 
@@ -142,14 +155,14 @@ func (w *walker) careful(sp *span) bool {
 	d, m := w.d, &w.d.model
 	col, tap := sp.from/w.g.taps, sp.from%w.g.taps
 	for pos := sp.from; pos < sp.to; pos++ {
-		w.enter(w.classOf(col, tap))
+		scales := w.scales(w.classOf(col, tap))
 		var sums [maxLanes]int64
 		var now *[maxLanes]int32
 		if m.means > 0 {
 			now = w.predict(&sums, col, tap)
 		}
 		for l := sp.first; l < sp.last; l++ {
-			v, ok := d.symbol(l, w.tables[l]+m.mean(sums[l], w.gains[l]))
+			v, ok := d.symbol(l, scales.tables[l]+m.mean(sums[l], scales.gains[l]))
 			if !ok {
 				return false
 			}
@@ -172,19 +185,17 @@ func (w *walker) unpredicted(sp *span) {
 	d, m := w.d, &w.d.model
 	col, tap := sp.from/w.g.taps, sp.from%w.g.taps
 	words, table, out := d.words, d.table, w.out
-	states, tables, at := &d.states, &w.tables, &w.at
+	states, at := &d.states, &w.at
 	shift := (totalBits - m.buckets) & 15
 	mask := uint32(1)<<shift - 1
 	buckets := m.buckets & 15
 	pos := sp.from
 	for ; pos < sp.to && len(words) >= 2*maxLanes; pos++ {
-		if class := w.classOf(col, tap); class != w.class {
-			w.enter(class)
-		}
+		scales := w.scales(w.classOf(col, tap))
 		next := uint32(0)
 		for l := sp.first; l < sp.last; l++ {
 			x := states[l&7]
-			pair := &table[tables[l&7]<<buckets+int(x&(total-1)>>shift)]
+			pair := &table[scales.tables[l&7]<<buckets+int(x&(total-1)>>shift)]
 			place := x & mask
 			e := pair[(pair[0]>>48-1-uint64(place))>>63] // the other one behind the cut
 			out[at[l&7]+pos] = uint16(e >> 32)
@@ -215,23 +226,21 @@ func (w *walker) predicted(sp *span) {
 	d, m := w.d, &w.d.model
 	col, tap := sp.from/w.g.taps, sp.from%w.g.taps
 	words, table, out, values := d.words, d.table, w.out, m.values
-	states, tables, gains, at := &d.states, &w.tables, &w.gains, &w.at
+	states, at := &d.states, &w.at
 	shift := (totalBits - m.buckets) & 15
 	mask := uint32(1)<<shift - 1
 	buckets := m.buckets & 15
 	means := m.means
 	pos := sp.from
 	for ; pos < sp.to && len(words) >= 2*maxLanes; pos++ {
-		if class := w.classOf(col, tap); class != w.class {
-			w.enter(class)
-		}
+		scales := w.scales(w.classOf(col, tap))
 		var sums [maxLanes]int64
 		now := w.predict(&sums, col, tap)
 		next := uint32(0)
 		for l := sp.first; l < sp.last; l++ {
 			x := states[l&7]
-			v := int((sums[l&7]>>8*gains[l&7] + 1<<27) >> 28)
-			t := tables[l&7] + min(max(v, -means), means)
+			v := int((sums[l&7]>>8*scales.gains[l&7] + 1<<27) >> 28)
+			t := scales.tables[l&7] + min(max(v, -means), means)
 			pair := &table[t<<buckets+int(x&(total-1)>>shift)]
 			place := x & mask
 			e := pair[(pair[0]>>48-1-uint64(place))>>63] // the other one behind the cut
