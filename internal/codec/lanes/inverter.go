@@ -1,6 +1,9 @@
 package lanes
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // An inverter leads from a symbol and a place in it to a slot: alias tables,
 // backwards. The places of a symbol lie in pieces: its own bucket up to the cut,
@@ -62,8 +65,7 @@ func (v *inverter) add(symbols []inverseSymbol, carved []uint16) {
 	for i := range symbols {
 		v.pieces[next[i]-1] = piece{end: uint16(v.alias[i][0] >> 48), add: uint16(i) * size}
 	}
-	for k := len(carved) - 1; k >= 0; k-- {
-		b := carved[k]
+	for _, b := range slices.Backward(carved) {
 		other := v.alias[b][1]
 		to := &next[other>>32&(maxSymbols-1)]
 		v.pieces[*to] = piece{end: size + uint16(other), add: b*size - uint16(other)}
