@@ -28,7 +28,8 @@ type decoder struct {
 
 	params  []params
 	model   model
-	table   [][2]uint64
+	table   [][2]uint64     // all of them
+	made    [maxScales]bool // whether those of a scale are made
 	freqs   []uint16
 	history []int32 // two kernels of each lane
 	builder builder

@@ -2,6 +2,7 @@ package lanes
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"slices"
 	"sync"
 
@@ -21,42 +22,36 @@ var encoders = sync.Pool{New: func() any { return new(encoder) }}
 
 // An encoder holds what is allocated once.
 type encoder struct {
-	lanes  int
-	params []params
-	fitter fitter
-	model  model
-	tables []inverseTable
-	freqs  []uint16
-	uses   []int // of each table
-	build  builder
-	alias  [][2]uint64
+	lanes    int
+	fits     []fit    // of each segment
+	entries  []uint32 // of all of them
+	fitter   fitter
+	model    model
+	inverter inverter
 
-	seq    []uint32 // of a segment, in the order of coding: table, symbol, lane
-	words  []byte   // from the end
 	plain  plainWriter
 	states [maxLanes]uint32
+	words  []byte // written from the end
+	left   int    // bytes of words that are free
 }
 
 func (e *encoder) append(dst []byte, syms []uint16, segs []codec.Segment) []byte {
 	e.lanes = lanesOf(len(syms))
-	if cap(e.params) < len(segs) {
-		e.params = make([]params, len(segs))
-	}
-	e.params = e.params[:len(segs)]
+	e.fits = room(e.fits, len(segs))
+	e.entries = room(e.entries, len(syms))
 	c := newEncoder(dst)
 	var m sideModel
-	at, coded := 0, 0
+	at := 0
 	for i, s := range segs {
 		if s.Len == 0 {
 			continue
 		}
 		g := shapeOf(s, e.lanes)
-		e.fitter.fit(&e.params[i], &m, syms[at:at+s.Len], s.Levels, &g, e.lanes)
-		if !m.code(&c, &e.params[i], &g, len(s.Levels)) {
+		f := &e.fits[i]
+		f.entries = e.entries[at : at+s.Len]
+		e.fitter.fit(f, &m, syms[at:at+s.Len], s.Levels, &g)
+		if !m.code(&c, &f.params, &g, len(s.Levels)) {
 			panic("lanes: internal error: parameters out of range")
-		}
-		if !e.params[i].constant {
-			coded += s.Len
 		}
 		at += s.Len
 	}
@@ -67,7 +62,7 @@ func (e *encoder) append(dst []byte, syms []uint16, segs []codec.Segment) []byte
 	e.plain = plainWriter{dst: dst}
 	at = 0
 	for i, s := range segs {
-		if p := &e.params[i]; s.Len > 0 && !p.constant && p.split > 0 {
+		if p := &e.fits[i].params; s.Len > 0 && !p.constant && p.split > 0 {
 			for _, v := range syms[at : at+s.Len] {
 				e.plain.put(uint32(v)&(1<<p.split-1), p.split)
 			}
@@ -78,12 +73,11 @@ func (e *encoder) append(dst []byte, syms []uint16, segs []codec.Segment) []byte
 	for l := range e.states {
 		e.states[l] = startState(e.lanes)
 	}
-	e.words = e.words[:0]
+	e.words = room(e.words, 2*len(syms)+2) // a symbol gives one word at most
+	e.left = len(e.words)
 	for i := len(segs) - 1; i >= 0; i-- {
-		s := &segs[i]
-		at -= s.Len
-		if s.Len > 0 && !e.params[i].constant {
-			e.segment(syms[at:at+s.Len], &e.params[i], s)
+		if s, f := &segs[i], &e.fits[i]; s.Len > 0 && !f.params.constant {
+			e.segment(f, s)
 		}
 	}
 	if e.lanes == 1 {
@@ -99,152 +93,51 @@ func (e *encoder) append(dst []byte, syms []uint16, segs []codec.Segment) []byte
 			dst = binary.LittleEndian.AppendUint32(dst, x)
 		}
 	}
-	slices.Reverse(e.words)
-	return append(dst, e.words...)
+	return append(dst, e.words[e.left:]...)
 }
 
 // segment codes a segment onto the states.
-func (e *encoder) segment(syms []uint16, p *params, s *codec.Segment) {
-	m := &e.model
-	m.prepare(p, s.Levels)
+func (e *encoder) segment(f *fit, s *codec.Segment) {
+	e.model.prepare(&f.params, s.Levels)
+	e.inverter.build(&e.model, f.tables)
 	g := shapeOf(*s, e.lanes)
-	e.seq = resize(e.seq, s.Len)
-	m.contexts(syms, &g, e.lanes, e.seq)
-	n := m.scales * m.width
-	for len(e.tables) < n {
-		e.tables = append(e.tables, inverseTable{})
-	}
-	e.uses = resize(e.uses, n)
-	for _, q := range e.seq {
-		e.uses[q>>11]++
-	}
-	e.freqs = resize(e.freqs, m.symbols)
-	e.alias = resize(e.alias, 1<<m.buckets)
-	for t := range n {
-		if e.uses[t] > 0 {
-			m.frequencies(e.freqs, t/m.width, t%m.width-m.means)
-			e.build.alias(e.alias, e.freqs, m.buckets)
-			e.tables[t].invert(e.freqs, e.alias, m.buckets, e.uses[t] > manyUses)
+	for step := g.steps(e.lanes) - 1; step >= 0; step-- {
+		var at [maxLanes]int
+		for l := range e.lanes {
+			at[l] = g.at(step, e.lanes, l)
 		}
-	}
-	for _, q := range slices.Backward(e.seq) {
-		t := &e.tables[q>>11]
-		l := q >> 8 & 7
-		x := e.states[l]
-		sym := &t.symbols[q&255]
-		f := uint32(sym.freq)
-		if x>>(32-totalBits) >= f {
-			e.words = append(e.words, byte(x>>8), byte(x)) // to be reversed
-			x >>= wordBits
+		spans := g.spans(step, e.lanes)
+		for _, sp := range slices.Backward(spans[:]) {
+			e.span(f.entries, &at, sp)
 		}
-		div := x / f
-		place := x - div*f
-		if len(t.slots) == total {
-			place = uint32(t.slots[(sym.start+place)&(total-1)])
-		} else {
-			place = t.slot(sym, place)
-		}
-		e.states[l] = div<<totalBits | place
 	}
 }
 
-// An inverseTable leads from a place in a symbol to a slot.
-type inverseTable struct {
-	symbols []inverseSymbol
-	pieces  []piece  // of each bucket
-	slots   []uint16 // of all places of all symbols, if the table is much used
-}
-
-// manyUses is from how many uses of a table on it pays to list its slots.
-const manyUses = 1024
-
-type inverseSymbol struct {
-	start uint32 // of its places in slots
-	freq  uint16
-	own   uint16 // places in the symbol's own bucket
-	slot  uint16 // where these are
-	first int16  // bucket of the first other piece
-}
-
-// A piece is what a symbol has of the bucket of another one.
-type piece struct {
-	end  uint16 // place behind it
-	slot uint16 // of place 0, modulo 2^16
-	next int16
-}
-
-func (t *inverseTable) invert(freqs []uint16, alias [][2]uint64, buckets uint, list bool) {
-	t.symbols = resize(t.symbols, len(freqs))
-	t.pieces = resize(t.pieces, 1<<buckets)
-	size := total >> buckets
-	start := uint32(0)
-	for i, f := range freqs {
-		t.symbols[i] = inverseSymbol{
-			start: start, freq: f, own: uint16(alias[i][0] >> 48), slot: uint16(i * size), first: -1,
-		}
-		start += uint32(f)
-	}
-	for b := range t.pieces {
-		cut := int(alias[b][0] >> 48)
-		if cut == size {
-			continue
-		}
-		a := alias[b][1]
-		add := uint16(a)
-		t.pieces[b] = piece{end: uint16(size) + add, slot: uint16(b*size) - add, next: -1}
-	}
-	t.slots = t.slots[:0]
-	if list {
-		t.list(alias, size)
-		return
-	}
-	// The pieces of a symbol in the order of their places.
-	for b := range t.pieces {
-		if int(alias[b][0]>>48) == size {
-			continue
-		}
-		s := &t.symbols[alias[b][1]>>32&0xffff]
-		link := &s.first
-		for *link >= 0 && t.pieces[*link].end < t.pieces[b].end {
-			link = &t.pieces[*link].next
-		}
-		t.pieces[b].next = *link
-		*link = int16(b)
-	}
-}
-
-// list lists the slots.
-func (t *inverseTable) list(alias [][2]uint64, size int) {
-	t.slots = resize(t.slots, total)
-	for b, a := range alias {
-		cut := int(a[0] >> 48)
-		slot := uint16(b * size)
-		if b < len(t.symbols) {
-			own := t.slots[t.symbols[b].start:]
-			for i := range own[:cut] {
-				own[i] = slot + uint16(i)
+// span codes the symbols of a span, from the last to the first.
+func (e *encoder) span(entries []uint32, at *[maxLanes]int, sp span) {
+	v := &e.inverter
+	cells, pieces, symbols := v.cells, v.pieces, v.symbols
+	cellBits := v.cellBits & 15
+	states, words, left := &e.states, e.words, e.left
+	for pos := sp.to - 1; pos >= sp.from; pos-- {
+		for l := sp.last - 1; l >= sp.first; l-- {
+			s := &symbols[entries[at[l&7]+pos]]
+			x := states[l&7]
+			binary.LittleEndian.PutUint16(words[left-2:], uint16(x))
+			full := (uint64(s.freq) - 1 - uint64(x>>(32-totalBits))) >> 63 // 1 if the word is to be taken off
+			left -= int(2 * full)
+			x >>= full * wordBits & 31
+			div, _ := bits.Mul64(uint64(x)+1, s.inverse)
+			place := x - uint32(div)*s.freq
+			j := cells[s.cells+place>>cellBits]
+			j += uint32((uint64(pieces[j].end) - 1 - uint64(place)) >> 63)
+			for place >= uint32(pieces[j].end) {
+				j++
 			}
-		}
-		if cut < size {
-			s := &t.symbols[a[1]>>32&0xffff]
-			other := t.slots[s.start+uint32(uint16(a[1])+uint16(cut)):]
-			for i := range other[:size-cut] {
-				other[i] = slot + uint16(cut+i)
-			}
+			states[l&7] = uint32(div)<<totalBits | (place+uint32(pieces[j].add))&(total-1)
 		}
 	}
-}
-
-// slot returns the slot of a place in a symbol.
-func (t *inverseTable) slot(s *inverseSymbol, place uint32) uint32 {
-	if place < uint32(s.own) {
-		return uint32(s.slot) + place
-	}
-	p := &t.pieces[s.first]
-	for place >= uint32(p.end) {
-		p = &t.pieces[p.next]
-	}
-	return uint32(p.slot+uint16(place)) & (total - 1)
+	e.left = left
 }
 
 // A plainWriter is the inverse of a plainReader.

@@ -5,44 +5,50 @@ import "sync"
 // A fitter finds the parameters of segments.
 type fitter struct {
 	model    model
-	seq      []uint32
-	hist     []uint32 // of each table, its symbols
+	levels   []uint32 // how often each level is there
+	entries  []uint32 // of the parameters that are tried
+	hist     []uint32 // how often each entry is used
 	counts   []uint32 // of each table
-	tables   []int    // those that are looked at
+	tables   []uint16 // those that are used
 	freqs    []uint16
 	expected []uint64
 	seen     []uint64
-	scaler   scaler
+	scalers  [2]scaler  // of coarse classes and of fine ones
 	side     *sideModel // as it is before the segment
 	trial    sideModel
 	out      []byte
 }
 
-// fit finds the parameters of a segment. side is what its neighbours told.
-func (f *fitter) fit(best *params, side *sideModel, syms []uint16, levels []int32, g *shape, lanes int) {
+// A fit is what a segment is coded with.
+type fit struct {
+	params  params
+	entries []uint32 // of each symbol, as [model.entries] has them
+	tables  []uint16 // those that are used, if it is not constant
+}
+
+// fit finds what codes a segment. side is what its neighbours told, and the
+// memory of best is used again, but for the entries, which have room for all.
+func (f *fitter) fit(best *fit, side *sideModel, syms []uint16, levels []int32, g *shape) {
 	f.side = side
-	*best = params{constant: true, symbol: int(syms[0])}
-	for _, s := range syms {
-		if s != syms[0] {
-			best.constant = false
-			break
-		}
-	}
-	if best.constant {
+	f.levels = count(f.levels, syms, len(levels))
+	if f.levels[syms[0]] == uint32(len(syms)) {
+		best.params = params{constant: true, symbol: int(syms[0])}
 		return
 	}
-	f.seq = resize(f.seq, len(syms))
 
 	// Without structure: one table.
-	s := &f.scaler
-	s.load(syms, levels, g)
-	var none params
-	none.split = splitOf(syms, len(levels))
-	s.place(&none)
+	s := &f.scalers[0]
+	s.load(syms, levels, f.levels, g)
+	none := params{split: splitOf(f.levels, len(syms))}
+	s.place(&none, len(levels))
 	f.model.prepare(&none, levels)
-	f.histogram(syms)
+	f.hist = resize(f.hist, f.model.symbols)
+	for i, n := range f.levels {
+		f.hist[i>>none.split] += n
+	}
 	bits := f.complete(&none, g, levels)
-	*best = none
+	best.params = none
+	best.tables = append(best.tables[:0], f.tables...)
 
 	// With what pays if a bit less of scale is a bit less of code. Of values
 	// that are mostly zero that is only a part.
@@ -51,40 +57,65 @@ func (f *fitter) fit(best *params, side *sideModel, syms []uint16, levels []int3
 	p := params{split: none.split, fine: 1}
 	s.apply(&p)
 	if fine := (params{split: none.split, fine: 2}); p.rowed || p.coled {
-		coarse := s.bits
-		again := *s
-		again.rows, again.cols, again.taps = nil, nil, nil
-		again.values = s.values
-		again.reset()
-		if again.apply(&fine); again.bits > coarse {
-			p, *s = fine, again
+		t := &f.scalers[1]
+		t.share(s)
+		if t.apply(&fine); t.bits > s.bits {
+			p, s = fine, t
 		}
 	}
-	predicted := g.structured() && g.cols*g.taps > 1 && s.predict(&p)
-	if !p.rowed && !p.coled && !p.tapped && !predicted {
-		return
+	scaled, mean := p, s.mean
+	predicted := g.structured() && g.cols*g.taps > 1 && s.predict(&p, syms)
+	one := true
+	if predicted || p.rowed || p.coled || p.tapped {
+		s.place(&p, len(levels))
+		one = !f.try(best, &bits, &p, syms, levels, g)
 	}
-	f.try(best, &bits, &p, syms, levels, g, lanes)
-	if predicted && perValue < 1.2 {
-		q := params{split: none.split, fine: p.fine}
-		s.reset()
-		s.apply(&q)
-		if q.rowed || q.coled || q.tapped {
-			f.try(best, &bits, &q, syms, levels, g, lanes)
+	if predicted && perValue < 1.2 && (p.rowed || p.coled || p.tapped) {
+		s.mean = mean
+		s.place(&scaled, len(levels))
+		one = !f.try(best, &bits, &scaled, syms, levels, g) && one
+	}
+	if one {
+		for i, v := range syms {
+			best.entries[i] = uint32(v >> none.split)
 		}
 	}
 }
 
-// try replaces the best parameters by p, if it is better.
-func (f *fitter) try(best *params, bits *int64, p *params, syms []uint16, levels []int32, g *shape, lanes int) {
-	f.scaler.symbols = (len(levels)-1)>>p.split + 1
-	f.scaler.place(p)
-	f.model.prepare(p, levels)
-	f.model.contexts(syms, g, lanes, f.seq)
-	f.count()
-	if b := f.complete(p, g, levels); b < *bits {
-		*best, *bits = *p, b
+// count counts how often each number below k is there, in the memory of counts.
+func count[T uint16 | uint32](counts []uint32, numbers []T, k int) []uint32 {
+	// Neighbours are often alike, and a counter takes time to come back.
+	counts = resize(counts, 2*k)
+	even, odd := counts[:k], counts[k:]
+	for ; len(numbers) >= 2; numbers = numbers[2:] {
+		even[numbers[0]]++
+		odd[numbers[1]]++
 	}
+	for _, i := range numbers {
+		even[i]++
+	}
+	for i, n := range odd {
+		even[i] += n
+	}
+	return even
+}
+
+// try replaces the best fit by p, if it takes fewer bits, and reports whether.
+func (f *fitter) try(best *fit, bits *int64, p *params, syms []uint16, levels []int32, g *shape) bool {
+	m := &f.model
+	m.prepare(p, levels)
+	f.entries = room(f.entries, len(syms))
+	m.entries(f.entries, syms, g)
+	f.hist = count(f.hist, f.entries, m.scales*m.width*m.symbols)
+	b := f.complete(p, g, levels)
+	if b >= *bits {
+		return false
+	}
+	*bits = b
+	best.params = *p
+	best.tables = append(best.tables[:0], f.tables...)
+	copy(best.entries, f.entries)
+	return true
 }
 
 // complete completes p with a shape, a dead zone and weights, and returns what
@@ -103,11 +134,12 @@ func (f *fitter) complete(p *params, g *shape, levels []int32) int64 {
 			dead, shape := p.dead, p.shape
 			p.dead = d
 			m.prepare(p, levels)
-			if b := f.climb(f.bits()); b < best {
-				best = b
-				continue
+			b := f.climb(f.bits())
+			if b >= best {
+				p.dead, p.shape = dead, shape
+				break
 			}
-			p.dead, p.shape = dead, shape
+			best = b
 		}
 		m.prepare(p, levels)
 	}
@@ -159,25 +191,20 @@ func (f *fitter) zeros(levels []int32) int {
 	return n
 }
 
-// choose lists the tables that are used.
+// choose lists the tables that are used, and counts how often.
 func (f *fitter) choose() {
+	m := &f.model
 	f.tables = f.tables[:0]
-	for t, n := range f.counts {
-		if n > 0 {
-			f.tables = append(f.tables, t)
+	f.counts = room(f.counts, m.scales*m.width)
+	for t := range f.counts {
+		n := uint32(0)
+		for _, h := range f.hist[t*m.symbols : (t+1)*m.symbols] {
+			n += h
+		}
+		if f.counts[t] = n; n > 0 {
+			f.tables = append(f.tables, uint16(t))
 		}
 	}
-}
-
-// histogram counts the symbols as those of one table.
-func (f *fitter) histogram(syms []uint16) {
-	m := &f.model
-	f.hist = resize(f.hist, m.symbols)
-	f.counts = resize(f.counts, 1)
-	for _, s := range syms {
-		f.hist[s>>m.split]++
-	}
-	f.counts[0] = uint32(len(syms))
 }
 
 // cost adds what the parameters cost.
@@ -191,19 +218,6 @@ func (f *fitter) cost(p *params, g *shape, k int, bits int64) int64 {
 	return bits + int64(len(f.out))<<13
 }
 
-// count counts the symbols of each table.
-func (f *fitter) count() {
-	m := &f.model
-	n := m.scales * m.width
-	f.hist = resize(f.hist, n*m.symbols)
-	f.counts = resize(f.counts, n)
-	for _, q := range f.seq {
-		t := int(q >> 11)
-		f.hist[t*m.symbols+int(q&255)]++
-		f.counts[t]++
-	}
-}
-
 // bits returns what the symbols cost with the tables of the model.
 func (f *fitter) bits() int64 {
 	m := &f.model
@@ -211,8 +225,8 @@ func (f *fitter) bits() int64 {
 	logs := logarithms()
 	bits := int64(0)
 	for _, t := range f.tables {
-		m.frequencies(f.freqs, t/m.width, t%m.width-m.means)
-		for i, h := range f.hist[t*m.symbols : (t+1)*m.symbols] {
+		m.frequencies(f.freqs, int(t))
+		for i, h := range f.hist[int(t)*m.symbols:][:m.symbols] {
 			bits += int64(h) * int64(logs[f.freqs[i]])
 		}
 	}
@@ -227,8 +241,8 @@ func (f *fitter) reweigh() {
 	f.expected, f.seen = expected, seen
 	for _, t := range f.tables {
 		n := f.counts[t]
-		m.frequencies(f.freqs, t/m.width, t%m.width-m.means)
-		for i, h := range f.hist[t*m.symbols : (t+1)*m.symbols] {
+		m.frequencies(f.freqs, int(t))
+		for i, h := range f.hist[int(t)*m.symbols:][:m.symbols] {
 			expected[i] += uint64(f.freqs[i]) * uint64(n)
 			seen[i] += uint64(h)
 		}
@@ -249,20 +263,21 @@ var logarithms = sync.OnceValue(func() *[total + 1]uint16 {
 	return t
 })
 
-// splitOf returns how many low bits to store plainly: as many as leave symbols
-// for a table, and such that are noise.
-func splitOf(syms []uint16, levels int) uint {
+// splitOf returns how many low bits of n symbols to store plainly: as many as
+// leave symbols for a table, and such that are noise.
+func splitOf(levels []uint32, n int) uint {
 	sum := 0
-	for _, s := range syms {
-		sum += int(s)
+	for i, k := range levels {
+		sum += i * int(k)
 	}
-	mean := sum / len(syms)
+	mean := sum / n
 	dist := 0
-	for _, s := range syms {
-		dist += abs(int(s) - mean)
+	for i, k := range levels {
+		dist += abs(i-mean) * int(k)
 	}
+	last := len(levels) - 1
 	split := uint(0)
-	for (levels-1)>>split >= maxSymbols || (levels-1)>>split >= 64 && dist>>split > 6*len(syms) {
+	for last>>split >= maxSymbols || last>>split >= 64 && dist>>split > 6*n {
 		split++
 	}
 	return split

@@ -59,6 +59,15 @@ func (g *shape) steps(lanes int) int { return (g.rows + lanes - 1) / lanes }
 // at returns where in the segment position 0 of the row of a lane lies.
 func (g *shape) at(step, lanes, lane int) int { return (step*lanes+lane)*g.row - g.start }
 
+// span returns the range of values of row r and the position of the first.
+func (g *shape) span(r int) (from, to, pos int) {
+	from = r*g.row - g.start
+	if from < 0 {
+		pos, from = -from, 0
+	}
+	return from, min((r+1)*g.row-g.start, g.n), pos
+}
+
 const maxLanes = 8
 
 // lanesOf returns the number of lanes of a block: every lane costs bytes.

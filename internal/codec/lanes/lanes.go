@@ -34,7 +34,7 @@ const (
 	lowState = 1 << wordBits
 )
 
-// startOf returns the state that an encoder begins with, and so a decoder ends
+// startState returns the state that an encoder begins with, and so a decoder ends
 // with. A lone lane begins with less than a word, which saves two bytes: its
 // decoder can tell the end by the end of the words.
 func startState(lanes int) uint32 {

@@ -200,6 +200,15 @@ func resize[T any](s []T, n int) []T {
 	return s
 }
 
+// room returns a slice of n values of any content, in the memory of s if it is
+// enough.
+func room[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
+}
+
 func abs(v int) int {
 	if v < 0 {
 		return -v

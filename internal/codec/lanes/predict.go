@@ -2,9 +2,18 @@ package lanes
 
 import "math"
 
+// moments are sums of products over all kernels, in units of their scales, of
+// the values x at one tap and y at the same tap of the column before.
+type moments struct {
+	n     float64              // kernels that have x
+	back  [maxBack + 1]float64 // of x and the value so many taps before it
+	cross [maxBack + 1]float64 // of y and those
+	y     float64              // squares of y
+}
+
 // A system is that of the normal equations of one set of coefficients.
 type system struct {
-	a    [maxBack + 1][maxBack + 1]float64
+	a    [maxBack + 1][maxBack + 1]float64 // its lower half
 	b    [maxBack + 1]float64
 	y, n float64
 }
@@ -12,56 +21,79 @@ type system struct {
 // sampleLen is about how many values the coefficients are found from.
 const sampleLen = 1 << 13
 
-// predict finds the coefficients: least squares, every value counted in units
-// of its scale. It reports whether they pay.
-func (s *scaler) predict(p *params) bool {
+// measure fills in the moments of all taps, and returns from how many values.
+func (s *scaler) measure(syms []uint16) (seen int) {
 	g := s.g
-	every := max(g.n/sampleLen, 1)
-	systems := make([]system, sets(g.taps))
-	var x [maxBack + 1]float32
-	seen := 0
-	for r := 0; r < g.rows; r += every {
-		values, pos := s.row(r)
-		seen += len(values)
+	s.moments = resize(s.moments, g.taps)
+	// Two kernels as they are, then in their order. A product of two values of
+	// 24 bits is exact, so that no machine rounds a sum of them in another way.
+	var x, y [maxTaps]float64
+	for r := 0; r < g.rows; r += max(g.n/sampleLen, 1) {
+		from, to, pos := g.span(r)
+		seen += to - from
 		col, tap := pos/g.taps, pos%g.taps
-		for i, v := range values {
+		clear(x[:tap])
+		for i := from; i < to; col, tap = col+1, 0 {
+			end := min(g.taps, tap+to-i)
 			inv := s.rows[r] * s.cols[col]
-			n := min(tap, maxBack)
-			for k := range n {
-				x[k] = 0
-				if i > k {
-					x[k] = values[i-1-k] * inv
+			for t := tap; t < end; t++ {
+				x[t] = float64(s.values[syms[i]] * inv)
+				y[t] = 0
+				if col > 0 && i-g.taps >= from {
+					y[t] = float64(s.values[syms[i-g.taps]] * inv)
 				}
+				i++
 			}
-			x[n] = 0
-			if col > 0 && i >= g.taps {
-				x[n] = values[i-g.taps] * inv
-			}
-			y := v * inv
-			sy := &systems[min(tap, maxSets-1)]
-			sy.y += float64(y * y)
-			sy.n++
-			for j := range n + 1 {
-				xj := x[j]
-				a := &sy.a[j]
-				for k := range j + 1 {
-					a[k] += float64(xj * x[k])
+			for t := tap; t < end; t++ {
+				m := &s.moments[t]
+				xt, yt := x[t], y[t]
+				m.n++
+				m.y += yt * yt
+				for k := range min(t, maxBack) + 1 {
+					m.back[k] += xt * x[t-k]
+					m.cross[k] += yt * x[t-k]
 				}
-				sy.b[j] += float64(xj * y)
-			}
-			if tap++; tap == g.taps {
-				tap = 0
-				col++
 			}
 		}
 	}
+	return seen
+}
+
+// add adds the equations of tap t.
+func (sy *system) add(all []moments, t int) {
+	m := &all[t]
+	n := min(t, maxBack)
+	for j := range n {
+		for k := range j + 1 {
+			sy.a[j][k] += all[t-1-k].back[j-k]
+		}
+		sy.a[n][j] += m.cross[j+1]
+		sy.b[j] += m.back[j+1]
+	}
+	sy.a[n][n] += m.y
+	sy.b[n] += m.cross[0]
+	sy.y += m.back[0]
+	sy.n += m.n
+}
+
+// predict finds the coefficients: least squares, every value counted in units
+// of its scale. It reports whether they pay.
+func (s *scaler) predict(p *params, syms []uint16) bool {
+	g := s.g
+	seen := s.measure(syms)
 	if seen == 0 {
 		return false
 	}
 	bits, side, y, rest := 0.0, 0.0, 0.0, 0.0
-	for t := range systems {
+	for t := range sets(g.taps) {
 		n := features(t)
-		sy := &systems[t]
+		var sy system
+		sy.add(s.moments, t)
+		if t == maxSets-1 {
+			for later := maxSets; later < g.taps; later++ {
+				sy.add(s.moments, later)
+			}
+		}
 		if sy.y == 0 {
 			continue
 		}
@@ -75,7 +107,7 @@ func (s *scaler) predict(p *params) bool {
 			side += 2 + float64(1.5*math.Sqrt(math.Abs(c)))
 		}
 		left := max(sy.y-told, sy.y/4096)
-		bits += float64(sy.n * float64(log2of(uint64(sy.y/left*65536))-16<<16) / 131072)
+		bits += float64(sy.n * float64(octaves(sy.y/left)) / 131072)
 		y += sy.y
 		rest += left
 	}

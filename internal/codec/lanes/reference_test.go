@@ -96,7 +96,7 @@ func reference(syms []uint16, coded []byte, segs []codec.Segment) error {
 			key := scale*100 + mean
 			if tables[key].freqs == nil {
 				t := table{freqs: make([]uint16, m.symbols)}
-				m.frequencies(t.freqs, scale, mean)
+				m.frequencies(t.freqs, scale*m.width+m.means+mean)
 				t.buckets = buckets(t.freqs)
 				tables[key] = t
 			}

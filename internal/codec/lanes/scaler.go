@@ -6,36 +6,59 @@ import "math"
 // the prediction. It may calculate with floats, but rounds every product before
 // it adds it: some machines would fuse the two and find something else.
 type scaler struct {
-	symbols  int // of the alphabet
-	g        *shape
-	values   []float32
-	rows     []float32 // one over the scale of each row, column, tap
-	cols     []float32
-	taps     []float32
-	mean     float64 // magnitude of values times these
-	sums     []float64
-	position []float32
-	counts   []float64
-	bits     float64 // what the values need less than without, about
-	yield    float64 // of a bit that a scale says, how much is less to code
+	g          *shape
+	values     []float32 // of each level
+	magnitudes []float32 // of each symbol
+	lengths    []float64 // of each row: the sum of magnitudes
+	total      float64   // of these
+	rows       []float32 // one over the scale of each row, column, tap
+	cols       []float32
+	taps       []float32
+	mean       float64 // magnitude of values times these
+	sums       []float64
+	position   []float32
+	counts     []float64
+	moments    []moments
+	bits       float64 // what the values need less than without, about
+	yield      float64 // of a bit that a scale says, how much is less to code
 }
 
-func (s *scaler) load(syms []uint16, levels []int32, g *shape) {
+// load begins with a segment, in which each level is counts times.
+func (s *scaler) load(syms []uint16, levels []int32, counts []uint32, g *shape) {
 	s.g = g
-	s.values = resize(s.values, len(syms))
-	sum := int64(0)
-	for i, v := range syms {
-		x := levels[v]
+	s.values = room(s.values, len(levels))
+	s.total = 0
+	for i, x := range levels {
 		s.values[i] = float32(x)
-		sum += int64(max(x, -x))
+		s.total += float64(abs(int(x)) * int(counts[i]))
 	}
-	s.mean = max(float64(sum)/float64(g.n), 1.0/16)
+	s.magnitudes = room(s.magnitudes, len(syms))
+	s.lengths = room(s.lengths, g.rows)
+	for r := range s.lengths {
+		from, to, _ := g.span(r)
+		length := 0
+		out := s.magnitudes[from:to]
+		for i, v := range syms[from:to] {
+			x := levels[v]
+			x = max(x, -x)
+			length += int(x)
+			out[i] = float32(x)
+		}
+		s.lengths[r] = float64(length)
+	}
 	s.reset()
 }
 
-// reset forgets all but the values.
+// share begins with the segment of another scaler, whose memory it uses.
+func (s *scaler) share(other *scaler) {
+	s.g, s.values, s.magnitudes = other.g, other.values, other.magnitudes
+	s.lengths, s.total, s.yield = other.lengths, other.total, other.yield
+	s.reset()
+}
+
 func (s *scaler) reset() {
 	g := s.g
+	s.mean = max(s.total/float64(g.n), 1.0/16)
 	s.rows = ones(s.rows, g.rows)
 	s.cols = ones(s.cols, min(g.cols, g.n))
 	s.taps = ones(s.taps, min(g.taps, g.n))
@@ -50,31 +73,15 @@ func ones(s []float32, n int) []float32 {
 	return s
 }
 
-// row returns the values of row r and the position of the first.
-func (s *scaler) row(r int) (values []float32, pos int) {
-	from := r*s.g.row - s.g.start
-	if from < 0 {
-		pos, from = -from, 0
-	}
-	return s.values[from:min((r+1)*s.g.row-s.g.start, s.g.n)], pos
-}
-
 // apply finds the classes with the step of p.fine, and uses what pays.
 func (s *scaler) apply(p *params) {
 	g := s.g
 	n := float64(g.n)
 	sums, counts := s.begin(g.rows)
-	total := 0.0
 	for r := range g.rows {
-		values, _ := s.row(r)
-		a := float32(0)
-		for _, v := range values {
-			a += max(v, -v)
-		}
-		sums[r], counts[r] = float64(a), float64(len(values))
-		total += sums[r]
+		from, to, _ := g.span(r)
+		sums[r], counts[r] = s.lengths[r], float64(to-from)
 	}
-	s.mean = max(total/n, 1.0/16)
 	p.rows, p.rowed = s.classes(p.rows, s.rows, &p.smooth[0], p.step())
 	if !g.structured() {
 		return
@@ -84,11 +91,11 @@ func (s *scaler) apply(p *params) {
 	s.position = resize(s.position, width)
 	position := s.position
 	for r := range g.rows {
-		values, pos := s.row(r)
+		from, to, pos := g.span(r)
 		inv := s.rows[r]
-		to := position[pos : pos+len(values)]
-		for i, v := range values {
-			to[i] += float32(max(v, -v) * inv)
+		sums := position[pos : pos+to-from]
+		for i, x := range s.magnitudes[from:to] {
+			sums[i] += float32(x * inv)
 		}
 	}
 	sums, counts = s.begin(g.cols)
@@ -123,8 +130,7 @@ func (s *scaler) classes(list []int16, inv []float32, smooth *bool, step int) ([
 	rest, gain, n, last := 0.0, 0.0, 0.0, 0
 	var plain, delta [129]int
 	for i := range list {
-		m := float64(s.sums[i]/s.mean) + 2
-		l := log2of(uint64(m*(1<<20))) - log2of(uint64((s.counts[i]+2)*(1<<20)))
+		l := octaves(float64(s.sums[i]/s.mean)+2) - octaves(s.counts[i]+2)
 		c := min(max((l+unit/2+64*unit)/unit-64, -64), 64)
 		list[i] = int16(c)
 		rest += float64(s.sums[i] * power(-c*step))
@@ -140,7 +146,7 @@ func (s *scaler) classes(list []int16, inv []float32, smooth *bool, step int) ([
 	}
 	// The logarithm of the mean falls, and classes have to be added to it.
 	m := max(rest/n, 1.0/16)
-	bits := float64((float64(n*float64(log2of(uint64(s.mean*256))-log2of(uint64(m*256)))/65536) + gain/8) * s.yield)
+	bits := float64((float64(n*float64(octaves(s.mean)-octaves(m))/65536) + gain/8) * s.yield)
 	if bits < side {
 		return list, false
 	}
@@ -157,8 +163,9 @@ func power(e int) float64 {
 	return math.Ldexp(float64(eighths[e&7]), e>>3-30)
 }
 
-// place chooses the base and which classes get tables: all but the rarest.
-func (s *scaler) place(p *params) {
+// place chooses the base and which classes get tables: all but the rarest. k is
+// the number of levels.
+func (s *scaler) place(p *params, k int) {
 	const offset = 200
 	hist := make([]float64, 2*offset+1)
 	hist[offset] = 1
@@ -200,7 +207,7 @@ func (s *scaler) place(p *params) {
 	lo -= offset
 	hi -= offset
 	step := p.step()
-	base := (log2of(uint64(max(s.mean, 1.0/16)*256)) - 8<<16 + 1<<12) >> 13
+	base := (octaves(max(s.mean, 1.0/16)) + 1<<12) >> 13
 	for hi > lo && base+hi*step > maxScale {
 		hi--
 	}
@@ -210,7 +217,8 @@ func (s *scaler) place(p *params) {
 	}
 	p.low, p.scales = lo, hi-lo+1
 	// Tables take time to make, as much as a few symbols for each entry.
-	for room := s.g.n / 2; p.means > 2 && p.scales*(2*p.means+1)*s.symbols > room; {
+	symbols := (k-1)>>p.split + 1
+	for p.means > 2 && p.scales*(2*p.means+1)*symbols > s.g.n/2 {
 		p.means--
 	}
 	p.base = min(max(base+lo*step, 0), maxScale)
@@ -225,8 +233,25 @@ func entropy(counts *[129]int) float64 {
 	for _, k := range counts {
 		if k > 0 {
 			n += k
-			sum += float64(float64(k)*float64(log2of(uint64(k)))) - 3<<16
+			sum += float64(float64(k)*float64(octaves(float64(k)))) - 3<<16
 		}
 	}
-	return (float64(float64(n)*float64(log2of(uint64(n)))) - sum) / 65536
+	return (float64(float64(n)*float64(octaves(float64(n)))) - sum) / 65536
 }
+
+// octaves returns the logarithm of x > 0 to the base 2, in units of 2^-16. It is
+// right to 2^-10, and the same everywhere, as a floating logarithm is not.
+func octaves(x float64) int {
+	b := math.Float64bits(x)
+	return (int(b>>52)-1023)<<16 + int(fractions[b>>(52-fractionBits)&(1<<fractionBits-1)])
+}
+
+const fractionBits = 10
+
+// fractions are the logarithms of the middles of steps from 1 to 2.
+var fractions = func() (t [1 << fractionBits]uint16) {
+	for i := range t {
+		t[i] = uint16(log2of(uint64(2<<fractionBits+2*i+1)) - (fractionBits+1)<<16)
+	}
+	return t
+}()

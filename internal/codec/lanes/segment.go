@@ -15,9 +15,8 @@ func (d *decoder) segment(syms []uint16, p *params, s *codec.Segment) bool {
 		}
 		return true
 	}
-	m := &d.model
-	m.prepare(p, s.Levels)
-	d.build()
+	d.model.prepare(p, s.Levels)
+	d.prepare()
 	g := shapeOf(*s, d.lanes)
 	w := walker{d: d, g: &g, out: syms}
 	w.begin()
@@ -35,20 +34,30 @@ func (d *decoder) segment(syms []uint16, p *params, s *codec.Segment) bool {
 	return p.split == 0 || d.plain.extend(syms, p.split, len(s.Levels))
 }
 
-// build makes all tables of the model.
-func (d *decoder) build() {
+// prepare makes room for the tables, none of which is made.
+func (d *decoder) prepare() {
 	m := &d.model
-	size := 1 << m.buckets
-	d.table = resize(d.table, m.scales*m.width*size)
-	d.freqs = resize(d.freqs, m.symbols)
-	i := 0
-	for s := range m.scales {
-		for v := -m.means; v <= m.means; v++ {
-			m.frequencies(d.freqs, s, v)
-			d.builder.alias(d.table[i:i+size], d.freqs, m.buckets)
-			i += size
-		}
+	d.table = room(d.table, m.scales*m.width<<m.buckets)
+	d.freqs = room(d.freqs, m.symbols)
+	d.made = [maxScales]bool{}
+}
+
+// scale makes the tables of a scale: there are those that no value has, where
+// some rows or columns are far from the others.
+func (d *decoder) scale(s int) {
+	m := &d.model
+	for t := s * m.width; t < (s+1)*m.width; t++ {
+		m.frequencies(d.freqs, t)
+		d.builder.alias(d.table[t<<m.buckets:(t+1)<<m.buckets], d.freqs, m.buckets)
 	}
+	d.made[s] = true
+}
+
+// scales are those of lanes at columns and taps of a class, in one step.
+type scales struct {
+	turn, class int
+	tables      [maxLanes]int   // of each lane, the one without a mean
+	gains       [maxLanes]int64 // of each lane
 }
 
 // A walker decodes the spans of a segment.
@@ -58,7 +67,11 @@ type walker struct {
 	out  []uint16
 	rows [maxLanes]int // classes of the rows of this step, less the lowest
 	at   [maxLanes]int // where position 0 of the rows lies in out
-	cols []int16       // of each column and tap, or nothing
+
+	turn  int        // number of the step, from 1
+	known [64]scales // by class, modulo that: few classes of many columns differ
+
+	cols []int16 // of each column and tap, or nothing
 	taps []int16
 }
 
@@ -88,6 +101,30 @@ func (w *walker) step(i int) {
 	if p.means > 0 {
 		clear(w.d.history)
 	}
+	w.turn = i + 1
+}
+
+// scales returns those of a class.
+func (w *walker) scales(class int) *scales {
+	s := &w.known[class&63]
+	if s.class != class || s.turn != w.turn {
+		w.find(s, class)
+	}
+	return s
+}
+
+// find fills in the scales of a class, and makes their tables.
+func (w *walker) find(to *scales, class int) {
+	d, m := w.d, &w.d.model
+	to.turn, to.class = w.turn, class
+	for l, row := range w.rows {
+		s := min(max(class+row, 0), m.scales-1)
+		if !d.made[s] {
+			d.scale(s)
+		}
+		to.tables[l] = s*m.width + m.means
+		to.gains[l] = m.gain[s]
+	}
 }
 
 // span decodes one span. As long as there are words enough for a whole position
@@ -101,8 +138,8 @@ func (w *walker) span(sp span) bool {
 	return w.careful(&sp)
 }
 
-// class returns the sum of the classes of a column and a tap.
-func (w *walker) class(col, tap int) int {
+// classOf returns the sum of the classes of a column and a tap.
+func (w *walker) classOf(col, tap int) int {
 	c := 0
 	if w.cols != nil {
 		c = int(w.cols[col])
@@ -118,14 +155,14 @@ func (w *walker) careful(sp *span) bool {
 	d, m := w.d, &w.d.model
 	col, tap := sp.from/w.g.taps, sp.from%w.g.taps
 	for pos := sp.from; pos < sp.to; pos++ {
-		class := w.class(col, tap)
+		scales := w.scales(w.classOf(col, tap))
 		var sums [maxLanes]int64
 		var now *[maxLanes]int32
 		if m.means > 0 {
 			now = w.predict(&sums, col, tap)
 		}
 		for l := sp.first; l < sp.last; l++ {
-			v, ok := d.symbol(l, m.at(class+w.rows[l], sums[l]))
+			v, ok := d.symbol(l, scales.tables[l]+m.mean(sums[l], scales.gains[l]))
 			if !ok {
 				return false
 			}
@@ -148,19 +185,17 @@ func (w *walker) unpredicted(sp *span) {
 	d, m := w.d, &w.d.model
 	col, tap := sp.from/w.g.taps, sp.from%w.g.taps
 	words, table, out := d.words, d.table, w.out
-	states, rows, at := &d.states, &w.rows, &w.at
+	states, at := &d.states, &w.at
 	shift := (totalBits - m.buckets) & 15
 	mask := uint32(1)<<shift - 1
 	buckets := m.buckets & 15
-	top := m.scales - 1
 	pos := sp.from
 	for ; pos < sp.to && len(words) >= 2*maxLanes; pos++ {
-		class := w.class(col, tap)
+		scales := w.scales(w.classOf(col, tap))
 		next := uint32(0)
 		for l := sp.first; l < sp.last; l++ {
 			x := states[l&7]
-			t := min(max(class+rows[l&7], 0), top)
-			pair := &table[t<<buckets+int(x&(total-1)>>shift)]
+			pair := &table[scales.tables[l&7]<<buckets+int(x&(total-1)>>shift)]
 			place := x & mask
 			e := pair[(pair[0]>>48-1-uint64(place))>>63] // the other one behind the cut
 			out[at[l&7]+pos] = uint16(e >> 32)
@@ -191,22 +226,21 @@ func (w *walker) predicted(sp *span) {
 	d, m := w.d, &w.d.model
 	col, tap := sp.from/w.g.taps, sp.from%w.g.taps
 	words, table, out, values := d.words, d.table, w.out, m.values
-	states, rows, at := &d.states, &w.rows, &w.at
+	states, at := &d.states, &w.at
 	shift := (totalBits - m.buckets) & 15
 	mask := uint32(1)<<shift - 1
 	buckets := m.buckets & 15
-	top, means, width := m.scales-1, m.means, m.width
+	means := m.means
 	pos := sp.from
 	for ; pos < sp.to && len(words) >= 2*maxLanes; pos++ {
-		class := w.class(col, tap)
+		scales := w.scales(w.classOf(col, tap))
 		var sums [maxLanes]int64
 		now := w.predict(&sums, col, tap)
 		next := uint32(0)
 		for l := sp.first; l < sp.last; l++ {
 			x := states[l&7]
-			t := min(max(class+rows[l&7], 0), top)
-			v := int((sums[l&7]>>8*m.gain[t&63] + 1<<27) >> 28)
-			t = t*width + means + min(max(v, -means), means)
+			v := int((sums[l&7]>>8*scales.gains[l&7] + 1<<27) >> 28)
+			t := scales.tables[l&7] + min(max(v, -means), means)
 			pair := &table[t<<buckets+int(x&(total-1)>>shift)]
 			place := x & mask
 			e := pair[(pair[0]>>48-1-uint64(place))>>63] // the other one behind the cut

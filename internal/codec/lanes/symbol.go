@@ -6,9 +6,14 @@ import "encoding/binary"
 // weighted sum of earlier values.
 func (m *model) at(class int, sum int64) int {
 	s := min(max(class, 0), m.scales-1)
+	return s*m.width + m.means + m.mean(sum, m.gain[s])
+}
+
+// mean returns the number of the mean for a sum and the gain of a scale.
+func (m *model) mean(sum, gain int64) int {
 	// The sum counts 1/32, the gain 2^32 for the scale, a mean half of it.
-	v := int((sum>>8*m.gain[s] + 1<<27) >> 28)
-	return s*m.width + m.means + min(max(v, -m.means), m.means)
+	v := int((sum>>8*gain + 1<<27) >> 28)
+	return min(max(v, -m.means), m.means)
 }
 
 // symbol decodes a symbol of lane l with table t. It reports whether the words

@@ -20,6 +20,8 @@ type model struct {
 	gain    [64]int64 // by scale
 	width   int       // tables of one scale
 	buckets uint      // logarithm of the number of buckets of a table
+	sets    [maxSets]set
+	line    []int64 // values of a row
 }
 
 // prepare fills in what tables are made from.
@@ -53,41 +55,46 @@ func (m *model) prepare(p *params, levels []int32) {
 	}
 }
 
-// frequencies sets freqs, one for each symbol, to those of the table of a scale
-// and a mean. They add up to total and none is zero.
-func (m *model) frequencies(freqs []uint16, scale, mean int) {
+// frequencies sets freqs, one for each symbol, to those of a table. They add up
+// to total and none is zero.
+func (m *model) frequencies(freqs []uint16, table int) {
+	scale, mean := table/m.width, table%m.width-m.means
 	var mass [maxSymbols]uint64
-	n := len(freqs)
-	inv := inverse(m.base + scale*m.step())
-	center := mean << (zFrac - 1)
-	d := &distributions()[m.shape]
-	last, sum := uint32(0), uint64(0)
-	for i := range n {
-		x := uint64(massOf >> 4)
-		if m.shape > 0 {
-			to := uint32(massOf)
-			if i < n-1 {
-				to = below(d, int(m.bounds[i]*inv>>(40-zFrac))-center)
-			}
-			x = uint64(max(to, last)-last) + massOf>>16
-			last = max(to, last)
+	x := mass[:len(freqs)]
+	if m.shape == 0 {
+		for i := range x {
+			x[i] = massOf >> 4
 		}
-		if m.weighted {
-			w := int(m.weights[i])
-			x = x*eighths[w&7]>>(30-w>>3) + 1
+	} else {
+		inv := inverse(m.base + scale*m.step())
+		center := mean << (zFrac - 1)
+		d := &distributions()[m.shape]
+		last := uint32(0)
+		for i, bound := range m.bounds[:len(x)-1] {
+			to := max(below(d, int(bound*inv>>(40-zFrac))-center), last)
+			x[i] = uint64(to-last) + massOf>>16
+			last = to
 		}
-		mass[i] = x
+		x[len(x)-1] = uint64(massOf-last) + massOf>>16
+	}
+	if m.weighted {
+		for i, w := range m.weights[:len(x)] {
+			x[i] = x[i]*eighths[w&7]>>(uint(30-w>>3)&63) + 1
+		}
+	}
+	sum := uint64(0)
+	for _, x := range x {
 		sum += x
 	}
 	// Each gets one, and its share of what is left; roundings go to the largest.
-	share := uint64(total-n) << 40 / sum
-	left, top := total, 0
-	for i := range n {
-		f := int(mass[i]*share>>40) + 1
+	share := uint64(total-len(x)) << 40 / sum
+	left, top, most := total, 0, uint64(0)
+	for i, x := range x {
+		f := int(x*share>>40) + 1
 		freqs[i] = uint16(f)
 		left -= f
-		if mass[i] > mass[top] {
-			top = i
+		if x > most {
+			top, most = i, x
 		}
 	}
 	freqs[top] += uint16(left)
@@ -102,15 +109,19 @@ func (m *model) frequencies(freqs []uint16, scale, mean int) {
 //	     16-31  its frequency
 //	      0-15  what to add to the place in the bucket for the place in the symbol
 type builder struct {
-	rest [maxSymbols]uint16
-	todo [maxSymbols]uint16
+	rest   [maxSymbols]uint16
+	todo   [maxSymbols]uint16
+	carved [maxSymbols]uint16
 }
 
-// alias fills a table of 1<<buckets buckets.
-func (b *builder) alias(table [][2]uint64, freqs []uint16, buckets uint) {
+// alias fills a table of 1<<buckets buckets. It returns those that have another
+// symbol, in the order in which they were filled up with what that symbol had
+// last. They are overwritten by the next call.
+func (b *builder) alias(table [][2]uint64, freqs []uint16, buckets uint) (carved []uint16) {
 	size := uint16(total >> buckets)
 	n := 1 << buckets
 	under, over := 0, n // stacks from both ends of todo
+	carved = b.carved[:0]
 	for i := range n {
 		f := uint16(0)
 		if i < len(freqs) {
@@ -131,6 +142,7 @@ func (b *builder) alias(table [][2]uint64, freqs []uint16, buckets uint) {
 	for under > 0 {
 		under--
 		u, o := b.todo[under], b.todo[over]
+		carved = append(carved, u)
 		cut := b.rest[u]
 		b.rest[o] -= size - cut
 		table[u][0] = table[u][0]&(1<<48-1) | uint64(cut)<<48
@@ -145,4 +157,5 @@ func (b *builder) alias(table [][2]uint64, freqs []uint16, buckets uint) {
 		}
 	}
 	// What an over-full symbol keeps fills its own bucket.
+	return carved
 }
