@@ -345,7 +345,7 @@ func TestInterrupt(t *testing.T) {
 
 func interrupt(t *testing.T, args []string, sig os.Signal) {
 	dir, temp := t.TempDir(), t.TempDir()
-	if err := writeModel(filepath.Join(dir, "in.safetensors"), modelOf(1, 4<<20)); err != nil {
+	if err := writeModel(filepath.Join(dir, "in.safetensors"), modelOf(1, 4<<20, 0.05)); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("ropewalk", args...)
