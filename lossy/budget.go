@@ -25,25 +25,32 @@ const (
 // Within quantizes so that the packed file has at most target bytes, and as
 // few less as it can: 0.5 % at most where lambda reaches that. It packs with opt
 // to see how large the file becomes, about ten times. If even the coarsest
-// is too large, the error wraps a [BudgetError].
+// is too large, the error wraps a [BudgetError]. The progress of opt is not called:
+// [Options.Progress] tells how far it is.
 func (q *Quantizer) Within(ctx context.Context, target int64, opt *rope.Options) (*Result, error) {
-	return q.search(ctx, target, func(r *Result) (int64, error) {
+	return q.search(ctx, target, func(r *Result, progress func(done, total int64)) (int64, error) {
 		var n counter
-		_, err := rope.Encode(ctx, &n, r.Layout, opt)
+		_, err := rope.Encode(ctx, &n, r.Layout, withProgress(opt, progress))
 		return int64(n), err
 	})
+}
+
+func withProgress(opt *rope.Options, progress func(done, total int64)) *rope.Options {
+	var o rope.Options
+	if opt != nil {
+		o = *opt
+	}
+	o.Progress = progress
+	return &o
 }
 
 // WithBits quantizes so that the weights take at most that many bits on
 // average in the packed file, as [Result.Stored] counts.
 func (q *Quantizer) WithBits(ctx context.Context, bits float64, opt *rope.Options) (*Result, error) {
-	total := int64(0)
-	for _, i := range q.todo {
-		total += q.tensors[i].Weights
-	}
-	r, err := q.search(ctx, int64(bits*float64(total)/8), func(r *Result) (int64, error) {
+	total := q.total()
+	r, err := q.search(ctx, int64(bits*float64(total)/8), func(r *Result, progress func(done, total int64)) (int64, error) {
 		var b bytes.Buffer
-		if _, err := rope.Encode(ctx, &b, r.Layout, opt); err != nil {
+		if _, err := rope.Encode(ctx, &b, r.Layout, withProgress(opt, progress)); err != nil {
 			return 0, err
 		}
 		var o rope.OpenOptions
@@ -78,7 +85,7 @@ func (r *Result) Stored(infos []rope.ArrayInfo) (bytes, weights int64) {
 
 // search finds the lambda for a size. It looks without RDO first, since that
 // is much faster; what RDO then saves is searched again near by.
-func (q *Quantizer) search(ctx context.Context, target int64, size func(*Result) (int64, error)) (*Result, error) {
+func (q *Quantizer) search(ctx context.Context, target int64, size func(r *Result, progress func(done, total int64)) (int64, error)) (*Result, error) {
 	switch q.plan.Options().Method {
 	case quant.Uniform, quant.ECSQ:
 	default:
@@ -86,13 +93,26 @@ func (q *Quantizer) search(ctx context.Context, target int64, size func(*Result)
 	}
 	var best *Result
 	bestSize := int64(-1)
+	quantizing, coding := float64(costPlain), float64(costFast)
+	expected := triesPlain * (quantizing + coding)
+	if q.o.RDO {
+		coding = costMax
+		expected = triesPlain*(quantizing+coding) + triesRDO*(costRDO+coding)
+	}
+	m := newMeter(q.o.Progress, q.readShare(), expected)
 	try := func(rdo bool) func(lambda float64) (int64, error) {
 		return func(lambda float64) (int64, error) {
-			r, err := q.quantize(ctx, lambda, rdo)
+			cost := quantizing
+			if rdo {
+				cost = costRDO
+			}
+			m.step(cost + coding)
+			part := cost / (cost + coding)
+			r, err := q.quantize(ctx, lambda, rdo, m.part(0, part))
 			if err != nil {
 				return 0, err
 			}
-			n, err := size(r)
+			n, err := size(r, m.part(part, 1))
 			if err == nil && rdo == q.o.RDO && n <= target && n > bestSize {
 				best, bestSize = r, n
 			}
@@ -119,6 +139,7 @@ func (q *Quantizer) search(ctx context.Context, target int64, size func(*Result)
 	if best == nil {
 		return nil, fmt.Errorf("lossy: internal error: no result for %d bytes", target)
 	}
+	m.show(1)
 	return best, nil
 }
 

@@ -39,7 +39,9 @@ type Options struct {
 	// if Quant.Levels bounds the levels.
 	Budget  bool
 	Threads int // default GOMAXPROCS; does not change the result
-	// Progress is called now and then, from several goroutines.
+	// Progress is called now and then, from several goroutines, one at a time:
+	// by New, and by the call that quantizes, which goes on from there. How long
+	// a search takes is a guess, so total is in no unit.
 	Progress func(done, total int64)
 }
 
@@ -120,19 +122,43 @@ func New(ctx context.Context, l *layout.Layout, o *Options) (*Quantizer, error) 
 	if len(q.todo) == 0 {
 		return nil, fmt.Errorf("%w: no tensor to quantize: none that is not kept has two axes, %d values and a float type", ErrOptions, MinWeights)
 	}
+	m := newMeter(q.o.Progress, 0, 1)
+	m.end = q.readShare()
+	show := m.part(0, 1)
+	read := int64(0)
 	for k, i := range q.todo {
-		if err := ctx.Err(); err != nil {
-			return nil, context.Cause(ctx)
-		}
-		w, s, err := q.weights(k)
+		w, s, err := q.weights(ctx, k)
 		if err != nil {
 			return nil, err
 		}
-		if err := q.plan.Add(q.tensors[i].Name, q.tensors[i].Shape, w, s); err != nil {
+		t, plan := q.tensors[i], q.plan
+		_, err = interruptible(ctx, func() (struct{}, error) { return struct{}{}, plan.Add(t.Name, t.Shape, w, s) })
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrInput, err)
 		}
+		read += q.tensors[i].Weights
+		show(read, q.total())
 	}
 	return q, nil
+}
+
+func (q *Quantizer) readShare() float64 {
+	if q.o.Budget {
+		return readShareBudget
+	}
+	return readShare
+}
+
+// total returns the number of weights that are quantized.
+func (q *Quantizer) total() int64 {
+	n := int64(0)
+	for _, i := range q.todo {
+		n += q.tensors[i].Weights
+	}
+	return n
 }
 
 // choose decides for each array whether it is quantized.
@@ -230,22 +256,41 @@ func (q *Quantizer) unknownSensitivities(used map[string]bool) error {
 }
 
 // weights reads tensor k of the plan and its sensitivities.
-func (q *Quantizer) weights(k int) (w, sens []float32, err error) {
+func (q *Quantizer) weights(ctx context.Context, k int) (w, sens []float32, err error) {
 	i := q.todo[k]
 	t := &q.tensors[i]
-	raw, err := tensor.ReadRange(q.layout.ArrayData(i), 0, q.layout.Arrays[i].Size, nil)
-	if err != nil {
+	if w, err = readFloats(ctx, q.layout.ArrayData(i), t.DType); err != nil {
 		return nil, nil, fmt.Errorf("tensor %q: %w", t.Name, err)
 	}
-	w = t.DType.AppendFloat32s(make([]float32, 0, t.Weights), raw)
 	if s := q.sens[k]; s != nil {
-		raw, err := s.Bytes()
-		if err != nil {
+		if sens, err = readFloats(ctx, s.Data, s.DType); err != nil {
 			return nil, nil, fmt.Errorf("sensitivities of %q: %w", t.Name, err)
 		}
-		sens = s.DType.AppendFloat32s(make([]float32, 0, t.Weights), raw)
 	}
 	return w, sens, nil
+}
+
+// readFloats reads all values, some at a time.
+func readFloats(ctx context.Context, d tensor.Data, dtype tensor.DType) ([]float32, error) {
+	const chunk = 8 << 20
+	size := d.Size()
+	v := make([]float32, 0, size/int64(dtype.Bits()/8))
+	var buf []byte
+	for off := int64(0); off < size; off += chunk {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		n := min(chunk, size-off)
+		if buf == nil {
+			buf = make([]byte, 0, n)
+		}
+		raw, err := tensor.ReadRange(d, off, n, buf)
+		if err != nil {
+			return nil, err
+		}
+		v = dtype.AppendFloat32s(v, raw)
+	}
+	return v, nil
 }
 
 // Lambda returns the lambda that the options ask for.
@@ -259,17 +304,17 @@ func (q *Quantizer) Lambda() (float64, error) {
 
 // Quantize quantizes all tensors with one lambda. It may be called again.
 func (q *Quantizer) Quantize(ctx context.Context, lambda float64) (*Result, error) {
-	return q.quantize(ctx, lambda, q.o.RDO)
+	m := newMeter(q.o.Progress, q.readShare(), 1)
+	m.end = 1
+	m.at = q.readShare()
+	return q.quantize(ctx, lambda, q.o.RDO, m.part(0, 1))
 }
 
-func (q *Quantizer) quantize(ctx context.Context, lambda float64, rdo bool) (*Result, error) {
+func (q *Quantizer) quantize(ctx context.Context, lambda float64, rdo bool, progress func(done, total int64)) (*Result, error) {
 	r := &Result{Lambda: lambda, Tensors: slices.Clone(q.tensors)}
 	patches := make([]*patch, len(q.todo))
 	errs := make([]error, len(q.todo))
-	total := int64(0)
-	for _, i := range q.todo {
-		total += q.tensors[i].Weights
-	}
+	total := q.total()
 	var next, done atomic.Int64
 	var wg sync.WaitGroup
 	for range min(q.o.Threads, len(q.todo)) {
@@ -280,8 +325,7 @@ func (q *Quantizer) quantize(ctx context.Context, lambda float64, rdo bool) (*Re
 					return
 				}
 				t := &r.Tensors[q.todo[k]]
-				patches[k], errs[k] = q.one(k, t, lambda, rdo)
-				q.o.Progress(done.Add(t.Weights), total)
+				patches[k], errs[k] = q.one(ctx, k, t, lambda, rdo, func(n int64) { progress(done.Add(n), total) })
 			}
 		})
 	}
@@ -298,23 +342,50 @@ func (q *Quantizer) quantize(ctx context.Context, lambda float64, rdo bool) (*Re
 	return r, nil
 }
 
-// one quantizes one tensor.
-func (q *Quantizer) one(k int, t *Tensor, lambda float64, rdo bool) (*patch, error) {
-	w, sens, err := q.weights(k)
+// one quantizes one tensor. quantized is told of weights as they are done.
+func (q *Quantizer) one(ctx context.Context, k int, t *Tensor, lambda float64, rdo bool, quantized func(n int64)) (*patch, error) {
+	w, sens, err := q.weights(ctx, k)
 	if err != nil {
 		return nil, err
 	}
-	z, err := q.plan.Quantize(k, w, sens, lambda)
+	rdo = rdo && lambda > 0
+	shape := t.Shape
+	z, err := interruptible(ctx, func() (*quant.Quantized, error) {
+		z, err := q.plan.Quantize(k, w, sens, lambda)
+		if err == nil && rdo {
+			assign(ctx, z, shape, w, sens, quantized)
+		}
+		return z, err
+	})
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInput, err)
 	}
-	if rdo && lambda > 0 {
-		z.Assign(w, sens, func(z *quant.Quantized, choose quant.Choice) []uint16 {
-			symbols := slices.Clone(z.Symbols)
-			rope.Assign(t.Shape, z.Levels, symbols, choose)
-			return symbols
-		})
+	if !rdo {
+		quantized(t.Weights)
 	}
 	t.Levels, t.NMSE, t.MaxError = len(z.Levels), z.NMSE, z.MaxError
 	return newPatch(z, t), nil
+}
+
+// assign chooses the symbols again by what they cost, in two passes. When ctx
+// ends, the result is of no use.
+func assign(ctx context.Context, z *quant.Quantized, shape tensor.Shape, w, sens []float32, quantized func(n int64)) {
+	const every = 1 << 13 // choices
+	n := 0
+	z.Assign(w, sens, func(z *quant.Quantized, choose quant.Choice) []uint16 {
+		symbols := slices.Clone(z.Symbols)
+		rope.Assign(ctx, shape, z.Levels, symbols, func(i int, cost func(sym int) uint32) int {
+			if n++; n%every == 0 && ctx.Err() == nil {
+				quantized(every / 2)
+			}
+			return choose(i, cost)
+		})
+		return symbols
+	})
+	if rest := len(w) - n/every*(every/2); rest > 0 && ctx.Err() == nil {
+		quantized(int64(rest))
+	}
 }

@@ -78,7 +78,7 @@ func measure(t *testing.T, net []weights, o *quant.Options, rdo bool) cost {
 		}
 		code := func(q *quant.Quantized, choose quant.Choice) []uint16 {
 			symbols := slices.Clone(q.Symbols)
-			rope.Assign(x.shape, q.Levels, symbols, choose)
+			rope.Assign(t.Context(), x.shape, q.Levels, symbols, choose)
 			return symbols
 		}
 		if rdo {

@@ -172,7 +172,9 @@ func (e *env) pack(ctx context.Context, o *packOptions, inputs []string) error {
 		}
 		defer base.Close()
 	}
-	p := e.progress("pack", total)
+	work := 1 + o.lossy.work()
+	p := e.progress("pack", total*work)
+	p.mixed.Store(work > 1)
 	defer p.stop()
 	for _, in := range inputs {
 		if err := e.packOne(ctx, o, in, base, p); err != nil {
@@ -207,12 +209,13 @@ func (e *env) packOne(ctx context.Context, o *packOptions, input string, base *c
 		return err
 	}
 	defer out.discard()
-	p.total.Add(c.Size() - sizeOf(input)) // the files beside an index, or those of a pipe
+	work := o.lossy.work()
+	p.total.Add((c.Size() - sizeOf(input)) * (1 + work)) // the files beside an index, or those of a pipe
 	opt.Progress = p.part(c.Size())
 	l := c.Layout
 	var q *lossy.Result
 	if o.lossy.wanted() {
-		if q, err = e.quantize(ctx, &o.lossy, c, opt); err != nil {
+		if q, err = e.quantize(ctx, &o.lossy, c, opt, p.part(c.Size()*work)); err != nil {
 			return err
 		}
 		l = q.Layout

@@ -55,6 +55,18 @@ func (o *lossyOptions) addFlags(cmd *cobra.Command) {
 	complete(cmd, "quantizer", cobra.FixedCompletions([]string{"uniform", "lloyd", "lloyd-gaussian", "ecsq", "codebook="}, cobra.ShellCompDirectiveNoFileComp))
 }
 
+// work returns how long quantizing takes, in times of the coding that follows.
+// That of a search is a guess.
+func (o *lossyOptions) work() int64 {
+	switch {
+	case !o.wanted():
+		return 0
+	case o.flags.Changed("bits"), o.flags.Changed("target-size"):
+		return 18
+	}
+	return 2
+}
+
 func (o *lossyOptions) wanted() bool { return slices.ContainsFunc(asking, o.flags.Changed) }
 
 func (o *lossyOptions) check() error {
@@ -114,7 +126,7 @@ func (o *lossyOptions) method() (quant.Method, []float32, error) {
 }
 
 // quantize returns the checkpoint with quantized weights.
-func (e *env) quantize(ctx context.Context, o *lossyOptions, c *checkpoint.Checkpoint, opt *rope.Options) (*lossy.Result, error) {
+func (e *env) quantize(ctx context.Context, o *lossyOptions, c *checkpoint.Checkpoint, opt *rope.Options, progress func(done, total int64)) (*lossy.Result, error) {
 	method, book, err := o.method()
 	if err != nil {
 		return nil, err
@@ -125,7 +137,7 @@ func (e *env) quantize(ctx context.Context, o *lossyOptions, c *checkpoint.Check
 	}
 	lo := &lossy.Options{
 		Quant: quant.Options{Method: method, Codebook: book, Levels: o.levels, Step: o.step, Lambda: o.lambda, PerChannel: o.perChannel},
-		Keep:  o.keep, RDO: effort == rope.Max, Threads: e.threads,
+		Keep:  o.keep, RDO: effort == rope.Max, Threads: e.threads, Progress: progress,
 		Budget: o.flags.Changed("target-size") || o.flags.Changed("bits"),
 	}
 	if (method == quant.Lloyd || method == quant.LloydGaussian) && o.flags.Changed("bits") {
@@ -158,13 +170,11 @@ func runLossy(ctx context.Context, o *lossyOptions, lo *lossy.Options, c *checkp
 	if err != nil {
 		return nil, err
 	}
-	quiet := *opt
-	quiet.Progress = nil // of the search; the last time counts
 	switch {
 	case o.flags.Changed("target-size"):
-		return q.Within(ctx, int64(o.target), &quiet)
+		return q.Within(ctx, int64(o.target), opt)
 	case o.flags.Changed("bits") && lo.Quant.Bits == 0:
-		return q.WithBits(ctx, o.bits, &quiet)
+		return q.WithBits(ctx, o.bits, opt)
 	}
 	lambda, err := q.Lambda()
 	if err != nil {
