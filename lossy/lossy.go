@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"ropewalk/internal/interrupt"
 	"ropewalk/layout"
 	"ropewalk/quant"
 	"ropewalk/rope"
@@ -132,7 +133,7 @@ func New(ctx context.Context, l *layout.Layout, o *Options) (*Quantizer, error) 
 			return nil, err
 		}
 		t, plan := q.tensors[i], q.plan
-		_, err = interruptible(ctx, func() (struct{}, error) { return struct{}{}, plan.Add(t.Name, t.Shape, w, s) })
+		_, err = interrupt.Run(ctx, func() (struct{}, error) { return struct{}{}, plan.Add(t.Name, t.Shape, w, s) })
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
@@ -350,7 +351,7 @@ func (q *Quantizer) one(ctx context.Context, k int, t *Tensor, lambda float64, r
 	}
 	rdo = rdo && lambda > 0
 	shape := t.Shape
-	z, err := interruptible(ctx, func() (*quant.Quantized, error) {
+	z, err := interrupt.Run(ctx, func() (*quant.Quantized, error) {
 		z, err := q.plan.Quantize(k, w, sens, lambda)
 		if err == nil && rdo {
 			assign(ctx, z, shape, w, sens, quantized)

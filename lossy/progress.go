@@ -1,9 +1,6 @@
 package lossy
 
-import (
-	"context"
-	"sync"
-)
+import "sync"
 
 // What steps take, relative to each other, for one weight: measured on
 // ResNet-32, in the coder that goes with them.
@@ -73,29 +70,5 @@ func (m *meter) show(share float64) {
 	if share > m.most {
 		m.most = share
 		m.report(int64(share*units), units)
-	}
-}
-
-// interruptible returns what f returns, or does not wait for it any longer when
-// ctx ends. f must touch nothing but memory of its own, since it may go on for a
-// while.
-func interruptible[T any](ctx context.Context, f func() (T, error)) (v T, err error) {
-	if ctx.Err() != nil {
-		return v, context.Cause(ctx)
-	}
-	type result struct {
-		v   T
-		err error
-	}
-	done := make(chan result, 1)
-	go func() {
-		v, err := f()
-		done <- result{v, err}
-	}()
-	select {
-	case r := <-done:
-		return r.v, r.err
-	case <-ctx.Done():
-		return v, context.Cause(ctx)
 	}
 }

@@ -336,6 +336,8 @@ func TestInterrupt(t *testing.T) {
 	}
 	for name, args := range map[string][]string{
 		"pack":  {"pack", "-q", "--effort", "max", "--threads", "1", "in.safetensors"},
+		"step":  {"pack", "-q", "--effort", "max", "--step", "0.5", "in.safetensors"},
+		"bits":  {"pack", "-q", "--effort", "max", "--bits", "3", "in.safetensors"},
 		"stdin": {"pack", "-", "-o", "out.rope"}, // waits for input that never comes
 	} {
 		for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
