@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"ropewalk/quant"
 	"ropewalk/rope"
@@ -22,15 +23,33 @@ const (
 	lambdaMax = 30
 )
 
+// A BitsError reports that so few bits per weight cannot be reached. It wraps a
+// [BudgetError].
+type BitsError struct {
+	Bits, Least float64
+	err         error
+}
+
+// Error implements error.
+func (e *BitsError) Error() string {
+	return fmt.Sprintf("%g bits per weight cannot be reached; the least is %.4g", e.Bits, e.Least+0.00005) // rounded up
+}
+
+func (e *BitsError) Unwrap() error { return e.err }
+
+// fits is why tensors are kept where a budget asks for no loss.
+const fits = "fits as it is"
+
 // Within quantizes so that the packed file has at most target bytes, and as
 // few less as it can: 0.5 % at most where lambda reaches that. It packs with opt
-// to see how large the file becomes, about ten times. If even the coarsest
-// is too large, the error wraps a [BudgetError]. The progress of opt is not called:
+// to see how large the file becomes, about ten times. If it fits without any
+// loss, nothing is quantized. If even the coarsest is too large, the error wraps
+// a [BudgetError]. The progress of opt is not called:
 // [Options.Progress] tells how far it is.
 func (q *Quantizer) Within(ctx context.Context, target int64, opt *rope.Options) (*Result, error) {
-	return q.search(ctx, target, func(r *Result, progress func(done, total int64)) (int64, error) {
+	return q.reach(ctx, target, opt, func(r *Result, opt *rope.Options) (int64, error) {
 		var n counter
-		_, err := rope.Encode(ctx, &n, r.Layout, withProgress(opt, progress))
+		_, err := rope.Encode(ctx, &n, r.Layout, opt)
 		return int64(n), err
 	})
 }
@@ -45,19 +64,16 @@ func withProgress(opt *rope.Options, progress func(done, total int64)) *rope.Opt
 }
 
 // WithBits quantizes so that the weights take at most that many bits on
-// average in the packed file, as [Result.Stored] counts.
+// average in the packed file, as [Result.Stored] counts. If they do without any
+// loss, nothing is quantized.
 func (q *Quantizer) WithBits(ctx context.Context, bits float64, opt *rope.Options) (*Result, error) {
 	total := q.total()
-	r, err := q.search(ctx, int64(bits*float64(total)/8), func(r *Result, progress func(done, total int64)) (int64, error) {
+	r, err := q.reach(ctx, int64(bits*float64(total)/8), opt, func(r *Result, opt *rope.Options) (int64, error) {
 		var b bytes.Buffer
-		if _, err := rope.Encode(ctx, &b, r.Layout, withProgress(opt, progress)); err != nil {
+		if _, err := rope.Encode(ctx, &b, r.Layout, opt); err != nil {
 			return 0, err
 		}
-		var o rope.OpenOptions
-		if opt != nil && opt.Base != nil {
-			o.Base = opt.Base
-		}
-		f, err := rope.Open("packed", tensor.Bytes(b.Bytes()), &o)
+		f, err := rope.Open("packed", tensor.Bytes(b.Bytes()), &rope.OpenOptions{Base: opt.Base})
 		if err != nil {
 			return 0, err
 		}
@@ -65,7 +81,7 @@ func (q *Quantizer) WithBits(ctx context.Context, bits float64, opt *rope.Option
 		return stored, nil
 	})
 	if b, ok := errors.AsType[*BudgetError](err); ok {
-		return nil, fmt.Errorf("%g bits per weight cannot be reached, %.3g can: %w", bits, 8*float64(b.Smallest)/float64(total), err)
+		return nil, &BitsError{Bits: bits, Least: 8 * float64(b.Smallest) / float64(total), err: err}
 	}
 	return r, err
 }
@@ -83,14 +99,103 @@ func (r *Result) Stored(infos []rope.ArrayInfo) (bytes, weights int64) {
 	return bytes, weights
 }
 
+// A measure packs a result, and returns the size that is to be met.
+type measure func(r *Result, opt *rope.Options) (int64, error)
+
+// reach finds a result for a size: without loss, or by the method at hand.
+func (q *Quantizer) reach(ctx context.Context, target int64, opt *rope.Options, size measure) (*Result, error) {
+	method := q.plan.Options().Method
+	lloyd := method == quant.Lloyd || method == quant.LloydGaussian
+	if method == quant.Codebook {
+		return nil, badOptions("the levels of a codebook do not depend on a budget; those of uniform and ecsq do")
+	}
+	r, err := q.asItIs(target, opt, size)
+	switch {
+	case err != nil || r != nil:
+	case lloyd:
+		r, err = q.searchLevels(ctx, target, opt, size)
+	default:
+		r, err = q.search(ctx, target, opt, size)
+	}
+	if err == nil {
+		q.o.Progress(units, units)
+	}
+	return r, err
+}
+
+// asItIs returns the checkpoint without any loss if that fits, else nil. A quick
+// look comes first: mostly it is much too large.
+func (q *Quantizer) asItIs(target int64, opt *rope.Options, size measure) (*Result, error) {
+	r := &Result{Layout: q.layout, Tensors: slices.Clone(q.tensors)}
+	quick := withProgress(opt, func(int64, int64) {})
+	full := *quick
+	quick.Effort = rope.Fast
+	n, err := size(r, quick)
+	if err != nil || n-n/4 > target {
+		return nil, err
+	}
+	if n, err = size(r, &full); err != nil || n > target {
+		return nil, err
+	}
+	for _, i := range q.todo {
+		r.Tensors[i].Kept = fits
+	}
+	return r, nil
+}
+
+// searchLevels finds the number of levels for a size. The bits of the ideal
+// order-0 code, which decide it, are corrected by what the file took.
+func (q *Quantizer) searchLevels(ctx context.Context, target int64, opt *rope.Options, size measure) (*Result, error) {
+	const tries, near = 10, 0.97
+	m := newMeter(q.o.Progress, q.readShare(), tries)
+	o := q.o
+	o.Progress = nil
+	o.Quant.Bits = 8 * float64(target) / float64(q.total())
+	var best *Result
+	smallest, bestSize, last := int64(math.MaxInt64), int64(-1), int64(-1)
+	for try := range tries {
+		m.step(1)
+		if try == tries-1 && best == nil {
+			o.Quant.Bits = 1e-9 // two levels for each tensor: the least there is
+		}
+		part := m.part(0, 1)
+		again, err := New(ctx, q.layout, &o)
+		if err != nil {
+			return nil, err
+		}
+		part(1, 3)
+		r, err := again.Quantize(ctx, 0)
+		if err != nil {
+			return nil, err
+		}
+		part(2, 3)
+		n, err := size(r, withProgress(opt, func(int64, int64) {}))
+		if err != nil {
+			return nil, err
+		}
+		smallest = min(smallest, n)
+		if n <= target && n > bestSize {
+			best, bestSize = r, n
+		}
+		if n <= target && (n == last || float64(n) > near*float64(target)) {
+			break
+		}
+		change := 0.99 * float64(target) / float64(n)
+		if n == last {
+			change = min(change, 0.85) // the numbers of levels jump
+		}
+		last = n
+		o.Quant.Bits *= change
+	}
+	if best == nil {
+		return nil, &BudgetError{Target: target, Smallest: smallest}
+	}
+	return best, nil
+}
+
 // search finds the lambda for a size. It looks without RDO first, since that
 // is much faster; what RDO then saves is searched again near by.
-func (q *Quantizer) search(ctx context.Context, target int64, size func(r *Result, progress func(done, total int64)) (int64, error)) (*Result, error) {
-	switch q.plan.Options().Method {
-	case quant.Uniform, quant.ECSQ:
-	default:
-		return nil, fmt.Errorf("%w: the levels of quantizer %s do not depend on a budget; uniform and ecsq do", ErrOptions, q.plan.Options().Method)
-	}
+func (q *Quantizer) search(ctx context.Context, target int64, opt *rope.Options, size measure) (*Result, error) {
 	var best *Result
 	bestSize := int64(-1)
 	quantizing, coding := float64(costPlain), float64(costFast)
@@ -112,7 +217,7 @@ func (q *Quantizer) search(ctx context.Context, target int64, size func(r *Resul
 			if err != nil {
 				return 0, err
 			}
-			n, err := size(r, m.part(part, 1))
+			n, err := size(r, withProgress(opt, m.part(part, 1)))
 			if err == nil && rdo == q.o.RDO && n <= target && n > bestSize {
 				best, bestSize = r, n
 			}
@@ -139,7 +244,6 @@ func (q *Quantizer) search(ctx context.Context, target int64, size func(r *Resul
 	if best == nil {
 		return nil, fmt.Errorf("lossy: internal error: no result for %d bytes", target)
 	}
-	m.show(1)
 	return best, nil
 }
 
@@ -151,5 +255,5 @@ func (c *counter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// SNR returns the signal-to-noise ratio in decibels.
-func SNR(nmse float64) float64 { return -10 * math.Log10(nmse) }
+// SNR returns the signal-to-noise ratio in decibels: +Inf if there is no noise.
+func SNR(nmse float64) float64 { return -10*math.Log10(nmse) + 0 } // 0, not -0

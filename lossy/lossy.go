@@ -46,13 +46,38 @@ type Options struct {
 	Progress func(done, total int64)
 }
 
-// ErrInput reports weights or sensitivities that cannot be used, in an error
-// that names the tensor; ErrOptions reports options that do not fit the
-// checkpoint.
+// ErrInput reports weights or sensitivities that cannot be used, ErrOptions
+// options that do not fit the checkpoint. [errors.Is] finds them in errors that
+// name the tensor or option, and say just what is wrong.
 var (
 	ErrInput   = errors.New("lossy: unsuitable input")
 	ErrOptions = errors.New("lossy: unsuitable options")
 )
+
+// A refusal is one of these with the reason.
+type refusal struct{ kind, why error }
+
+func (r *refusal) Error() string   { return r.why.Error() }
+func (r *refusal) Unwrap() []error { return []error{r.kind, r.why} }
+
+func badInput(format string, args ...any) error {
+	return &refusal{ErrInput, fmt.Errorf(format, args...)}
+}
+
+func badOptions(format string, args ...any) error {
+	return &refusal{ErrOptions, fmt.Errorf(format, args...)}
+}
+
+// refused tells the two apart in errors of package quant.
+func refused(err error) error {
+	if _, ok := errors.AsType[*interrupt.Panic](err); ok {
+		return err
+	}
+	if errors.Is(err, quant.ErrOptions) {
+		return badOptions("%w", err)
+	}
+	return badInput("%w", err)
+}
 
 // A Tensor says what became of one array.
 type Tensor struct {
@@ -115,18 +140,18 @@ func New(ctx context.Context, l *layout.Layout, o *Options) (*Quantizer, error) 
 	}
 	var err error
 	if q.plan, err = quant.NewPlan(&q.o.Quant); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrOptions, err)
+		return nil, refused(err)
 	}
 	if err := q.choose(); err != nil {
 		return nil, err
 	}
 	if len(q.todo) == 0 {
-		return nil, fmt.Errorf("%w: no tensor to quantize: none that is not kept has two axes, %d values and a float type", ErrOptions, MinWeights)
+		return nil, badOptions("no tensor to quantize: none that is not kept has two axes, %d values and a float type", MinWeights)
 	}
 	m := newMeter(q.o.Progress, 0, 1)
 	m.end = q.readShare()
 	show := m.part(0, 1)
-	read := int64(0)
+	read, some := int64(0), false
 	for k, i := range q.todo {
 		w, s, err := q.weights(ctx, k)
 		if err != nil {
@@ -138,10 +163,14 @@ func New(ctx context.Context, l *layout.Layout, o *Options) (*Quantizer, error) 
 			return nil, context.Cause(ctx)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrInput, err)
+			return nil, refused(err)
 		}
+		some = some || slices.ContainsFunc(s, func(v float32) bool { return v > 0 })
 		read += q.tensors[i].Weights
 		show(read, q.total())
+	}
+	if q.o.Sensitivities != nil && !some {
+		return nil, badInput("all sensitivities are zero; so are those below 1e-45")
 	}
 	return q, nil
 }
@@ -179,7 +208,7 @@ func (q *Quantizer) choose() error {
 		for k, pattern := range q.o.Keep {
 			ok, err := path.Match(pattern, v.Name)
 			if err != nil {
-				return fmt.Errorf("%w: pattern %q: %w", ErrOptions, pattern, err)
+				return badOptions("pattern %q: %w", pattern, err)
 			}
 			if ok || pattern == v.Name {
 				keep, matched[k] = true, true
@@ -213,20 +242,23 @@ func (q *Quantizer) choose() error {
 	}
 	for k, ok := range matched {
 		if !ok {
-			return fmt.Errorf("%w: nothing to keep is called %q", ErrOptions, q.o.Keep[k])
+			return badOptions("nothing to keep is called %q", q.o.Keep[k])
 		}
 	}
 	for i := range q.tensors {
 		if t := &q.tensors[i]; t.Kept == "" {
 			q.todo = append(q.todo, i)
+			if q.o.Quant.PerChannel && t.DType != tensor.F32 {
+				return badOptions("tensor %q is %s: scales per channel are for F32 only", t.Name, t.DType)
+			}
 			s := q.o.Sensitivities.Lookup(t.Name)
 			if s != nil {
 				used[t.Name] = true
 				if !s.Shape.Equal(t.Shape) {
-					return fmt.Errorf("%w: sensitivities of %q have the shape %v, its weights %v", ErrInput, t.Name, s.Shape, t.Shape)
+					return badInput("sensitivities of %q have the shape %v, its weights %v", t.Name, s.Shape, t.Shape)
 				}
 				if !s.DType.Numeric() {
-					return fmt.Errorf("%w: sensitivities of %q are of type %s, want floats", ErrInput, t.Name, s.DType)
+					return badInput("sensitivities of %q are of type %s, want floats", t.Name, s.DType)
 				}
 			}
 			q.sens = append(q.sens, s)
@@ -247,11 +279,11 @@ func (q *Quantizer) unknownSensitivities(used map[string]bool) error {
 	}
 	for _, s := range q.o.Sensitivities.All() {
 		if !used[s.Name] && !known[s.Name] {
-			return fmt.Errorf("%w: there are sensitivities of %q, but the checkpoint has no such tensor", ErrInput, s.Name)
+			return badInput("there are sensitivities of %q, but the checkpoint has no such tensor", s.Name)
 		}
 	}
 	if len(used) == 0 {
-		return fmt.Errorf("%w: there are no sensitivities of any tensor that is quantized", ErrInput)
+		return badInput("there are no sensitivities of any tensor that is quantized")
 	}
 	return nil
 }
@@ -298,7 +330,7 @@ func readFloats(ctx context.Context, d tensor.Data, dtype tensor.DType) ([]float
 func (q *Quantizer) Lambda() (float64, error) {
 	l, err := q.plan.Lambda()
 	if err != nil {
-		err = fmt.Errorf("%w: %w", ErrOptions, err)
+		err = badOptions("%w", err)
 	}
 	return l, err
 }
@@ -362,7 +394,7 @@ func (q *Quantizer) one(ctx context.Context, k int, t *Tensor, lambda float64, r
 		return nil, context.Cause(ctx)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInput, err)
+		return nil, refused(err)
 	}
 	if !rdo {
 		quantized(t.Weights)

@@ -15,7 +15,7 @@ func TestRun(t *testing.T) {
 		t.Errorf("%d, %v", v, err)
 	}
 	_, err := interrupt.Run(t.Context(), func() (int, error) { panic("boo") })
-	if err == nil || !strings.Contains(err.Error(), "internal error: boo") {
+	if p, ok := errors.AsType[*interrupt.Panic](err); !ok || p.Value != "boo" || !strings.Contains(err.Error(), "internal error: boo") {
 		t.Error(err)
 	}
 
