@@ -2,6 +2,7 @@ package lossy
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,7 @@ type BudgetError = quant.BudgetError
 // The lambdas between which a budget is searched: from a step far below any
 // use to one that leaves almost only zeros.
 const (
-	lambdaMin = 1e-7
+	lambdaMin = 1e-9
 	lambdaMax = 30
 )
 
@@ -126,7 +127,7 @@ func (q *Quantizer) reach(ctx context.Context, target int64, opt *rope.Options, 
 // asItIs returns the checkpoint without any loss if that fits, else nil. A quick
 // look comes first: mostly it is much too large.
 func (q *Quantizer) asItIs(target int64, opt *rope.Options, size measure) (*Result, error) {
-	r := &Result{Layout: q.layout, Tensors: slices.Clone(q.tensors)}
+	r := q.untouched()
 	quick := withProgress(opt, func(int64, int64) {})
 	full := *quick
 	quick.Effort = rope.Fast
@@ -141,6 +142,11 @@ func (q *Quantizer) asItIs(target int64, opt *rope.Options, size measure) (*Resu
 		r.Tensors[i].Kept = fits
 	}
 	return r, nil
+}
+
+// untouched returns the checkpoint as it is.
+func (q *Quantizer) untouched() *Result {
+	return &Result{Layout: q.layout, Tensors: slices.Clone(q.tensors), patches: make([]*patch, len(q.todo))}
 }
 
 // searchLevels finds the number of levels for a size. The bits of the ideal
@@ -198,6 +204,7 @@ func (q *Quantizer) searchLevels(ctx context.Context, target int64, opt *rope.Op
 func (q *Quantizer) search(ctx context.Context, target int64, opt *rope.Options, size measure) (*Result, error) {
 	var best *Result
 	bestSize := int64(-1)
+	above, aboveSize := q.untouched(), int64(math.MaxInt64)
 	quantizing, coding := float64(costPlain), float64(costFast)
 	expected := triesPlain * (quantizing + coding)
 	if q.o.RDO {
@@ -218,8 +225,12 @@ func (q *Quantizer) search(ctx context.Context, target int64, opt *rope.Options,
 				return 0, err
 			}
 			n, err := size(r, withProgress(opt, m.part(part, 1)))
-			if err == nil && rdo == q.o.RDO && n <= target && n > bestSize {
+			switch {
+			case err != nil || rdo != q.o.RDO:
+			case n <= target && n > bestSize:
 				best, bestSize = r, n
+			case n > target && n < aboveSize:
+				above, aboveSize = r, n
 			}
 			return n, err
 		}
@@ -244,7 +255,72 @@ func (q *Quantizer) search(ctx context.Context, target int64, opt *rope.Options,
 	if best == nil {
 		return nil, fmt.Errorf("lossy: internal error: no result for %d bytes", target)
 	}
+	return q.fill(best, bestSize, above, target, func(r *Result) (int64, error) {
+		m.step(coding)
+		return size(r, withProgress(opt, m.part(0, 1)))
+	})
+}
+
+// slack is how far below a target is near enough.
+const slack = 0.005
+
+// fill makes good for sizes that jump, as codebooks change their form, and for
+// those beyond what 4096 levels need: it takes as many tensors from a result that
+// is too large as fit. The largest come first, so that the rest is small.
+func (q *Quantizer) fill(best *Result, bestSize int64, above *Result, target int64, size func(r *Result) (int64, error)) (*Result, error) {
+	enough := target - int64(slack*float64(target))
+	order := make([]int, len(q.todo)) // places in todo
+	for k := range order {
+		order[k] = k
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		return cmp.Compare(q.tensors[q.todo[b]].Weights, q.tensors[q.todo[a]].Weights)
+	})
+	if bestSize >= enough {
+		return best, nil
+	}
+	aboveSize, err := size(above)
+	if err != nil {
+		return nil, err
+	}
+	each := float64(aboveSize-bestSize) / float64(q.total()) // what a weight costs more
+	const rounds = 6
+	for round := 0; round < rounds && bestSize < enough; round++ {
+		order = slices.DeleteFunc(order, func(k int) bool {
+			return each*float64(q.tensors[q.todo[k]].Weights) > 1.2*float64(target-bestSize)
+		})
+		from := best
+		lo, hi := 0, len(order)+1 // so many fit, and so many do not, or there are not
+		for hi-lo > 1 && bestSize < enough {
+			mid := (lo + hi) / 2
+			r := q.mixed(from, above, order[:mid])
+			n, err := size(r)
+			if err != nil {
+				return nil, err
+			}
+			if n > target {
+				hi = mid
+				continue
+			}
+			lo = mid
+			if n > bestSize {
+				best, bestSize = r, n
+			}
+		}
+		order = order[min(lo+1, len(order)):] // without the one that does not fit
+	}
 	return best, nil
+}
+
+// mixed returns a result with some tensors of another, by their places in todo.
+func (q *Quantizer) mixed(r, other *Result, places []int) *Result {
+	m := &Result{Lambda: r.Lambda, Tensors: slices.Clone(r.Tensors), patches: slices.Clone(r.patches)}
+	for _, k := range places {
+		i := q.todo[k]
+		m.patches[k], m.Tensors[i] = other.patches[k], other.Tensors[i]
+	}
+	m.Layout = patched(q.layout, q.todo, m.patches)
+	return m
 }
 
 // A counter counts what is written to it.

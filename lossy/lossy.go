@@ -98,6 +98,8 @@ type Result struct {
 	Layout  *layout.Layout
 	Lambda  float64
 	Tensors []Tensor // one for each array of the layout
+
+	patches []*patch // of the tensors that are to be quantized; nil for one that is as it was
 }
 
 // Weights returns how many weights were quantized, and their squared error
@@ -371,6 +373,7 @@ func (q *Quantizer) quantize(ctx context.Context, lambda float64, rdo bool, prog
 			return nil, err
 		}
 	}
+	r.patches = patches
 	r.Layout = patched(q.layout, q.todo, patches)
 	return r, nil
 }

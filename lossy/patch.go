@@ -110,12 +110,15 @@ func (f *patchedFile) ReadAt(b []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// patched returns the layout with other values in those arrays.
+// patched returns the layout with other values in those arrays that have a patch.
 func patched(l *layout.Layout, arrays []int, patches []*patch) *layout.Layout {
 	c := *l
 	c.Files = slices.Clone(l.Files)
 	byFile := make([][]*patch, len(l.Files))
 	for k, i := range arrays {
+		if patches[k] == nil {
+			continue
+		}
 		a := &l.Arrays[i]
 		patches[k].off, patches[k].size = a.Offset, a.Size
 		byFile[a.File] = append(byFile[a.File], patches[k])

@@ -1,6 +1,7 @@
 package quant
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -88,15 +89,20 @@ func (p *Plan) Add(name string, shape []int64, w, sens []float32) error {
 // checkStep refuses a step with which the levels would end long before the
 // weights do, unless the user limited the levels.
 func (p *Plan) checkStep(t *summary) error {
-	o := &p.o
-	if o.Step == 0 || o.Levels < MaxLevels {
+	rounding := cmp.Or(p.o.Rounding, 0.5)
+	if p.o.Step == 0 || p.o.Levels < MaxLevels || inUse(t.sm, p.o.Step, rounding) <= MaxLevels {
 		return nil
 	}
-	least := (t.sm.max() - t.sm.min()) / (MaxLevels - 2)
-	if o.Step >= least {
-		return nil
+	lo, hi := p.o.Step, max(t.sm.max(), -t.sm.min())
+	for range 40 {
+		mid := math.Sqrt(lo * hi)
+		if inUse(t.sm, mid, rounding) <= MaxLevels {
+			hi = mid
+		} else {
+			lo = mid
+		}
 	}
-	return impossible("tensor %q: a step of %g asks for more than %d levels; %.3g is the least", t.name, o.Step, MaxLevels, least*1.005) // rounded up
+	return impossible("tensor %q: a step of %g asks for more than %d levels; %.3g does not", t.name, p.o.Step, MaxLevels, hi*1.005) // rounded up
 }
 
 // normalize sets the scales and returns what to make a sample of: with one

@@ -106,8 +106,8 @@ var rooms = []room{
 	},
 	{
 		path: "internal/bench/codec",
-		own:  []string{"tensor", "checkpoint", "internal/codec/...", "internal/bench/rival"},
-		why:  "it measures the coders alone, beside those of others, so it calls them and no container",
+		own:  []string{"tensor", "quant", "rope", "lossy", "checkpoint", "internal/codec/...", "internal/bench/rival"},
+		why:  "it measures the coders alone, beside those of others; quantizers, in the files that they are for",
 	},
 	{
 		path: "internal/archtest",

@@ -191,7 +191,7 @@ func (p *page) rateTables(b *strings.Builder) {
 		if len(rows) == 0 {
 			return
 		}
-		fmt.Fprintf(b, "\n## Bytes at %s\n\nIndices by %s, and levels.\n\n", c.name, maxName)
+		fmt.Fprintf(b, "\n## Bytes at %s\n\nOf the quantized weights in a file of effort max, with their codebooks.\n\n", c.name)
 		head := []string{"error of", lloydRate}
 		for _, r := range rates {
 			head = append(head, r.name, "to "+lloydRate, "error")
