@@ -247,6 +247,8 @@ func (p *page) verdicts(b *strings.Builder) {
 		{"times NNCodec's speed, fast decodes", p.speed(fastName).decode / p.speed(nnCodecName).decode, 5, true},
 		{"bytes of the default quantizer over " + lloydRate + " at equal error", p.rateMean(criteria[0].name, defaultRate), 0.92, false},
 		{"the same with assignment by rate and distortion", p.rateMean(criteria[0].name, rdoRate), 0.88, false},
+		{"the default quantizer at equal error relative to each tensor", p.rateMean(criteria[1].name, defaultRate), 0.92, false},
+		{"the same with assignment by rate and distortion", p.rateMean(criteria[1].name, rdoRate), 0.88, false},
 	} {
 		side := "at most"
 		if t.least {
