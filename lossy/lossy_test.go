@@ -48,6 +48,9 @@ func TestQuantize(t *testing.T) {
 		{Quant: quant.Options{PerChannel: true}},
 	} {
 		for _, dtype := range []tensor.DType{tensor.F32, tensor.F16, tensor.BF16, tensor.F64} {
+			if o.Quant.PerChannel && dtype != tensor.F32 {
+				continue
+			}
 			l := network(dtype)
 			q, err := lossy.New(ctx, l, &o)
 			if err != nil {
@@ -122,6 +125,108 @@ func TestWithin(t *testing.T) {
 	}
 }
 
+// A level beyond the range of a type would be infinite in the file: the highest
+// multiple of a step may lie half a step above the largest weight.
+func TestOutermostLevel(t *testing.T) {
+	l := network(tensor.F16)
+	a := l.Arrays[0]
+	w := make([]float32, a.Size/2)
+	for i := range w {
+		w[i] = float32(i-len(w)/2) / float32(len(w)/2) * 65504
+	}
+	tensor.F16.AppendFloats(l.Files[0].Data.(tensor.Bytes)[a.Offset:a.Offset], w)
+	for step := 0.04; step < 0.06; step += 0.001 {
+		q, err := lossy.New(t.Context(), l, &lossy.Options{Quant: quant.Options{Step: step, Rounding: 0.5}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := q.Quantize(t.Context(), 0.001)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := tensor.ReadRange(r.Layout.ArrayData(0), 0, a.Size, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range tensor.F16.AppendFloat32s(nil, raw) {
+			if math.IsInf(float64(v), 0) {
+				t.Fatalf("step %g: weight %d, %g, became %g", step, i, w[i], v)
+			}
+		}
+	}
+}
+
+// What fits as it is loses nothing, and comes out as if no budget had been.
+func TestFits(t *testing.T) {
+	ctx := t.Context()
+	opt := &rope.Options{Effort: rope.Max}
+	l := network(tensor.F32)
+	size := func(l *layout.Layout) int64 {
+		var b bytes.Buffer
+		if _, err := rope.Encode(ctx, &b, l, opt); err != nil {
+			t.Fatal(err)
+		}
+		return int64(b.Len())
+	}
+	whole := size(l)
+	for _, method := range []quant.Method{quant.Uniform, quant.Lloyd} {
+		q, err := lossy.New(ctx, l, &lossy.Options{Budget: true, RDO: true, Quant: quant.Options{Method: method}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tt := range []struct {
+			target int64
+			as     bool
+		}{{whole, true}, {whole - 1, false}, {2 * whole, true}} {
+			r, err := q.Within(ctx, tt.target, opt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n, nmse := r.Weights()
+			if (n == 0) != tt.as || n == 0 && nmse != 0 || size(r.Layout) > tt.target || tt.as != (r.Layout == l) {
+				t.Errorf("%s, %d bytes of %d: %d weights quantized, %d bytes", method, tt.target, whole, n, size(r.Layout))
+			}
+		}
+	}
+}
+
+// The levels of Lloyd-Max follow a budget as well.
+func TestLloydWithBits(t *testing.T) {
+	ctx := t.Context()
+	opt := &rope.Options{Effort: rope.Max}
+	q, err := lossy.New(ctx, network(tensor.F32), &lossy.Options{Budget: true, Quant: quant.Options{Method: quant.Lloyd}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := 0
+	for _, bits := range []float64{1.5, 2, 2.5, 3, 4} {
+		r, err := q.WithBits(ctx, bits, opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		if _, err := rope.Encode(ctx, &b, r.Layout, opt); err != nil {
+			t.Fatal(err)
+		}
+		f, err := rope.Open("packed", tensor.Bytes(b.Bytes()), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored, n := r.Stored(f.Arrays())
+		if got := 8 * float64(stored) / float64(n); got > bits || r.Tensors[0].Levels < last {
+			t.Errorf("%g bits: %g with %d levels, after %d", bits, got, r.Tensors[0].Levels, last)
+		}
+		last = r.Tensors[0].Levels
+	}
+	if last < 8 {
+		t.Errorf("%d levels for 4 bits", last)
+	}
+	_, err = q.WithBits(ctx, 0.1, opt)
+	if b, ok := errors.AsType[*lossy.BitsError](err); !ok || b.Least < 0.1 || b.Least > 1.5 {
+		t.Errorf("0.1 bits: %v", err)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	ctx := context.Background()
 	sens := func(shape tensor.Shape, n int) *tensor.Set {
@@ -139,9 +244,18 @@ func TestRefusals(t *testing.T) {
 		{lossy.Options{Keep: []string{"w"}}, lossy.ErrOptions},
 		{lossy.Options{Quant: quant.Options{Lambda: -1}}, lossy.ErrOptions},
 		{lossy.Options{Sensitivities: sens(tensor.Shape{3600}, 3600)}, lossy.ErrInput},
+		{lossy.Options{Sensitivities: sens(tensor.Shape{40, 10, 3, 3}, 3600)}, lossy.ErrInput}, // all zero
+		{lossy.Options{Quant: quant.Options{Step: 1e-9}}, lossy.ErrOptions},
+		{lossy.Options{Quant: quant.Options{Levels: 1}}, lossy.ErrOptions},
 	} {
 		if _, err := lossy.New(ctx, network(tensor.F32), &tt.o); !errors.Is(err, tt.want) {
 			t.Errorf("%+v: %v, want %v", tt.o, err, tt.want)
 		}
+	}
+	if _, err := lossy.New(ctx, network(tensor.F16), &lossy.Options{Quant: quant.Options{PerChannel: true}}); !errors.Is(err, lossy.ErrOptions) {
+		t.Errorf("scales per channel for F16: %v", err)
+	}
+	if _, err := lossy.New(ctx, &layout.Layout{}, nil); !errors.Is(err, lossy.ErrOptions) {
+		t.Errorf("nothing at all: %v", err)
 	}
 }

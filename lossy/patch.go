@@ -25,9 +25,23 @@ func newPatch(q *quant.Quantized, t *Tensor) *patch {
 	if q.Scales != nil {
 		p.row = max(t.Weights/int64(len(q.Scales)), 1)
 	} else {
-		p.table = t.DType.AppendFloats(nil, q.Levels)
+		p.table = t.DType.AppendFloats(nil, within(t.DType, q.Levels))
 	}
 	return p
+}
+
+// within returns levels that the type can hold: the outermost may be a little
+// further out than all weights, which would make them infinite.
+func within(d tensor.DType, levels []float32) []float32 {
+	most := map[tensor.DType]float32{tensor.F16: 65504, tensor.BF16: 0x1.fep127}[d]
+	if most == 0 {
+		return levels
+	}
+	c := slices.Clone(levels)
+	for i, l := range c {
+		c[i] = max(min(l, most), -most)
+	}
+	return c
 }
 
 // read fills b, which begins at byte off of the array, with values.
@@ -96,12 +110,15 @@ func (f *patchedFile) ReadAt(b []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// patched returns the layout with other values in those arrays.
+// patched returns the layout with other values in those arrays that have a patch.
 func patched(l *layout.Layout, arrays []int, patches []*patch) *layout.Layout {
 	c := *l
 	c.Files = slices.Clone(l.Files)
 	byFile := make([][]*patch, len(l.Files))
 	for k, i := range arrays {
+		if patches[k] == nil {
+			continue
+		}
 		a := &l.Arrays[i]
 		patches[k].off, patches[k].size = a.Offset, a.Size
 		byFile[a.File] = append(byFile[a.File], patches[k])

@@ -11,8 +11,18 @@ import (
 const MaxLevels = 4096
 
 // ErrOptions reports options that no tensor, or not this one, can be quantized
-// with. It is wrapped in an error that says which and why.
+// with. [errors.Is] finds it in an error that says which and why.
 var ErrOptions = errors.New("quant: impossible options")
+
+// impossible returns an error that is ErrOptions and says just what is wrong.
+func impossible(format string, args ...any) error {
+	return &optionsError{fmt.Errorf(format, args...)}
+}
+
+type optionsError struct{ why error }
+
+func (e *optionsError) Error() string   { return e.why.Error() }
+func (e *optionsError) Unwrap() []error { return []error{ErrOptions, e.why} }
 
 // A Method is a way to choose levels.
 type Method string
@@ -87,7 +97,7 @@ func (o *Options) fill() (Options, error) {
 		f.Method = Uniform
 	}
 	if err := f.check(); err != nil {
-		return f, fmt.Errorf("%w: %w", ErrOptions, err)
+		return f, impossible("%w", err)
 	}
 	lloyd := f.Method == Lloyd || f.Method == LloydGaussian
 	switch {

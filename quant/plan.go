@@ -1,6 +1,7 @@
 package quant
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -65,10 +66,13 @@ func (p *Plan) Add(name string, shape []int64, w, sens []float32) error {
 		return nil
 	}
 	if p.o.Levels == 1 {
-		return fmt.Errorf("%w: tensor %q is not constant, it needs 2 levels at least", ErrOptions, name)
+		return impossible("tensor %q is not constant, it needs 2 levels at least", name)
 	}
 	x, xs, scale := t.normalize(w, sens)
 	t.sm = newSample(x, xs, scale)
+	if err := p.checkStep(t); err != nil {
+		return err
+	}
 	if sens != nil {
 		energy := float64(t.sm.total().sq * t.weight)
 		if t.has = energy > 0; t.has {
@@ -80,6 +84,25 @@ func (p *Plan) Add(name string, shape []int64, w, sens []float32) error {
 	}
 	p.list = append(p.list, t)
 	return nil
+}
+
+// checkStep refuses a step with which the levels would end long before the
+// weights do, unless the user limited the levels.
+func (p *Plan) checkStep(t *summary) error {
+	rounding := cmp.Or(p.o.Rounding, 0.5)
+	if p.o.Step == 0 || p.o.Levels < MaxLevels || inUse(t.sm, p.o.Step, rounding) <= MaxLevels {
+		return nil
+	}
+	lo, hi := p.o.Step, max(t.sm.max(), -t.sm.min())
+	for range 40 {
+		mid := math.Sqrt(lo * hi)
+		if inUse(t.sm, mid, rounding) <= MaxLevels {
+			hi = mid
+		} else {
+			lo = mid
+		}
+	}
+	return impossible("tensor %q: a step of %g asks for more than %d levels; %.3g does not", t.name, p.o.Step, MaxLevels, hi*1.005) // rounded up
 }
 
 // normalize sets the scales and returns what to make a sample of: with one
@@ -231,7 +254,7 @@ func (p *Plan) Lambda() (float64, error) {
 		return int64(math.Ceil(p.Estimate(l).Bits * 1024)), nil
 	}, int64(min(target*1024, 1<<62)), 0.001)
 	if budget, ok := errors.AsType[*BudgetError](err); ok {
-		return 0, fmt.Errorf("%w: %g bits per weight, the smallest reachable is %.4g", ErrOptions, o.Bits, float64(budget.Smallest)/1024/total)
+		return 0, impossible("%g bits per weight cannot be reached, %.4g can", o.Bits, float64(budget.Smallest)/1024/total)
 	}
 	return lambda, err
 }
@@ -244,7 +267,7 @@ func (p *Plan) Quantize(i int, w, sens []float32, lambda float64) (*Quantized, e
 		panic(fmt.Sprintf("quant: tensor %q was added with %d weights, now has %d and %d sensitivities", t.name, t.n, len(w), len(sens)))
 	}
 	if !(lambda >= 0) || math.IsInf(lambda, 1) {
-		return nil, fmt.Errorf("%w: tensor %q: lambda is %g", ErrOptions, t.name, lambda)
+		return nil, impossible("tensor %q: lambda is %g", t.name, lambda)
 	}
 	if t.constant {
 		return t.quantizeConstant(w), nil
@@ -275,25 +298,25 @@ func Quantize(name string, shape []int64, w, sens []float32, o *Options) (*Quant
 func checkTensor(name string, shape tensor.Shape, w, sens []float32) error {
 	n, err := shape.Elems()
 	if err != nil {
-		return fmt.Errorf("quant: tensor %q: %w", name, err)
+		return fmt.Errorf("tensor %q: %w", name, err)
 	}
 	if n != int64(len(w)) {
-		return fmt.Errorf("quant: tensor %q: shape %s has %d weights, there are %d", name, shape, n, len(w))
+		return fmt.Errorf("tensor %q: shape %s has %d weights, there are %d", name, shape, n, len(w))
 	}
 	for i, v := range w {
 		if !finite(v) {
-			return fmt.Errorf("quant: tensor %q: weight %d is %g; only finite numbers can be quantized", name, i, v)
+			return fmt.Errorf("tensor %q: weight %d is %g; only finite numbers can be quantized", name, i, v)
 		}
 	}
 	if sens == nil {
 		return nil
 	}
 	if len(sens) != len(w) {
-		return fmt.Errorf("quant: tensor %q: has %d weights, but %d sensitivities", name, len(w), len(sens))
+		return fmt.Errorf("tensor %q: has %d weights, but %d sensitivities", name, len(w), len(sens))
 	}
 	for i, s := range sens {
 		if !finite(s) || s < 0 {
-			return fmt.Errorf("quant: tensor %q: sensitivity %d is %g, want a finite number that is not negative", name, i, s)
+			return fmt.Errorf("tensor %q: sensitivity %d is %g, want a finite number that is not negative", name, i, s)
 		}
 	}
 	return nil

@@ -228,7 +228,7 @@ func TestRefused(t *testing.T) {
 		{"negative sensitivity", []int64{4}, w, []float32{0, 0, -1, 0}, nil, `tensor "t": sensitivity 2 is -1`, false},
 		{"nan sensitivity", []int64{4}, w, []float32{nan, 0, 1, 0}, nil, `tensor "t": sensitivity 0 is NaN`, false},
 		{"one level", []int64{4}, w, nil, &quant.Options{Levels: 1}, `tensor "t" is not constant, it needs 2 levels`, true},
-		{"levels", []int64{4}, w, nil, &quant.Options{Levels: 4097}, `tensor "t": quant: impossible options: 4097 levels, want 1 to 4096`, true},
+		{"levels", []int64{4}, w, nil, &quant.Options{Levels: 4097}, `tensor "t": 4097 levels, want 1 to 4096`, true},
 		{"lambda", []int64{4}, w, nil, &quant.Options{Lambda: -1}, `lambda is -1, want a positive number`, true},
 		{"bits", []int64{4}, w, nil, &quant.Options{Bits: math.NaN()}, `bits is NaN, want a positive number`, true},
 		{"too many bits", []int64{4}, w, nil, &quant.Options{Bits: -2}, `bits is -2`, true},

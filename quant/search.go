@@ -33,7 +33,7 @@ func Search(lo, hi float64, size func(lambda float64) (int64, error), target int
 
 func search(lo, hi float64, size func(lambda float64) (int64, error), target int64, slack float64) (float64, int64, error) {
 	if !(0 < lo && lo <= hi) || math.IsInf(hi, 1) {
-		return 0, 0, fmt.Errorf("%w: no lambda from %g to %g", ErrOptions, lo, hi)
+		return 0, 0, impossible("no lambda from %g to %g", lo, hi)
 	}
 	enough := target - int64(float64(float64(target)*slack))
 	best, bestSize := 0.0, int64(-1)

@@ -29,8 +29,9 @@ func grid(step, rounding float64, lo, hi int) *scalar {
 	return q
 }
 
-// gridRange returns the integers that the weights round to, at most limit of
-// them: if there are more, those around zero, for that is where the mass is.
+// gridRange returns the least and the largest of the integers that the weights
+// round to, at most limit apart: if they are further, those around zero, for that
+// is where the mass is.
 func gridRange(sm *sample, step, rounding float64, limit int) (lo, hi int) {
 	const far = 1 << 20
 	lo = -int(min(math.Floor(-min(sm.min(), 0)/step+rounding), far))
@@ -100,26 +101,64 @@ const (
 // changes a little; then the size jumps, too, and no budget can be met.
 func chooseUniform(sm *sample, o *Options, lambda float64) *scalar {
 	var scratch []cell
+	limit := o.Levels
 	clipped := func(step, rounding float64) *scalar {
-		lo, hi := gridRange(sm, step, rounding, o.Levels)
+		lo, hi := gridRange(sm, step, rounding, limit)
 		return grid(step, rounding, lo, hi)
 	}
 	cost := func(step, rounding float64) float64 {
 		return evaluate(sm, clipped(step, rounding), &scratch).cost(lambda)
 	}
-	step, rounding := o.Step, o.Rounding
+	step, rounding := o.Step, cmp.Or(o.Rounding, 0.5)
 	if step == 0 {
 		step = math.Sqrt(lambda / float64(sm.meanSensitivity()*stepLambda))
 		if reach := float64(o.Levels/2) * step; reach < max(sm.max(), -sm.min()) {
-			step = clippedStep(max(step, 1/float64(8*o.Levels)), 64, func(s float64) float64 {
-				return cost(s, cmp.Or(rounding, 0.5))
-			})
+			all := max(step, leastStep(sm))
+			if inUse(sm, all, rounding) <= o.Levels {
+				step = all
+			} else {
+				step = clippedStep(max(step, 1/float64(8*o.Levels)), 64, func(s float64) float64 {
+					return cost(s, rounding)
+				})
+			}
 		}
 	}
-	if rounding == 0 {
-		rounding = bestRounding(func(r float64) float64 { return cost(step, r) })
+	sparse := inUse(sm, step, rounding) <= o.Levels
+	if sparse {
+		limit = maxSymbols
+	}
+	if o.Rounding == 0 {
+		best := bestRounding(func(r float64) float64 { return cost(step, r) })
+		if !sparse || inUse(sm, step, best) <= o.Levels {
+			rounding = best
+		}
 	}
 	return clipped(step, rounding)
+}
+
+// maxSymbols bounds the multiples of a step between the least and the largest
+// weight: a symbol has 16 bits, until those that are not used are dropped.
+const maxSymbols = 1 << 16
+
+// leastStep returns the step of which so many multiples reach over all weights.
+func leastStep(sm *sample) float64 {
+	return (max(sm.max(), 0) - min(sm.min(), 0)) / (maxSymbols - 2)
+}
+
+// inUse returns how many multiples of a step some weight rounds to, or more than
+// [MaxLevels] if they reach too far. Of a heavy tail they are few.
+func inUse(sm *sample, step, rounding float64) int {
+	if step < leastStep(sm) {
+		return maxSymbols
+	}
+	lo, hi := gridRange(sm, step, rounding, maxSymbols)
+	n := 0
+	for _, c := range sm.cells(nil, grid(step, rounding, lo, hi).thresholds) {
+		if c.n > 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // bestRounding returns the rounding offset of least cost. The minimum is flat,
@@ -156,10 +195,18 @@ func bestRounding(cost func(r float64) float64) float64 {
 // several minima, so a coarse scan comes first.
 func clippedStep(lo, times float64, cost func(step float64) float64) float64 {
 	best, least := lo, math.Inf(1)
-	for s := lo; s <= lo*times; s *= math.Sqrt2 {
-		if c := cost(s); c < least {
+	try := func(s float64) float64 {
+		c := cost(s)
+		if c < least {
 			best, least = s, c
 		}
+		return c
 	}
-	return minimize(max(best/math.Sqrt2, lo), best*math.Sqrt2, 0.01*best, cost)
+	for s := lo; s <= lo*times; s *= math.Sqrt2 {
+		try(s)
+	}
+	// Whether one outlier has a cell of its own can matter more than all else,
+	// so there are minima beside the one that this finds: the least cost counts.
+	minimize(max(best/math.Sqrt2, lo), best*math.Sqrt2, 0.01*best, try)
+	return best
 }

@@ -1,6 +1,8 @@
 package rope
 
 import (
+	"context"
+
 	"ropewalk/internal/codec"
 	"ropewalk/internal/codec/mix"
 	"ropewalk/tensor"
@@ -16,7 +18,9 @@ import (
 // Blocks are those of a file of default block size, but a tensor begins with a
 // new model, while a small one in a file goes on with that of the one before. So
 // prices are a little too high there.
-func Assign(shape tensor.Shape, levels []float32, symbols []uint16, choose func(i int, cost func(sym int) uint32) int) {
+//
+// When ctx ends, Assign returns after the block in work, and symbols are of no use.
+func Assign(ctx context.Context, shape tensor.Shape, levels []float32, symbols []uint16, choose func(i int, cost func(sym int) uint32) int) {
 	bits := make([]uint64, len(levels))
 	for i, l := range levels {
 		bits[i] = floatBits(l)
@@ -24,6 +28,9 @@ func Assign(shape tensor.Shape, levels []float32, symbols []uint16, choose func(
 	fixed := fixedLevels(tensor.F32, bits)
 	cols, taps, width := codec.Shape(shape)
 	for at := 0; at < len(symbols); at += DefaultBlockValues {
+		if ctx.Err() != nil {
+			return
+		}
 		part := symbols[at:min(at+DefaultBlockValues, len(symbols))]
 		seg := codec.Segment{Cols: cols, Taps: taps, Width: width, Start: at, Len: len(part), Levels: fixed}
 		mix.AssignLevels(part, []codec.Segment{seg}, func(i int, cost func(sym int) uint32) int {

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 
 	"ropewalk/internal/codec/mix"
+	"ropewalk/internal/interrupt"
 	"ropewalk/layout"
 	"ropewalk/tensor"
 )
@@ -422,6 +423,9 @@ func (p *groupPlan) read(es []extent) (src []byte, info *blockInfo, err error) {
 			return p.e.base.layout.ArrayData(h.arrays[m].ref)
 		})
 	}
+	if p.e.opt.Effort == Max { // see code: a map may be closed when a block is given up
+		src, info.base = bytes.Clone(src), bytes.Clone(info.base)
+	}
 	return src, info, err
 }
 
@@ -484,13 +488,15 @@ func (p *groupPlan) encodePart(block int, part []extent) ([]byte, error) {
 	var body frameBody
 	if block == p.settled && info.books != nil {
 		body, p.first = p.first, frameBody{}
-	} else {
-		body = encodeBlock(src, info, p.e.opt.Effort)
+	} else if body, err = p.code(src, info); err != nil {
+		return nil, err
 	}
 	if body.coder != coderRaw {
-		back := slices.Grow(borrow(), len(src))[:len(src)]
-		defer giveBack(back)
-		if err := decodeBlock(back, body, info); err != nil || !bytes.Equal(back, src) {
+		same, err := p.decodes(body, src, info)
+		if p.e.ctx.Err() != nil {
+			return nil, context.Cause(p.e.ctx)
+		}
+		if err != nil || !same {
 			return nil, fmt.Errorf("rope: internal error: block %d of group %v, coded by %q, does not decode (%w)", block, p.g.members, body.coder, err)
 		}
 	}
@@ -499,6 +505,30 @@ func (p *groupPlan) encodePart(block int, part []extent) ([]byte, error) {
 		giveBack(body.payload)
 	}
 	return frame, nil
+}
+
+// code codes a block. With effort max that takes seconds, which nobody has to
+// wait for.
+func (p *groupPlan) code(src []byte, info *blockInfo) (frameBody, error) {
+	if p.e.opt.Effort != Max {
+		return encodeBlock(src, info, p.e.opt.Effort), nil
+	}
+	return interrupt.Run(p.e.ctx, func() (frameBody, error) { return encodeBlock(src, info, Max), nil })
+}
+
+// decodes reports whether a coded block decodes to src.
+func (p *groupPlan) decodes(body frameBody, src []byte, info *blockInfo) (bool, error) {
+	if p.e.opt.Effort != Max {
+		back := slices.Grow(borrow(), len(src))[:len(src)]
+		defer giveBack(back)
+		err := decodeBlock(back, body, info)
+		return bytes.Equal(back, src), err
+	}
+	return interrupt.Run(p.e.ctx, func() (bool, error) {
+		back := make([]byte, len(src))
+		err := decodeBlock(back, body, info)
+		return bytes.Equal(back, src), err
+	})
 }
 
 // buffers are used again from block to block: clearing fresh memory takes as
@@ -536,7 +566,11 @@ func (p *groupPlan) settleCodebooks() error {
 			continue
 		}
 		p.packed = appendFrame(nil, coderCodebooks, appendCodebooks(nil, p.books))
-		p.settled, p.first = b, encodeBlock(src, info, p.e.opt.Effort)
+		first, err := p.code(src, info)
+		if err != nil {
+			return err
+		}
+		p.settled, p.first = b, first
 		plain := encodeQuick(src, p.g.unit)
 		indexed := p.first.coder == coderLevels || p.first.coder == coderLanes || p.first.coder == coderIndexPlanes
 		if !indexed || len(plain.payload) <= len(p.first.payload)+len(p.packed)/blocks {

@@ -96,6 +96,9 @@ func ReadRange(d Data, off, n int64, buf []byte) ([]byte, error) {
 	if int64(got) == n {
 		return buf, nil // io.ReaderAt may return io.EOF with a full read
 	}
+	if e, ok := errors.AsType[*RangeError](err); ok {
+		return nil, e // of a value: how much was read does not matter
+	}
 	if err == nil || errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}

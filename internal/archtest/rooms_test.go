@@ -55,14 +55,18 @@ var rooms = []room{
 		why:  "a format turns bytes into a layout; what becomes of it, and the other formats, are not its business",
 	},
 	{
+		path: "internal/interrupt",
+		why:  "how long to wait for a computation has nothing to do with what it computes",
+	},
+	{
 		path:    "rope",
-		own:     []string{"tensor", "layout", "internal/codec/..."},
+		own:     []string{"tensor", "layout", "internal/codec/...", "internal/interrupt"},
 		modules: []string{"github.com/klauspost/compress/zstd"},
 		why:     "the container takes any layout; a format that it knew would be one that it favours",
 	},
 	{
 		path: "lossy",
-		own:  []string{"tensor", "layout", "quant", "rope"},
+		own:  []string{"tensor", "layout", "internal/interrupt", "quant", "rope"},
 		why:  "quantizing a checkpoint needs its weights, and the prices of the coder that will store them",
 	},
 	{
@@ -102,8 +106,8 @@ var rooms = []room{
 	},
 	{
 		path: "internal/bench/codec",
-		own:  []string{"tensor", "checkpoint", "internal/codec/...", "internal/bench/rival"},
-		why:  "it measures the coders alone, beside those of others, so it calls them and no container",
+		own:  []string{"tensor", "quant", "rope", "lossy", "checkpoint", "internal/codec/...", "internal/bench/rival"},
+		why:  "it measures the coders alone, beside those of others; quantizers, in the files that they are for",
 	},
 	{
 		path: "internal/archtest",

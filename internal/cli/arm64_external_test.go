@@ -12,8 +12,9 @@ import (
 )
 
 // The program for arm64 writes the same bytes as that for amd64, and each reads
-// what the other wrote. Go fuses multiply-add on the one and not on the other, so
-// a float that steers a coder shows here. It needs an emulator.
+// what the other wrote, also after quantizing. Go fuses multiply-add on the one and
+// not on the other, so a float that steers a coder or a quantizer shows here. It
+// needs an emulator.
 func TestSameBytesOnARM64(t *testing.T) {
 	emulator, err := exec.LookPath("qemu-aarch64-static")
 	if err != nil {
@@ -59,22 +60,34 @@ func TestSameBytesOnARM64(t *testing.T) {
 			t.Errorf("%s: %d and %d bytes, which differ", what, len(a), len(b))
 		}
 	}
-	for _, options := range [][]string{
-		{"--effort", "fast"},
-		{"--effort", "max"},
+	for _, tt := range []struct {
+		name    string
+		options []string
+		lossy   bool
+	}{
+		{"fast", []string{"--effort", "fast"}, false},
+		{"max", []string{"--effort", "max"}, false},
+		{"step", []string{"--effort", "fast", "--step", "0.5"}, true},
+		{"channels", []string{"--effort", "fast", "--step", "0.4", "--per-channel"}, true},
+		{"lloyd", []string{"--effort", "fast", "--quantizer", "lloyd", "--levels", "11"}, true},
+		{"ecsq", []string{"--effort", "fast", "--quantizer", "ecsq", "--lambda", "0.01"}, true},
+		{"bits", []string{"--effort", "fast", "--bits", "3"}, true},
+		{"rdo", []string{"--effort", "max", "--lambda", "0.05"}, true}, // symbols by what they cost
+		{"size", []string{"--effort", "fast", "--target-size", "15KB"}, true},
 	} {
-		t.Run(options[len(options)-1], func(t *testing.T) {
-			name := func(arch, suffix string) string {
-				return filepath.Join(dir, options[len(options)-1]+"-"+arch+suffix)
-			}
+		t.Run(tt.name, func(t *testing.T) {
+			name := func(arch, suffix string) string { return filepath.Join(dir, tt.name+"-"+arch+suffix) }
 			for _, p := range programs {
-				run(p.command, append([]string{"pack", original, "-o", name(p.arch, ".rope")}, options...)...)
+				run(p.command, append([]string{"pack", original, "-o", name(p.arch, ".rope")}, tt.options...)...)
 			}
 			same("packed", name("amd64", ".rope"), name("arm64", ".rope"))
 			for i, p := range programs {
 				other := programs[1-i].arch
 				run(p.command, "unpack", name(other, ".rope"), "-o", name(p.arch, ".safetensors"))
-				same("unpacked by "+p.arch, original, name(p.arch, ".safetensors"))
+			}
+			same("unpacked", name("amd64", ".safetensors"), name("arm64", ".safetensors"))
+			if !tt.lossy {
+				same("restored", original, name("amd64", ".safetensors"))
 			}
 		})
 	}

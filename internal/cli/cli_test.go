@@ -214,19 +214,20 @@ func TestNearest(t *testing.T) {
 
 func TestProgressLine(t *testing.T) {
 	tests := []struct {
-		done, total int64
-		elapsed     time.Duration
-		want        string
+		amount  amount
+		elapsed time.Duration
+		want    string
 	}{
-		{0, 100 << 20, time.Second, "pack   0 %  0 B of 100 MiB"},
-		{25 << 20, 100 << 20, 10 * time.Second, "pack  25 %  25.0 MiB of 100 MiB  2.50 MiB/s  0:30 left"},
-		{1 << 20, 10 << 30, 10 * time.Second, "pack   0 %  1.00 MiB of 10.0 GiB  102 KiB/s  28:26:30 left"},
-		{200, 100, time.Second, "pack 100 %  100 B of 100 B  100 B/s  0:00 left"},
-		{7, 0, 70 * time.Second, "pack  1m10s"}, // a pipe
+		{amount{0, 100 << 20, false}, time.Second, "pack   0 %  0 B of 100 MiB"},
+		{amount{25 << 20, 100 << 20, false}, 10 * time.Second, "pack  25 %  25.0 MiB of 100 MiB  2.50 MiB/s  0:30 left"},
+		{amount{1 << 20, 10 << 30, false}, 10 * time.Second, "pack   0 %  1.00 MiB of 10.0 GiB  102 KiB/s  28:26:30 left"},
+		{amount{200, 100, false}, time.Second, "pack 100 %  100 B of 100 B  100 B/s  0:00 left"},
+		{amount{7, 0, false}, 70 * time.Second, "pack  1m10s"}, // a pipe
+		{amount{25, 100, true}, 10 * time.Second, "pack  25 %  0:30 left"},
 	}
 	for _, tt := range tests {
-		if got := progressLine("pack", tt.done, tt.total, tt.elapsed); got != tt.want {
-			t.Errorf("%d of %d: %q, want %q", tt.done, tt.total, got, tt.want)
+		if got := tt.amount.line("pack", tt.elapsed); got != tt.want {
+			t.Errorf("%+v: %q, want %q", tt.amount, got, tt.want)
 		}
 	}
 }
@@ -335,6 +336,8 @@ func TestInterrupt(t *testing.T) {
 	}
 	for name, args := range map[string][]string{
 		"pack":  {"pack", "-q", "--effort", "max", "--threads", "1", "in.safetensors"},
+		"step":  {"pack", "-q", "--effort", "max", "--step", "0.5", "in.safetensors"},
+		"bits":  {"pack", "-q", "--effort", "max", "--bits", "3", "in.safetensors"},
 		"stdin": {"pack", "-", "-o", "out.rope"}, // waits for input that never comes
 	} {
 		for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
@@ -345,7 +348,7 @@ func TestInterrupt(t *testing.T) {
 
 func interrupt(t *testing.T, args []string, sig os.Signal) {
 	dir, temp := t.TempDir(), t.TempDir()
-	if err := writeModel(filepath.Join(dir, "in.safetensors"), modelOf(1, 4<<20)); err != nil {
+	if err := writeModel(filepath.Join(dir, "in.safetensors"), modelOf(1, 4<<20, 0.05)); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("ropewalk", args...)

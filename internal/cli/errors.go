@@ -16,6 +16,7 @@ import (
 	"ropewalk/internal/atomicfile"
 	"ropewalk/layout"
 	"ropewalk/rope"
+	"ropewalk/tensor"
 )
 
 // The exit statuses, which scripts rely on.
@@ -94,7 +95,7 @@ func exitStatus(err error) int {
 		return v.status
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.As(err, &corrupt), errors.As(err, &unsupported), errors.Is(err, rope.ErrBase):
+	case errors.As(err, &corrupt), errors.As(err, &unsupported), errors.As(err, new(*tensor.RangeError)), errors.Is(err, rope.ErrBase):
 		return exitRefused
 	}
 	return exitFailure
@@ -103,9 +104,14 @@ func exitStatus(err error) int {
 // hintFor returns a line of help for an error, or "".
 func hintFor(err error) string {
 	var v *verdict
+	var tooLarge *tensor.RangeError
 	switch {
 	case errors.As(err, &v):
 		return v.hint
+	case errors.As(err, &tooLarge) && tooLarge.To == tensor.F16:
+		return "BF16 has as few bits, and the range of F32"
+	case errors.As(err, &tooLarge):
+		return "a wider type holds it"
 	case errors.Is(err, rope.ErrBase):
 		return "name the checkpoint it was packed against with --base"
 	case errors.Is(err, atomicfile.ErrIsDir):

@@ -46,7 +46,9 @@ depend on --threads or --memory.
 --bits, --step, --levels, --quantizer, --lambda and --target-size quantize the
 weights first: floats of at least two axes and 64 values. All else stays as it
 is, and unpack then gives the checkpoint with the quantized values. With effort
-max, symbols are chosen by error and by what they cost in the file.
+max, symbols are chosen by error and by what they cost in the file. --bits and
+--target-size are never exceeded; if they can be met without loss, nothing is
+quantized, and if not at all, the status is 5 and the message has the least.
 
 With --base OLD only the differences to another checkpoint are stored; OLD is
 needed again to unpack.`,
@@ -102,6 +104,9 @@ func (o *packOptions) check(inputs []string) error {
 	}
 	if o.base == dash && slices.Contains(inputs, dash) {
 		return usagef("input and base are both standard input")
+	}
+	if s := o.lossy.sensitivity; s == dash && (len(inputs) > 1 || inputs[0] == dash || o.base == dash) {
+		return usagef("sensitivities come from standard input, which can be read only once").withHint("name a file")
 	}
 	return o.lossy.check()
 }
@@ -172,7 +177,9 @@ func (e *env) pack(ctx context.Context, o *packOptions, inputs []string) error {
 		}
 		defer base.Close()
 	}
-	p := e.progress("pack", total)
+	work := 1 + o.lossy.work()
+	p := e.progress("pack", total*work)
+	p.mixed.Store(work > 1)
 	defer p.stop()
 	for _, in := range inputs {
 		if err := e.packOne(ctx, o, in, base, p); err != nil {
@@ -202,17 +209,26 @@ func (e *env) packOne(ctx context.Context, o *packOptions, input string, base *c
 		inputs = append(inputs, base)
 		opt.Base = base.Layout
 	}
+	var sens *checkpoint.Checkpoint
+	if o.lossy.sensitivity != "" {
+		if sens, err = e.open(ctx, o.lossy.sensitivity, nil); err != nil {
+			return err
+		}
+		defer sens.Close()
+		inputs = append(inputs, sens)
+	}
 	out, err := e.create(ctx, target, o.force, inputs...)
 	if err != nil {
 		return err
 	}
 	defer out.discard()
-	p.total.Add(c.Size() - sizeOf(input)) // the files beside an index, or those of a pipe
+	work := o.lossy.work()
+	p.total.Add((c.Size() - sizeOf(input)) * (1 + work)) // the files beside an index, or those of a pipe
 	opt.Progress = p.part(c.Size())
 	l := c.Layout
 	var q *lossy.Result
 	if o.lossy.wanted() {
-		if q, err = e.quantize(ctx, &o.lossy, c, opt); err != nil {
+		if q, err = e.quantize(ctx, &o.lossy, c, sens, opt, p.part(c.Size()*work)); err != nil {
 			return err
 		}
 		l = q.Layout

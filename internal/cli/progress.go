@@ -24,6 +24,7 @@ type progress struct {
 	start time.Time
 	total atomic.Int64
 	done  atomic.Int64
+	mixed atomic.Bool // work of several kinds: a part of it, but no bytes
 	quit  chan struct{}
 	wg    sync.WaitGroup
 
@@ -61,7 +62,7 @@ func (e *env) progress(verb string, total int64) *progress {
 func (p *progress) show(elapsed time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	line := progressLine(p.verb, p.done.Load(), p.total.Load(), elapsed)
+	line := amount{p.done.Load(), p.total.Load(), p.mixed.Load()}.line(p.verb, elapsed)
 	if p.live {
 		p.sayf("\r%s\x1b[K", line)
 		p.shown = true
@@ -110,20 +111,33 @@ func (p *progress) stop() {
 	p.clear()
 }
 
-// progressLine returns "pack  42 %  1.2 GiB of 2.9 GiB  310 MiB/s  0:06 left".
-func progressLine(verb string, done, total int64, elapsed time.Duration) string {
+// An amount is how much of a job is done.
+type amount struct {
+	done, total int64
+	mixed       bool // not bytes, but work of several kinds
+}
+
+// line returns "pack  42 %  1.2 GiB of 2.9 GiB  310 MiB/s  0:06 left", without
+// sizes if they are mixed.
+func (a amount) line(verb string, elapsed time.Duration) string {
 	var b strings.Builder
 	b.WriteString(verb)
-	if total <= 0 {
+	if a.total <= 0 {
 		fmt.Fprintf(&b, "  %v", elapsed.Round(time.Second))
 		return b.String()
 	}
-	done = min(done, total)
-	share := float64(done) / float64(total)
-	fmt.Fprintf(&b, " %3.0f %%  %v of %v", 100*share, byteSize(done), byteSize(total))
+	done := min(a.done, a.total)
+	share := float64(done) / float64(a.total)
+	fmt.Fprintf(&b, " %3.0f %%", 100*share)
+	if !a.mixed {
+		fmt.Fprintf(&b, "  %v of %v", byteSize(done), byteSize(a.total))
+	}
 	if s := elapsed.Seconds(); done > 0 && s > 0 {
 		left := time.Duration(s * (1 - share) / share * float64(time.Second)).Round(time.Second)
-		fmt.Fprintf(&b, "  %v/s  %s left", byteSize(float64(done)/s), clock(left))
+		if !a.mixed {
+			fmt.Fprintf(&b, "  %v/s", byteSize(float64(done)/s))
+		}
+		fmt.Fprintf(&b, "  %s left", clock(left))
 	}
 	return b.String()
 }

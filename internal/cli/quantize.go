@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -51,8 +53,20 @@ func (o *lossyOptions) addFlags(cmd *cobra.Command) {
 	fs.StringVar(&o.quantizer, "quantizer", "", "quantize by `METHOD` uniform (default), lloyd, lloyd-gaussian, ecsq, or codebook=FILE (numbers in text)")
 	fs.StringArrayVar(&o.keep, "keep", nil, "leave tensors as they are whose names match `PATTERN` (again for more)")
 	fs.StringVar(&o.sensitivity, "sensitivity", "", "weigh squared errors by the tensors of the same names in `FILE`")
-	fs.BoolVar(&o.perChannel, "per-channel", false, "a scale for each output channel")
+	fs.BoolVar(&o.perChannel, "per-channel", false, "a scale for each output channel (F32 only)")
 	complete(cmd, "quantizer", cobra.FixedCompletions([]string{"uniform", "lloyd", "lloyd-gaussian", "ecsq", "codebook="}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// work returns how long quantizing takes, in times of the coding that follows.
+// That of a search is a guess.
+func (o *lossyOptions) work() int64 {
+	switch {
+	case !o.wanted():
+		return 0
+	case o.flags.Changed("bits"), o.flags.Changed("target-size"):
+		return 18
+	}
+	return 2
 }
 
 func (o *lossyOptions) wanted() bool { return slices.ContainsFunc(asking, o.flags.Changed) }
@@ -72,17 +86,33 @@ func (o *lossyOptions) check() error {
 	if len(set) > 1 {
 		return usagef("--%s and --%s both say how much to lose; give one", set[0], set[1])
 	}
+	name, _, _ := strings.Cut(o.quantizer, "=")
+	if lloyd := strings.HasPrefix(name, "lloyd"); lloyd || name == "codebook" {
+		for _, f := range []string{"step", "lambda", "target-size", "per-channel", "bits", "levels"} {
+			if o.flags.Changed(f) && (!lloyd || f == "step" || f == "lambda" || f == "per-channel") {
+				v := usagef("--%s does not go with --quantizer %s", f, name)
+				if lloyd {
+					return v.withHint("its levels are chosen by --levels, --bits or --target-size")
+				}
+				return v.withHint("its levels are those of the file")
+			}
+		}
+	}
 	switch {
+	case o.perChannel && name == "ecsq":
+		return usagef("--per-channel does not go with --quantizer ecsq")
+	case o.flags.Changed("quantizer") && o.quantizer == "":
+		return usagef("--quantizer is empty, want uniform, lloyd, lloyd-gaussian, ecsq or codebook=FILE")
 	case o.flags.Changed("bits") && !(o.bits > 0 && o.bits <= 32):
 		return usagef("--bits is %g, want more than 0, up to 32", o.bits)
-	case o.flags.Changed("step") && !(o.step > 0):
+	case o.flags.Changed("step") && !(o.step > 0 && o.step <= math.MaxFloat64):
 		return usagef("--step is %g, want more than 0", o.step)
-	case o.flags.Changed("lambda") && !(o.lambda > 0):
+	case o.flags.Changed("lambda") && !(o.lambda > 0 && o.lambda <= math.MaxFloat64):
 		return usagef("--lambda is %g, want more than 0", o.lambda)
 	case o.flags.Changed("levels") && (o.levels < 2 || o.levels > quant.MaxLevels):
 		return usagef("--levels is %d, want 2 to %d", o.levels, quant.MaxLevels)
 	case o.flags.Changed("target-size") && o.target < 1:
-		return usagef("--target-size is %d bytes", o.target)
+		return usagef("--target-size is %d bytes, want more", o.target)
 	}
 	return nil
 }
@@ -97,24 +127,46 @@ func (o *lossyOptions) method() (quant.Method, []float32, error) {
 	if !isBook || file == "" {
 		return "", nil, usagef("--quantizer is %q, want uniform, lloyd, lloyd-gaussian, ecsq or codebook=FILE", o.quantizer)
 	}
-	text, err := os.ReadFile(file)
+	book, err := readCodebook(file)
+	return quant.Codebook, book, err
+}
+
+// maxCodebook is a generous size for a text of as many numbers as there can be
+// levels.
+const maxCodebook = 1 << 20
+
+// readCodebook returns the numbers of a text, in order, each once.
+func readCodebook(file string) ([]float32, error) {
+	f, err := os.Open(file)
 	if err != nil {
-		return "", nil, err
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxCodebook+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxCodebook {
+		return nil, usagef("%s has more than %v, which is no codebook", file, byteSize(maxCodebook))
 	}
 	var book []float32
 	for _, w := range strings.FieldsFunc(string(text), func(r rune) bool { return strings.ContainsRune(" \t\r\n,;", r) }) {
 		v, err := strconv.ParseFloat(w, 32)
-		if err != nil {
-			return "", nil, usagef("%s: %q is not a number", file, w).withHint("a codebook is numbers with spaces, commas or line ends between them")
+		if err != nil || math.IsInf(v, 0) || math.IsNaN(v) {
+			return nil, usagef("%s: %.40q is not a number of 32 bits", file, w).withHint("a codebook is numbers with spaces, commas or line ends between them")
 		}
 		book = append(book, float32(v))
 	}
 	slices.Sort(book)
-	return quant.Codebook, slices.Compact(book), nil
+	book = slices.Compact(book)
+	if len(book) == 0 || len(book) > quant.MaxLevels {
+		return nil, usagef("%s holds %s, want 1 to %d", file, count(len(book), "number"), quant.MaxLevels)
+	}
+	return book, nil
 }
 
-// quantize returns the checkpoint with quantized weights.
-func (e *env) quantize(ctx context.Context, o *lossyOptions, c *checkpoint.Checkpoint, opt *rope.Options) (*lossy.Result, error) {
+// quantize returns the checkpoint with quantized weights. sens may be nil.
+func (e *env) quantize(ctx context.Context, o *lossyOptions, c, sens *checkpoint.Checkpoint, opt *rope.Options, progress func(done, total int64)) (*lossy.Result, error) {
 	method, book, err := o.method()
 	if err != nil {
 		return nil, err
@@ -125,19 +177,11 @@ func (e *env) quantize(ctx context.Context, o *lossyOptions, c *checkpoint.Check
 	}
 	lo := &lossy.Options{
 		Quant: quant.Options{Method: method, Codebook: book, Levels: o.levels, Step: o.step, Lambda: o.lambda, PerChannel: o.perChannel},
-		Keep:  o.keep, RDO: effort == rope.Max, Threads: e.threads,
+		Keep:  o.keep, RDO: effort == rope.Max, Threads: e.threads, Progress: progress,
 		Budget: o.flags.Changed("target-size") || o.flags.Changed("bits"),
 	}
-	if (method == quant.Lloyd || method == quant.LloydGaussian) && o.flags.Changed("bits") {
-		lo.Quant.Bits = o.bits // decides the number of levels
-	}
-	if o.sensitivity != "" {
-		s, err := e.open(ctx, o.sensitivity, nil)
-		if err != nil {
-			return nil, err
-		}
-		defer s.Close()
-		lo.Sensitivities = s.Tensors
+	if sens != nil {
+		lo.Sensitivities = sens.Tensors
 	}
 	r, err := runLossy(ctx, o, lo, c, opt)
 	switch budget, ok := errors.AsType[*lossy.BudgetError](err); {
@@ -148,7 +192,11 @@ func (e *env) quantize(ctx context.Context, o *lossyOptions, c *checkpoint.Check
 	case errors.Is(err, lossy.ErrOptions):
 		return nil, &verdict{status: exitUsage, err: fmt.Errorf("%s: %w", c.Path, err)}
 	case errors.Is(err, lossy.ErrInput):
-		return nil, &verdict{status: exitRefused, err: fmt.Errorf("%s: %w", c.Path, err)}
+		v := &verdict{status: exitRefused, err: fmt.Errorf("%s: %w", c.Path, err)}
+		if sens == nil {
+			return nil, v.withHint("--keep NAME leaves a tensor as it is")
+		}
+		return nil, v
 	}
 	return r, err
 }
@@ -158,13 +206,11 @@ func runLossy(ctx context.Context, o *lossyOptions, lo *lossy.Options, c *checkp
 	if err != nil {
 		return nil, err
 	}
-	quiet := *opt
-	quiet.Progress = nil // of the search; the last time counts
 	switch {
 	case o.flags.Changed("target-size"):
-		return q.Within(ctx, int64(o.target), &quiet)
-	case o.flags.Changed("bits") && lo.Quant.Bits == 0:
-		return q.WithBits(ctx, o.bits, &quiet)
+		return q.Within(ctx, int64(o.target), opt)
+	case o.flags.Changed("bits"):
+		return q.WithBits(ctx, o.bits, opt)
 	}
 	lambda, err := q.Lambda()
 	if err != nil {
@@ -219,9 +265,18 @@ func (r *quantizedResult) text(w *bufio.Writer) {
 			kept++
 		}
 	}
+	if kept == len(r.Tensors) {
+		fmt.Fprintf(w, "nothing had to be quantized: it fits as it is, without loss\n")
+		return
+	}
 	fmt.Fprintf(w, "quantized %s weights of %s", commas(r.Weights), count(len(r.Tensors)-kept, "tensor"))
 	if r.Bits > 0 {
 		fmt.Fprintf(w, " to %.3f bits each", r.Bits)
 	}
-	fmt.Fprintf(w, ", signal to noise %.1f dB; kept %s as they were\n", lossy.SNR(r.NMSE), count(kept, "tensor"))
+	if r.NMSE > 0 {
+		fmt.Fprintf(w, ", signal to noise %.1f dB", lossy.SNR(r.NMSE))
+	} else {
+		fmt.Fprintf(w, " without loss")
+	}
+	fmt.Fprintf(w, "; kept %s as they were\n", count(kept, "tensor"))
 }

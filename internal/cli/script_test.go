@@ -82,11 +82,12 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// mkmodel FILE [SEED [VALUES]] writes a model of the format that FILE ends in.
-// Models of one seed have the same tensors; VALUES is the size of the largest.
+// mkmodel FILE [SEED [VALUES [SCALE]]] writes a model of the format that FILE
+// ends in. Models of one seed have the same tensors; VALUES is the size of the
+// largest, and SCALE the deviation of the floats.
 func mkmodel(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
-		ts.Fatalf("usage: mkmodel FILE [SEED [VALUES]]")
+		ts.Fatalf("usage: mkmodel FILE [SEED [VALUES [SCALE]]]")
 	}
 	seed, values := 1, 4096
 	for i, p := range []*int{&seed, &values} {
@@ -96,17 +97,24 @@ func mkmodel(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Check(err)
 		}
 	}
-	ts.Check(writeModel(ts.MkAbs(args[0]), modelOf(uint64(seed), values)))
+	scale := 0.05
+	if len(args) > 3 {
+		var err error
+		scale, err = strconv.ParseFloat(args[3], 64)
+		ts.Check(err)
+	}
+	ts.Check(os.MkdirAll(filepath.Dir(ts.MkAbs(args[0])), 0o777))
+	ts.Check(writeModel(ts.MkAbs(args[0]), modelOf(uint64(seed), values, scale)))
 }
 
 // modelOf returns the tensors of a small network.
-func modelOf(seed uint64, values int) *tensor.Set {
+func modelOf(seed uint64, values int, scale float64) *tensor.Set {
 	r := rand.New(rand.NewPCG(seed, 1))
 	normal := func(name string, shape ...int64) *tensor.Tensor {
 		n, _ := tensor.Shape(shape).Elems()
 		b := make(tensor.Bytes, 0, 4*n)
 		for range n {
-			b, _ = binary.Append(b, binary.LittleEndian, float32(r.NormFloat64()*0.05))
+			b, _ = binary.Append(b, binary.LittleEndian, float32(r.NormFloat64()*scale))
 		}
 		return &tensor.Tensor{Name: name, DType: tensor.F32, Shape: shape, Data: b}
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -24,6 +25,7 @@ type unpackOptions struct {
 	base   string
 	format string
 	tensor string
+	dtype  string
 	force  bool
 }
 
@@ -40,12 +42,16 @@ input.
 
 --format converts the tensors to another format instead, and --tensor takes out
 one of them, as its raw little-endian row-major values unless there is a
---format. Both work on checkpoints of all formats, packed or not.`,
+--format. --dtype rounds floats to another type, in the original format unless
+there is a --format; integers, and floats of 8 bits and less, keep their type. A
+finite value that is too large for the type is an error. All three work on
+checkpoints of all formats, packed or not, and check blocks only, not digests.`,
 		Example: example(
 			"restore model.safetensors", "ropewalk unpack model.safetensors.rope",
 			"check that it is the same, without a file", "ropewalk unpack -c model.safetensors.rope | cmp - model.safetensors",
 			"one tensor for NumPy: np.fromfile(\"bias.bin\", \"<f4\")", "ropewalk unpack model.rope --tensor fc2.bias -o bias.bin",
 			"PyTorch to safetensors, without Python", "ropewalk unpack --format safetensors model.pt",
+			"restore with weights of 16 bits", "ropewalk unpack --dtype BF16 model.safetensors.rope -o bf16.safetensors",
 		),
 		Args:              arguments(1, 1, "FILE.rope"),
 		RunE:              func(cmd *cobra.Command, args []string) error { return e.unpack(cmd.Context(), &o, args[0]) },
@@ -59,14 +65,19 @@ one of them, as its raw little-endian row-major values unless there is a
 	fs.StringVar(&o.base, "base", "", "the checkpoint `OLD` that FILE was packed against")
 	fs.StringVar(&o.format, "format", "", "convert to `FORMAT` safetensors or npz")
 	fs.StringVar(&o.tensor, "tensor", "", "only the tensor `NAME`")
+	fs.StringVar(&o.dtype, "dtype", "", "round floats to `TYPE` F16, BF16, F32 or F64")
 	complete(cmd, "format", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
 	complete(cmd, "tensor", e.completeTensor)
+	complete(cmd, "dtype", cobra.FixedCompletions(dtypes, cobra.ShellCompDirectiveNoFileComp))
 	exits(cmd, exitUsage, exitRefused, exitBudget, exitInterrupted)
 	return cmd
 }
 
 // formats are those that can be written.
 var formats = []string{"safetensors", "npz"}
+
+// dtypes are those to which floats can be cast.
+var dtypes = []string{string(tensor.F16), string(tensor.BF16), string(tensor.F32), string(tensor.F64)}
 
 func (o *unpackOptions) check() error {
 	if o.stdout {
@@ -82,6 +93,14 @@ func (o *unpackOptions) check() error {
 		}
 		return v
 	}
+	o.dtype = strings.ToUpper(o.dtype)
+	if o.dtype != "" && !slices.Contains(dtypes, o.dtype) {
+		v := usagef("--dtype is %q, want F16, BF16, F32 or F64", o.dtype)
+		if n := nearest(o.dtype, dtypes); n != "" {
+			return v.withHint("did you mean %s?", n)
+		}
+		return v
+	}
 	return nil
 }
 
@@ -93,7 +112,15 @@ type unpackResult struct {
 	Files   []fileSize     `json:"files" about:"that were written"`
 	Bytes   int64          `json:"bytes" about:"of all files"`
 	Tensor  *tensorHeading `json:"tensor,omitempty" about:"the one that was asked for"`
+	Cast    *castResult    `json:"cast,omitempty" about:"what --dtype did"`
 	Seconds float64        `json:"seconds"`
+}
+
+// A castResult says how many tensors have another type now.
+type castResult struct {
+	DType  tensor.DType `json:"dtype" about:"that was asked for"`
+	Cast   int          `json:"cast" about:"tensors that were rounded to it"`
+	Others int          `json:"others" about:"tensors that are of another type, and stay"`
 }
 
 type fileSize struct {
@@ -122,6 +149,8 @@ func (r *unpackResult) text(w *bufio.Writer) {
 	}
 	if r.Tensor != nil {
 		fmt.Fprintf(w, "%s is %s %v\n", printable(r.Tensor.Name), r.Tensor.DType, r.Tensor.Shape)
+	} else if r.Cast != nil {
+		fmt.Fprintf(w, "rounded %s to %s; %s of another type stay\n", count(r.Cast.Cast, "tensor"), r.Cast.DType, count(r.Cast.Others, "tensor"))
 	}
 }
 
@@ -140,11 +169,15 @@ func (e *env) unpack(ctx context.Context, o *unpackOptions, input string) error 
 	defer done()
 	r := &unpackResult{Schema: "ropewalk/unpack/1", Input: input}
 	var write []part
-	if o.format == "" && o.tensor == "" {
+	switch {
+	case o.format != "" || o.tensor != "":
+		write, err = o.extracting(c, input, r)
+	case o.dtype != "":
+		write, err = o.rewriting(c, input, r)
+		r.Format = c.Layout.Format
+	default:
 		write, err = o.restoring(c, input)
 		r.Format = c.Layout.Format
-	} else {
-		write, err = o.extracting(c, input, r)
 	}
 	if err != nil {
 		return err
@@ -176,8 +209,70 @@ type part struct {
 // restoring returns the original files.
 func (o *unpackOptions) restoring(c *checkpoint.Checkpoint, input string) ([]part, error) {
 	if c.Rope == nil {
-		return nil, usagef("%s is not packed; it is %s", input, c.Format).withHint("--format safetensors or --format npz converts it")
+		return nil, usagef("%s is not packed; it is %s", input, c.Format).withHint("--format safetensors or --format npz converts it, and --dtype rounds its floats")
 	}
+	paths, err := o.paths(c, input)
+	if err != nil {
+		return nil, err
+	}
+	var parts []part
+	for i, f := range c.Layout.Files {
+		parts = append(parts, part{paths[i], f.Data.Size(), func(ctx context.Context, w io.Writer, progress func(done, total int64)) error {
+			return c.Rope.Restore(ctx, i, w, progress)
+		}})
+	}
+	return parts, nil
+}
+
+// rewriting returns the original files with other types of floats.
+func (o *unpackOptions) rewriting(c *checkpoint.Checkpoint, input string, r *unpackResult) ([]part, error) {
+	paths, err := o.paths(c, input)
+	if err != nil {
+		return nil, err
+	}
+	set, err := o.cast(c.Tensors, r)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := c.Rewrite(set)
+	if errors.Is(err, checkpoint.ErrRewrite) {
+		return nil, (&verdict{status: exitUsage, err: fmt.Errorf("%s: --dtype: %w", input, err)}).withHint("--format safetensors writes the tensors alone, in any type")
+	}
+	if err != nil {
+		return nil, err
+	}
+	var parts []part
+	for i := range paths {
+		size := plan.Size(i)
+		parts = append(parts, part{paths[i], size, func(_ context.Context, w io.Writer, progress func(done, total int64)) error {
+			return plan.WriteFile(&meterWriter{w: w, total: size, progress: progress}, i)
+		}})
+	}
+	return parts, nil
+}
+
+// cast returns the tensors in the type that was asked for, if one was.
+func (o *unpackOptions) cast(set *tensor.Set, r *unpackResult) (*tensor.Set, error) {
+	if o.dtype == "" {
+		return set, nil
+	}
+	r.Cast = &castResult{DType: tensor.DType(o.dtype)}
+	var list []*tensor.Tensor
+	for _, t := range set.All() {
+		n := tensor.Cast(t, r.Cast.DType)
+		switch {
+		case n != t:
+			r.Cast.Cast++
+		case t.DType != r.Cast.DType:
+			r.Cast.Others++
+		}
+		list = append(list, n)
+	}
+	return tensor.NewSet(list...)
+}
+
+// paths returns where the files of the checkpoint go.
+func (o *unpackOptions) paths(c *checkpoint.Checkpoint, input string) ([]string, error) {
 	files := c.Layout.Files
 	main, err := o.target(input, files[0].Name)
 	if err != nil {
@@ -186,7 +281,7 @@ func (o *unpackOptions) restoring(c *checkpoint.Checkpoint, input string) ([]par
 	if main == dash && len(files) > 1 {
 		return nil, usagef("%s holds %d files, and standard output is one", input, len(files)).withHint("-o DIR/ writes them into a folder")
 	}
-	var parts []part
+	var paths []string
 	seen := make(map[string]bool)
 	for i, f := range files {
 		path := main
@@ -201,11 +296,9 @@ func (o *unpackOptions) restoring(c *checkpoint.Checkpoint, input string) ([]par
 			return nil, usagef("two of the files of %s would become %s", input, path).withHint("-o names the main file; the others keep their names")
 		}
 		seen[path] = true
-		parts = append(parts, part{path, f.Data.Size(), func(ctx context.Context, w io.Writer, progress func(done, total int64)) error {
-			return c.Rope.Restore(ctx, i, w, progress)
-		}})
+		paths = append(paths, path)
 	}
-	return parts, nil
+	return paths, nil
 }
 
 // extracting returns one file with one or all tensors in another form.
@@ -216,12 +309,18 @@ func (o *unpackOptions) extracting(c *checkpoint.Checkpoint, input string, r *un
 		if t == nil {
 			return nil, noTensor(c, o.tensor)
 		}
-		h := headingOf(t)
-		r.Tensor = &h
 		var err error
 		if set, err = tensor.NewSet(t); err != nil {
 			return nil, err
 		}
+	}
+	set, err := o.cast(set, r)
+	if err != nil {
+		return nil, err
+	}
+	if o.tensor != "" {
+		h := headingOf(set.At(0))
+		r.Tensor = &h
 	}
 	r.Format = o.format
 	if o.format == "" {

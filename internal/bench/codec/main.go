@@ -83,7 +83,7 @@ func run(ctx context.Context, c *config) error {
 	}
 	var points []ratePoint
 	if c.rates {
-		if points, err = measureRates(c, streams); err != nil {
+		if points, err = measureRates(ctx, c); err != nil {
 			return err
 		}
 	}

@@ -38,14 +38,20 @@ type matrix struct {
 // would be stored as it is.
 const minElems = 64
 
-// load returns the matrices of the network, or nil if its file is not there.
-func (n *network) load(c *config) ([]matrix, error) {
+// open opens the file of the network; it is nil if that is not there.
+func (n *network) open(c *config) (*checkpoint.Checkpoint, error) {
 	folder := map[string]string{"data": c.data, "models": c.models}[n.folder]
 	file, err := checkpoint.Open(filepath.Join(folder, n.file), nil)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err != nil {
+	return file, err
+}
+
+// load returns the matrices of the network, or nil if its file is not there.
+func (n *network) load(c *config) ([]matrix, error) {
+	file, err := n.open(c)
+	if file == nil || err != nil {
 		return nil, err
 	}
 	defer file.Close()

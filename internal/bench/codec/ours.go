@@ -28,12 +28,10 @@ const (
 	maxName  = "ropewalk max"
 )
 
-var best = blockCoder{label: maxName, encode: mix.AppendLevels, decode: mix.DecodeLevels}
-
 // ours are the coders of this module, the fastest first.
 var ours = []blockCoder{
 	{label: fastName, encode: lanes.Append, decode: lanes.Decode},
-	best,
+	{label: maxName, encode: mix.AppendLevels, decode: mix.DecodeLevels},
 }
 
 // blockWeights is how many weights a block holds, as in a file.
@@ -92,20 +90,14 @@ func fixedPoint(levels []float32) []int32 {
 func (c blockCoder) name() string { return c.label }
 
 func (c blockCoder) code(_ context.Context, s *stream, _ string) (measured, error) {
-	return c.run(s, seconds)
-}
-
-// run codes the blocks of a stream and compares what comes back. The function
-// does the work, and says how long it took.
-func (c blockCoder) run(s *stream, timed func(work func()) float64) (measured, error) {
 	var m measured
 	for _, b := range s.blocks(c.alone) {
 		var packed []byte
-		m.encode += timed(func() { packed = c.encode(packed[:0], b.syms, b.segs) })
+		m.encode += seconds(func() { packed = c.encode(packed[:0], b.syms, b.segs) })
 		m.size += int64(len(packed))
 		restored := make([]uint16, len(b.syms))
 		var err error
-		m.decode += timed(func() { err = c.decode(restored, packed, b.segs) })
+		m.decode += seconds(func() { err = c.decode(restored, packed, b.segs) })
 		if err != nil {
 			return measured{}, err
 		}
@@ -114,12 +106,6 @@ func (c blockCoder) run(s *stream, timed func(work func()) float64) (measured, e
 		}
 	}
 	return m, nil
-}
-
-// once does work without looking at the clock.
-func once(work func()) float64 {
-	work()
-	return 0
 }
 
 // Work that takes less than short is done again, and the best time counts: the

@@ -191,7 +191,7 @@ func (p *page) rateTables(b *strings.Builder) {
 		if len(rows) == 0 {
 			return
 		}
-		fmt.Fprintf(b, "\n## Bytes at %s\n\nIndices by %s, and levels.\n\n", c.name, maxName)
+		fmt.Fprintf(b, "\n## Bytes at %s\n\nOf the quantized weights in a file of effort max, with their codebooks.\n\n", c.name)
 		head := []string{"error of", lloydRate}
 		for _, r := range rates {
 			head = append(head, r.name, "to "+lloydRate, "error")
@@ -247,6 +247,8 @@ func (p *page) verdicts(b *strings.Builder) {
 		{"times NNCodec's speed, fast decodes", p.speed(fastName).decode / p.speed(nnCodecName).decode, 5, true},
 		{"bytes of the default quantizer over " + lloydRate + " at equal error", p.rateMean(criteria[0].name, defaultRate), 0.92, false},
 		{"the same with assignment by rate and distortion", p.rateMean(criteria[0].name, rdoRate), 0.88, false},
+		{"the default quantizer at equal error relative to each tensor", p.rateMean(criteria[1].name, defaultRate), 0.92, false},
+		{"the same with assignment by rate and distortion", p.rateMean(criteria[1].name, rdoRate), 0.88, false},
 	} {
 		side := "at most"
 		if t.least {

@@ -166,20 +166,3 @@ func TestFixedPoint(t *testing.T) {
 		}
 	}
 }
-
-// What is tuned to an error comes near to it, from below.
-func TestUniformSteps(t *testing.T) {
-	ms := []matrix{gaussian("v", 100, 100), gaussian("w", 10, 300), {"zero", []int64{8, 8}, make([]float32, 64)}}
-	for i := range ms[1].values {
-		ms[1].values[i] *= 100
-	}
-	for _, c := range criteria {
-		whole := c.error([]coded{index(ms[0], make([]float32, 10_000)), index(ms[1], make([]float32, 3000))})
-		for _, share := range []float64{0.001, 0.01, 0.1, 0.3} {
-			tensors, _ := uniformSteps(ms, &c, share*whole)
-			if got := c.error(tensors) / whole; got > share || got < 0.98*share {
-				t.Errorf("%s: error %v, want %v", c.name, got, share)
-			}
-		}
-	}
-}

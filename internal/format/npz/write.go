@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -51,7 +52,7 @@ func Write(w io.Writer, set *tensor.Set) error {
 		if err != nil {
 			return err
 		}
-		heads[i] = appendNPY(nil, descr, t.Shape)
+		heads[i] = newNPY(descr, t.Shape)
 	}
 	z := zip.NewWriter(w)
 	for i, t := range set.All() {
@@ -67,6 +68,19 @@ func Write(w io.Writer, set *tensor.Set) error {
 		}
 	}
 	return z.Close()
+}
+
+// WriteNPY writes a single array, as NumPy does. Types are those of [Write].
+func WriteNPY(w io.Writer, t *tensor.Tensor) error {
+	descr, err := descrOf(t)
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(newNPY(descr, t.Shape)); err != nil {
+		return err
+	}
+	_, err = t.WriteTo(w)
+	return err
 }
 
 // checkName refuses names that do not survive a ZIP archive.
@@ -105,10 +119,9 @@ const (
 	growDigits = 21
 )
 
-// appendNPY appends the header of an array, byte for byte as NumPy has it.
-func appendNPY(b []byte, descr string, shape tensor.Shape) []byte {
-	from := len(b)
-	b = append(b, magic...)
+// newNPY returns the header of an array, byte for byte as NumPy has it.
+func newNPY(descr string, shape tensor.Shape) []byte {
+	b := slices.Clone(magic)
 	b = append(b, 1, 0, 0, 0) // version 1.0, the length follows below
 	b = append(b, "{'descr': '"...)
 	b = append(append(b, descr...), "', 'fortran_order': False, 'shape': ("...)
@@ -126,9 +139,9 @@ func appendNPY(b []byte, descr string, shape tensor.Shape) []byte {
 		b = append(b, strings.Repeat(" ", growDigits-len(strconv.FormatInt(shape[0], 10)))...)
 	}
 	// At least one byte, and a whole line where none is missing: so does NumPy.
-	pad := alignment - (len(b)-from+1)%alignment
+	pad := alignment - (len(b)+1)%alignment
 	b = append(append(b, strings.Repeat(" ", pad)...), '\n')
 	// 64 axes of 19 digits fit a version 1 header many times over.
-	le.PutUint16(b[from+8:], uint16(len(b)-from-10))
+	le.PutUint16(b[8:], uint16(len(b)-10))
 	return b
 }

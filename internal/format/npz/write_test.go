@@ -35,7 +35,7 @@ func TestHeaderGolden(t *testing.T) {
 		{"<f8", tensor.Shape{0, 3}, "\x93NUMPY\x01\x00v\x00{'descr': '<f8', 'fortran_order': False, 'shape': (0, 3), }" + strings.Repeat(" ", 58) + "\n"},
 		{"|b1", tensor.Shape{3}, "\x93NUMPY\x01\x00v\x00{'descr': '|b1', 'fortran_order': False, 'shape': (3,), }" + strings.Repeat(" ", 60) + "\n"},
 	} {
-		if got := string(appendNPY(nil, c.descr, c.shape)); got != c.want {
+		if got := string(newNPY(c.descr, c.shape)); got != c.want {
 			t.Errorf("%v: %q, want %q", c.shape, got, c.want)
 		}
 	}
@@ -46,7 +46,7 @@ func TestHeaderGolden(t *testing.T) {
 func TestHeaderAligned(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		shape := tensor.Shape(rapid.SliceOfN(rapid.Int64Range(0, 1<<62), 0, tensor.MaxRank).Draw(t, "shape"))
-		b := appendNPY(nil, "<c16", shape)
+		b := newNPY("<c16", shape)
 		if len(b)%alignment != 0 || int(le.Uint16(b[8:])) != len(b)-10 || b[len(b)-1] != '\n' {
 			t.Fatalf("%q", b)
 		}
