@@ -46,7 +46,7 @@ type levelModel struct {
 	tree   *tree
 	book   book      // of the segment that is being coded
 	linear []*linear // of each segment; segments of one kernel shape share it
-	kinds  []*linear // each once, in order
+	coefs  coefCoder
 
 	values  []int32 // all so far
 	offsets []int16 // their symbols, relative to the mode
@@ -59,6 +59,7 @@ type levelModel struct {
 	lineShift uint // right shift of offsets in contexts
 	colCtx    int
 	rowCtx    int
+	took      []int64 // by each segment, in bits/65536
 	assign    chooser // instead of symbols, while they are being chosen
 	onlyFit   bool
 }
@@ -101,11 +102,16 @@ func contextSizes(cols, rows int) [numCounters]int {
 }
 
 func newLevelModel(c *coder, p levelParams, segs []codec.Segment) *levelModel {
-	m := &levelModel{params: p, segs: segs}
+	m := &levelModel{params: p, segs: segs, coefs: newCoefCoder(c), took: make([]int64, len(segs))}
 	lo, hi, cols, rows, pos := 0, 0, 1, 1, 1
 	kinds := map[[2]int]*linear{}
 	for i, s := range segs {
-		lo, hi = min(lo, -p.modes[i]), max(hi, len(s.Levels)-1-p.modes[i])
+		if p.segs[i].plain != 0 {
+			m.linear = append(m.linear, nil)
+			continue
+		}
+		mode := p.segs[i].mode
+		lo, hi = min(lo, -mode), max(hi, len(s.Levels)-1-mode)
 		fs := s.Row()
 		cols = max(cols, min(s.Cols, maxPlaces))
 		pos = max(pos, min(fs, maxPlaces))
@@ -113,7 +119,6 @@ func newLevelModel(c *coder, p levelParams, segs []codec.Segment) *levelModel {
 		kind := [2]int{s.Taps, s.Width}
 		if kinds[kind] == nil {
 			kinds[kind] = newLinear(s.Taps)
-			m.kinds = append(m.kinds, kinds[kind])
 		}
 		m.linear = append(m.linear, kinds[kind])
 	}
@@ -140,16 +145,20 @@ func (m *levelModel) fit(syms []uint16) {
 	m.onlyFit = true
 	base := 0
 	for i, s := range m.segs {
-		cut := s
-		cut.Len = min(s.Len, fitValues)
-		m.segment(syms, i, cut, base)
+		if m.linear[i] != nil {
+			cut := s
+			cut.Len = min(s.Len, fitValues)
+			m.segment(syms, i, cut, base)
+		}
 		base += s.Len
 	}
 	m.onlyFit = false
 	m.reset()
 	clear(m.values)
-	for _, l := range m.kinds {
-		l.choose()
+	for _, l := range m.linear {
+		if l != nil {
+			l.choose()
+		}
 	}
 }
 
@@ -157,8 +166,43 @@ func (m *levelModel) fit(syms []uint16) {
 func (m *levelModel) run(syms []uint16) {
 	base := 0
 	for i, s := range m.segs {
-		m.segment(syms, i, s, base)
+		before := spent(m.coder)
+		if l := m.linear[i]; l != nil {
+			if !l.started {
+				m.coefs.code(l)
+				l.start()
+				l.price = spent(m.coder) - before
+				before += l.price
+			}
+			l.values += s.Len
+			m.segment(syms, i, s, base)
+		} else {
+			m.plain(syms[base:base+s.Len], i, base)
+		}
 		base += s.Len
+		m.took[i] = spent(m.coder) - before
+	}
+}
+
+// costs returns what each segment took, with its share of the coefficients, in
+// bits/65536.
+func (m *levelModel) costs() []int64 {
+	for i, s := range m.segs {
+		if l := m.linear[i]; l != nil && s.Len > 0 {
+			m.took[i] += l.price * int64(s.Len) / int64(l.values)
+		}
+	}
+	return m.took
+}
+
+// plain codes one segment without the model.
+func (m *levelModel) plain(syms []uint16, si, base int) {
+	p := newPlain(m.coder, m.params.segs[si].plain, len(m.segs[si].Levels))
+	for j, sym := range syms {
+		if m.assign != nil {
+			sym = uint16(m.assign(base+j, p.cost))
+		}
+		syms[j] = uint16(p.code(int(sym)))
 	}
 }
 
@@ -185,12 +229,12 @@ func (m *levelModel) segment(syms []uint16, si int, s codec.Segment, base int) {
 	}
 	m.taps = [len(m.taps)]scale{}
 	m.row, m.rowSum = scale{}, 0
-	m.book.set(s.Levels, m.params.modes[si], m.params.centre[si])
+	m.book.set(s.Levels, m.params.segs[si].mode, m.params.segs[si].centre)
 
 	var (
 		lin  = m.linear[si]
 		bk   = &m.book
-		mode = m.params.modes[si]
+		mode = m.params.segs[si].mode
 		last = len(s.Levels) - 1
 		sy   = syms[base : base+s.Len]
 		x    = m.values[base : base+s.Len]

@@ -33,6 +33,10 @@ type linear struct {
 	by    divisor
 
 	fixed, adapted int64 // predictions, as values
+
+	started bool
+	price   int64 // of the coefficients, in bits/65536
+	values  int   // of all segments
 }
 
 func newLinear(taps int) *linear {
@@ -51,6 +55,7 @@ func (l *linear) start() {
 			l.w[c][i] = v * (weightUnit / coefOne)
 		}
 	}
+	l.started = true
 }
 
 // predict sets fixed and adapted from the features. The expected magnitude is
@@ -99,42 +104,52 @@ func (l *linear) choose() {
 	l.sums = nil
 }
 
-// codeLinears codes the coefficients of predictors, and starts them.
-func codeLinears(c *coder, lines []*linear) {
-	var zero [numFixed]uint32
-	var length [8]uint32
-	sign := uint32(counterHalf)
-	for i := range zero {
-		zero[i] = counterHalf
+// A coefCoder codes the coefficients of predictors.
+type coefCoder struct {
+	coder  *coder
+	zero   [numFixed]uint32
+	length [8]uint32
+	sign   uint32
+}
+
+func newCoefCoder(c *coder) coefCoder {
+	k := coefCoder{coder: c, sign: counterHalf}
+	for i := range k.zero {
+		k.zero[i] = counterHalf
 	}
-	for i := range length {
-		length[i] = counterHalf
+	for i := range k.length {
+		k.length[i] = counterHalf
 	}
-	for _, l := range lines {
-		for k := range l.coefs {
-			for i := range l.coefs[k] {
-				v := int(l.coefs[k][i])
-				if c.single(&zero[i], b2i(v != 0)) == 0 {
-					l.coefs[k][i] = 0
-					continue
-				}
-				neg := c.single(&sign, b2i(v < 0))
-				n, m := 0, abs(v)
-				for n < 7 && c.single(&length[n], b2i(m>>(n+1) != 0)) == 1 {
-					n++
-				}
-				y := 1
-				for b := n - 1; b >= 0; b-- {
-					y = y<<1 | c.Bit(m>>b&1, 1<<15)
-				}
-				if neg == 1 {
-					y = -y
-				}
-				l.coefs[k][i] = int32(y)
-			}
+	return k
+}
+
+func (k *coefCoder) code(l *linear) {
+	for class := range l.coefs {
+		for i := range l.coefs[class] {
+			l.coefs[class][i] = int32(k.number(&k.zero[i], int(l.coefs[class][i])))
 		}
-		l.start()
 	}
+}
+
+// number codes a coefficient and returns it.
+func (k *coefCoder) number(zero *uint32, v int) int {
+	c := k.coder
+	if c.single(zero, b2i(v != 0)) == 0 {
+		return 0
+	}
+	neg := c.single(&k.sign, b2i(v < 0))
+	n, m := 0, abs(v)
+	for n < 7 && c.single(&k.length[n], b2i(m>>(n+1) != 0)) == 1 {
+		n++
+	}
+	y := 1
+	for b := n - 1; b >= 0; b-- {
+		y = y<<1 | c.Bit(m>>b&1, 1<<15)
+	}
+	if neg == 1 {
+		return -y
+	}
+	return y
 }
 
 // A normal is the normal equations of least squares. Only the encoder has

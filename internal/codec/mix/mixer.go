@@ -220,16 +220,21 @@ func (m *mixer) decide(bit int, id int32) int {
 	node := int(id)
 	m.predict(node)
 	if m.pricing {
-		p := m.p
-		if bit == 0 {
-			p = 65536 - p
-		}
-		m.price += uint32((16<<8 - log2(uint64(p))) << 8)
+		m.price += priceOf(bit, uint32(m.p))
 		return bit
 	}
 	bit = m.coder.Bit(bit, uint32(m.p))
 	m.adapt(bit, node)
 	return bit
+}
+
+// priceOf returns what a decision takes whose probability of 1 is p, of 2^16,
+// in bits/65536.
+func priceOf(bit int, p uint32) uint32 {
+	if bit == 0 {
+		p = 1<<16 - p
+	}
+	return uint32(16<<8-log2(uint64(p))) << 8
 }
 
 // adapt learns from a decision that was predicted last.
