@@ -124,7 +124,11 @@ func newLevelModel(c *coder, p levelParams, segs []codec.Segment) *levelModel {
 	}
 	m.tree = newTree(lo, hi, p.spread, p.zero)
 	m.colCtx, m.rowCtx = min(cols, maxLines), rows
-	m.mixer = newMixer(c, min(len(m.tree.nodes)+nodeFirst, nodeMax), contextSizes(m.colCtx, m.rowCtx))
+	nodes, deep := min(max(len(m.tree.nodes)+2*b2i(p.zero), 1), nodeMax), 0
+	if nodes > smallTree {
+		nodes, deep = wideNodes, nodes-wideNodes
+	}
+	m.mixer = newMixer(c, nodes, deep, contextSizes(m.colCtx, m.rowCtx))
 	n := codec.Total(segs)
 	m.values = make([]int32, n)
 	m.offsets = make([]int16, n)
@@ -345,7 +349,7 @@ func (m *levelModel) segment(syms []uint16, si int, s codec.Segment, base int) {
 			vL, vL2 := at(v, j, 1)>>sh, at(v, j, 2)>>sh
 			vO, vO2 := at(v, j, fs)>>sh, at(v, j, 2*fs)>>sh
 			vC, vC2 := atIf(c1, v, j, bT)>>sh, atIf(col > 1, v, j, 2*bT)>>sh
-			octave := octaves(rel, 1, 8)
+			octave := octaves(rel, 1, deepSets)
 			t := uint32(min(tap, maxTaps-1))
 			m.context([numCounters]uint32{
 				(clip12(vL)*12+clip12(vL2))*8 + octave,
@@ -356,7 +360,7 @@ func (m *levelModel) segment(syms []uint16, si int, s codec.Segment, base int) {
 				(((signOf(L)*3+signOf(U))*3+signOf(UL))*3+signOf(C1))*maxTaps + t,
 				octaves(lPos-scaleBits<<8, 4, 24)*16 + mq,
 				((signOf(vL)*3+signOf(vO))*3+signOf(vC))*24 + octaves(lSep-scaleBits<<8, 3, 24),
-			}, t)
+			}, t, octave)
 
 			var sym int
 			switch {

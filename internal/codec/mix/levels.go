@@ -55,46 +55,46 @@ func AssignLevels(first []uint16, segs []codec.Segment, choose func(i int, cost 
 	m.run(first)
 }
 
+// tolerated is what a segment may take above the entropy of its histogram
+// before its block is coded a second time, in bits/65536: 56 bytes.
+const tolerated = 56 << 19
+
 // choosePlains returns how segments are coded that take less than costs,
 // in bits/65536, without the model; nil if that is not worth coding the block
-// again.
+// again: if none is beyond what is tolerated, and all gain less than 1/256.
 func choosePlains(syms []uint16, segs []codec.Segment, costs []int64) []estimator {
 	// No code for single symbols takes less than their entropy.
-	gains := make([]int64, len(segs))
+	over := make([]int64, len(segs))
+	var most, whole int64 // that can be gained, and that there is
+	far := false
 	at := 0
 	for i, s := range segs {
-		gains[i] = max(costs[i]-information(syms[at:at+s.Len], len(s.Levels)), 0)
+		over[i] = max(costs[i]-information(syms[at:at+s.Len], len(s.Levels)), 0)
+		far = far || over[i] > tolerated
+		most += over[i]
+		whole += costs[i]
 		at += s.Len
 	}
-	if !worthwhile(gains, costs) {
+	if !far && most <= whole>>8 {
 		return nil
 	}
 	plain := make([]estimator, len(segs))
+	gains := int64(0)
+	far = false
 	at = 0
 	for i, s := range segs {
-		if gains[i] > 0 {
-			plain[i], gains[i] = choosePlain(syms[at:at+s.Len], len(s.Levels), costs[i])
+		if over[i] > 0 {
+			how, gain := choosePlain(syms[at:at+s.Len], len(s.Levels), costs[i])
+			far = far || how != 0 && over[i] > tolerated
+			gains += gain
+			plain[i] = how
 		}
 		at += s.Len
 	}
-	if !worthwhile(gains, costs) {
+	if !far && gains <= whole>>8 {
 		return nil
 	}
 	return plain
-}
-
-// worthwhile reports whether gains repay the time of coding a block twice: 16
-// bytes of one segment or 1/256 of all do.
-func worthwhile(gains, costs []int64) bool {
-	all, whole := int64(0), int64(0)
-	for i, g := range gains {
-		if g >= 16<<19 {
-			return true
-		}
-		all += g
-		whole += costs[i]
-	}
-	return all > 0 && all >= whole>>8
 }
 
 // levelParams are what the encoder chooses for a block, beside coefficients.

@@ -18,9 +18,13 @@ type treeNode struct {
 const (
 	nodeZero   = 0
 	nodeSign   = 1
-	nodeFirst  = 2
-	nodeUnique = 80 // nodes with counters of their own
+	nodeUnique = 272 // nodes that do not share what they learn
 	nodeMax    = nodeUnique + 12
+
+	// Nodes with counters and weights for each context; the others are deep. In
+	// small trees all are.
+	smallTree = 20
+	wideNodes = 8
 )
 
 // newTree cuts the offsets from lo to hi, balanced by the mass of a logistic
@@ -36,7 +40,10 @@ func newTree(lo, hi int, spread int, zero bool) *tree {
 		m := int64(logisticTable[2048+b]) - int64(logisticTable[2048+a])
 		cum[i+1] = cum[i] + m + 4096
 	}
-	next := int32(nodeFirst)
+	next := int32(0)
+	if zero {
+		next = 2 // after nodeZero and nodeSign
+	}
 	// Breadth first, so that the most frequent nodes get counters of their own.
 	type job struct {
 		a, b int // interval
