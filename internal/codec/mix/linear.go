@@ -13,7 +13,8 @@ const (
 	unit       = 256       // a feature or value of the expected magnitude
 	clipAt     = 6 * unit
 
-	fitValues = 1 << 15 // values of a segment that the encoder looks at
+	fitValues = 1 << 15 // predictors are fitted to that many values of a segment,
+	fitSample = 1 << 14 // of which the encoder looks at about as many as that
 )
 
 // A linear predicts a value as a weighted sum of values around it, twice: with
@@ -88,12 +89,12 @@ func (l *linear) learn(x int32) {
 	}
 }
 
-// gather adds a value to the normal equations.
-func (l *linear) gather(x int32) {
+// gather adds a value to the normal equations, in the place of weight values.
+func (l *linear) gather(x int32, weight uint64) {
 	if l.sums == nil {
 		l.sums = make([]normal, len(l.coefs))
 	}
-	l.sums[l.class].add(l.q[:numFixed], int64(l.by.of(x)))
+	l.sums[l.class].add(l.q[:numFixed], int64(l.by.of(x)), weight)
 }
 
 // choose solves the normal equations.
@@ -161,24 +162,25 @@ type normal struct {
 	n  int
 }
 
-func (f *normal) add(q []int32, y int64) {
+func (f *normal) add(q []int32, y int64, weight uint64) {
 	var u [numFixed]float64
 	for i := range u {
 		u[i] = float64(q[i])
 	}
-	v := float64(y)
+	v, k := float64(y), float64(weight)
 	for i, s := range u {
 		if s == 0 {
 			continue
 		}
+		s = float64(s * k)
 		row := &f.a[i]
 		for j := 0; j <= i; j++ {
 			row[j] += float64(s * u[j])
 		}
 		f.b[i] += float64(s * v)
 	}
-	f.yy += float64(v * v)
-	f.n++
+	f.yy += float64(float64(v*v) * k)
+	f.n += int(weight)
 }
 
 // worth is how many bits a coefficient must save to be sent.
