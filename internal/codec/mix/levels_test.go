@@ -234,6 +234,22 @@ func TestLevelsNearOrder0(t *testing.T) {
 	}
 }
 
+// The bound of 64 bytes holds up to a million values.
+func TestLevelsNearOrder0Long(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a second for each million values")
+	}
+	r := rand.New(rand.NewSource(1))
+	for _, k := range []int{2, 64} {
+		for kind, h := range histograms {
+			if h.name == "exponential" || h.name == "uniform" { // the worst ones
+				over := checkNearOrder0(t, r, 1000000, k, kind)
+				t.Logf("a million of %d levels, %s: %.1f bytes over the entropy", k, h.name, over)
+			}
+		}
+	}
+}
+
 // Any histogram, length and codebook, in several segments.
 func TestLevelsNearOrder0Any(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
