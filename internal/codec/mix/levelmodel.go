@@ -44,6 +44,7 @@ type levelModel struct {
 	params levelParams
 	segs   []codec.Segment
 	tree   *tree
+	small  bool      // there are no deep nodes
 	book   book      // of the segment that is being coded
 	linear []*linear // of each segment; segments of one kernel shape share it
 	coefs  coefCoder
@@ -125,8 +126,14 @@ func newLevelModel(c *coder, p levelParams, segs []codec.Segment) *levelModel {
 	m.tree = newTree(lo, hi, p.spread, p.zero)
 	m.colCtx, m.rowCtx = min(cols, maxLines), rows
 	nodes, deep := min(max(len(m.tree.nodes)+2*b2i(p.zero), 1), nodeMax), 0
-	if nodes > smallTree {
-		nodes, deep = wideNodes, nodes-wideNodes
+	if m.small = nodes <= smallTree; !m.small {
+		full := wideNodes
+		for i, s := range segs {
+			if m.linear[i] != nil && s.Taps > tapClasses {
+				full = longNodes
+			}
+		}
+		nodes, deep = min(nodes, full), nodes
 	}
 	m.mixer = newMixer(c, nodes, deep, contextSizes(m.colCtx, m.rowCtx))
 	n := codec.Total(segs)
@@ -233,6 +240,13 @@ func (m *levelModel) segment(syms []uint16, si int, s codec.Segment, base int) {
 	}
 	m.taps = [len(m.taps)]scale{}
 	m.row, m.rowSum = scale{}, 0
+	m.firstDeep = wideNodes
+	switch {
+	case m.small:
+		m.firstDeep = smallTree
+	case s.Taps > tapClasses:
+		m.firstDeep = longNodes
+	}
 	m.book.set(s.Levels, m.params.segs[si].mode, m.params.segs[si].centre)
 
 	var (

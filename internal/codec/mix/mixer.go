@@ -22,7 +22,9 @@ const (
 // logistic domain; their mean is refined by an adaptive map.
 type mixer struct {
 	coder *coder
-	nodes int // that are not deep
+	nodes int // that can have counters and weights for each context
+
+	firstDeep int // node, in this segment
 
 	mean  [numExperts]int64
 	inv   [numExperts]int64 // 2^30·256/scale, to be shifted
@@ -233,8 +235,8 @@ func (m *mixer) sets(node int) (a, b *[numInputs]int32) {
 // that would take instead, in bits/65536, and learns nothing.
 func (m *mixer) decide(bit int, id int32) int {
 	node := int(id)
-	if node >= m.nodes {
-		return m.decideDeep(bit, &m.deep[node-m.nodes])
+	if node >= m.firstDeep {
+		return m.decideDeep(bit, &m.deep[node])
 	}
 	m.predict(node)
 	if m.pricing {

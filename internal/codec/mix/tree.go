@@ -21,10 +21,11 @@ const (
 	nodeUnique = 272 // nodes that do not share what they learn
 	nodeMax    = nodeUnique + 12
 
-	// Nodes with counters and weights for each context; the others are deep. In
-	// small trees all are.
+	// Nodes from here on are deep, unless the tree is small; those of long
+	// kernels, which are signals, and whose neighbours tell much, later.
 	smallTree = 20
 	wideNodes = 8
+	longNodes = 80
 )
 
 // newTree cuts the offsets from lo to hi, balanced by the mass of a logistic
