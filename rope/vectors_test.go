@@ -11,6 +11,7 @@ import (
 	"math/rand"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -62,6 +63,23 @@ func levels(rows, cols, k int, scale float32) []byte {
 		x := float64(math.Float32frombits(binary.LittleEndian.Uint32(w[i:])))
 		v := float32(math.Round(min(max(x*float64(k)*2, -float64(k/2)), float64(k-1-k/2))))
 		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v*scale+0)) // no -0
+	}
+	return b
+}
+
+// counts draws one of some of k values, each up to most times as often as the
+// rarest.
+func counts(n, k, most int) []byte {
+	r := rand.New(rand.NewSource(15))
+	var some []int
+	for i := range k {
+		if r.Intn(2) == 0 {
+			some = append(some, slices.Repeat([]int{i}, 1+r.Intn(most))...)
+		}
+	}
+	var b []byte
+	for range n {
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(float32(some[r.Intn(len(some))]-k/2)/64+0))
 	}
 	return b
 }
@@ -314,7 +332,7 @@ var vectors = []vector{
 		}
 		return b
 	}()), opt: Options{Effort: Max}, coder: "levels"},
-	{name: "spiky-levels", why: "coder 8: magnitudes above 20, and low bits", layout: one("w", tensor.F32, tensor.Shape{100, 300}, spiky(30000, 600)), opt: Options{Effort: Max}, coder: "levels"},
+	{name: "spiky-levels", why: "coder 8: a plain segment that learns what is new", layout: one("w", tensor.F32, tensor.Shape{100, 300}, spiky(30000, 600)), opt: Options{Effort: Max}, coder: "levels"},
 	{name: "complex", why: "two values each; a kernel of 10x10 taps", layout: one("w", tensor.C64, tensor.Shape{30, 2, 10, 10}, gauss(3, 60, 200)), opt: Options{Effort: Max}, coder: "floats"},
 	{name: "counter", why: "coder 3, 64 bits", layout: one("w", tensor.I64, tensor.Shape{5000}, counter(5000)), opt: Options{Effort: Fast}, coder: "planes"},
 	{name: "opaque", why: "coder 1: an unknown type", layout: one("w", "X9", tensor.Shape{3}, bytes.Repeat([]byte("unknown "), 4000)), opt: Options{Effort: Fast}, coder: "zstd"},
@@ -335,6 +353,8 @@ var vectors = []vector{
 		}
 		return l
 	}},
+	{name: "long-levels", why: "coder 8: deep nodes of a long kernel", layout: one("w", tensor.F32, tensor.Shape{40, 2, 128}, levels(40, 256, 200, 0.01)), opt: Options{Effort: Max}, coder: "levels"},
+	{name: "plain-levels", why: "coder 8: a plain segment with a prior", layout: one("w", tensor.F32, tensor.Shape{100, 100}, counts(10000, 256, 20)), opt: Options{Effort: Max}, coder: "levels"},
 	{name: "half-levels", why: "a codebook of binary16", layout: one("w", tensor.F32, tensor.Shape{40, 50}, snapped(gauss(12, 40, 50), func(f float32) float32 {
 		return math.Float32frombits(fromHalf(uint16([]int{0xaf11, 0xa8fe, 0x2503, 0x2c07, 0x3011}[step(f, 5)])))
 	})), opt: Options{Effort: Max}, coder: "levels"},

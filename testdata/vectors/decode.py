@@ -1931,21 +1931,67 @@ class LevelModel:
         return out
 
 
+class PlainCounts:
+    """Section 7.3, plain segments: the counts of a segment."""
+
+    def __init__(self, coder, levels, e):
+        self.coder, self.levels, self.e = coder, levels, e
+        self.depth = (levels - 1).bit_length()
+        self.counts = [0] * (2 << self.depth)
+        self.news = [[0, 0] for _ in range(64)]  # by the digits of n: other answers, the same one
+
+    def read_symbol(self):
+        node = 1
+        for i in range(self.depth - 1, -1, -1):
+            upper = ((2 * node + 1) << i) - (1 << self.depth)
+            bit = self.read_bit(node, i, upper) if upper < self.levels else 0
+            node = 2 * node + bit
+            self.counts[node] += 1
+        return node - (1 << self.depth)
+
+    def read_bit(self, node, i, upper):
+        n0, n1 = self.counts[2 * node], self.counts[2 * node + 1]
+        n, new = n0 + n1, None
+        if self.e:
+            a = 4 ** (self.e - 1)
+            r = min(1 << i, self.levels - upper)
+            q, d = 16 * n1 + r * a, 16 * n + (r + (1 << i)) * a
+        elif (n0 == 0) != (n1 == 0):
+            new = self.news[n.bit_length()]
+            q, d = 2 * new[0] + 1, 2 * sum(new) + 2
+            if n0 == 0:
+                q = d - q
+        else:
+            q, d = n1 + 1, n + 2
+        bit = self.coder.decide(clip(65536 * q // d, 1, 65535))
+        if new:
+            had = 1 if n1 else 0
+            new[bit == had] += 1
+        return bit
+
+
 def read_levels(payload, block):
     """Section 7.3: indices into the codebooks."""
     cur = Cursor(payload)
     spread, zero = divmod(cur.byte(), 2)
-    books = []
-    for s in block.segments:
-        mode, centred = divmod(cur.number(), 2)
-        must(mode < len(s.book.levels), "mode of levels")
-        books.append(LevelBook(s.book.levels, mode, centred))
-    model = LevelModel(RangeDecoder(cur.rest()), spread, zero, block.segments, books)
-    for s in block.segments:
-        model.read_coefficients(s)
-    out = []
-    for s, book in zip(block.segments, books):
-        out += model.read_segment(s, book)
+    books, plain = [], {}
+    for i, s in enumerate(block.segments):
+        levels, number = len(s.book.levels), cur.number()
+        if number < 2 * levels:
+            books.append((s, LevelBook(s.book.levels, number // 2, number % 2)))
+        else:
+            must(number - 2 * levels <= 5, "mode of levels")
+            plain[i] = number - 2 * levels
+    coder = RangeDecoder(cur.rest())
+    model = LevelModel(coder, spread, zero, [s for s, _ in books], [b for _, b in books]) if books else None
+    each, out = iter(books), []
+    for i, s in enumerate(block.segments):
+        if i in plain:
+            counts = PlainCounts(coder, len(s.book.levels), plain[i])
+            out += [counts.read_symbol() for _ in range(s.count)]
+        else:
+            model.read_coefficients(s)
+            out += model.read_segment(*next(each))
     return out
 
 

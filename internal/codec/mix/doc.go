@@ -25,7 +25,9 @@
 // next value; their mass on either side of a threshold between two levels is an
 // estimate like that of a counter (levelmodel.go, linear.go, mixer.go).
 // What is the same for many inputs at once is 32-bit arithmetic on lanes, in
-// AVX2 where there is (vector.go).
+// AVX2 where there is (vector.go). Decisions far down in the tree of a wide
+// codebook do with the experts (deep.go), and an array without any structure
+// with counts of its symbols (plain.go).
 //
 // Everything is integer arithmetic: a decoder that rounds one probability
 // differently loses the rest of the block, and Go may fuse floating-point

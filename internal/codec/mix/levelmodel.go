@@ -44,9 +44,10 @@ type levelModel struct {
 	params levelParams
 	segs   []codec.Segment
 	tree   *tree
+	small  bool      // there are no deep nodes
 	book   book      // of the segment that is being coded
 	linear []*linear // of each segment; segments of one kernel shape share it
-	kinds  []*linear // each once, in order
+	coefs  coefCoder
 
 	values  []int32 // all so far
 	offsets []int16 // their symbols, relative to the mode
@@ -59,6 +60,7 @@ type levelModel struct {
 	lineShift uint // right shift of offsets in contexts
 	colCtx    int
 	rowCtx    int
+	took      []int64 // by each segment, in bits/65536
 	assign    chooser // instead of symbols, while they are being chosen
 	onlyFit   bool
 }
@@ -101,11 +103,16 @@ func contextSizes(cols, rows int) [numCounters]int {
 }
 
 func newLevelModel(c *coder, p levelParams, segs []codec.Segment) *levelModel {
-	m := &levelModel{params: p, segs: segs}
+	m := &levelModel{params: p, segs: segs, coefs: newCoefCoder(c), took: make([]int64, len(segs))}
 	lo, hi, cols, rows, pos := 0, 0, 1, 1, 1
 	kinds := map[[2]int]*linear{}
 	for i, s := range segs {
-		lo, hi = min(lo, -p.modes[i]), max(hi, len(s.Levels)-1-p.modes[i])
+		if p.segs[i].plain != 0 {
+			m.linear = append(m.linear, nil)
+			continue
+		}
+		mode := p.segs[i].mode
+		lo, hi = min(lo, -mode), max(hi, len(s.Levels)-1-mode)
 		fs := s.Row()
 		cols = max(cols, min(s.Cols, maxPlaces))
 		pos = max(pos, min(fs, maxPlaces))
@@ -113,13 +120,22 @@ func newLevelModel(c *coder, p levelParams, segs []codec.Segment) *levelModel {
 		kind := [2]int{s.Taps, s.Width}
 		if kinds[kind] == nil {
 			kinds[kind] = newLinear(s.Taps)
-			m.kinds = append(m.kinds, kinds[kind])
 		}
 		m.linear = append(m.linear, kinds[kind])
 	}
 	m.tree = newTree(lo, hi, p.spread, p.zero)
 	m.colCtx, m.rowCtx = min(cols, maxLines), rows
-	m.mixer = newMixer(c, min(len(m.tree.nodes)+nodeFirst, nodeMax), contextSizes(m.colCtx, m.rowCtx))
+	nodes, deep := min(max(len(m.tree.nodes)+2*b2i(p.zero), 1), nodeMax), 0
+	if m.small = nodes <= smallTree; !m.small {
+		full := wideNodes
+		for i, s := range segs {
+			if m.linear[i] != nil && s.Taps > tapClasses {
+				full = longNodes
+			}
+		}
+		nodes, deep = min(nodes, full), nodes
+	}
+	m.mixer = newMixer(c, nodes, deep, contextSizes(m.colCtx, m.rowCtx))
 	n := codec.Total(segs)
 	m.values = make([]int32, n)
 	m.offsets = make([]int16, n)
@@ -140,16 +156,20 @@ func (m *levelModel) fit(syms []uint16) {
 	m.onlyFit = true
 	base := 0
 	for i, s := range m.segs {
-		cut := s
-		cut.Len = min(s.Len, fitValues)
-		m.segment(syms, i, cut, base)
+		if m.linear[i] != nil {
+			cut := s
+			cut.Len = min(s.Len, fitValues)
+			m.segment(syms, i, cut, base)
+		}
 		base += s.Len
 	}
 	m.onlyFit = false
 	m.reset()
 	clear(m.values)
-	for _, l := range m.kinds {
-		l.choose()
+	for _, l := range m.linear {
+		if l != nil {
+			l.choose()
+		}
 	}
 }
 
@@ -157,8 +177,43 @@ func (m *levelModel) fit(syms []uint16) {
 func (m *levelModel) run(syms []uint16) {
 	base := 0
 	for i, s := range m.segs {
-		m.segment(syms, i, s, base)
+		before := spent(m.coder)
+		if l := m.linear[i]; l != nil {
+			if !l.started {
+				m.coefs.code(l)
+				l.start()
+				l.price = spent(m.coder) - before
+				before += l.price
+			}
+			l.values += s.Len
+			m.segment(syms, i, s, base)
+		} else {
+			m.plain(syms[base:base+s.Len], i, base)
+		}
 		base += s.Len
+		m.took[i] = spent(m.coder) - before
+	}
+}
+
+// costs returns what each segment took, with its share of the coefficients, in
+// bits/65536.
+func (m *levelModel) costs() []int64 {
+	for i, s := range m.segs {
+		if l := m.linear[i]; l != nil && s.Len > 0 {
+			m.took[i] += l.price * int64(s.Len) / int64(l.values)
+		}
+	}
+	return m.took
+}
+
+// plain codes one segment without the model.
+func (m *levelModel) plain(syms []uint16, si, base int) {
+	p := newPlain(m.coder, m.params.segs[si].plain, len(m.segs[si].Levels))
+	for j, sym := range syms {
+		if m.assign != nil {
+			sym = uint16(m.assign(base+j, p.cost))
+		}
+		syms[j] = uint16(p.code(int(sym)))
 	}
 }
 
@@ -185,12 +240,19 @@ func (m *levelModel) segment(syms []uint16, si int, s codec.Segment, base int) {
 	}
 	m.taps = [len(m.taps)]scale{}
 	m.row, m.rowSum = scale{}, 0
-	m.book.set(s.Levels, m.params.modes[si], m.params.centre[si])
+	m.firstDeep = wideNodes
+	switch {
+	case m.small:
+		m.firstDeep = smallTree
+	case s.Taps > tapClasses:
+		m.firstDeep = longNodes
+	}
+	m.book.set(s.Levels, m.params.segs[si].mode, m.params.segs[si].centre)
 
 	var (
 		lin  = m.linear[si]
 		bk   = &m.book
-		mode = m.params.modes[si]
+		mode = m.params.segs[si].mode
 		last = len(s.Levels) - 1
 		sy   = syms[base : base+s.Len]
 		x    = m.values[base : base+s.Len]
@@ -203,6 +265,7 @@ func (m *levelModel) segment(syms []uint16, si int, s codec.Segment, base int) {
 		// Distances back, none longer than needed: their multiples must fit.
 		bT, bW, fs = min(T, s.Len+1), min(W, s.Len+1), min(s.Row(), s.Len+1)
 	)
+	period := uint64(s.Len-1)/fitSample + 1 // of which one is looked at, when fitting
 	price := func(s int) uint32 { return m.cost(s-mode, mode, last, bk.thr) }
 	defer m.forgetSegment(s, in)
 	for j := range x {
@@ -211,126 +274,131 @@ func (m *levelModel) segment(syms []uint16, si int, s codec.Segment, base int) {
 		ts := &m.taps[min(tap, len(m.taps)-1)]
 		ps := &m.pos[min(in, len(m.pos)-1)]
 
-		// Expected magnitude: the row's times the column's times the tap's,
-		// each relative to that of all.
-		g := m.all.mag / m.all.n
-		lg := log2(uint64(g + 1))
-		lR := logMean(m.row.mag, m.row.n, g, 6) - lg
-		lC := logMean(cs.mag, cs.n, g, 4) - lg
-		lK := logMean(ts.mag, ts.n, g, 16) - lg
-		lSep := min(lR+lC+lg, scaleMax)
-		sep := exp2(lSep)
-
-		// What lies around.
-		up, left, c1 := kh > 0, kw > 0, col > 0
-		L, U, UL := atIf(left, x, j, 1), atIf(up, x, j, bW), atIf(up && left, x, j, bW+1)
-		UR := atIf(up && kw < W-1, x, j, bW-1)
-		C1, C2 := atIf(c1, x, j, bT), atIf(col > 1, x, j, 2*bT)
-		O1, O2 := at(x, j, fs), at(x, j, 2*fs)
-		pm := int32(ps.sum / int64(row+2))
-
-		f := &lin.f
-		if T > 1 && T <= smallKernel {
-			for i := range 8 {
-				f[i] = atIf(i < tap, x, j, tap-i)
-			}
-		} else {
-			f[0], f[1], f[2], f[3] = L, U, UL, UR
-			f[4], f[5] = atIf(kw > 1, x, j, 2), atIf(kh > 1, x, j, 2*bW)
-			f[6], f[7] = atIf(kw > 2, x, j, 3), atIf(kw > 3, x, j, 4)
-			f[26], f[27] = atIf(kw > 4, x, j, 5), atIf(kw > 5, x, j, 6)
-		}
-		f[8], f[9] = pm, int32(m.rowSum/(m.row.n+4))
-		f[10], f[11], f[12], f[13] = C1, C2, O1, O2
-		f[14], f[15] = at(x, j, 3*fs), atIf(col > 2, x, j, 3*bT)
-		for i := range 5 {
-			f[16+i] = atIf(col > 3+i, x, j, (4+i)*bT)
-			f[21+i] = at(x, j, (4+i)*fs)
-		}
-		lin.predict(min(tap, tapClasses-1), lSep, sep)
-
 		var xv, err int32
 		if m.onlyFit {
 			xv = bk.x[sy[j]]
-			lin.gather(xv)
-		} else {
-			ge := m.all.err / m.all.n
-			le := log2(uint64(ge + 1))
-			lE := logMean(m.row.err, m.row.n, ge, 6) + logMean(cs.err, cs.n, ge, 4) - le
+		}
+		// Fitting, a sample will do. It must not keep step with rows and taps.
+		if !m.onlyFit || uint64(uint32(j)*0x9e3779b1)*period>>32 == 0 {
+			// Expected magnitude: the row's times the column's times the tap's,
+			// each relative to that of all.
+			g := m.all.mag / m.all.n
+			lg := log2(uint64(g + 1))
+			lR := logMean(m.row.mag, m.row.n, g, 6) - lg
+			lC := logMean(cs.mag, cs.n, g, 4) - lg
+			lK := logMean(ts.mag, ts.n, g, 16) - lg
+			lSep := min(lR+lC+lg, scaleMax)
+			sep := exp2(lSep)
 
-			// Magnitude of the neighbours that are there.
-			near, weight := 6*sep, int64(6)
-			if left {
-				near, weight = near+6*int64(abs32(L)), weight+6
+			// What lies around.
+			up, left, c1 := kh > 0, kw > 0, col > 0
+			L, U, UL := atIf(left, x, j, 1), atIf(up, x, j, bW), atIf(up && left, x, j, bW+1)
+			UR := atIf(up && kw < W-1, x, j, bW-1)
+			C1, C2 := atIf(c1, x, j, bT), atIf(col > 1, x, j, 2*bT)
+			O1, O2 := at(x, j, fs), at(x, j, 2*fs)
+			pm := int32(ps.sum / int64(row+2))
+
+			f := &lin.f
+			if T > 1 && T <= smallKernel {
+				for i := range 8 {
+					f[i] = atIf(i < tap, x, j, tap-i)
+				}
+			} else {
+				f[0], f[1], f[2], f[3] = L, U, UL, UR
+				f[4], f[5] = atIf(kw > 1, x, j, 2), atIf(kh > 1, x, j, 2*bW)
+				f[6], f[7] = atIf(kw > 2, x, j, 3), atIf(kw > 3, x, j, 4)
+				f[26], f[27] = atIf(kw > 4, x, j, 5), atIf(kw > 5, x, j, 6)
 			}
-			if up {
-				near, weight = near+6*int64(abs32(U)), weight+6
+			f[8], f[9] = pm, int32(m.rowSum/(m.row.n+4))
+			f[10], f[11], f[12], f[13] = C1, C2, O1, O2
+			f[14], f[15] = at(x, j, 3*fs), atIf(col > 2, x, j, 3*bT)
+			for i := range 5 {
+				f[16+i] = atIf(col > 3+i, x, j, (4+i)*bT)
+				f[21+i] = at(x, j, (4+i)*fs)
+			}
+			lin.predict(min(tap, tapClasses-1), lSep, sep)
+
+			if m.onlyFit {
+				lin.gather(bk.x[sy[j]], period)
+			} else {
+				ge := m.all.err / m.all.n
+				le := log2(uint64(ge + 1))
+				lE := logMean(m.row.err, m.row.n, ge, 6) + logMean(cs.err, cs.n, ge, 4) - le
+
+				// Magnitude of the neighbours that are there.
+				near, weight := 6*sep, int64(6)
 				if left {
-					near, weight = near+3*int64(abs32(UL)), weight+3
+					near, weight = near+6*int64(abs32(L)), weight+6
 				}
-				if kw < W-1 {
-					near, weight = near+3*int64(abs32(UR)), weight+3
+				if up {
+					near, weight = near+6*int64(abs32(U)), weight+6
+					if left {
+						near, weight = near+3*int64(abs32(UL)), weight+3
+					}
+					if kw < W-1 {
+						near, weight = near+3*int64(abs32(UR)), weight+3
+					}
 				}
-			}
-			if c1 {
-				near, weight = near+3*int64(abs32(C1)), weight+3
-				if col > 1 {
-					near, weight = near+2*int64(abs32(C2)), weight+2
+				if c1 {
+					near, weight = near+3*int64(abs32(C1)), weight+3
+					if col > 1 {
+						near, weight = near+2*int64(abs32(C2)), weight+2
+					}
 				}
-			}
-			if j >= fs {
-				near, weight = near+3*int64(abs32(O1)), weight+3
-				if j >= 2*fs {
-					near, weight = near+2*int64(abs32(O2)), weight+2
+				if j >= fs {
+					near, weight = near+3*int64(abs32(O1)), weight+3
+					if j >= 2*fs {
+						near, weight = near+2*int64(abs32(O2)), weight+2
+					}
 				}
-			}
-			lNear := log2(uint64(near+1)) - log2(uint64(weight))
-			// Magnitude at this place of the rows before.
-			lPos := logMean(ps.mag, int64(row), exp2(lC+lK+lg), 3) + lR
+				lNear := log2(uint64(near+1)) - log2(uint64(weight))
+				// Magnitude at this place of the rows before.
+				lPos := logMean(ps.mag, int64(row), exp2(lC+lK+lg), 3) + lR
 
-			// Scale of the error of prediction, times 0.72: a logistic
-			// distribution of that scale has mean magnitude about 1.
-			const c = -121
-			m.expert(0, lin.fixed, lE+c)
-			m.expert(1, lin.adapted, c+(2*lE+lNear-lSep)>>1)
-			m.expert(2, (lin.fixed*7+int64(pm)*3)/10, c+lPos+lE-lSep)
+				// Scale of the error of prediction, times 0.72: a logistic
+				// distribution of that scale has mean magnitude about 1.
+				const c = -121
+				m.expert(0, lin.fixed, lE+c)
+				m.expert(1, lin.adapted, c+(2*lE+lNear-lSep)>>1)
+				m.expert(2, (lin.fixed*7+int64(pm)*3)/10, c+lPos+lE-lSep)
 
-			rel := lE - scaleBits<<8 // in steps
-			mq := m.meanBucket(0)
-			sh := m.lineShift
-			vL, vL2 := at(v, j, 1)>>sh, at(v, j, 2)>>sh
-			vO, vO2 := at(v, j, fs)>>sh, at(v, j, 2*fs)>>sh
-			vC, vC2 := atIf(c1, v, j, bT)>>sh, atIf(col > 1, v, j, 2*bT)>>sh
-			octave := octaves(rel, 1, 8)
-			t := uint32(min(tap, maxTaps-1))
-			m.context([numCounters]uint32{
-				(clip12(vL)*12+clip12(vL2))*8 + octave,
-				(clip12(vO)*12+clip12(vO2))*8 + octave,
-				(clip12(vC)*12+clip12(vC2))*8 + octave,
-				uint32(min(col, m.colCtx-1)),
-				uint32(min(row, m.rowCtx-1)),
-				(((signOf(L)*3+signOf(U))*3+signOf(UL))*3+signOf(C1))*maxTaps + t,
-				octaves(lPos-scaleBits<<8, 4, 24)*16 + mq,
-				((signOf(vL)*3+signOf(vO))*3+signOf(vC))*24 + octaves(lSep-scaleBits<<8, 3, 24),
-			}, t)
+				rel := lE - scaleBits<<8 // in steps
+				mq := m.meanBucket(0)
+				sh := m.lineShift
+				vL, vL2 := at(v, j, 1)>>sh, at(v, j, 2)>>sh
+				vO, vO2 := at(v, j, fs)>>sh, at(v, j, 2*fs)>>sh
+				vC, vC2 := atIf(c1, v, j, bT)>>sh, atIf(col > 1, v, j, 2*bT)>>sh
+				octave := octaves(rel, 1, deepSets)
+				t := uint32(min(tap, maxTaps-1))
+				m.context([numCounters]uint32{
+					(clip12(vL)*12+clip12(vL2))*8 + octave,
+					(clip12(vO)*12+clip12(vO2))*8 + octave,
+					(clip12(vC)*12+clip12(vC2))*8 + octave,
+					uint32(min(col, m.colCtx-1)),
+					uint32(min(row, m.rowCtx-1)),
+					(((signOf(L)*3+signOf(U))*3+signOf(UL))*3+signOf(C1))*maxTaps + t,
+					octaves(lPos-scaleBits<<8, 4, 24)*16 + mq,
+					((signOf(vL)*3+signOf(vO))*3+signOf(vC))*24 + octaves(lSep-scaleBits<<8, 3, 24),
+				}, t, octave)
 
-			var sym int
-			switch {
-			case m.coder.Decoding():
-				sym = m.code(0, mode, last, bk.thr) + mode
-				sy[j] = uint16(sym)
-			case m.assign != nil:
-				sym = m.assign(base+j, price)
-				sy[j] = uint16(sym)
-				m.code(sym-mode, mode, last, bk.thr)
-			default:
-				sym = int(sy[j])
-				m.code(sym-mode, mode, last, bk.thr)
+				var sym int
+				switch {
+				case m.coder.Decoding():
+					sym = m.code(0, mode, last, bk.thr) + mode
+					sy[j] = uint16(sym)
+				case m.assign != nil:
+					sym = m.assign(base+j, price)
+					sy[j] = uint16(sym)
+					m.code(sym-mode, mode, last, bk.thr)
+				default:
+					sym = int(sy[j])
+					m.code(sym-mode, mode, last, bk.thr)
+				}
+				v[j] = int16(sym - mode)
+				xv = bk.x[sym]
+				err = int32(min(abs64(int64(xv)-lin.fixed), 2*valueMax))
+				lin.learn(xv)
 			}
-			v[j] = int16(sym - mode)
-			xv = bk.x[sym]
-			err = int32(min(abs64(int64(xv)-lin.fixed), 2*valueMax))
-			lin.learn(xv)
 		}
 		x[j] = xv
 

@@ -13,7 +13,8 @@ const (
 	unit       = 256       // a feature or value of the expected magnitude
 	clipAt     = 6 * unit
 
-	fitValues = 1 << 15 // values of a segment that the encoder looks at
+	fitValues = 1 << 15 // predictors are fitted to that many values of a segment,
+	fitSample = 1 << 14 // of which the encoder looks at about as many as that
 )
 
 // A linear predicts a value as a weighted sum of values around it, twice: with
@@ -33,6 +34,10 @@ type linear struct {
 	by    divisor
 
 	fixed, adapted int64 // predictions, as values
+
+	started bool
+	price   int64 // of the coefficients, in bits/65536
+	values  int   // of all segments
 }
 
 func newLinear(taps int) *linear {
@@ -51,6 +56,7 @@ func (l *linear) start() {
 			l.w[c][i] = v * (weightUnit / coefOne)
 		}
 	}
+	l.started = true
 }
 
 // predict sets fixed and adapted from the features. The expected magnitude is
@@ -83,12 +89,12 @@ func (l *linear) learn(x int32) {
 	}
 }
 
-// gather adds a value to the normal equations.
-func (l *linear) gather(x int32) {
+// gather adds a value to the normal equations, in the place of weight values.
+func (l *linear) gather(x int32, weight uint64) {
 	if l.sums == nil {
 		l.sums = make([]normal, len(l.coefs))
 	}
-	l.sums[l.class].add(l.q[:numFixed], int64(l.by.of(x)))
+	l.sums[l.class].add(l.q[:numFixed], int64(l.by.of(x)), weight)
 }
 
 // choose solves the normal equations.
@@ -99,42 +105,52 @@ func (l *linear) choose() {
 	l.sums = nil
 }
 
-// codeLinears codes the coefficients of predictors, and starts them.
-func codeLinears(c *coder, lines []*linear) {
-	var zero [numFixed]uint32
-	var length [8]uint32
-	sign := uint32(counterHalf)
-	for i := range zero {
-		zero[i] = counterHalf
+// A coefCoder codes the coefficients of predictors.
+type coefCoder struct {
+	coder  *coder
+	zero   [numFixed]uint32
+	length [8]uint32
+	sign   uint32
+}
+
+func newCoefCoder(c *coder) coefCoder {
+	k := coefCoder{coder: c, sign: counterHalf}
+	for i := range k.zero {
+		k.zero[i] = counterHalf
 	}
-	for i := range length {
-		length[i] = counterHalf
+	for i := range k.length {
+		k.length[i] = counterHalf
 	}
-	for _, l := range lines {
-		for k := range l.coefs {
-			for i := range l.coefs[k] {
-				v := int(l.coefs[k][i])
-				if c.single(&zero[i], b2i(v != 0)) == 0 {
-					l.coefs[k][i] = 0
-					continue
-				}
-				neg := c.single(&sign, b2i(v < 0))
-				n, m := 0, abs(v)
-				for n < 7 && c.single(&length[n], b2i(m>>(n+1) != 0)) == 1 {
-					n++
-				}
-				y := 1
-				for b := n - 1; b >= 0; b-- {
-					y = y<<1 | c.Bit(m>>b&1, 1<<15)
-				}
-				if neg == 1 {
-					y = -y
-				}
-				l.coefs[k][i] = int32(y)
-			}
+	return k
+}
+
+func (k *coefCoder) code(l *linear) {
+	for class := range l.coefs {
+		for i := range l.coefs[class] {
+			l.coefs[class][i] = int32(k.number(&k.zero[i], int(l.coefs[class][i])))
 		}
-		l.start()
 	}
+}
+
+// number codes a coefficient and returns it.
+func (k *coefCoder) number(zero *uint32, v int) int {
+	c := k.coder
+	if c.single(zero, b2i(v != 0)) == 0 {
+		return 0
+	}
+	neg := c.single(&k.sign, b2i(v < 0))
+	n, m := 0, abs(v)
+	for n < 7 && c.single(&k.length[n], b2i(m>>(n+1) != 0)) == 1 {
+		n++
+	}
+	y := 1
+	for b := n - 1; b >= 0; b-- {
+		y = y<<1 | c.Bit(m>>b&1, 1<<15)
+	}
+	if neg == 1 {
+		return -y
+	}
+	return y
 }
 
 // A normal is the normal equations of least squares. Only the encoder has
@@ -146,24 +162,25 @@ type normal struct {
 	n  int
 }
 
-func (f *normal) add(q []int32, y int64) {
+func (f *normal) add(q []int32, y int64, weight uint64) {
 	var u [numFixed]float64
 	for i := range u {
 		u[i] = float64(q[i])
 	}
-	v := float64(y)
+	v, k := float64(y), float64(weight)
 	for i, s := range u {
 		if s == 0 {
 			continue
 		}
+		s = float64(s * k)
 		row := &f.a[i]
 		for j := 0; j <= i; j++ {
 			row[j] += float64(s * u[j])
 		}
 		f.b[i] += float64(s * v)
 	}
-	f.yy += float64(v * v)
-	f.n++
+	f.yy += float64(float64(v*v) * k)
+	f.n += int(weight)
 }
 
 // worth is how many bits a coefficient must save to be sent.

@@ -31,11 +31,8 @@ func init() {
 
 // log2 returns 256·log2(x) for x >= 1, of the nine leading bits of x.
 func log2(x uint64) int32 {
-	n := bits.Len64(x)
-	if n > 9 {
-		return int32(n-1)<<8 + log2Table[x>>(n-9)&255]
-	}
-	return int32(n-1)<<8 + log2Table[x<<(9-n)&255]
+	e := bits.Len64(x) - 1
+	return int32(e)<<8 + log2Table[x<<(uint(63-e)&63)>>55&255]
 }
 
 // exp2 returns 2^(l/256), at most 2^50.

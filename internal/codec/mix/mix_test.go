@@ -324,25 +324,36 @@ func BenchmarkFloats(b *testing.B) {
 	})
 }
 
-// What symbols are said to cost is what they take, and the choices can be coded.
+// What symbols are said to cost is what they take, and the choices can be
+// coded: with the model, and without it.
 func TestAssignLevels(t *testing.T) {
 	r := rand.New(rand.NewSource(3))
-	n := 20000
-	segs := withLevels([]codec.Segment{{Cols: 20, Taps: 9, Width: 3, Len: n}}, 15)
-	syms := make([]uint16, n)
-	for i := range syms {
-		syms[i] = uint16(min(max(7+r.NormFloat64()*2, 0), 14))
+	const n = 20000
+	bell := make([]uint16, n)
+	for i := range bell {
+		bell[i] = uint16(min(max(7+r.NormFloat64()*2, 0), 14))
+		if i > 0 && i%9 != 0 {
+			bell[i] = (bell[i] + bell[i-1]) / 2
+		}
 	}
-	want := slices.Clone(syms)
-	sum := 0.0
-	AssignLevels(syms, segs, func(i int, cost func(sym int) uint32) int {
-		sum += float64(cost(int(want[i]))) / 65536 / 8
-		return int(want[i])
-	})
-	if !slices.Equal(syms, want) {
-		t.Fatal("other symbols than those that were chosen")
-	}
-	if got := float64(len(AppendLevels(nil, syms, segs))); math.Abs(got-sum) > 0.01*got+16 {
-		t.Errorf("symbols cost %.0f bytes and take %.0f", sum, got)
+	comb := drawSymbols(r, n, 256, slices.IndexFunc(histograms, func(h histogram) bool { return h.name == "comb" }))
+	for name, want := range map[string][]uint16{"bell": bell, "comb": comb} {
+		segs := withLevels([]codec.Segment{{Cols: 20, Taps: 9, Width: 3, Len: n}}, 256)
+		syms := slices.Clone(want)
+		sum := 0.0
+		AssignLevels(syms, segs, func(i int, cost func(sym int) uint32) int {
+			sum += float64(cost(int(want[i]))) / 65536 / 8
+			return int(want[i])
+		})
+		if !slices.Equal(syms, want) {
+			t.Fatalf("%s: other symbols than those that were chosen", name)
+		}
+		coded := AppendLevels(nil, syms, segs)
+		if got := float64(len(coded)); math.Abs(got-sum) > 0.01*got+16 {
+			t.Errorf("%s: symbols cost %.0f bytes and take %.0f", name, sum, got)
+		}
+		if p, _ := parseParams(coded, segs); (p.segs[0].plain != 0) != (name == "comb") {
+			t.Errorf("%s: estimator %d", name, p.segs[0].plain)
+		}
 	}
 }

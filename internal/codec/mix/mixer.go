@@ -10,6 +10,8 @@ const (
 
 	massUnit = 1 << 24 // probability 1 of an expert
 	massMin  = 335     // 2e-5
+
+	constantInput = 102
 )
 
 // A mixer estimates the probability of a decision. Experts are distributions
@@ -20,7 +22,9 @@ const (
 // logistic domain; their mean is refined by an adaptive map.
 type mixer struct {
 	coder *coder
-	nodes int
+	nodes int // that can have counters and weights for each context
+
+	firstDeep int // node, in this segment
 
 	mean  [numExperts]int64
 	inv   [numExperts]int64 // 2^30·256/scale, to be shifted
@@ -33,11 +37,15 @@ type mixer struct {
 	starts   [numCounters + 1]int
 	counters []uint32
 	maps     []uint32 // [expert][node][64]
+	deep     []deepNode
+	deepSet  uint32
 	order0   []uint32 // [node]
 	weights  []int32  // [1 + tap][node][input]
 	seen     []uint16 // [1 + tap][node]
-	final    []uint16 // [tap][node][33]
-	tap      int
+
+	deepWeights [deepSets]deepWeights
+	final       []uint16 // [tap][node][33]
+	tap         int
 
 	lanes
 	emaps [numExperts]*uint32
@@ -49,8 +57,8 @@ type mixer struct {
 	price   uint32
 }
 
-func newMixer(c *coder, nodes int, sizes [numCounters]int) *mixer {
-	m := &mixer{coder: c, nodes: nodes}
+func newMixer(c *coder, nodes, deep int, sizes [numCounters]int) *mixer {
+	m := &mixer{coder: c, nodes: nodes, deep: newDeepNodes(deep)}
 	n := 0
 	for i, s := range sizes {
 		m.starts[i] = n
@@ -60,7 +68,10 @@ func newMixer(c *coder, nodes int, sizes [numCounters]int) *mixer {
 	m.counters = filled(n, counterHalf)
 	m.maps = make([]uint32, numExperts*nodes*64)
 	for i := range m.maps {
-		m.maps[i] = squashTable[(i%64-32)*64+32+2048] << 16
+		m.maps[i] = firstMap[i%64]
+	}
+	for i := range m.deepWeights {
+		m.deepWeights[i].w = [numDeep]int32{22000, 22000, 22000, 22000, 22000, 22000, 0}
 	}
 	m.order0 = filled(nodes, counterHalf)
 	sets := (1 + maxTaps) * nodes
@@ -111,14 +122,15 @@ func (m *mixer) meanBucket(e int) uint32 {
 	return uint32(min(max(m.mean[e]*m.inv[e]*2>>(m.shift[e]+8)+8, 0), 15))
 }
 
-// context sets what selects counters, weights and the final map.
-func (m *mixer) context(ctx [numCounters]uint32, tap uint32) {
+// context sets what selects counters, weights and the final map. The octave is
+// below deepSets.
+func (m *mixer) context(ctx [numCounters]uint32, tap, octave uint32) {
 	for i, c := range ctx {
 		at := m.starts[i] + int(c)*m.nodes
 		_ = m.counters[at+m.nodes-1] // the fast path does not look
 		m.base[i] = int32(at)
 	}
-	m.tap = int(tap)
+	m.tap, m.deepSet = int(tap), octave
 }
 
 // cdf returns the distribution function of expert e.
@@ -179,18 +191,23 @@ func (m *mixer) take(bit int) {
 	}
 }
 
+// logit returns what expert e says.
+func (m *mixer) logit(e int) int32 {
+	s := (log2(uint64(max(m.yes[e], 0)+massMin)) - log2(uint64(max(m.no[e], 0)+massMin))) * 177 >> 8
+	return min(max(s, -1945), 1945)
+}
+
 // predict sets p.
 func (m *mixer) predict(node int) {
 	for e := range numExperts {
-		s := (log2(uint64(max(m.yes[e], 0)+massMin)) - log2(uint64(max(m.no[e], 0)+massMin))) * 177 >> 8
-		s = min(max(s, -1945), 1945)
+		s := m.logit(e)
 		m.in[numVals+e] = s
 		x := &m.maps[(e*m.nodes+node)*64+int(s>>6)+32]
 		m.emaps[e] = x
 		m.val[laneMap+e] = *x
 	}
 	m.val[laneOrder] = m.order0[node]
-	m.in[numInputs-1] = 102
+	m.in[numInputs-1] = constantInput
 	a, b := m.sets(node)
 	var da, db int32
 	if fast {
@@ -218,13 +235,12 @@ func (m *mixer) sets(node int) (a, b *[numInputs]int32) {
 // that would take instead, in bits/65536, and learns nothing.
 func (m *mixer) decide(bit int, id int32) int {
 	node := int(id)
+	if node >= m.firstDeep {
+		return m.decideDeep(bit, &m.deep[node])
+	}
 	m.predict(node)
 	if m.pricing {
-		p := m.p
-		if bit == 0 {
-			p = 65536 - p
-		}
-		m.price += uint32((16<<8 - log2(uint64(p))) << 8)
+		m.price += priceOf(bit, uint32(m.p))
 		return bit
 	}
 	bit = m.coder.Bit(bit, uint32(m.p))
@@ -232,11 +248,20 @@ func (m *mixer) decide(bit int, id int32) int {
 	return bit
 }
 
+// priceOf returns what a decision takes whose probability of 1 is p, of 2^16,
+// in bits/65536.
+func priceOf(bit int, p uint32) uint32 {
+	if bit == 0 {
+		p = 1<<16 - p
+	}
+	return uint32(16<<8-log2(uint64(p))) << 8
+}
+
 // adapt learns from a decision that was predicted last.
 func (m *mixer) adapt(bit, node int) {
 	a, b := m.sets(node)
-	ea := m.step(0, bit, node)
-	eb := m.step(1, bit, (1+m.tap)*m.nodes+node)
+	ea := rated(bit, m.dots[0], &m.seen[node])
+	eb := rated(bit, m.dots[1], &m.seen[(1+m.tap)*m.nodes+node])
 	if target := int32(bit << 22); fast {
 		learnLanesAVX2(&m.lanes, &m.counters[node], a, b, ea, eb, target)
 	} else {
@@ -253,23 +278,33 @@ func (m *mixer) adapt(bit, node int) {
 	f[1] += uint16((to - int32(f[1])) * r * 5 >> 15)
 }
 
-// step returns the error of a set of weights times its rate, and counts it.
-func (m *mixer) step(set, bit, at int) int32 {
-	n := &m.seen[at]
-	rate := mixRates[*n]
-	if *n < uint16(len(mixRates)-1) {
-		*n++
+// rated returns the error of a probability times the rate of learning, and
+// counts the decision.
+func rated(bit int, p int32, seen *uint16) int32 {
+	n := *seen
+	rate := mixRates[n]
+	if n < uint16(len(mixRates)-1) {
+		*seen = n + 1
 	}
-	return (int32(bit<<16) - m.dots[set]) * rate >> 12
+	return (int32(bit<<16) - p) * rate >> 12
+}
+
+// adjusted returns a weight after a step.
+func adjusted(w, step int32) int32 {
+	return min(max(w+(step+128)>>8, -weightMax), weightMax)
 }
 
 var (
 	confidence [1024]int32 // how far a counter is believed, of 256
 	rates      [2048]int32 // of counters, then of maps: 65536/(n + 1 + d), d = 0.6 and 6
 	mixRates   [1024]int32
+	firstMap   [64]uint32 // the class of a logit: its middle, nothing seen yet
 )
 
 func init() {
+	for i := range firstMap {
+		firstMap[i] = squashTable[(i-32)*64+32+2048] << 16
+	}
 	for n := range 1024 {
 		confidence[n] = int32((512 + 20480*n/(10*n+15)) / 10)
 		rates[n] = int32(655360 / (10*(n+1) + 6))

@@ -18,9 +18,14 @@ type treeNode struct {
 const (
 	nodeZero   = 0
 	nodeSign   = 1
-	nodeFirst  = 2
-	nodeUnique = 80 // nodes with counters of their own
+	nodeUnique = 272 // nodes that do not share what they learn
 	nodeMax    = nodeUnique + 12
+
+	// Nodes from here on are deep, unless the tree is small; those of long
+	// kernels, which are signals, and whose neighbours tell much, later.
+	smallTree = 20
+	wideNodes = 8
+	longNodes = 80
 )
 
 // newTree cuts the offsets from lo to hi, balanced by the mass of a logistic
@@ -36,7 +41,10 @@ func newTree(lo, hi int, spread int, zero bool) *tree {
 		m := int64(logisticTable[2048+b]) - int64(logisticTable[2048+a])
 		cum[i+1] = cum[i] + m + 4096
 	}
-	next := int32(nodeFirst)
+	next := int32(0)
+	if zero {
+		next = 2 // after nodeZero and nodeSign
+	}
 	// Breadth first, so that the most frequent nodes get counters of their own.
 	type job struct {
 		a, b int // interval

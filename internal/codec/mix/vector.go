@@ -46,8 +46,8 @@ func predictLanes(l *lanes, counters []uint32, a, b *[numInputs]int32) (da, db i
 // along the errors.
 func learnLanes(l *lanes, counters []uint32, a, b *[numInputs]int32, ea, eb, target int32) {
 	for i, x := range l.in {
-		a[i] = min(max(a[i]+(ea*x+128)>>8, -weightMax), weightMax)
-		b[i] = min(max(b[i]+(eb*x+128)>>8, -weightMax), weightMax)
+		a[i] = adjusted(a[i], ea*x)
+		b[i] = adjusted(b[i], eb*x)
 	}
 	for i, at := range l.base {
 		counters[at] = move(l.val[i], target, rates[:1024], 250)

@@ -121,6 +121,12 @@ func (c *Coder) appendLeading(v uint32, n int) []byte {
 	return c.buf
 }
 
+// Spent returns how many bytes are final, and the width of the interval that
+// is left, from 1 to 2^32: what was coded took 8n + 32 - log2(width) bits.
+func (c *Coder) Spent() (n int, width uint64) {
+	return len(c.buf), uint64(c.hi-c.lo) + 1
+}
+
 // Overrun reports whether the decoder has consumed bytes that the encoder
 // cannot have written: it always looks four bytes ahead, not more.
 func (c *Coder) Overrun() bool { return c.pos > len(c.buf)+4 }
