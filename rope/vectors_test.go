@@ -197,6 +197,34 @@ func textures() *layout.Layout {
 	return b.build()
 }
 
+// neighbours has arrays that are counted between others of the same shapes that
+// are predicted, in one block whose tree is large.
+func neighbours() *layout.Layout {
+	b := &builder{}
+	add := func(name string, x texture, step int, shape ...int64) {
+		b.array(name, tensor.F32, shape, times(x.steps(int64(len(name)), shape, 1, step, 60), 0.01))
+	}
+	b.skeleton("<")
+	b.array("counted", tensor.F32, tensor.Shape{30, 20}, counts(600, 40, 20))
+	add("matrix", texture{follow: 0.8, cols: 0.5}, 20, 30, 20)
+	add("signals", texture{follow: 0.9, rows: 0.5}, 60, 16, 1, 40)
+	b.array("counted signals", tensor.F32, tensor.Shape{20, 1, 40}, counts(800, 60, 20))
+	add("kernels", texture{follow: 0.6}, 20, 8, 6, 3, 3)
+	add("second matrix", texture{follow: 0.8, rows: 0.5}, 30, 20, 25)
+	add("more signals", texture{follow: 0.9}, 60, 10, 1, 40)
+	b.skeleton(">")
+	return b.build()
+}
+
+// rare has few of its values in the first half.
+func rare(n, k int) []byte {
+	b, r := counts(n, k, 20), rand.New(rand.NewSource(16))
+	for i := range n / 2 {
+		copy(b[4*i:], b[4*(n/2+r.Intn(5)):][:4])
+	}
+	return b
+}
+
 // types has an array of each type whose levels are worth coding.
 func types() *layout.Layout {
 	b := &builder{}
@@ -355,6 +383,8 @@ var vectors = []vector{
 	}},
 	{name: "long-levels", why: "coder 8: deep nodes of a long kernel", layout: one("w", tensor.F32, tensor.Shape{40, 2, 128}, levels(40, 256, 200, 0.01)), opt: Options{Effort: Max}, coder: "levels"},
 	{name: "plain-levels", why: "coder 8: a plain segment with a prior", layout: one("w", tensor.F32, tensor.Shape{100, 100}, counts(10000, 256, 20)), opt: Options{Effort: Max}, coder: "levels"},
+	{name: "plain-cut", why: "coder 8: plain segments, the first with few of its levels", layout: one("w", tensor.F32, tensor.Shape{80, 30}, rare(2400, 60)), opt: Options{Effort: Max, BlockValues: 1200}, coder: "levels"},
+	{name: "plain-between", why: "coder 8: plain segments between others of the same kinds of kernels, some long; deep nodes", layout: neighbours, opt: Options{Effort: Max}, coder: "levels"},
 	{name: "half-levels", why: "a codebook of binary16", layout: one("w", tensor.F32, tensor.Shape{40, 50}, snapped(gauss(12, 40, 50), func(f float32) float32 {
 		return math.Float32frombits(fromHalf(uint16([]int{0xaf11, 0xa8fe, 0x2503, 0x2c07, 0x3011}[step(f, 5)])))
 	})), opt: Options{Effort: Max}, coder: "levels"},

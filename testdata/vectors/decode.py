@@ -1522,15 +1522,20 @@ class LevelTree:
         # breadth first: the interval, and where its cut goes
         waiting = [(lo, 0, self, "below"), (1, hi + 1, self, "above")] if zero else [(lo, hi + 1, self, "whole")]
         self.below = self.above = self.whole = None
-        nodes = 2
+        nodes = 2 if zero else 0
         for a, b, parent, side in waiting:
             if b - a < 2:
                 continue
             k = self.cut(a, b)
-            cut = Cut(k, nodes if nodes < 80 else 80 + halvings(b - a))
+            cut = Cut(k, nodes if nodes < 272 else 272 + halvings(b - a))
             nodes += 1
             setattr(parent, side, cut)
             waiting += [(a, k, cut, "below"), (k, b, cut, "above")]
+        self.large = nodes > 20  # cuts, and 2 more if zero
+
+    def is_deep(self, node, taps):
+        """Whether a node is deep in a segment with so many taps."""
+        return self.large and node >= (80 if taps > 25 else 8)
 
     def mass(self, o):
         return self.sums[o - self.lo]
@@ -1735,18 +1740,20 @@ class LevelCounter(Counter):
 
 
 class WeightSet:
-    """Section 7.3, decision: the weights of a node, and the number of its decisions."""
+    """Section 7.3, decision: weights, and the number of their decisions."""
 
-    def __init__(self):
-        self.weights, self.count = [140000] * 3 + [120000] * 3 + [45000] * 8 + [0] * 2, 0
+    def __init__(self, weights):
+        self.weights, self.count = weights, 0
 
     def mix(self, inputs):
         self.d = sum(x * (w >> 6) for x, w in zip(inputs, self.weights)) >> 14
         return self.d
 
+    def probability(self):
+        return squash(clip(self.d, -2047, 2047))
+
     def learn(self, inputs, bit):
-        p = squash(clip(self.d, -2047, 2047))
-        error = ((bit << 16) - p) * max(65550 // (50 + self.count), 131) >> 12
+        error = ((bit << 16) - self.probability()) * max(65550 // (50 + self.count), 131) >> 12
         limit = (1 << 21) - 1
         self.weights = [clip(w + ((error * x + 128) >> 8), -limit, limit) for w, x in zip(self.weights, inputs)]
         self.count = min(self.count + 1, 1023)
@@ -1762,15 +1769,17 @@ class LevelMixer:
         self.coder = coder
         self.nodes = defaultdict(lambda: LevelCounter(6, 1000))
         self.counters = [defaultdict(lambda: LevelCounter(6, 250)) for _ in range(8)]
-        self.maps, self.weights, self.corrections = {}, defaultdict(WeightSet), {}
+        self.maps, self.corrections = {}, {}
+        self.weights = defaultdict(lambda: WeightSet([140000] * 3 + [120000] * 3 + [45000] * 8 + [0] * 2))
+        self.deep_weights = [WeightSet([22000] * 6 + [0]) for _ in range(8)]
 
     def enter(self, place):
         if place.new_segment:
             self.counters[3].clear()
             self.counters[4].clear()
 
-    def map(self, expert, node, l):
-        key = expert, node, l >> 6
+    def map(self, expert, node, l, deep):
+        key = expert, node, l >> 6, deep
         if key not in self.maps:
             self.maps[key] = LevelCounter(60, 600, squash(64 * (l >> 6) + 32) << 6)
         return self.maps[key]
@@ -1780,16 +1789,29 @@ class LevelMixer:
             self.corrections[t, node] = [squash(clip(128 * (i - 16), -2048, 2047)) for i in range(33)]
         return self.corrections[t, node]
 
-    def decide(self, node, masses, contexts, t):
-        """A decision; masses are no and yes of each expert."""
+    def decide(self, node, deep, masses, at):
+        """A decision; masses are no and yes of each expert, at where the value is."""
         logits = [clip((lg(max(yes, 0) + 335) - lg(max(no, 0) + 335)) * 177 >> 8, -1945, 1945) for no, yes in masses]
-        maps = [self.map(i, node, l) for i, l in enumerate(logits)]
+        maps = [self.map(i, node, l, deep) for i, l in enumerate(logits)]
+        inputs = logits + [STRETCH[m.p >> 10] for m in maps]
+        if deep:
+            return self.decide_deep(inputs + [102], maps, self.deep_weights[at.octave])
+        return self.decide_fully(node, inputs, maps, at.contexts, at.t)
+
+    def decide_deep(self, inputs, maps, weights):
+        weights.mix(inputs)
+        bit = self.coder.decide(weights.probability())
+        weights.learn(inputs, bit)
+        for m in maps:
+            m.learn(bit)
+        return bit
+
+    def decide_fully(self, node, inputs, maps, contexts, t):
         node_counter = self.nodes[node]
         counters = [table[context, node] for table, context in zip(self.counters, contexts)]
         for c in counters:
             if c.n == 0:
                 c.p = node_counter.p
-        inputs = logits + [STRETCH[m.p >> 10] for m in maps]
         inputs += [STRETCH[c.p >> 10] * CONFIDENCE[c.n] >> 8 for c in counters]
         inputs += [102, STRETCH[node_counter.p >> 10]]
 
@@ -1824,8 +1846,12 @@ class LevelBook:
         return self.values[s - 1] + self.values[s] >> 1
 
 
-def read_offset(mixer, tree, book, experts, contexts, t):
+def read_offset(mixer, tree, book, experts, at, taps):
     """Section 7.3, tree: the offset of a symbol."""
+
+    def decide(node, masses):
+        return mixer.decide(node, tree.is_deep(node, taps), masses, at)
+
     a, b = book.A, book.B + 1
     low, high, cut = [0] * 3, [1 << 24] * 3, tree.whole
     if b - a == 1:
@@ -1833,11 +1859,11 @@ def read_offset(mixer, tree, book, experts, contexts, t):
     if tree.zero:
         under = [e.H(book.threshold(0)) for e in experts] if a < 0 else low
         over = [e.H(book.threshold(1)) for e in experts] if b > 1 else high
-        if not mixer.decide(0, [(o - u, (1 << 24) - (o - u)) for u, o in zip(under, over)], contexts, t):
+        if not decide(0, [(o - u, (1 << 24) - (o - u)) for u, o in zip(under, over)]):
             return 0
         positive = a == 0
         if a < 0 and b > 1:
-            positive = mixer.decide(1, [(u, (1 << 24) - o) for u, o in zip(under, over)], contexts, t)
+            positive = decide(1, [(u, (1 << 24) - o) for u, o in zip(under, over)])
         if positive:
             a, low, cut = 1, over, tree.above
         else:
@@ -1846,14 +1872,18 @@ def read_offset(mixer, tree, book, experts, contexts, t):
         k = cut.k
         above = k <= a
         if a < k < b:
-            at = [e.H(book.threshold(k)) for e in experts]
-            above = mixer.decide(cut.node, [(h - l, u - h) for l, h, u in zip(low, at, high)], contexts, t)
+            middle = [e.H(book.threshold(k)) for e in experts]
+            above = decide(cut.node, [(h - l, u - h) for l, h, u in zip(low, middle, high)])
             if above:
-                a, low = k, at
+                a, low = k, middle
             else:
-                b, high = k, at
+                b, high = k, middle
         cut = cut.above if above else cut.below
     return a
+
+
+# Section 7.3, scales: the eight contexts of a value, oc(e, 1, 8), and t.
+At = namedtuple("At", "contexts octave t")
 
 
 class LevelContexts:
@@ -1875,7 +1905,7 @@ class LevelContexts:
             return clip(n // 2 + (l * k >> 8), 0, n - 1)
 
         e = oc(logs.error - 3072, 1, 8)
-        return (
+        contexts = (
             8 * (12 * cl(v1) + cl(v2)) + e,
             8 * (12 * cl(o1) + cl(o2)) + e,
             8 * (12 * cl(c1) + cl(c2)) + e,
@@ -1885,6 +1915,7 @@ class LevelContexts:
             16 * oc(logs.place - 3072, 4, 24) + bucket,
             24 * (9 * tri(v1) + 3 * tri(o1) + tri(c1)) + oc(logs.scale - 3072, 3, 24),
         )
+        return At(contexts, e, t)
 
 
 class LevelModel:
@@ -1919,8 +1950,8 @@ class LevelModel:
                 Expert(adapted, -121 + (2 * logs.error + near.scale(logs.S) - logs.scale >> 1)),
                 Expert(div(7 * fixed_ + 3 * features[8], 10), -121 + logs.place + logs.error - logs.scale),
             )
-            contexts = self.contexts.of(place, near, offsets, logs, experts[0].bucket())
-            v = read_offset(self.mixer, self.tree, book, experts, contexts, min(place.tap, 31))
+            at = self.contexts.of(place, near, offsets, logs, experts[0].bucket())
+            v = read_offset(self.mixer, self.tree, book, experts, at, segment.taps)
 
             x = book.values[book.mode + v]
             predictor.learn(x, logs.scale)
