@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"io"
 
+	"ropewalk/internal/codec"
 	"ropewalk/layout"
 )
 
@@ -60,7 +61,7 @@ func parseFrame(b []byte) (c coderID, payload []byte, err error) {
 	if len(b) < minFrame {
 		return 0, nil, io.ErrUnexpectedEOF
 	}
-	size, n := uvarint(b[1:])
+	size, n := codec.Uvarint(b[1:])
 	if n <= 0 || size != uint64(len(b)-1-n-4) || len(b) < 1+n+4 {
 		return 0, nil, fmt.Errorf("the length of the frame is not that of the index")
 	}

@@ -11,6 +11,7 @@ import (
 	"sort"
 	"sync/atomic"
 
+	"ropewalk/internal/codec"
 	"ropewalk/internal/codec/mix"
 	"ropewalk/layout"
 	"ropewalk/tensor"
@@ -196,7 +197,7 @@ func (f *File) readHeader() ([]byte, error) {
 	if len(start) < 2 {
 		return nil, f.corrupt(at, fmt.Errorf("header: %w", io.ErrUnexpectedEOF))
 	}
-	n, k := uvarint(start[1:])
+	n, k := codec.Uvarint(start[1:])
 	if k <= 0 || n > uint64(room) || int64(n)+int64(1+k+4) > room {
 		return nil, f.corrupt(at, fmt.Errorf("the header takes %d bytes, there are %d: %w", n, room, io.ErrUnexpectedEOF))
 	}
@@ -226,7 +227,7 @@ func unpackFrame(frame []byte) ([]byte, error) {
 		}
 		return payload, nil
 	}
-	size, n := uvarint(payload)
+	size, n := codec.Uvarint(payload)
 	if n <= 0 {
 		return nil, io.ErrUnexpectedEOF
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"ropewalk/internal/codec"
 )
 
 // errWire reports a header or index that ends early or breaks a limit.
@@ -23,22 +25,12 @@ func (r *wireReader) fail(format string, args ...any) {
 	}
 }
 
-// uvarint is [binary.Uvarint], but refuses, as an overflow, numbers that are
-// longer than needed: no two files shall mean the same.
-func uvarint(b []byte) (v uint64, n int) {
-	v, n = binary.Uvarint(b)
-	if n > 1 && b[n-1] == 0 {
-		return 0, -n
-	}
-	return v, n
-}
-
 // uint reads a number that may not exceed limit.
 func (r *wireReader) uint(what string, limit uint64) uint64 {
 	if r.err != nil {
 		return 0
 	}
-	v, n := uvarint(r.b)
+	v, n := codec.Uvarint(r.b)
 	switch {
 	case n == 0:
 		r.fail("%s: %w", what, io.ErrUnexpectedEOF)

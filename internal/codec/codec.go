@@ -1,5 +1,5 @@
 // Package codec is what the block coders below it agree on: how a block of
-// values lies in the arrays that it is cut from.
+// values lies in the arrays that it is cut from, and how numbers are read.
 //
 // The coders are [ropewalk/internal/codec/planes] for bytes,
 // [ropewalk/internal/codec/lanes] for quantized values at speed, and

@@ -44,7 +44,7 @@ func DecodeDelta(dst, coded, base []byte, kind Kind, segs []codec.Segment) error
 	}
 	mode := int(coded[0])
 	coded = coded[1:]
-	size, n := binary.Uvarint(coded)
+	size, n := codec.Uvarint(coded)
 	if n <= 0 || size > uint64(len(coded)-n) {
 		return ErrCorrupt
 	}

@@ -57,7 +57,7 @@ func DecodeFloats(dst, coded []byte, kind Kind, segs []codec.Segment) error {
 	if err != nil {
 		return err
 	}
-	size, n := binary.Uvarint(coded)
+	size, n := codec.Uvarint(coded)
 	if n <= 0 || size > uint64(len(coded)-n) {
 		return ErrCorrupt
 	}
@@ -83,14 +83,14 @@ func appendClasses(dst []byte, classes []int) []byte {
 }
 
 func parseClasses(coded []byte, highest int) (classes []int, rest []byte, err error) {
-	count, n := binary.Uvarint(coded)
+	count, n := codec.Uvarint(coded)
 	if n <= 0 || count == 0 || count > uint64(min(highest+1, len(coded))) {
 		return nil, nil, ErrCorrupt
 	}
 	coded = coded[n:]
 	last := -1
 	for range count {
-		gap, n := binary.Uvarint(coded)
+		gap, n := codec.Uvarint(coded)
 		if n <= 0 || gap >= uint64(highest-last) {
 			return nil, nil, ErrCorrupt
 		}

@@ -184,7 +184,7 @@ func parseParams(b []byte, segs []codec.Segment) (p levelParams, n int) {
 	p.spread, p.zero = int(b[0]>>1), b[0]&1 != 0
 	n = 1
 	for _, s := range segs {
-		v, k := binary.Uvarint(b[n:])
+		v, k := codec.Uvarint(b[n:])
 		modelled := uint64(len(s.Levels)) << 1
 		if k <= 0 || modelled == 0 || v >= modelled+uint64(estimators-novelty) {
 			return p, -1
