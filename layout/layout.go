@@ -190,7 +190,11 @@ func (l *Layout) validateView(v *View) error {
 		return nil
 	}
 	// A stride of zero repeats values; a small file must not become anything.
-	if size := n * (bits / 8); size/maxGrowth > a.Size+1<<14 {
+	size, err := v.Shape.Size(v.DType)
+	if err != nil {
+		return bad("%v", err)
+	}
+	if size/maxGrowth > a.Size+1<<14 {
 		return bad("has %d bytes, more than %d times those of its array", size, maxGrowth)
 	}
 	have := a.Size / (bits / 8)

@@ -44,6 +44,7 @@ func TestValidate(t *testing.T) {
 		"a row too many":    {arrays: []layout.Array{u16("a", 0, 6)}, views: view(layout.View{DType: tensor.U16, Shape: tensor.Shape{2, 3}, Offset: 1})},
 		"a stride too long": {arrays: []layout.Array{u16("a", 0, 6)}, views: view(layout.View{DType: tensor.U16, Shape: tensor.Shape{2}, Strides: []int64{6}})},
 		"a negative stride": {arrays: []layout.Array{u16("a", 0, 6)}, views: view(layout.View{DType: tensor.U16, Shape: tensor.Shape{2}, Strides: []int64{-1}})},
+		"2^63 bytes":        {arrays: []layout.Array{u16("a", 0, 6)}, views: view(layout.View{DType: tensor.U16, Shape: tensor.Shape{1 << 62}, Strides: []int64{0}})},
 		"no such array":     {views: view(layout.View{DType: tensor.U16, Shape: tensor.Shape{0}, Array: 0})},
 		"part of 4 bits":    {arrays: []layout.Array{u16("a", 0, 6)}, views: view(layout.View{DType: tensor.U4, Shape: tensor.Shape{3}})},
 		"encoded outside":   {views: view(layout.View{DType: tensor.U16, Shape: tensor.Shape{1}, Encoded: &layout.Encoded{Offset: 60, Size: 5}})},
