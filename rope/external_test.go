@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// A decoder that was written from docs/FORMAT.md alone, in another language,
-// decodes every vector. It needs the Python package zstandard.
+// A decoder that follows docs/FORMAT.md, in another language, decodes every
+// vector. It needs the Python package zstandard.
 func TestIndependentDecoder(t *testing.T) {
 	python := os.Getenv("ROPEWALK_PYTHON")
 	if python == "" {

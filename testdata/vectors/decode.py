@@ -1,4 +1,4 @@
-"""A decoder of .rope files, version 1, written from docs/FORMAT.md alone.
+"""A decoder of .rope files, version 1, of all coders, that follows docs/FORMAT.md and shares nothing with the Go code.
 
     python decode.py FILE.rope OUT [BASE.bin]     decode one file
     python decode.py --all DIR                    decode and compare each vector of DIR/vectors.txt
@@ -11,6 +11,7 @@ import functools
 import hashlib
 import math
 import os
+import posixpath
 import struct
 import sys
 from collections import defaultdict, namedtuple
@@ -211,9 +212,11 @@ def read_files(cur):
     """Section 3.6."""
     files = [(cur.string(), cur.number()) for _ in range(cur.number())]
     must(files, "no file")
-    for name, _ in files:
-        must(name and not set(name) & set("\\:\0"), "name of a file")
-        must(not name.startswith("/") and ".." not in name.split("/"), "name of a file")
+    clean = [posixpath.normpath(name) for name, _ in files]
+    for (name, _), path in zip(files, clean):
+        must(name and path != "." and not set(name) & set("\\:\0"), "name of a file")
+        must(path[0] != "/" and path.split("/")[0] != "..", "name of a file")
+    must(len(set(clean)) == len(clean), "two files of one name")
     must(sum(size for _, size in files) <= 1 << 60, "sizes of files")
     return files
 
@@ -271,12 +274,27 @@ def read_views(cur, files, types, arrays):
             continue
         array, offset, strided = cur.number(), cur.number(), cur.byte()
         must(strided <= 1, "strides of a view")
-        strides = [cur.number() if strided else math.prod(shape[i + 1 :]) for i in range(len(shape))]
+        dense = [math.prod(max(axis, 1) for axis in shape[i + 1 :]) for i in range(len(shape))]
+        strides = [cur.number() for _ in shape] if strided else dense
+        a = pick(arrays, array)
+        views.append((name, type_, shape, a))
+        if offset == 0 and strides == dense and is_whole(type_, shape, a):
+            continue
+        bits = BITS.get(type_)
+        must(bits and bits % 8 == 0, "type of a view of a part")
+        must(max(offset, *strides, 0) <= 1 << 60, "offset or stride of a view")
         last = offset + sum((axis - 1) * stride for axis, stride in zip(shape, strides))
         if math.prod(shape):
-            must((last + 1) * BITS.get(type_, 8) <= 8 * pick(arrays, array).size, "view outside of its array")
-        views.append((name, type_, shape, pick(arrays, array)))
+            must((last + 1) * bits <= 8 * a.size, "view outside of its array")
+            must(math.prod(shape) * bits // 8 <= 64 * (a.size + (1 << 14)) + 63, "view much larger than its array")
     return views
+
+
+def is_whole(type_, shape, array):
+    """Section 3.9: whether a view without offset and strides is its whole array."""
+    if type_ not in BITS:
+        return type_ == array.type and shape == array.shape
+    return type_ == array.type and (math.prod(shape) * BITS[type_] + 7) // 8 == array.size
 
 
 def skeleton_text(metadata, views, skeleton_size):
@@ -1799,6 +1817,7 @@ class LevelMixer:
         return self.decide_fully(node, inputs, maps, at.contexts, at.t)
 
     def decide_deep(self, inputs, maps, weights):
+        """A decision of a deep node; nothing but these maps and weights learns."""
         weights.mix(inputs)
         bit = self.coder.decide(weights.probability())
         weights.learn(inputs, bit)
@@ -1807,6 +1826,7 @@ class LevelMixer:
         return bit
 
     def decide_fully(self, node, inputs, maps, contexts, t):
+        """A decision of another node."""
         node_counter = self.nodes[node]
         counters = [table[context, node] for table, context in zip(self.counters, contexts)]
         for c in counters:
