@@ -85,8 +85,45 @@ var rooms = []room{
 		why:  "it finds the format of a file and opens it; what verbs do with it comes later",
 	},
 	{
+		path:    "graph",
+		own:     []string{"tensor", "layout", "internal/format/onnx"},
+		modules: []string{"google.golang.org/protobuf/encoding/protowire"},
+		why:     "a network is operators over tensors; it knows the one format that holds operators, and nothing that computes",
+	},
+	{
+		path: "graph/nets",
+		own:  []string{"tensor", "graph"},
+		why:  "the networks of the papers are graphs; who trains them is not their business",
+	},
+	{
+		path:    "internal/kernel/...",
+		own:     []string{"internal/kernel/..."},
+		modules: []string{"golang.org/x/sys/cpu"},
+		why:     "kernels see slices of numbers only, so that each can be held against its portable version",
+	},
+	{
+		path: "engine",
+		own:  []string{"tensor", "graph"},
+		why:  "the seam has no word of a backend in it",
+	},
+	{
+		path: "engine/native",
+		own:  []string{"tensor", "graph", "engine", "internal/kernel"},
+		why:  "a backend knows the seam and its kernels; optimizers, penalties and data are its callers' business",
+	},
+	{
+		path: "dataset",
+		own:  []string{"tensor", "internal/format/npz", "layout"},
+		why:  "examples are numbers and labels; no network is in them",
+	},
+	{
+		path: "train",
+		own:  []string{"tensor", "graph", "engine", "dataset", "internal/atomicfile"},
+		why:  "training drives any backend through the seam, and knows penalties by a two-method interface only",
+	},
+	{
 		path:    "internal/cli",
-		own:     []string{"tensor", "layout", "internal/atomicfile", "quant", "rope", "lossy", "checkpoint"},
+		own:     []string{"tensor", "layout", "internal/atomicfile", "quant", "rope", "lossy", "checkpoint", "graph", "graph/nets", "engine", "engine/native", "dataset", "train"},
 		modules: []string{"github.com/spf13/cobra/...", "github.com/spf13/pflag", "golang.org/x/term"},
 		why:     "verbs go through the public packages: what the tool can do, a library user can do",
 	},
