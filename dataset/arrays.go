@@ -108,6 +108,9 @@ func readPair(path string, x, y *tensor.Tensor, o *Options) (*Memory, error) {
 	case 2:
 		shape = tensor.Shape{1, shape[0], shape[1]}
 	case 3:
+		if o.Layout == "" && isChannels(shape[0]) && isChannels(shape[2]) && shape[0] != shape[2] {
+			return nil, fmt.Errorf("%s: %q is %v, where both the second axis and the last could be channels; give the layout, nchw or nhwc", path, x.Name, x.Shape)
+		}
 		last = o.Layout == "nhwc" || o.Layout == "" && isChannels(shape[2]) && !isChannels(shape[0])
 	}
 	need := x.Elems()

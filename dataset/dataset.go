@@ -69,6 +69,7 @@ type Options struct {
 	Channels int `json:"channels,omitempty"`
 	// Layout is "nchw" or "nhwc", for arrays of images; by "" it is guessed: the
 	// last axis holds channels if it has 1, 3 or 4 elements and the second has not.
+	// Where both have, and differ, it has to be given.
 	Layout string `json:"layout,omitempty"`
 	// Classes is the number of classes that there may be: a label that is not
 	// below it is an error. 0 is what the data has.

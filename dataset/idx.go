@@ -44,17 +44,16 @@ func openIDX(dir fs.FS, path string, only *string, o *Options) (*loaded, error) 
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	var found [splits]map[string]string // images, labels: file
+	prefix, some := "", false
 	for _, e := range entries {
 		m := idxName.FindStringSubmatch(e.Name())
 		if m == nil || only != nil && m[1] != *only {
 			continue
 		}
-		if only == nil {
-			only = &m[1]
+		if some && m[1] != prefix {
+			return nil, fmt.Errorf("%s: there are two data sets, %q and %q; name one of the files, or move one away", path, prefix+"…", m[1]+"…")
 		}
-		if m[1] != *only {
-			return nil, fmt.Errorf("%s: there are two data sets, %q and %q; name one of the files, or move one away", path, *only+"…", m[1]+"…")
-		}
+		prefix, some = m[1], true
 		k := idxSplit[m[2]]
 		if found[k] == nil {
 			found[k] = map[string]string{}

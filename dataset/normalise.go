@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
 )
 
 // A Normalisation makes (value - Mean[c]) / Std[c] of the values of channel c. One
@@ -202,4 +201,3 @@ func blackOf(s Source) []float32 {
 	}
 	return make([]float32, channelsOf(s))
 }
-
