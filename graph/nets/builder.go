@@ -158,8 +158,9 @@ func (b *builder) add(x, y value, name string) value {
 	return b.node("Add", name, x.shape, nil, x.name, y.name)
 }
 
-func (b *builder) maxPool(x value, name string, kernel, stride, pad int64) value {
-	return b.node("MaxPool", name, b.window(x, name, x.channels(), kernel, stride, pad), window(kernel, stride, pad), x.name)
+// maxPool adds a pool of stride 2.
+func (b *builder) maxPool(x value, name string, kernel, pad int64) value {
+	return b.node("MaxPool", name, b.window(x, name, x.channels(), kernel, 2, pad), window(kernel, 2, pad), x.name)
 }
 
 // averageTo adds a pool that leaves side x side places, which have to divide x: what
@@ -183,12 +184,12 @@ func (b *builder) globalPool(x value, name string) value {
 }
 
 // flatten makes a list of an example.
-func (b *builder) flatten(x value, name string) value {
+func (b *builder) flatten(x value) value {
 	n, err := x.shape.Elems()
 	if err != nil {
-		b.fail("layer %s: %w", name, err)
+		b.fail("the last layer: %w", err)
 	}
-	return b.node("Flatten", name, tensor.Shape{n}, nil, x.name)
+	return b.node("Flatten", "flatten", tensor.Shape{n}, nil, x.name)
 }
 
 // A linear is what a full layer is made of.

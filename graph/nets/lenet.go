@@ -9,7 +9,7 @@ var lenets = []plan{
 // papers on compression use it.
 func lenet300(b *builder, x value) {
 	l := linear{torchDefault, torchBias}
-	x = b.flatten(x, "flatten")
+	x = b.flatten(x)
 	x = b.relu(b.full(x, "fc1", "fc1", 300, l), "relu1")
 	x = b.relu(b.full(x, "fc2", "fc2", 100, l), "relu2")
 	b.head(x, "fc3", l)
@@ -23,8 +23,8 @@ func lenet5(b *builder, x value) {
 		channels   int64
 	}{{"conv1", "pool1", 20}, {"conv2", "pool2", 50}} {
 		x = b.conv(x, c.conv, convolution{out: c.channels, kernel: 5, weight: caffeXavier, bias: zeroBias})
-		x = b.maxPool(x, c.pool, 2, 2, 0)
+		x = b.maxPool(x, c.pool, 2, 0)
 	}
-	x = b.relu(b.full(b.flatten(x, "flatten"), "fc1", "fc1", 500, l), "relu1")
+	x = b.relu(b.full(b.flatten(x), "fc1", "fc1", 500, l), "relu1")
 	b.head(x, "fc2", l)
 }

@@ -59,7 +59,7 @@ func mobileNetV2(first, second int64) func(*builder, value) {
 			}
 		}
 		x = layer(x, fmt.Sprintf("features.%d", at), 1280, 1, 1, 1)
-		x = b.flatten(b.globalPool(x, "avgpool"), "flatten")
+		x = b.flatten(b.globalPool(x, "avgpool"))
 		b.head(b.dropout(x, "classifier.0", 0.2), "classifier.1", mobileClassifier)
 	}
 }
@@ -120,7 +120,7 @@ func mobileNetV3Large(b *builder, x value) {
 		x = y
 	}
 	x = layer(x, fmt.Sprintf("features.%d", at), "HardSwish", 960, 1, 1, 1)
-	x = b.flatten(b.globalPool(x, "avgpool"), "flatten")
+	x = b.flatten(b.globalPool(x, "avgpool"))
 	x = b.act(b.full(x, "classifier.0", "classifier.0", 1280, mobileClassifier), "HardSwish", "classifier.1")
 	b.head(b.dropout(x, "classifier.2", 0.2), "classifier.3", mobileClassifier)
 }

@@ -18,7 +18,7 @@ func resnet(bottleneck bool, blocks ...int) func(*builder, value) {
 			return b.norm(x, bn, torchNorm)
 		}
 		x = b.relu(layer(x, "conv1", "bn1", 64, 7, 2), "relu")
-		x = b.maxPool(x, "maxpool", 3, 2, 1)
+		x = b.maxPool(x, "maxpool", 3, 1)
 		for l, n := range blocks {
 			planes := int64(64) << l
 			for block := range n {
@@ -43,7 +43,7 @@ func resnet(bottleneck bool, blocks ...int) func(*builder, value) {
 				x = b.relu(b.add(y, x, at+"add"), at+"relu")
 			}
 		}
-		x = b.flatten(b.globalPool(x, "avgpool"), "flatten")
+		x = b.flatten(b.globalPool(x, "avgpool"))
 		b.head(x, "fc", linear{torchDefault, torchBias})
 	}
 }

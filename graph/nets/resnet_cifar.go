@@ -37,7 +37,7 @@ func cifarResnet(n int) func(*builder, value) {
 				x = b.relu(b.add(y, b.shortcut(x, at+"shortcut", out, stride), at+"add"), at+"relu2")
 			}
 		}
-		x = b.flatten(b.globalPool(x, "avgpool"), "flatten")
+		x = b.flatten(b.globalPool(x, "avgpool"))
 		b.head(x, "linear", linear{heIn, torchBias})
 	}
 }

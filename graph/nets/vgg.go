@@ -54,10 +54,10 @@ func vgg(convs [5]int, norm, single bool) func(*builder, value) {
 				}
 				x = b.relu(x, next())
 			}
-			x = b.maxPool(x, next(), 2, 2, 0)
+			x = b.maxPool(x, next(), 2, 0)
 		}
 		if single {
-			b.head(b.flatten(x, "flatten"), "classifier", linear{torchDefault, torchBias})
+			b.head(b.flatten(x), "classifier", linear{torchDefault, torchBias})
 			return
 		}
 		b.classifier(b.averageTo(x, "avgpool", 7), "Gemm Relu Dropout Gemm Relu Dropout Gemm", linear{small, zeroBias})
@@ -66,7 +66,7 @@ func vgg(convs [5]int, norm, single bool) func(*builder, value) {
 
 // classifier adds full layers of 4096 units, in the order of torch's Sequential.
 func (b *builder) classifier(x value, order string, l linear) {
-	x = b.flatten(x, "flatten")
+	x = b.flatten(x)
 	ops := strings.Fields(order)
 	for i, op := range ops {
 		name := fmt.Sprintf("classifier.%d", i)
@@ -91,7 +91,7 @@ func alexnet(b *builder, x value) {
 		x = b.conv(x, fmt.Sprintf("features.%d", at), convolution{out: out, kernel: kernel, stride: stride, pad: pad, weight: torchDefault, bias: torchBias})
 		x = b.relu(x, fmt.Sprintf("features.%d", at+1))
 	}
-	pool := func(at int) { x = b.maxPool(x, fmt.Sprintf("features.%d", at), 3, 2, 0) }
+	pool := func(at int) { x = b.maxPool(x, fmt.Sprintf("features.%d", at), 3, 0) }
 	conv(0, 64, 11, 4, 2)
 	pool(2)
 	conv(3, 192, 5, 1, 2)
