@@ -113,8 +113,8 @@ var rooms = []room{
 	},
 	{
 		path: "dataset",
-		own:  []string{"tensor", "internal/format/npz", "layout"},
-		why:  "examples are numbers and labels; no network is in them",
+		own:  []string{"tensor", "layout", "internal/format/npz", "internal/format/safetensors", "internal/mapped"},
+		why:  "examples are numbers and labels, out of files that may hold arrays; no network is in them",
 	},
 	{
 		path: "train",
