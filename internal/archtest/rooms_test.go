@@ -123,8 +123,8 @@ var rooms = []room{
 	},
 	{
 		path: "train",
-		own:  []string{"tensor", "graph", "engine", "dataset", "internal/atomicfile"},
-		why:  "training drives any backend through the seam, and knows penalties by a two-method interface only",
+		own:  []string{"tensor", "layout", "engine", "dataset", "internal/atomicfile", "internal/format/safetensors"},
+		why:  "training drives any backend through the seam, and knows penalties by a two-method interface only; its snapshots are safetensors",
 	},
 	{
 		path:    "internal/cli",
