@@ -2,6 +2,7 @@ package native
 
 import (
 	"fmt"
+	"slices"
 
 	"ropewalk/graph"
 	"ropewalk/internal/kernel"
@@ -38,11 +39,13 @@ import (
 // it. backward computes the derivative by each operand that is wanted(), into its
 // slice into (never into its grad), in one of three manners:
 //
-//	by default   it adds to into, which holds zeros or what others have added;
-//	n.writes()   it sets all of into, which holds garbage; the plan adds where
-//	             there is something to add to;
-//	n.chooses()  it adds to into if add is set, and else sets all of it. Operands that are
-//	             the same value share one slice: treat them in order.
+//	by default    it adds to into, which holds zeros or what others have added;
+//	n.writes(i)   it sets all of into, which holds garbage; the plan adds where
+//	              there is something to add to;
+//	n.chooses(i)  it adds to into if add is set, and else sets all of it. Operands
+//	              that are the same value share one slice: treat them in order.
+//
+// backward may use out[k].grad as it likes: it is the last to read it.
 //
 // Work is cut by shape alone, never by the number of threads, and sums are taken
 // in a fixed order, so that any number of threads gives the same bits.
@@ -91,6 +94,7 @@ type operand struct {
 	into []float32 // what backward writes; see [operator]
 	add  bool
 
+	manner    manner
 	temporary *memory // in which into lies, if it is not in grad
 }
 
@@ -146,11 +150,20 @@ func (n *node) inPlace(i int) { n.places = append(n.places, i) }
 // not later.
 func (n *node) gradInPlace(i int) { n.gradPlaces = append(n.gradPlaces, i) }
 
-// writes says that backward sets gradients and does not add to them.
-func (n *node) writes() { n.manner = writing }
+// writes says that backward sets the gradients of operands, of all if none is
+// named, and does not add to them.
+func (n *node) writes(operands ...int) { n.behave(writing, operands) }
 
 // chooses says that backward minds operand.add.
-func (n *node) chooses() { n.manner = choosing }
+func (n *node) chooses(operands ...int) { n.behave(choosing, operands) }
+
+func (n *node) behave(m manner, operands []int) {
+	for i, o := range n.in {
+		if o != nil && (len(operands) == 0 || slices.Contains(operands, i)) {
+			o.manner = m
+		}
+	}
+}
 
 // A manner is how backward gives gradients; see [operator].
 type manner uint8

@@ -394,7 +394,7 @@ func (b *builder) layGradients() {
 			r := o.root()
 			o.add = r.first > 0
 			if o.add {
-				if n.manner == writing {
+				if o.manner == writing {
 					o.temporary = &memory{block: &block{size: r.size, from: back, to: back}}
 					b.memories, b.blocks = append(b.memories, o.temporary), append(b.blocks, o.temporary.block)
 					n.extra = append(n.extra, o)
@@ -409,7 +409,7 @@ func (b *builder) layGradients() {
 			} else {
 				begin(r, back)
 			}
-			if n.manner == adding {
+			if o.manner == adding {
 				n.fresh = append(n.fresh, o)
 			}
 		}
