@@ -50,7 +50,7 @@ func (o *selection) forward() {
 func (o *selection) backward() {
 	for k, y := range o.y {
 		if y != nil && y.grad != nil && y.size > 0 {
-			o.p[k].back.move(o.x.into[o.p[k].offset:], y.grad, true)
+			o.p[k].back.move(o.x.into, y.grad, true)
 		}
 	}
 }
@@ -141,7 +141,7 @@ func (o *concat) forward() {
 func (o *concat) backward() {
 	for i, x := range o.x {
 		if x.wanted() && x.size > 0 {
-			o.p[i].m.move(x.into, o.y.grad[o.p[i].offset:], x.add)
+			o.p[i].m.move(x.into, o.y.grad, x.add)
 		}
 	}
 }
@@ -328,7 +328,7 @@ func (o *padding) backward() {
 		return
 	}
 	if o.inner != nil {
-		o.inner.m.move(o.x.into, o.y.grad[o.inner.offset:], o.x.add)
+		o.inner.m.move(o.x.into, o.y.grad, o.x.add)
 		return
 	}
 	o.each(func(y, x int) {

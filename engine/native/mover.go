@@ -9,6 +9,7 @@ type mover struct {
 	pool             *kernel.Pool
 	dst, src         []float32
 	dstInts, srcInts []int64
+	to, from         int // the places of the first elements
 	add              bool
 	body             func(worker, piece int)
 }
@@ -36,37 +37,36 @@ func (m *mover) moveInts(dst, src []int64) {
 
 func (m *mover) one(d, s, _, n int) {
 	dd, ds, _ := m.last()
+	d, s = d+m.to, s+m.from
 	switch {
 	case m.dst == nil:
 		for i := range n {
 			m.dstInts[d+i*dd] = m.srcInts[s+i*ds]
 		}
 	case m.add:
-		dst, src := m.dst[d:], m.src[s:]
 		for i := range n {
-			dst[i*dd] += src[i*ds]
+			m.dst[d+i*dd] += m.src[s+i*ds]
 		}
 	case dd == 1 && ds == 1:
 		copy(m.dst[d:d+n], m.src[s:s+n])
 	default:
-		dst, src := m.dst[d:], m.src[s:]
 		for i := range n {
-			dst[i*dd] = src[i*ds]
+			m.dst[d+i*dd] = m.src[s+i*ds]
 		}
 	}
 }
 
 // A part is a mover between all of an array, y, and some of another, x, from an
 // offset on; as forward and backward of an operator need it.
-type part struct {
-	m, back *mover
-	offset  int // in x
-}
+type part struct{ m, back *mover }
 
-// newPart returns a part; y is dense and of that shape.
+// newPart returns a part; y is dense and of that shape, and offset is where in x it
+// begins.
 func newPart(p *kernel.Pool, shape, xStrides []int, offset int) *part {
 	y := dense(shape)
-	return &part{newMover(p, shape, y, xStrides), newMover(p, shape, xStrides, y), offset}
+	part := &part{newMover(p, shape, y, xStrides), newMover(p, shape, xStrides, y)}
+	part.m.from, part.back.to = offset, offset
+	return part
 }
 
 // read copies the part of x to y.
@@ -75,9 +75,9 @@ func (p *part) read(y, x *site) {
 		return
 	}
 	if y.ints {
-		p.m.moveInts(y.int, x.int[p.offset:])
+		p.m.moveInts(y.int, x.int)
 	} else {
-		p.m.move(y.float, x.float[p.offset:], false)
+		p.m.move(y.float, x.float, false)
 	}
 }
 
@@ -87,8 +87,8 @@ func (p *part) write(x, y *site) {
 		return
 	}
 	if y.ints {
-		p.back.moveInts(x.int[p.offset:], y.int)
+		p.back.moveInts(x.int, y.int)
 	} else {
-		p.back.move(x.float[p.offset:], y.float, false)
+		p.back.move(x.float, y.float, false)
 	}
 }
