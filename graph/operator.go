@@ -35,6 +35,7 @@ type operator struct {
 // and a dot.
 var operators = gather(
 	arithmeticOps, logicOps, activationOps, softmaxOps, shapeOps, moveOps, castOps, reduceOps,
+	matmulOps, einsumOps, convOps, poolOps, normOps,
 )
 
 func gather(families ...map[string]operator) map[string]operator {
