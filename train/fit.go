@@ -501,6 +501,9 @@ func (r *run) judge(ctx context.Context) error {
 	if err := r.journal.write(e); err != nil {
 		return err
 	}
+	if r.o.Epoch != nil {
+		r.o.Epoch(e)
+	}
 	r.at.Events++
 	r.at.Epoch++
 	r.at.Batch = 0
