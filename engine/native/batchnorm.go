@@ -41,7 +41,9 @@ func makeBatchNorm(n *node) (operator, error) {
 	if o.live {
 		o.norm.Mean, o.norm.Variance = make([]float32, channels), make([]float32, channels)
 	}
-	n.keepIn(0)
+	for _, i := range []int{0, 1, 3, 4} {
+		n.keepIn(i)
+	}
 	n.chooses()
 	n.writes(0)
 	if n.residual > 0 {

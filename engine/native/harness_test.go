@@ -184,6 +184,11 @@ func checkGraph(t fataler, g *graph.Graph, weights map[string]*graph.Value, tr t
 	if tr.training {
 		trained = evaluate(t, g, values, &graph.EvaluateOptions{Training: true, Mask: tr.mask})
 	}
+	for _, v := range trained {
+		for _, x := range v.Float {
+			tr.noStep = tr.noStep || math.IsInf(x, 0) // the maximum of a window of padding
+		}
+	}
 	var first []string // bits of the first variant
 	for _, threads := range []int{1, 3} {
 		for _, fuse := range []bool{true, false} {
@@ -289,7 +294,16 @@ func checkStep(t fataler, p *program, g *graph.Graph, inputs []engine.Array, val
 			continue
 		}
 		slope := differences(t, g, values, w.Name, o)
-		compare(t, "gradient of "+w.Name, w.Gradient, slope, 10*tr.tolerance)
+		got := slices.Clone(w.Gradient)
+		for i, d := range slope {
+			if math.IsNaN(float64(got[i])) {
+				t.Fatalf("gradient of %s: element %d is NaN", w.Name, i)
+			}
+			if math.IsNaN(d) {
+				slope[i], got[i] = 0, 0
+			}
+		}
+		compare(t, "gradient of "+w.Name, got, slope, 10*tr.tolerance)
 		for _, x := range w.Gradient {
 			bits += fmt.Sprintf("%08x", math.Float32bits(x))
 		}
@@ -297,7 +311,12 @@ func checkStep(t fataler, p *program, g *graph.Graph, inputs []engine.Array, val
 	return bits
 }
 
-// differences returns the derivative of the linear loss by a weight.
+// sampled is of how many elements of a weight, on average, the derivative is looked
+// at: evaluation is slow.
+const sampled = 16
+
+// differences returns the derivative of the linear loss by a weight; those by
+// elements that are not looked at are NaN.
 func differences(t fataler, g *graph.Graph, values map[string]*graph.Value, name string, o *graph.EvaluateOptions) []float64 {
 	t.Helper()
 	w := values[name]
@@ -319,10 +338,14 @@ func differences(t fataler, g *graph.Graph, values map[string]*graph.Value, name
 		}
 		return sum
 	}
-	const h = 1e-4
+	const h = 1e-6
 	d := make([]float64, len(w.Float))
+	r := splitmix(uint64(len(d)))
 	for i := range d {
-		d[i] = (loss(i, h) - loss(i, -h)) / (2 * h)
+		d[i] = math.NaN() // not looked at
+		if len(d) <= sampled || r()%uint64(len(d)) < sampled {
+			d[i] = (loss(i, h) - loss(i, -h)) / (2 * h)
+		}
 	}
 	return d
 }
