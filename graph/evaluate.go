@@ -62,6 +62,18 @@ func (c *context) spend(n int64) error {
 	return nil
 }
 
+// spendProduct takes as many elementary operations as the product of the numbers.
+func (c *context) spendProduct(numbers ...int64) error {
+	n := int64(1)
+	for _, k := range numbers {
+		if k < 0 || k > 0 && n > c.budget.steps/k {
+			return errSteps
+		}
+		n *= k
+	}
+	return c.spend(n)
+}
+
 // hold takes the memory of n elements.
 func (c *context) hold(n int64) error {
 	if n > c.budget.elems {

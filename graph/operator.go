@@ -34,7 +34,8 @@ type operator struct {
 // operators are all operators, by name, those of other domains after the domain
 // and a dot.
 var operators = gather(
-	arithmeticOps,
+	arithmeticOps, logicOps, activationOps, softmaxOps, shapeOps, moveOps, castOps, reduceOps,
+	matmulOps, einsumOps, convOps, poolOps, normOps,
 )
 
 func gather(families ...map[string]operator) map[string]operator {
