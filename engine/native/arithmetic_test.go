@@ -51,7 +51,7 @@ func TestArithmetic(t *testing.T) {
 					x.Float[i] = float64(float32(x.Float[i]))
 				}
 				s := one(op, nil, 1, x, y)
-				s.made["w0"], s.made["w1"] = rapid.Bool().Draw(t, "made a"), rapid.Bool().Draw(t, "made b")
+				s.drawPlaces(t)
 				s.check(t, trial{trainable: s.trainable()})
 			})
 		})

@@ -294,9 +294,7 @@ func TestOperators(t *testing.T) {
 				if tr.trainable == nil {
 					tr.trainable = s.trainable()
 				}
-				for _, name := range tr.trainable {
-					s.made[name] = rapid.Bool().Draw(t, "made "+name)
-				}
+				s.drawPlaces(t)
 				s.check(t, tr)
 			})
 		})
