@@ -8,27 +8,27 @@ import (
 
 // layerRules are the operators that layers of networks are made of.
 var layerRules = map[string]rule{
-	"BatchNormalization": batchNormalization,
-	"GroupNormalization": groupNormalization,
-	"Dropout":            dropout,
-	"Gemm":               gemm,
-	"PRelu":              pRelu,
+	"BatchNormalization": oldBatchNormalization,
+	"GroupNormalization": oldGroupNormalization,
+	"Dropout":            oldDropout,
+	"Gemm":               oldGemm,
+	"PRelu":              oldPRelu,
 	"Softmax":            flatSoftmax,
 	"LogSoftmax":         flatSoftmax,
 	"Hardmax":            flatSoftmax,
-	"LpPool":             wholePower,
-	"GlobalLpPool":       wholePower,
-	"LpNormalization":    wholePower,
-	"RNN":                recurrent,
-	"GRU":                recurrent,
-	"LSTM":               recurrent,
-	"Scan":               scan,
+	"LpPool":             oldWholePower,
+	"GlobalLpPool":       oldWholePower,
+	"LpNormalization":    oldWholePower,
+	"RNN":                oldRecurrent,
+	"GRU":                oldRecurrent,
+	"LSTM":               oldRecurrent,
+	"Scan":               oldScan,
 }
 
-// batchNormalization says by training_mode, which version 14 brought, whether the
+// oldBatchNormalization: it says by training_mode, which version 14 brought, whether the
 // statistics are those of the batch. Before, outputs beyond the first said it; the
 // last two of them had no use outside of training.
-func batchNormalization(r *rewriter) {
+func oldBatchNormalization(r *rewriter) {
 	if r.version >= 14 {
 		return
 	}
@@ -54,9 +54,9 @@ func batchNormalization(r *rewriter) {
 	}
 }
 
-// groupNormalization had a scale and a bias for each group before version 21; now
+// oldGroupNormalization: it had a scale and a bias for each group before version 21; now
 // each channel has its own.
-func groupNormalization(r *rewriter) {
+func oldGroupNormalization(r *rewriter) {
 	if r.version >= 21 {
 		return
 	}
@@ -76,8 +76,8 @@ func groupNormalization(r *rewriter) {
 	}
 }
 
-// dropout moves the ratio, an attribute before version 12, to the second input.
-func dropout(r *rewriter) {
+// oldDropout: it moves the ratio, an attribute before version 12, to the second input.
+func oldDropout(r *rewriter) {
 	if r.version >= 12 {
 		return
 	}
@@ -89,16 +89,16 @@ func dropout(r *rewriter) {
 	}
 }
 
-// gemm broadcasts C without being told since version 7.
-func gemm(r *rewriter) {
+// oldGemm: it broadcasts C without being told since version 7.
+func oldGemm(r *rewriter) {
 	if r.version < 7 {
 		delete(r.n.Attributes, "broadcast")
 	}
 }
 
-// pRelu has slopes that broadcast from the last axis since version 7; before, they
+// oldPRelu: it has slopes that broadcast from the last axis since version 7; before, they
 // were one for each channel.
-func pRelu(r *rewriter) {
+func oldPRelu(r *rewriter) {
 	if r.version >= 7 {
 		return
 	}
@@ -152,8 +152,8 @@ func (r *rewriter) after(op string, inputs ...string) {
 	}
 }
 
-// wholePower has p as an integer since version 2.
-func wholePower(r *rewriter) {
+// oldWholePower: it has p as an integer since version 2.
+func oldWholePower(r *rewriter) {
 	p, ok := r.n.Attributes["p"].(float64)
 	if !ok {
 		return
@@ -165,16 +165,16 @@ func wholePower(r *rewriter) {
 	r.n.Attributes["p"] = int64(p)
 }
 
-// recurrent operators had an attribute before version 7 that said which outputs
+// oldRecurrent: it operators had an attribute before version 7 that said which outputs
 // there are.
-func recurrent(r *rewriter) {
+func oldRecurrent(r *rewriter) {
 	if r.version < 7 {
 		delete(r.n.Attributes, "output_sequence")
 	}
 }
 
-// scan had a batch axis of its own in version 8.
-func scan(r *rewriter) {
+// oldScan: it had a batch axis of its own in version 8.
+func oldScan(r *rewriter) {
 	if r.version < 9 {
 		r.problem("the form of opset 8 has no equal in newer opsets")
 	}

@@ -16,18 +16,18 @@ var shapeRules = map[string]rule{
 	"ReduceLogSum":    axesAsInput(18),
 	"ReduceLogSumExp": axesAsInput(18),
 	"ReduceSumSquare": axesAsInput(18),
-	"Slice":           slice,
-	"Pad":             pad,
-	"Split":           split,
-	"TopK":            topK,
-	"Upsample":        upsample,
-	"Resize":          resize,
-	"Reshape":         reshape,
-	"Concat":          concat,
-	"Scatter":         scatter,
-	"Tile":            tile,
-	"RoiAlign":        roiAlign,
-	"GridSample":      gridSample,
+	"Slice":           oldSlice,
+	"Pad":             oldPad,
+	"Split":           oldSplit,
+	"TopK":            oldTopK,
+	"Upsample":        oldUpsample,
+	"Resize":          oldResize,
+	"Reshape":         oldReshape,
+	"Concat":          oldConcat,
+	"Scatter":         oldScatter,
+	"Tile":            oldTile,
+	"RoiAlign":        oldRoiAlign,
+	"GridSample":      oldGridSample,
 }
 
 // axesAsInput moves axes, an attribute before the version, to the second input.
@@ -42,8 +42,8 @@ func axesAsInput(since int64) rule {
 	}
 }
 
-// slice moves starts, ends and axes, attributes before version 10, to inputs.
-func slice(r *rewriter) {
+// oldSlice: it moves starts, ends and axes, attributes before version 10, to inputs.
+func oldSlice(r *rewriter) {
 	if r.version >= 10 {
 		return
 	}
@@ -60,9 +60,9 @@ func slice(r *rewriter) {
 	}
 }
 
-// pad moves pads (paddings in version 1) and value, attributes before version 11,
+// oldPad: it moves pads (paddings in version 1) and value, attributes before version 11,
 // to inputs.
-func pad(r *rewriter) {
+func oldPad(r *rewriter) {
 	if r.version >= 11 {
 		return
 	}
@@ -81,9 +81,9 @@ func pad(r *rewriter) {
 	}
 }
 
-// split moves the lengths, an attribute before version 13, to the second input.
+// oldSplit: it moves the lengths, an attribute before version 13, to the second input.
 // Without them num_outputs, which version 18 brought, says how many parts there are.
-func split(r *rewriter) {
+func oldSplit(r *rewriter) {
 	if lengths, ok := take[[]int64](r, "split"); ok {
 		r.setInput(1, r.ints("split", lengths...))
 	}
@@ -92,8 +92,8 @@ func split(r *rewriter) {
 	}
 }
 
-// topK moves k, an attribute before version 10, to the second input.
-func topK(r *rewriter) {
+// oldTopK: it moves k, an attribute before version 10, to the second input.
+func oldTopK(r *rewriter) {
 	if r.version >= 10 {
 		return
 	}
@@ -104,8 +104,8 @@ func topK(r *rewriter) {
 	r.setInput(1, r.ints("k", k))
 }
 
-// upsample becomes a Resize, which took its place in version 10.
-func upsample(r *rewriter) {
+// oldUpsample: it becomes a Resize, which took its place in version 10.
+func oldUpsample(r *rewriter) {
 	if r.version >= 10 {
 		r.problem("the operator ended with opset 9")
 		return
@@ -167,9 +167,9 @@ func (r *rewriter) oldCoordinates() {
 	r.n.Attributes["nearest_mode"] = round
 }
 
-// resize brings version 10 to the coordinates of version 11, and leaves out
+// oldResize: it brings version 10 to the coordinates of version 11, and leaves out
 // inputs that are there to be empty.
-func resize(r *rewriter) {
+func oldResize(r *rewriter) {
 	if r.version < 11 {
 		r.n.Inputs = []string{r.input(0), "", r.input(1)}
 		r.oldCoordinates()
@@ -189,8 +189,8 @@ func resize(r *rewriter) {
 	}
 }
 
-// reshape moves shape, an attribute before version 5, to the second input.
-func reshape(r *rewriter) {
+// oldReshape: it moves shape, an attribute before version 5, to the second input.
+func oldReshape(r *rewriter) {
 	if r.version >= 5 {
 		return
 	}
@@ -199,32 +199,32 @@ func reshape(r *rewriter) {
 	}
 }
 
-// concat had a default axis before version 4.
-func concat(r *rewriter) {
+// oldConcat: it had a default axis before version 4.
+func oldConcat(r *rewriter) {
 	if r.version < 4 {
 		r.setDefault("axis", int64(1))
 	}
 }
 
-// scatter was renamed in version 11.
-func scatter(r *rewriter) { r.n.Op = "ScatterElements" }
+// oldScatter: it was renamed in version 11.
+func oldScatter(r *rewriter) { r.n.Op = "ScatterElements" }
 
-// tile took one axis and one number before version 6.
-func tile(r *rewriter) {
+// oldTile: it took one axis and one number before version 6.
+func oldTile(r *rewriter) {
 	if r.version < 6 {
 		r.problem("the form of before opset 6 has no equal in newer opsets")
 	}
 }
 
-// roiAlign shifted coordinates by half a pixel only from version 16 on.
-func roiAlign(r *rewriter) {
+// oldRoiAlign: it shifted coordinates by half a pixel only from version 16 on.
+func oldRoiAlign(r *rewriter) {
 	if r.version < 16 {
 		r.n.Attributes["coordinate_transformation_mode"] = "output_half_pixel"
 	}
 }
 
-// gridSample had other words for its modes before version 20.
-func gridSample(r *rewriter) {
+// oldGridSample: it had other words for its modes before version 20.
+func oldGridSample(r *rewriter) {
 	if r.version >= 20 {
 		return
 	}

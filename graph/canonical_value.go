@@ -2,19 +2,19 @@ package graph
 
 // valueRules are the operators that work on elements.
 var valueRules = map[string]rule{
-	"Add":     broadcasting,
-	"Sub":     broadcasting,
-	"Mul":     broadcasting,
-	"Div":     broadcasting,
-	"Pow":     broadcasting,
-	"And":     broadcasting,
-	"Or":      broadcasting,
-	"Xor":     broadcasting,
-	"Equal":   broadcasting,
-	"Greater": broadcasting,
-	"Less":    broadcasting,
-	"Clip":    clip,
-	"Cast":    cast,
+	"Add":     oldBroadcasting,
+	"Sub":     oldBroadcasting,
+	"Mul":     oldBroadcasting,
+	"Div":     oldBroadcasting,
+	"Pow":     oldBroadcasting,
+	"And":     oldBroadcasting,
+	"Or":      oldBroadcasting,
+	"Xor":     oldBroadcasting,
+	"Equal":   oldBroadcasting,
+	"Greater": oldBroadcasting,
+	"Less":    oldBroadcasting,
+	"Clip":    oldClip,
+	"Cast":    oldCast,
 }
 
 // floats returns the name of a new constant with F32 numbers.
@@ -26,8 +26,8 @@ func (r *rewriter) floats(suffix string, v ...float64) string {
 	return r.add(suffix, floatArray(v))
 }
 
-// broadcasting had to be asked for before version 7, and could begin at an axis.
-func broadcasting(r *rewriter) {
+// oldBroadcasting: it had to be asked for before version 7, and could begin at an axis.
+func oldBroadcasting(r *rewriter) {
 	if r.version >= 7 {
 		return
 	}
@@ -55,8 +55,8 @@ func (r *rewriter) alongAxis(i int, axis int64) string {
 	return r.emit("aligned", "Reshape", nil, r.input(i), r.emit("aligned.shape", "Concat", Attributes{"axis": int64(0)}, own, ones))
 }
 
-// clip moves min and max, attributes before version 11, to inputs.
-func clip(r *rewriter) {
+// oldClip: it moves min and max, attributes before version 11, to inputs.
+func oldClip(r *rewriter) {
 	if r.version >= 11 {
 		return
 	}
@@ -73,8 +73,8 @@ var typeNumbers = map[string]int64{
 	"STRING": 8, "BOOL": 9, "FLOAT16": 10, "DOUBLE": 11, "UINT32": 12, "UINT64": 13,
 }
 
-// cast has the number of the type, which was its name before version 6.
-func cast(r *rewriter) {
+// oldCast: it has the number of the type, which was its name before version 6.
+func oldCast(r *rewriter) {
 	name, ok := r.n.Attributes["to"].(string)
 	if !ok {
 		return
