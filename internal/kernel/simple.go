@@ -30,34 +30,6 @@ func (d *convDims) visit(n int, f func(x, w, y int)) {
 	}
 }
 
-func (p *Pool) convForward(d *convDims, x, w, y []float32, e ConvEpilogue) {
-	lo, hi := e.Clamp.bounds()
-	size := d.OutH * d.OutW
-	p.Run(d.Batch, func(_, n int) {
-		sums := make([]float32, d.OutC*size)
-		first := n * d.OutC * size
-		d.visit(n, func(ix, iw, iy int) { sums[iy-first] += x[ix] * w[iw] })
-		for i, sum := range sums {
-			if e.Bias != nil {
-				sum += e.Bias[i/size]
-			}
-			if e.Residual != nil {
-				sum += e.Residual[first+i]
-			}
-			y[first+i] = clamp(sum, lo, hi)
-		}
-	})
-}
-
-func (p *Pool) convBackwardData(d *convDims, dy, w, dx []float32, accumulate bool) {
-	p.Run(d.Batch, func(_, n int) {
-		if !accumulate {
-			clear(dx[n*d.InC*d.InH*d.InW:][:d.InC*d.InH*d.InW])
-		}
-		d.visit(n, func(ix, iw, iy int) { dx[ix] += dy[iy] * w[iw] })
-	})
-}
-
 func (p *Pool) convBackwardWeights(d *convDims, x, dy, dw []float32, accumulate bool) {
 	if !accumulate {
 		clear(dw[:d.sizeW()])

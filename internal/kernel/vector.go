@@ -79,6 +79,7 @@ type jobs struct {
 	norm    normJob
 	pool    poolJob
 	gemm    gemmJob
+	conv    convJob
 	plane   planeJob
 }
 
