@@ -36,6 +36,7 @@ type operator struct {
 var operators = gather(
 	arithmeticOps, logicOps, activationOps, softmaxOps, shapeOps, moveOps, castOps, reduceOps,
 	matmulOps, einsumOps, convOps, poolOps, normOps,
+	gatherOps, sortOps, constantOps, randomOps,
 )
 
 func gather(families ...map[string]operator) map[string]operator {

@@ -79,5 +79,66 @@ var (
 	sigmoid   = unaryRule{forward: plain(kernel.Sigmoid), gradient: plainGrad(kernel.SigmoidGrad), fromY: true}
 	tanh      = unaryRule{forward: plain(kernel.Tanh), gradient: plainGrad(kernel.TanhGrad), fromY: true}
 	hardSwish = unaryRule{forward: plain(kernel.HardSwish), gradient: plainGrad(kernel.HardSwishGrad), fromX: true}
-	silu      = unaryRule{forward: plain(kernel.SiLU), gradient: plainGrad(kernel.SiLUGrad), fromX: true}
+	gelu      = unaryRule{forward: plain(kernel.GELU), gradient: plainGrad(kernel.GELUGrad), fromX: true}
+	exp       = unaryRule{forward: plain(kernel.Exp), gradient: plainGrad(kernel.Mul), fromY: true}
+	erf       = unaryRule{
+		forward: plain(kernel.Erf), gradient: func(p *kernel.Pool, dx, x, dy []float32, _ []float32) {
+			for i, v := range x {
+				dx[i] = dy[i] * float32(2/math.SqrtPi*math.Exp(-float64(v)*float64(v)))
+			}
+		}, fromX: true,
+	}
+	// hardSigmoid is clamp(k[0]·x + k[1]) to [0, 1].
+	hardSigmoid = unaryRule{
+		forward: func(p *kernel.Pool, y, x []float32, k []float32) {
+			kernel.Affine(p, y, x, k[0], k[1], unit)
+		},
+		gradient: func(p *kernel.Pool, dx, y, dy []float32, k []float32) {
+			unit.Grad(p, dx, y, dy)
+			kernel.Scale(p, dx, dx, k[0])
+		}, fromY: true,
+	}
+	unit = kernel.Clamp{On: true, Lo: 0, Hi: 1}
+	silu = unaryRule{forward: plain(kernel.SiLU), gradient: plainGrad(kernel.SiLUGrad), fromX: true}
 )
+
+func hardSigmoidConstants(n *node) []float32 {
+	return []float32{float32(n.number("alpha", 0.2)), float32(n.number("beta", 0.5))}
+}
+
+// A clip is Clip; its bounds are read when it runs.
+type clip struct {
+	pool   *kernel.Pool
+	x      *operand
+	lo, hi *operand // nil for none
+	y      *site
+	clamp  kernel.Clamp
+}
+
+func makeClip(n *node) (operator, error) {
+	o := &clip{pool: n.pool, x: n.in[0], lo: n.operand(1), hi: n.operand(2), y: n.out[0]}
+	if o.x.ints {
+		return nil, n.lacks("integers that are known only when it runs")
+	}
+	if n.mayWant(1) || n.mayWant(2) {
+		return nil, n.lacks("bounds that are trained")
+	}
+	n.inPlace(0)
+	n.keepIn(0)
+	n.writes(0)
+	n.gradInPlace(0)
+	return o, nil
+}
+
+func (o *clip) forward() {
+	o.clamp = kernel.Clamp{On: true, Lo: lowest, Hi: highest}
+	if o.lo != nil {
+		o.clamp.Lo = o.lo.float[0]
+	}
+	if o.hi != nil {
+		o.clamp.Hi = o.hi.float[0]
+	}
+	o.clamp.Apply(o.pool, o.y.float, o.x.float)
+}
+
+func (o *clip) backward() { o.clamp.Grad(o.pool, o.x.into, o.x.float, o.y.grad) }

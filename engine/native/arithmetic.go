@@ -44,6 +44,21 @@ var pairRules = map[string]*pairRule{
 			return a / b
 		},
 	},
+	"PRelu": {
+		f: func(a, b float32) float32 {
+			if a < 0 {
+				return a * b
+			}
+			return a
+		}, needA: true, needB: true,
+		da: func(a, b, _ float32) float32 {
+			if a < 0 {
+				return b
+			}
+			return 1
+		},
+		db: func(a, _, _ float32) float32 { return min(a, 0) },
+	},
 	"Pow": {
 		f: power, needA: true, needB: true, needY: true,
 		da: func(a, b, _ float32) float32 { return b * power(a, b-1) },

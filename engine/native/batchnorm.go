@@ -41,7 +41,9 @@ func makeBatchNorm(n *node) (operator, error) {
 	if o.live {
 		o.norm.Mean, o.norm.Variance = make([]float32, channels), make([]float32, channels)
 	}
-	n.keepIn(0)
+	for _, i := range []int{0, 1, 3, 4} {
+		n.keepIn(i)
+	}
 	n.chooses()
 	n.writes(0)
 	if n.residual > 0 {
@@ -124,7 +126,8 @@ func (o *batchNorm) backward() {
 }
 
 // commit moves the running statistics towards those of the batch. The variance is
-// the unbiased one, as in PyTorch and graph.Evaluate.
+// the unbiased one, as in PyTorch and graph.Evaluate. Statistics that are no weights
+// (the caller's, or computed) stay.
 func (o *batchNorm) commit() {
 	if !o.live || o.out.size == 0 {
 		return
@@ -132,6 +135,9 @@ func (o *batchNorm) commit() {
 	n := float32(o.norm.Batch * o.norm.Size)
 	unbiased := n / max(n-1, 1)
 	m := o.momentum
+	if o.mean.kind != held || o.variance.kind != held {
+		return
+	}
 	for c := range o.norm.Mean {
 		o.mean.float[c] = m*o.mean.float[c] + (1-m)*o.norm.Mean[c]
 		o.variance.float[c] = m*o.variance.float[c] + (1-m)*o.norm.Variance[c]*unbiased

@@ -29,7 +29,7 @@ func makeGemm(n *node) (operator, error) {
 	if g.TransA {
 		g.K = int(o.a.shape[0])
 	}
-	o.row = o.c != nil && o.alpha == 1 && o.beta == 1 && o.c.size == g.N && o.c.shape[len(o.c.shape)-1] == int64(g.N)
+	o.row = o.c != nil && o.alpha == 1 && o.beta == 1 && o.c.size == g.N && len(o.c.shape) > 0 && o.c.shape[len(o.c.shape)-1] == int64(g.N)
 	if o.row || o.c == nil && o.alpha == 1 {
 		g.Clamp = n.clamp
 	}

@@ -235,7 +235,54 @@ func follow(t *rapid.T, s *single) *single {
 	return s
 }
 
+// drawPoint draws a function of each element; positive ones get operands above 0.
+func drawPoint(op string, positive bool) func(t *rapid.T) (*single, trial) {
+	return func(t *rapid.T) (*single, trial) {
+		x := drawFloats(t, "x", drawRank(t, 0)...)
+		for i := range x.Float {
+			if positive {
+				x.Float[i] = x.Float[i]*x.Float[i] + 0.5
+			} else {
+				x.Float[i] *= 3
+			}
+			x.Float[i] = float64(float32(x.Float[i]))
+		}
+		a := graph.Attributes{}
+		for _, name := range parameters[op] {
+			if rapid.Bool().Draw(t, name) {
+				a[name] = rapid.SampledFrom([]float64{0.25, 0.75, 1.5}).Draw(t, "value")
+			}
+		}
+		if op == "Gelu" && rapid.Bool().Draw(t, "tanh") {
+			a["approximate"] = "tanh"
+		}
+		operands := []*graph.Value{x}
+		if op == "Clip" {
+			operands = append(operands, scalarOf(-0.51), scalarOf(0.7))
+		}
+		return one(op, a, 1, operands...), trial{trainable: []string{"w0"}}
+	}
+}
+
+func scalarOf(x float64) *graph.Value {
+	return &graph.Value{Type: tensor.F32, Shape: tensor.Shape{}, Float: []float64{float64(float32(x))}}
+}
+
+// parameters are the attributes that are numbers.
+var parameters = map[string][]string{
+	"LeakyRelu": {"alpha"}, "Elu": {"alpha"}, "Celu": {"alpha"}, "Selu": {"alpha", "gamma"}, "HardSigmoid": {"alpha", "beta"},
+	"Swish": {"alpha"},
+}
+
 func TestOperators(t *testing.T) {
+	for op := range pointRules {
+		cases[op] = drawPoint(op, op == "Log" || op == "Sqrt")
+	}
+	for _, op := range []string{
+		"Relu", "Sigmoid", "Tanh", "HardSwish", "HardSigmoid", "Swish", "Gelu", "Exp", "Erf", "Clip", "LeakyRelu", "Elu", "Selu", "Celu",
+	} {
+		cases[op] = drawPoint(op, false)
+	}
 	for op := range reduceRules {
 		cases[op] = drawReduce(op)
 	}
@@ -247,9 +294,7 @@ func TestOperators(t *testing.T) {
 				if tr.trainable == nil {
 					tr.trainable = s.trainable()
 				}
-				for _, name := range tr.trainable {
-					s.made[name] = rapid.Bool().Draw(t, "made "+name)
-				}
+				s.drawPlaces(t)
 				s.check(t, tr)
 			})
 		})

@@ -51,9 +51,13 @@ type builder struct {
 
 // build makes the plan of p for inputs of the given shapes.
 func (p *program) build(shapes []tensor.Shape, m mode) (*plan, error) {
-	s, err := graph.Specialize(p.graph, shapes)
+	byName := map[string]tensor.Shape{}
+	for i, in := range p.graph.Inputs {
+		byName[in.Name] = shapes[i]
+	}
+	s, err := graph.Specialize(p.graph, byName, nil)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("engine/native: %w", err)
 	}
 	b := &builder{
 		plan:    &plan{mode: m, shapes: cloneShapes(shapes)},

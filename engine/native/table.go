@@ -8,7 +8,9 @@ var operators = gather(
 		"Copy": makeCopy,
 
 		"Relu": makeUnary(&relu, nil), "Sigmoid": makeUnary(&sigmoid, nil), "Tanh": makeUnary(&tanh, nil),
-		"HardSwish": makeUnary(&hardSwish, nil), "Swish": makeUnary(&silu, nil),
+		"HardSwish": makeUnary(&hardSwish, nil), "HardSigmoid": makeUnary(&hardSigmoid, hardSigmoidConstants),
+		"Swish": makeSwish, "Gelu": makeGelu, "Exp": makeUnary(&exp, nil), "Erf": makeUnary(&erf, nil), "Clip": makeClip,
+		"LeakyRelu": makeLeakyRelu, "Elu": makeElu, "Selu": makeSelu, "Celu": makeCelu,
 		"Softmax": makeSoftmax(false), "LogSoftmax": makeSoftmax(true), "Dropout": makeDropout,
 
 		"Conv": makeConv, "Gemm": makeGemm, "MatMul": makeMatMul,
@@ -21,6 +23,7 @@ var operators = gather(
 	},
 	each(reduceRules, makeReduce),
 	each(pairRules, makePair),
+	each(pointRules, makePoint),
 )
 
 func gather(families ...map[string]maker) map[string]maker {

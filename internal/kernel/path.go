@@ -16,14 +16,35 @@ func CurrentPath() Path { return current.path }
 
 // inner are the inner loops of a path.
 type inner struct {
-	path Path
-	ops  [numOps]func(*vecArgs)
+	path  Path
+	lanes int  // of a register
+	rows  int  // of the largest tile, which has two registers of columns
+	masks bool // tiles look at masks, of loads too; if not, all lanes must exist
+
+	ops                           [numOps]func(*vecArgs)
+	linear, narrow, table         []func(*tileArgs) // by rows; narrow has one register of columns
+	halves                        []func(*tileArgs) // nil if there are none
+	dots                          [][]func(*dotArgs)
+	dotHalves                     [][]func(*dotArgs) // nil if there are none
+	copyRows, packRows, transpose func(*copyArgs)
 }
 
-var portableInner = inner{path: Portable, ops: portable}
+// width is how many columns the largest tile has.
+func (in *inner) width() int { return 2 * in.lanes }
+
+var portableInner = inner{
+	path: Portable, lanes: portableLanes, rows: 4, ops: portable,
+	linear:   []func(*tileArgs){1: portableLinear(1, 2), portableLinear(2, 2), portableLinear(3, 2), portableLinear(4, 2)},
+	narrow:   []func(*tileArgs){1: portableLinear(1, 1), portableLinear(2, 1), portableLinear(3, 1), portableLinear(4, 1)},
+	table:    []func(*tileArgs){1: portableTable(1), portableTable(2), portableTable(3), portableTable(4)},
+	dots:     [][]func(*dotArgs){1: {1: portableDot(1, 1), portableDot(1, 2)}, {1: portableDot(2, 1), portableDot(2, 2)}},
+	copyRows: portableCopyRows, packRows: portablePackRows, transpose: portableTranspose,
+}
 
 // current is set once, when the program starts; tests change it.
-var current = &portableInner
+var current = best()
 
-// available returns the paths that this machine has, the best one last.
-func available() []*inner { return []*inner{&portableInner} }
+func best() *inner {
+	all := available()
+	return all[len(all)-1]
+}

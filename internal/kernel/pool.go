@@ -39,7 +39,7 @@ func NewPool(threads int) *Pool {
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	p := &Pool{threads: threads, scratch: make([][]float32, threads), jobs: jobs{args: make([]vecArgs, threads)}}
+	p := &Pool{threads: threads, scratch: make([][]float32, threads), jobs: jobs{args: make([]vecArgs, threads), workers: make([]gemmWorker, threads)}}
 	for w := 1; w < threads; w++ {
 		wake := make(chan struct{}, 1)
 		p.wake = append(p.wake, wake)
@@ -116,7 +116,8 @@ func (p *Pool) serve(worker int, wake chan struct{}) {
 func (p *Pool) work(worker int) {
 	defer func() {
 		if r := recover(); r != nil {
-			p.failed.CompareAndSwap(nil, &r)
+			failure := r // r itself would be allocated for each call
+			p.failed.CompareAndSwap(nil, &failure)
 			p.next.Store(p.count) // the others stop after their piece
 		}
 	}()

@@ -2,66 +2,6 @@ package kernel
 
 // The kernels as one would write them on paper.
 
-func (p *Pool) gemm(g *GemmArgs) {
-	g.simple()
-}
-
-func (g *GemmArgs) simple() {
-	lo, hi := g.Clamp.bounds()
-	for n := range g.Batch {
-		a, c := g.A[min(n*g.StrideA, len(g.A)):], g.C[n*g.StrideC:]
-		var b []float32
-		if g.Packed == nil {
-			b = g.B[min(n*g.StrideB, len(g.B)):]
-		}
-		for i := range g.M {
-			for j := range g.N {
-				var sum float32
-				for k := range g.K {
-					var u, v float32
-					if g.TransA {
-						u = a[k*g.LDA+i]
-					} else {
-						u = a[i*g.LDA+k]
-					}
-					switch {
-					case g.Packed != nil:
-						v = g.Packed.data[k*g.N+j]
-					case g.TransB:
-						v = b[j*g.LDB+k]
-					default:
-						v = b[k*g.LDB+j]
-					}
-					sum += u * v
-				}
-				if g.Accumulate {
-					sum += c[i*g.LDC+j]
-				}
-				if g.RowBias != nil {
-					sum += g.RowBias[i]
-				}
-				if g.ColBias != nil {
-					sum += g.ColBias[j]
-				}
-				c[i*g.LDC+j] = clamp(sum, lo, hi)
-			}
-		}
-	}
-}
-
-func (b *PackedB) pack(s []float32, ld int, trans bool) {
-	b.data = make([]float32, b.k*b.n)
-	for k := range b.k {
-		for j := range b.n {
-			if trans {
-				b.data[k*b.n+j] = s[j*ld+k]
-			} else {
-				b.data[k*b.n+j] = s[k*ld+j]
-			}
-		}
-	}
-}
-
 // visit calls f with the indices into x, w and y of each product of image n.
 func (d *convDims) visit(n int, f func(x, w, y int)) {
 	for o := range d.OutC {
@@ -90,34 +30,6 @@ func (d *convDims) visit(n int, f func(x, w, y int)) {
 	}
 }
 
-func (p *Pool) convForward(d *convDims, x, w, y []float32, e ConvEpilogue) {
-	lo, hi := e.Clamp.bounds()
-	size := d.OutH * d.OutW
-	p.Run(d.Batch, func(_, n int) {
-		sums := make([]float32, d.OutC*size)
-		first := n * d.OutC * size
-		d.visit(n, func(ix, iw, iy int) { sums[iy-first] += x[ix] * w[iw] })
-		for i, sum := range sums {
-			if e.Bias != nil {
-				sum += e.Bias[i/size]
-			}
-			if e.Residual != nil {
-				sum += e.Residual[first+i]
-			}
-			y[first+i] = clamp(sum, lo, hi)
-		}
-	})
-}
-
-func (p *Pool) convBackwardData(d *convDims, dy, w, dx []float32, accumulate bool) {
-	p.Run(d.Batch, func(_, n int) {
-		if !accumulate {
-			clear(dx[n*d.InC*d.InH*d.InW:][:d.InC*d.InH*d.InW])
-		}
-		d.visit(n, func(ix, iw, iy int) { dx[ix] += dy[iy] * w[iw] })
-	})
-}
-
 func (p *Pool) convBackwardWeights(d *convDims, x, dy, dw []float32, accumulate bool) {
 	if !accumulate {
 		clear(dw[:d.sizeW()])
@@ -126,5 +38,3 @@ func (p *Pool) convBackwardWeights(d *convDims, x, dy, dw []float32, accumulate 
 		d.visit(n, func(ix, iw, iy int) { dw[iw] += dy[iy] * x[ix] })
 	}
 }
-
-type gemmJob struct{}

@@ -71,14 +71,16 @@ type vecJob struct {
 // jobs are the arguments of the job at hand; they are here because what goes to
 // another goroutine would else be allocated for each call.
 type jobs struct {
-	vec   vecJob
-	args  []vecArgs // one for each worker
-	sums  []float64
-	rows  rowJob
-	norm  normJob
-	pool  poolJob
-	gemm  gemmJob
-	plane planeJob
+	vec     vecJob
+	args    []vecArgs    // one for each worker
+	workers []gemmWorker // likewise
+	sums    []float64
+	rows    rowJob
+	norm    normJob
+	pool    poolJob
+	gemm    gemmJob
+	conv    convJob
+	plane   planeJob
 }
 
 func (p *Pool) vecArgs(worker int) *vecArgs {
