@@ -80,6 +80,7 @@ type jobs struct {
 	pool    poolJob
 	gemm    gemmJob
 	conv    convJob
+	grad    gradJob
 	plane   planeJob
 }
 
