@@ -27,7 +27,8 @@ type EvaluateOptions struct {
 	// MaxElems bounds the elements of all values that are held at a time; 0 is 2^28,
 	// which take 2 GiB.
 	MaxElems int64
-	// MaxSteps bounds the elementary operations, such as multiplications; 0 is 2^40.
+	// MaxSteps bounds the elementary operations, such as multiplications; 0 is 2^36,
+	// which take minutes.
 	MaxSteps int64
 }
 
@@ -35,6 +36,9 @@ var (
 	errMemory = errors.New("it would take more memory than EvaluateOptions.MaxElems allows")
 	errSteps  = errors.New("it would take more work than EvaluateOptions.MaxSteps allows")
 )
+
+// nodeSteps is what a node costs however small its arrays are.
+const nodeSteps = 512
 
 // A budget is what is left of the limits.
 type budget struct {
@@ -48,7 +52,7 @@ func newBudget(o *EvaluateOptions) *budget {
 		b.elems = 1 << 28
 	}
 	if b.steps <= 0 {
-		b.steps = 1 << 40
+		b.steps = 1 << 36
 	}
 	return b
 }
