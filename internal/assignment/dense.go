@@ -293,7 +293,6 @@ search:
 					return false
 				}
 				mu = exit
-				scan = ready
 				break
 			}
 			for _, j := range todo[ready:scan] {
