@@ -30,6 +30,11 @@ var rooms = []room{
 		why:  "levels and symbols are chosen before it is known which file and coder they go to; costs come as a function",
 	},
 	{
+		path: "entropy",
+		own:  []string{"tensor", "quant"},
+		why:  "a penalty is a function of weights; what computes networks, and who trains them, is not its business",
+	},
+	{
 		path: "internal/codec/...",
 		own:  []string{"internal/codec/..."},
 		why:  "a coder sees integers only, so that it can be tested and reused alone",
@@ -102,6 +107,15 @@ var rooms = []room{
 		why:     "kernels see slices of numbers only, so that each can be held against its portable version",
 	},
 	{
+		path: "internal/assignment",
+		why:  "who goes with whom at which cost is a question about numbers; what they are costs of, each caller knows",
+	},
+	{
+		path: "align",
+		own:  []string{"tensor", "internal/assignment", "internal/kernel"},
+		why:  "matching needs weights and which axes move together; where either came from is its callers' business",
+	},
+	{
 		path: "engine",
 		own:  []string{"tensor", "graph"},
 		why:  "the seam has no word of a backend in it",
@@ -113,17 +127,17 @@ var rooms = []room{
 	},
 	{
 		path: "dataset",
-		own:  []string{"tensor", "internal/format/npz", "layout"},
-		why:  "examples are numbers and labels; no network is in them",
+		own:  []string{"tensor", "layout", "internal/format/npz", "internal/format/safetensors", "internal/mapped"},
+		why:  "examples are numbers and labels, out of files that may hold arrays; no network is in them",
 	},
 	{
 		path: "train",
-		own:  []string{"tensor", "graph", "engine", "dataset", "internal/atomicfile"},
-		why:  "training drives any backend through the seam, and knows penalties by a two-method interface only",
+		own:  []string{"tensor", "layout", "engine", "dataset", "internal/atomicfile", "internal/format/safetensors"},
+		why:  "training drives any backend through the seam, and knows penalties by a two-method interface only; its snapshots are safetensors",
 	},
 	{
 		path:    "internal/cli",
-		own:     []string{"tensor", "layout", "internal/atomicfile", "quant", "rope", "lossy", "checkpoint", "graph", "graph/nets", "engine", "engine/native", "dataset", "train"},
+		own:     []string{"tensor", "layout", "internal/atomicfile", "quant", "entropy", "rope", "lossy", "checkpoint", "graph", "graph/nets", "engine", "engine/native", "dataset", "train"},
 		modules: []string{"github.com/spf13/cobra/...", "github.com/spf13/pflag", "golang.org/x/term"},
 		why:     "verbs go through the public packages: what the tool can do, a library user can do",
 	},
