@@ -65,8 +65,8 @@ func TestONNXCases(t *testing.T) {
 		t.Errorf("%s is listed, but there is no such case", name)
 	}
 	t.Logf("%d of %d cases pass (%.1f %%), %d are listed as unsupported", passed, len(cases), 100*float64(passed)/float64(len(cases)), listed)
-	if share := float64(passed) / float64(len(cases)); share < 0.9 {
-		t.Errorf("%.3f of the cases pass, want 0.9", share)
+	if share := float64(passed) / float64(len(cases)); share < 0.94 {
+		t.Errorf("%.3f of the cases pass, want 0.94", share)
 	}
 }
 
@@ -83,9 +83,6 @@ func tryCase(c onnxcases.Case) error {
 	if err != nil {
 		return err
 	}
-	if err := supported(g); err != nil {
-		return err
-	}
 	sets, err := c.Sets()
 	if err != nil {
 		return err
@@ -94,14 +91,14 @@ func tryCase(c onnxcases.Case) error {
 		return errors.New("there are no inputs and outputs")
 	}
 	for i, s := range sets {
-		if err := trySet(g, s); err != nil {
+		if err := trySet(g, s, precision(c.Name)); err != nil {
 			return fmt.Errorf("set %d: %w", i, err)
 		}
 	}
 	return nil
 }
 
-func trySet(g *Graph, s onnxcases.Set) error {
+func trySet(g *Graph, s onnxcases.Set, relative float64) error {
 	inputs := map[string]*Value{}
 	shapes := map[string]tensor.Shape{}
 	for i, a := range s.Inputs {
@@ -115,6 +112,11 @@ func trySet(g *Graph, s onnxcases.Set) error {
 		v, err := valueOfArray(a)
 		if err != nil {
 			return err
+		}
+		for _, in := range g.Inputs {
+			if in.Name == name {
+				v = brain(v, in.Type)
+			}
 		}
 		inputs[name] = v
 		shapes[name] = v.Shape
@@ -131,7 +133,10 @@ func trySet(g *Graph, s onnxcases.Set) error {
 		if i >= len(g.Outputs) {
 			return fmt.Errorf("output %d is none of the graph", i)
 		}
-		if err := near(got[g.Outputs[i]], want); err != nil {
+		if v := got[g.Outputs[i]]; v != nil {
+			want = brain(want, v.Type)
+		}
+		if err := near(got[g.Outputs[i]], want, relative); err != nil {
 			return fmt.Errorf("output %q: %w", g.Outputs[i], err)
 		}
 	}
@@ -155,7 +160,7 @@ func trySpecialized(g *Graph, inputs map[string]*Value, shapes map[string]tensor
 			return fmt.Errorf("output %q is inferred to be %v, and is %v", name, t, want[name].typ())
 		}
 		if v := s.Constants[name]; v != nil {
-			if err := near(v, want[name]); err != nil {
+			if err := near(v, want[name], 1e-9); err != nil {
 				return fmt.Errorf("output %q is folded: %w", name, err)
 			}
 		}
@@ -170,9 +175,36 @@ func valueOfArray(a onnxcases.Array) (*Value, error) {
 	return ValueOf(a.Tensor)
 }
 
-// near compares as ONNX's own runner does, which allows a thousandth, but ten times
-// as sharply; halves and bfloat16 to their precision.
-func near(got, want *Value) error {
+// brain returns v as BF16 if that is wanted and v has its bits: numpy, with which the
+// cases were made, has no such type.
+func brain(v *Value, want tensor.DType) *Value {
+	if want != tensor.BF16 || v.Type != tensor.U16 {
+		return v
+	}
+	out := newValue(Type{tensor.BF16, v.Shape})
+	for i, x := range v.Int {
+		out.Float[i] = float64(math.Float32frombits(uint32(x) << 16))
+	}
+	return out
+}
+
+// precision is a tenth of what ONNX's own runner allows, but for cases whose
+// results are not exact themselves.
+func precision(name string) float64 {
+	for _, inexact := range []string{
+		"window",   // pi is 3.1415 there
+		"roialign", // rounded to four digits
+		"gridsample_bicubic",
+	} {
+		if strings.Contains(name, inexact) {
+			return 1e-3
+		}
+	}
+	return 1e-4
+}
+
+// near compares; halves and bfloat16 to their precision.
+func near(got, want *Value, relative float64) error {
 	if got == nil {
 		return errors.New("it is missing")
 	}
@@ -182,12 +214,11 @@ func near(got, want *Value) error {
 	if !slices.Equal(got.Int, want.Int) || !slices.Equal(got.Text, want.Text) {
 		return fmt.Errorf("it is %v %q, want %v %q", got.Int, got.Text, want.Int, want.Text)
 	}
-	relative := 1e-4
 	switch want.Type {
 	case tensor.F16:
-		relative = 2e-3
+		relative = max(relative, 2e-3)
 	case tensor.BF16:
-		relative = 1e-2
+		relative = max(relative, 1e-2)
 	}
 	for i, w := range want.Float {
 		g := got.Float[i]
