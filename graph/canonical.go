@@ -27,7 +27,7 @@ type rule func(r *rewriter)
 
 // rules are the operators of ai.onnx that have changed. The files canonical_*.go
 // have them by kind.
-var rules = mergeRules(shapeRules, layerRules, valueRules)
+var rules = mergeRules(shapeRules, layerRules, valueRules, signalRules)
 
 func mergeRules(families ...map[string]rule) map[string]rule {
 	all := map[string]rule{}

@@ -116,8 +116,8 @@ func Evaluate(g *Graph, inputs map[string]*Value, o *EvaluateOptions) (map[strin
 	if o == nil {
 		o = &EvaluateOptions{}
 	}
-	if err := supported(g); err != nil {
-		return nil, err
+	if missing := g.Missing(); len(missing) > 0 {
+		return nil, &UnsupportedError{What: "evaluate the graph", Missing: missing}
 	}
 	weights := map[string]*Value{}
 	c := newContext(nil, newBudget(o))
@@ -320,27 +320,4 @@ func uses(n *Node) map[string]bool {
 	visit(n)
 	delete(names, "")
 	return names
-}
-
-// supported returns an *UnsupportedError if g has operators that are not known.
-func supported(g *Graph) error {
-	e := &UnsupportedError{What: "evaluate"}
-	var visit func(g *Graph)
-	visit = func(g *Graph) {
-		for _, n := range g.Nodes {
-			if _, ok := lookup(n); !ok {
-				e.Missing = append(e.Missing, Missing{Node: n.Name, Op: n.Op, Domain: n.Domain})
-			}
-			for _, a := range n.Attributes {
-				if sub, ok := a.(*Graph); ok {
-					visit(sub)
-				}
-			}
-		}
-	}
-	visit(g)
-	if len(e.Missing) > 0 {
-		return e
-	}
-	return nil
 }

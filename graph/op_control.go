@@ -476,7 +476,8 @@ func evaluateScan(c *context, n *Node, in []*Value) ([]*Value, error) {
 				at = s.length - 1 - turn
 			}
 			own := stridesOf(v.Shape)
-			args = append(args, gatherWith(v, t.Shape, int(at)*own[axis], slices.Delete(own, axis, axis+1)))
+			first := int(at) * own[axis]
+			args = append(args, gatherWith(v, t.Shape, first, slices.Delete(own, axis, axis+1)))
 			if err := c.spend(int64(product(t.Shape))); err != nil {
 				return nil, err
 			}
