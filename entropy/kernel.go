@@ -117,7 +117,15 @@ func (p *Proxy[T]) slopesDense(slopes *[MaxOrder]float64, scratch []float64, c i
 	}
 	slopes[n-2] = (1-v)*(l10-l00) + v*(l11-l01)
 	slopes[n-1] = (1-u)*(l01-l00) + u*(l11-l10)
-	if n > 2 {
+	switch n {
+	case 2:
+	case 3:
+		slopes[0] = leaves[1] - leaves[0]
+	case 4:
+		t := leaves[:4]
+		slopes[0] = (1-us[1])*(t[2]-t[0]) + us[1]*(t[3]-t[1])
+		slopes[1] = (1-us[0])*(t[1]-t[0]) + us[0]*(t[3]-t[2])
+	default:
 		treeSlopes(slopes[:n-2], product, value, us[:n-2])
 	}
 }
@@ -146,19 +154,40 @@ func (p *Proxy[T]) key(lows []uint16) cellKey {
 	return key
 }
 
-// descend fills the tree of products of a block and returns its leaves.
+// descend fills the tree of products of a block and returns its leaves. For up
+// to two shares it fills in the leaves only.
 func descend(product, shares []float64) []float64 {
+	switch len(shares) {
+	case 0:
+		product[1] = 1
+		return product[1:2]
+	case 1:
+		u := shares[0]
+		product[2], product[3] = 1-u, u
+		return product[2:4]
+	case 2:
+		u, v := shares[0], shares[1]
+		leaves := product[4:8]
+		leaves[0], leaves[1] = (1-u)*(1-v), (1-u)*v
+		leaves[2], leaves[3] = u*(1-v), u*v
+		return leaves
+	}
 	product[1] = 1
 	for m, u := range shares {
-		size := 1 << m
-		above, below := product[size:2*size], product[2*size:4*size]
-		v := 1 - u
-		for i, x := range above {
-			below[2*i] = x * v
-			below[2*i+1] = x * u
-		}
+		grow(product, m, u)
 	}
 	return product[1<<len(shares) : 2<<len(shares)]
+}
+
+// grow makes the level below depth m of the tree of products.
+func grow(product []float64, m int, u float64) {
+	size := 1 << m
+	above, below := product[size:2*size], product[2*size:4*size]
+	v := 1 - u
+	for i, x := range above {
+		below[2*i] = x * v
+		below[2*i+1] = x * u
+	}
 }
 
 // ascend fills the tree of values of a block above its leaves.
@@ -193,6 +222,11 @@ func (p *Proxy[T]) gather(worker, job int) {
 	scratch := p.scratch[worker]
 	product, value := scratch[:2<<n], scratch[2<<n:4<<n]
 	inverse := l.centers.inverse
+	plain := !p.o.ClosedForm && levels == nil && l.order == nil
+	if plain && n == 1 && p.code.dense {
+		p.gatherOnes(dst[pc.from:], pc, worker, scale)
+		return
+	}
 	var slopes [MaxOrder]float64
 	for block := 0; block < pc.blocks; block++ {
 		ls, us := lows[block*n:(block+1)*n], shares[block*n:(block+1)*n]
@@ -209,8 +243,24 @@ func (p *Proxy[T]) gather(worker, job int) {
 			p.slopesDense(&slopes, scratch, c, us)
 		default:
 			p.leaves(value[1<<n:], p.key(ls))
-			descend(product, us[:n-1])
+			product[1] = 1
+			for m, u := range us[:n-1] {
+				grow(product, m, u)
+			}
 			treeSlopes(slopes[:n], product, value, us)
+		}
+		if plain {
+			// Nearly always: a weight between two centers.
+			out := dst[pc.from+block*n:][:n]
+			for m, u := range us {
+				if u > 0 && u < 1 {
+					out[m] += T(scale * slopes[m] * inverse[ls[m]])
+				} else if u == 0 && p.onCenter(l, pc, block*n+m) {
+					slope, inv := p.kink(l.centers, ls, us, m)
+					out[m] += T(scale * slope * inv)
+				}
+			}
+			continue
 		}
 		for m, u := range us {
 			inv := inverse[ls[m]]
@@ -241,6 +291,30 @@ func (p *Proxy[T]) gather(worker, job int) {
 				levels[ls[m]] -= (1 - u) * g
 				levels[ls[m]+1] -= u * g
 			}
+		}
+	}
+}
+
+// gatherOnes is gather for n = 1 where nothing is asked for but the gradient.
+func (p *Proxy[T]) gatherOnes(dst []T, pc *piece, worker int, scale float64) {
+	l := p.layers[pc.layer]
+	at := l.at + pc.from
+	lows, shares := p.lows[at:at+pc.blocks], p.shares[at:at+pc.blocks]
+	slopes := p.byBin[worker][:0]
+	for low, inv := range l.centers.inverse {
+		slope := 0.0
+		if inv > 0 {
+			slope = scale * inv * (p.logs[low+1] - p.logs[low])
+		}
+		slopes = append(slopes, slope)
+	}
+	dst = dst[:len(lows)]
+	for i, low := range lows {
+		if u := shares[i]; u > 0 && u < 1 {
+			dst[i] += T(slopes[low])
+		} else if u == 0 && p.onCenter(l, pc, i) {
+			slope, inv := p.kink(l.centers, lows[i:i+1], shares[i:i+1], 0)
+			dst[i] += T(scale * slope * inv)
 		}
 	}
 }

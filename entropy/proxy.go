@@ -62,6 +62,7 @@ type Proxy[T Float] struct {
 	parts []float64 // of the entropy, of each piece of the table
 
 	scratch [][]float64 // of each worker
+	byBin   [][]float64 // of each worker: a number for each bin
 	levels  []float64   // of each piece: derivative by each center
 
 	// Arguments of the call in work.
@@ -205,6 +206,10 @@ func (p *Proxy[T]) resize(alphabet int) error {
 		p.lanes[i].to = len(p.pieces) * (i + 1) / lanes
 	}
 	p.levels = make([]float64, len(p.pieces)*alphabet)
+	p.byBin = make([][]float64, p.crew.workers)
+	for i := range p.byBin {
+		p.byBin[i] = make([]float64, 0, alphabet)
+	}
 	p.ready = true
 	return nil
 }
