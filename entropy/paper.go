@@ -121,18 +121,36 @@ type Paper struct {
 	tensors []*paperTensor
 	active  []*paperTensor
 	proxy   *Proxy[float32]
+	crew    *crew
+	pieces  []paperPiece
 
-	w, gh [][]float32 // of the active tensors
-	state paperState
+	w, pull [][]float32 // of the active tensors
+	state   paperState
+
+	// Arguments of the call in work, for all tensors.
+	weights, gradients         [][]float32
+	pullJob, rangeJob, mostJob func(worker, job int)
+	updateJob, addJob          func(worker, job int)
 }
 
 type paperTensor struct {
 	Layer
-	index   int // in layers
-	outer   Centers
-	cells   Centers // of thresholds
-	symbols []uint16
-	gh, ge  []float32
+	index  int // in layers
+	outer  Centers
+	cells  Centers   // of thresholds
+	pull   []float32 // λ_H·∇H_n + λ_E·(w-ŵ)
+	pieces [2]int
+	inv    float32 // one over the largest |∂L/∂w|, 0 if that is 0
+}
+
+// A paperPiece is a run of weights of one tensor, and what was found there.
+type paperPiece struct {
+	t              *paperTensor
+	from, to       int
+	least, largest float32 // weights
+	finite         bool
+	squares        float64 // Σ(w-ŵ)²
+	most           float32 // |∂L/∂w|
 }
 
 // paperState is what a resumed run needs.
@@ -141,7 +159,7 @@ type paperState struct {
 	Entropy float64
 	Squares float64 // Σ(w-ŵ)²
 	Tensors []paperLevels
-	GH, GE  [][]float32
+	Pull    [][]float32
 }
 
 // paperLevels are the frozen levels of a tensor; none if it is left alone.
@@ -196,18 +214,23 @@ func NewPaper(layers []Layer, weights [][]float32, o *PaperOptions) (*Paper, err
 		if len(weights[i]) <= smallTensor*p.o.Levels {
 			continue
 		}
-		n := len(weights[i])
-		t.symbols, t.gh, t.ge = make([]uint16, n), make([]float32, n), make([]float32, n)
+		t.pull = make([]float32, len(weights[i]))
+		t.pieces[0] = len(p.pieces)
+		for from := 0; from < len(t.pull); from += pieceWeights {
+			p.pieces = append(p.pieces, paperPiece{t: t, from: from, to: min(from+pieceWeights, len(t.pull))})
+		}
+		t.pieces[1] = len(p.pieces)
 		p.active = append(p.active, t)
 		quantized = append(quantized, l)
-		p.gh = append(p.gh, t.gh)
+		p.pull = append(p.pull, t.pull)
 	}
 	p.w = make([][]float32, len(p.active))
 	proxy, err := NewProxy[float32](quantized, &ProxyOptions{Order: p.o.Order, ClosedForm: p.o.ClosedForm, Threads: p.o.Threads})
 	if err != nil {
 		return nil, err
 	}
-	p.proxy = proxy
+	p.proxy, p.crew = proxy, newCrew(p.o.Threads)
+	p.pullJob, p.rangeJob, p.mostJob, p.updateJob, p.addJob = p.pullPiece, p.rangePiece, p.mostPiece, p.updatePiece, p.addPiece
 	return p, p.Requantize(weights)
 }
 
@@ -277,29 +300,65 @@ func (p *Paper) Prepare(weights [][]float32) float64 {
 
 func (p *Paper) refresh(weights [][]float32) {
 	p.state.Squares = 0
+	p.weights = weights
+	p.crew.run(len(p.pieces), p.rangeJob)
 	for i, t := range p.active {
-		w := weights[t.index]
-		p.w[i] = w
-		clear(t.gh)
+		p.w[i] = weights[t.index]
+		clear(t.pull)
+		first := &p.pieces[t.pieces[0]]
+		least, largest, finite := first.least, first.largest, true
+		for _, pc := range p.pieces[t.pieces[0]:t.pieces[1]] {
+			least, largest, finite = min(least, pc.least), max(largest, pc.largest), finite && pc.finite
+		}
 		own := &p.state.Tensors[t.index]
-		least, largest := slices.Min(w), slices.Max(w)
-		if err := t.outer.resetOuter(own.Levels, float64(least), float64(largest)); err != nil {
-			p.state.Entropy = math.NaN() // weights are not finite; the caller sees it
+		if !finite || t.outer.resetOuter(own.Levels, float64(least), float64(largest)) != nil {
+			p.state.Entropy = math.NaN() // the caller sees it
 			return
 		}
-		t.quantize(w)
-		for j, k := range t.symbols {
-			d := float64(w[j]) - own.Levels[k]
-			p.state.Squares += d * d
-			if p.o.Relative {
-				width := t.width(own, int(k))
-				d /= width * width
-			}
-			t.ge[j] = float32(d)
-		}
 	}
-	p.state.Entropy = p.proxy.AddGradient(p.gh, p.w, 1)
+	p.state.Entropy = p.proxy.AddGradient(p.pull, p.w, p.o.LambdaH)
+	p.crew.run(len(p.pieces), p.pullJob)
+	for i := range p.pieces {
+		p.state.Squares += p.pieces[i].squares
+	}
 	clear(p.w)
+	p.weights = nil
+}
+
+// rangePiece finds the least and the largest weight.
+func (p *Paper) rangePiece(_, job int) {
+	pc := &p.pieces[job]
+	w := p.weights[pc.t.index][pc.from:pc.to]
+	least, largest, sum := w[0], w[0], float32(0)
+	for _, x := range w {
+		if x < least {
+			least = x
+		}
+		if x > largest {
+			largest = x
+		}
+		sum += x - x // 0, or NaN
+	}
+	pc.least, pc.largest, pc.finite = least, largest, sum == 0
+}
+
+// pullPiece adds the pull towards the levels.
+func (p *Paper) pullPiece(_, job int) {
+	pc := &p.pieces[job]
+	t := pc.t
+	own := &p.state.Tensors[t.index]
+	w, pull := p.weights[t.index][pc.from:pc.to], t.pull[pc.from:pc.to]
+	pc.squares = 0
+	for j, x := range w {
+		k := below(&t.cells, float64(x))
+		d := float64(x) - own.Levels[k]
+		pc.squares += d * d
+		if p.o.Relative {
+			width := t.width(own, k)
+			d /= width * width
+		}
+		pull[j] += float32(p.o.LambdaE * d)
+	}
 }
 
 // width returns δ of a cell.
@@ -312,13 +371,6 @@ func (t *paperTensor) width(own *paperLevels, k int) float64 {
 		hi = t.cells.at[k]
 	}
 	return hi - lo
-}
-
-// quantize sets the symbols to the nearest levels; a tie goes to the lower one.
-func (t *paperTensor) quantize(w []float32) {
-	for j, x := range w {
-		t.symbols[j] = uint16(below(&t.cells, float64(x)))
-	}
 }
 
 // below returns the number of thresholds that are less than x.
@@ -337,7 +389,7 @@ func below(thresholds *Centers, x float64) int {
 // the paper stores. Tensor i must have levels.
 func (p *Paper) Symbols(dst []uint16, i int, w []float32) []uint16 {
 	t := p.tensors[i]
-	if t.symbols == nil {
+	if t.pull == nil {
 		panic(fmt.Sprintf("entropy: tensor %q is not quantized", t.Name))
 	}
 	dst = dst[:0]
@@ -348,60 +400,92 @@ func (p *Paper) Symbols(dst []uint16, i int, w []float32) []uint16 {
 }
 
 // Update changes the weights, after the optimizer's step: the formulas of
-// [Paper]. gradients are those of the task in this step; a nil one counts as 0.
+// [Paper]. gradients are those of the task in this step.
 func (p *Paper) Update(weights, gradients [][]float32) {
-	for _, t := range p.active {
-		w, g := weights[t.index], gradients[t.index]
-		own := &p.state.Tensors[t.index]
-		lo, hi := float32(own.Low), float32(own.Top)
-		inv := p.inverse(g)
-		for j, x := range w {
-			s := p.insensitivity(g, j, inv)
-			x -= s * float32(p.o.LambdaH) * t.gh[j]
-			x -= s * float32(p.o.LambdaE) * t.ge[j]
-			w[j] = min(max(x, lo), hi)
-		}
-	}
+	p.weigh(gradients)
+	p.weights = weights
+	p.crew.run(len(p.pieces), p.updateJob)
+	p.weights, p.gradients = nil, nil
 }
 
 // AddGrad implements [Penalty]: it prepares, and adds what Update subtracts from
 // the weights to the gradients. It does not clamp.
 func (p *Paper) AddGrad(weights, gradients [][]float32) float64 {
 	v := p.Prepare(weights)
-	for _, t := range p.active {
-		g := gradients[t.index]
-		inv := p.inverse(g)
-		for j := range g {
-			s := p.insensitivity(g, j, inv)
-			g[j] += s*float32(p.o.LambdaH)*t.gh[j] + s*float32(p.o.LambdaE)*t.ge[j]
-		}
-	}
+	p.weigh(gradients)
+	p.crew.run(len(p.pieces), p.addJob)
+	p.gradients = nil
 	return v
 }
 
-// inverse returns 1/max|g|, 0 if g is zero.
-func (p *Paper) inverse(g []float32) float32 {
-	most := float32(0)
-	for _, x := range g {
-		most = max(most, x, -x)
+// weigh finds the largest derivative of each tensor.
+func (p *Paper) weigh(gradients [][]float32) {
+	p.gradients = gradients
+	p.crew.run(len(p.pieces), p.mostJob)
+	for _, t := range p.active {
+		most := float32(0)
+		for _, pc := range p.pieces[t.pieces[0]:t.pieces[1]] {
+			most = max(most, pc.most)
+		}
+		t.inv = 0
+		if most > 0 {
+			t.inv = 1 / most
+		}
 	}
-	if most == 0 {
-		return 0
-	}
-	return 1 / most
 }
 
-// insensitivity returns S̄ of a weight. A tensor whose gradient is all zero is
+func (p *Paper) mostPiece(_, job int) {
+	pc := &p.pieces[job]
+	pc.most = 0
+	for _, x := range p.gradients[pc.t.index][pc.from:pc.to] {
+		if x = abs32(x); x > pc.most {
+			pc.most = x
+		}
+	}
+}
+
+// insensitivity returns S̄ = a - b·|g|. A tensor whose gradient is all zero is
 // left alone.
-func (p *Paper) insensitivity(g []float32, j int, inv float32) float32 {
+func (p *Paper) insensitivity(t *paperTensor) (a, b float32) {
 	switch {
 	case p.o.Blind:
-		return 1
-	case inv == 0:
-		return 0
+		return 1, 0
+	case t.inv == 0:
+		return 0, 0
 	}
-	return max(1-max(g[j], -g[j])*inv, 0)
+	return 1, t.inv
 }
+
+func (p *Paper) updatePiece(_, job int) {
+	pc := &p.pieces[job]
+	t := pc.t
+	own := &p.state.Tensors[t.index]
+	lo, hi := float32(own.Low), float32(own.Top)
+	a, b := p.insensitivity(t)
+	w, g, pull := p.weights[t.index][pc.from:pc.to], p.gradients[t.index][pc.from:pc.to], t.pull[pc.from:pc.to]
+	g, pull = g[:len(w)], pull[:len(w)]
+	for j, x := range w {
+		x -= (a - b*abs32(g[j])) * pull[j]
+		if x < lo {
+			x = lo
+		}
+		if x > hi {
+			x = hi
+		}
+		w[j] = x
+	}
+}
+
+func (p *Paper) addPiece(_, job int) {
+	pc := &p.pieces[job]
+	a, b := p.insensitivity(pc.t)
+	g, pull := p.gradients[pc.t.index][pc.from:pc.to], pc.t.pull[pc.from:pc.to]
+	for j, x := range g {
+		g[j] = x + (a-b*abs32(x))*pull[j]
+	}
+}
+
+func abs32(x float32) float32 { return math.Float32frombits(math.Float32bits(x) &^ (1 << 31)) }
 
 // A PaperReport says where the weights are.
 type PaperReport struct {
@@ -448,7 +532,7 @@ func (p *Paper) Report(weights [][]float32) PaperReport {
 func (p *Paper) State() ([]byte, error) {
 	s := p.state
 	for _, t := range p.active {
-		s.GH, s.GE = append(s.GH, t.gh), append(s.GE, t.ge)
+		s.Pull = append(s.Pull, t.pull)
 	}
 	var b bytes.Buffer
 	err := gob.NewEncoder(&b).Encode(&s)
@@ -461,19 +545,18 @@ func (p *Paper) SetState(b []byte) error {
 	if err := gob.NewDecoder(bytes.NewReader(b)).Decode(&s); err != nil {
 		return fmt.Errorf("entropy: state: %w", err)
 	}
-	if len(s.Tensors) != len(p.tensors) || len(s.GH) != len(p.active) || len(s.GE) != len(p.active) {
-		return fmt.Errorf("entropy: a state of %d tensors, %d quantized, want %d and %d", len(s.Tensors), len(s.GH), len(p.tensors), len(p.active))
+	if len(s.Tensors) != len(p.tensors) || len(s.Pull) != len(p.active) {
+		return fmt.Errorf("entropy: a state of %d tensors, %d quantized, want %d and %d", len(s.Tensors), len(s.Pull), len(p.tensors), len(p.active))
 	}
 	for i, t := range p.active {
-		if len(s.GH[i]) != len(t.gh) || len(s.GE[i]) != len(t.ge) || checkLevels(s.Tensors[t.index].Levels) != nil {
+		if len(s.Pull[i]) != len(t.pull) || checkLevels(s.Tensors[t.index].Levels) != nil {
 			return fmt.Errorf("tensor %q: the state is of another one", t.Name)
 		}
 	}
 	for i, t := range p.active {
-		copy(t.gh, s.GH[i])
-		copy(t.ge, s.GE[i])
+		copy(t.pull, s.Pull[i])
 	}
-	s.GH, s.GE = nil, nil
+	s.Pull = nil
 	p.state = s
 	return p.place()
 }

@@ -316,3 +316,57 @@ func TestPaperOdd(t *testing.T) {
 		}
 	}
 }
+
+// The same weights for any number of threads.
+func TestPaperThreads(t *testing.T) {
+	rng := rand.New(rand.NewPCG(6, 6))
+	layers := []Layer{{Name: "a", Shape: tensor.Shape{300, 201}}, {Name: "b", Shape: tensor.Shape{100, 300}, Scan: OutputChannels}}
+	start := [][]float32{scaled(rng, layers[0].Shape, 0.1, 0.2), scaled(rng, layers[1].Shape, 0.1, 0.2)}
+	g := [][]float32{scaled(rng, layers[0].Shape, 1, 0.2), scaled(rng, layers[1].Shape, 1, 0.2)}
+	var want [][]float32
+	for _, threads := range []int{1, 2, 5} {
+		w := cloned(start)
+		p, err := NewPaper(layers, w, &PaperOptions{Every: 2, Threads: threads})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 5 {
+			p.Prepare(w)
+			p.Update(w, g)
+		}
+		if want == nil {
+			want = w
+		}
+		for i := range w {
+			if !slices.Equal(w[i], want[i]) {
+				t.Errorf("%d threads: %s differs", threads, layers[i].Name)
+			}
+		}
+	}
+}
+
+// BenchmarkPaper is what the regulariser costs on LeNet-300-100: a refresh, and
+// what every step pays.
+func BenchmarkPaper(b *testing.B) {
+	rng := rand.New(rand.NewPCG(9, 9))
+	layers := []Layer{{Name: "fc1", Shape: tensor.Shape{300, 784}}, {Name: "fc2", Shape: tensor.Shape{100, 300}}, {Name: "fc3", Shape: tensor.Shape{10, 100}}}
+	var w, g [][]float32
+	for _, l := range layers {
+		w = append(w, scaled(rng, l.Shape, 0.05, 0.2))
+		g = append(g, scaled(rng, l.Shape, 1e-3, 0.5))
+	}
+	p, err := NewPaper(layers, w, &PaperOptions{Order: 4, LambdaH: 1e-9, LambdaE: -1, Threads: 1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("refresh", func(b *testing.B) {
+		for b.Loop() {
+			p.refresh(w)
+		}
+	})
+	b.Run("update", func(b *testing.B) {
+		for b.Loop() {
+			p.Update(w, g)
+		}
+	})
+}
