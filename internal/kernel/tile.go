@@ -67,9 +67,11 @@ func laneWords(n int) (w [8]int32) {
 	return w
 }
 
-// at is the address of s[i], which may be one past the end.
+// at is the address of s[i], or nil if there is no such element: that of a slot whose
+// mask is empty. An address behind the end would be one that belongs to somebody
+// else, or to nobody, which the garbage collector does not forgive.
 func at(s []float32, i int) unsafe.Pointer {
-	if len(s) == 0 {
+	if uint(i) >= uint(len(s)) {
 		return nil
 	}
 	return unsafe.Add(unsafe.Pointer(unsafe.SliceData(s)), 4*i)
