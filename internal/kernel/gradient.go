@@ -78,9 +78,7 @@ func (j *gradJob) plan() {
 		j.InW, j.OutW, j.InH, j.OutH = j.InH*j.InW, j.OutH*j.OutW, 1, 1
 	}
 	b.rowSpan = rowHi - b.rowLo + 1
-	b.width = (j.OutW-1)*j.StrideW + colHi - b.colLo + 1
-	b.phase = ceilDiv(b.width, j.StrideW)
-	b.pitch = b.phase * j.StrideW
+	b.columns(j.OutW, j.StrideH, j.StrideW, j.KH, j.KW, colHi-b.colLo)
 
 	lanes := j.in.lanes
 	cost := ceilDiv(j.OutW, lanes) * 2 * j.OutH // in half registers
@@ -92,8 +90,8 @@ func (j *gradJob) plan() {
 	const copied, pixels = 96 << 10, 2048
 	j.images, j.rows = 1, j.OutH
 	if !j.direct {
-		b.plane = ((j.OutH+j.OutH%2-1)*j.StrideH + b.rowSpan) * b.pitch
-		for j.rows > 2 && j.ic*((j.rows-1)*j.StrideH+b.rowSpan)*b.pitch > copied {
+		b.plane = b.rows(j.OutH+j.OutH%2) * b.pitch
+		for j.rows > 2 && j.ic*b.rows(j.rows)*b.pitch > copied {
 			j.rows = (j.rows/2 + 1) / 2 * 2
 		}
 	}
@@ -105,9 +103,9 @@ func (j *gradJob) plan() {
 		j.images = min(j.images, max(j.Batch, 1))
 	}
 	if j.direct {
-		b.pitch, b.plane = j.InW, j.InH*j.InW
+		b.pitch, b.plane, b.rowStep = j.InW, j.InH*j.InW, j.StrideH
 	} else {
-		b.plane = ((j.rows+j.rows%2-1)*j.StrideH + b.rowSpan) * b.pitch
+		b.plane = b.rows(j.rows+j.rows%2) * b.pitch
 		if b.plane%512 == 0 {
 			b.plane += 16
 		}
@@ -181,10 +179,10 @@ func (j *gradJob) add(w *gemmWorker, dw, bufX, bufDY []float32, g, n0, n1, o0, o
 		x = x[(i0*j.StrideH+b.rowLo)*j.InW+b.colLo:]
 		t.xGroupStep = 4 * j.InC * sizeX
 	} else {
-		span := (rows-1)*j.StrideH + b.rowSpan
+		span := b.rows(rows)
 		for n := range n1 - n0 {
 			dst := bufX[n*j.ic*b.plane:]
-			b.copyPlanes(j.in, &w.copy, dst, x[n*j.InC*sizeX:], j.ic, j.InH, j.InW, j.StrideW, i0*j.StrideH+b.rowLo, span)
+			b.copyPlanes(j.in, w, dst, x[n*j.InC*sizeX:], j.ic, j.InH, j.InW, j.StrideW, i0*j.StrideH+b.rowLo, span)
 			if j.packed && rows%2 != 0 {
 				// The line that makes the number even meets zeros of dy; it must
 				// be finite.
@@ -200,7 +198,7 @@ func (j *gradJob) add(w *gemmWorker, dw, bufX, bufDY []float32, g, n0, n1, o0, o
 		x = bufX
 		t.xGroupStep = 4 * j.ic * b.plane
 	}
-	t.xLine = 4 * j.StrideH * b.pitch
+	t.xLine = 4 * b.rowStep * b.pitch
 
 	y := j.dy[((n0*j.OutC+g*j.oc+o0)*j.OutH+i0)*j.OutW:]
 	t.yStep, t.yLine, t.yGroupStep = 4*sizeY, 4*j.OutW, 4*j.OutC*sizeY
