@@ -27,7 +27,7 @@ type rule func(r *rewriter)
 
 // rules are the operators of ai.onnx that have changed. The files canonical_*.go
 // have them by kind.
-var rules = mergeRules(shapeRules, layerRules, valueRules)
+var rules = mergeRules(shapeRules, layerRules, valueRules, signalRules)
 
 func mergeRules(families ...map[string]rule) map[string]rule {
 	all := map[string]rule{}
@@ -126,13 +126,6 @@ func (r *rewriter) ints(suffix string, v ...int64) string {
 		return ""
 	}
 	return r.add(suffix, intArray(v))
-}
-
-// int returns the name of a new constant that is one integer without axes.
-func (r *rewriter) int(suffix string, v int64) string {
-	t := intArray([]int64{v})
-	t.Shape = tensor.Shape{}
-	return r.add(suffix, t)
 }
 
 // float returns the name of a new constant without axes, of the type of the value

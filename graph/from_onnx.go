@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"ropewalk/internal/format/onnx"
 	"ropewalk/layout"
@@ -227,6 +228,15 @@ type block struct {
 	out        []*Node
 }
 
+// own returns the name in the whole graph of what is in the block. A file that was
+// written by this package has such names already.
+func (b *block) own(name string) string {
+	if strings.HasPrefix(name, b.prefix) {
+		return name
+	}
+	return b.prefix + name
+}
+
 // find returns the name in the whole graph.
 func (b *block) find(name string) (string, bool) {
 	for ; b != nil; b = b.outer {
@@ -240,7 +250,7 @@ func (b *block) find(name string) (string, bool) {
 // define notes that name is made in the block, and returns it as it is called in
 // the whole graph.
 func (imp *importer) define(b *block, name string, at int64) (string, error) {
-	global, err := imp.fresh(b.prefix+name, at)
+	global, err := imp.fresh(b.own(name), at)
 	if err != nil {
 		return "", err
 	}
@@ -401,7 +411,7 @@ func (imp *importer) node(b *block, n *onnx.Node, attributes []onnx.Attribute, o
 		}
 		var ok bool
 		if inputs[i], ok = b.find(name); !ok {
-			return imp.corrupt(n.At, "node %q (%s) reads %q, which nothing makes", b.prefix+nodeName(n), n.Op, name)
+			return imp.corrupt(n.At, "node %q (%s) reads %q, which nothing makes", b.own(nodeName(n)), n.Op, name)
 		}
 	}
 	if imp.count++; imp.count > maxNodes {
@@ -411,7 +421,7 @@ func (imp *importer) node(b *block, n *onnx.Node, attributes []onnx.Attribute, o
 		return imp.call(b, n, f, attributes, inputs, outputs)
 	}
 	out := &Node{
-		Name:       imp.nodes.unique(b.prefix + nodeName(n)),
+		Name:       imp.nodes.unique(b.own(nodeName(n))),
 		Op:         n.Op,
 		Domain:     n.Domain,
 		Inputs:     trimmed(inputs),
@@ -461,7 +471,7 @@ func (imp *importer) attribute(b *block, n *onnx.Node, a onnx.Attribute) (any, e
 	case *onnx.Graph:
 		inner := &block{
 			outer:      b,
-			prefix:     b.prefix + nodeName(n) + "." + a.Name + "/",
+			prefix:     b.own(nodeName(n)) + "." + a.Name + "/",
 			names:      map[string]string{},
 			opsets:     b.opsets,
 			attributes: b.attributes,
@@ -569,7 +579,7 @@ func (imp *importer) sparse(b *block, name string, c onnx.Constant, at int64) er
 	if !linear && !c.Indices.Shape.Equal(tensor.Shape{nnz, int64(len(c.Shape))}) {
 		return imp.corrupt(at, "sparse tensor %q of %v has indices %v for %d values", name, c.Shape, c.Indices.Shape, nnz)
 	}
-	r := &rewriter{imp: imp, b: b, at: at, n: &Node{Name: b.prefix + name, Opset: b.opsets[""]}}
+	r := &rewriter{imp: imp, b: b, at: at, n: &Node{Name: b.own(name), Opset: b.opsets[""]}}
 	global, err := imp.define(b, name, at)
 	if err != nil {
 		return err
@@ -601,7 +611,7 @@ func (imp *importer) call(b *block, n *onnx.Node, f *onnx.Function, attributes [
 			nodeName(n), len(inputs), len(outputs), f.Name, len(f.Inputs), len(f.Outputs))
 	}
 	inner := &block{
-		prefix:     imp.nodes.unique(b.prefix+nodeName(n)) + "/",
+		prefix:     imp.nodes.unique(b.own(nodeName(n))) + "/",
 		names:      map[string]string{},
 		opsets:     imp.opsets(f.Opsets, imp.net.IRVersion),
 		attributes: map[string]onnx.Attribute{},

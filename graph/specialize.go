@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 
 	"ropewalk/tensor"
 )
@@ -190,21 +192,18 @@ func (in Input) describe() string {
 
 // dimsString returns axes as "batch x 3 x ? x ?".
 func dimsString(dims []Dim) string {
-	out := ""
+	parts := make([]string, len(dims))
 	for i, d := range dims {
-		if i > 0 {
-			out += " x "
-		}
 		switch {
 		case d.Size >= 0:
-			out += fmt.Sprint(d.Size)
+			parts[i] = strconv.FormatInt(d.Size, 10)
 		case d.Name != "":
-			out += d.Name
+			parts[i] = d.Name
 		default:
-			out += "?"
+			parts[i] = "?"
 		}
 	}
-	return out
+	return strings.Join(parts, " x ")
 }
 
 // needed returns the nodes that the outputs need, those of subgraphs included.

@@ -29,12 +29,3 @@ func (d *convDims) visit(n int, f func(x, w, y int)) {
 		}
 	}
 }
-
-func (p *Pool) convBackwardWeights(d *convDims, x, dy, dw []float32, accumulate bool) {
-	if !accumulate {
-		clear(dw[:d.sizeW()])
-	}
-	for n := range d.Batch {
-		d.visit(n, func(ix, iw, iy int) { dw[iw] += dy[iy] * x[ix] })
-	}
-}
