@@ -27,7 +27,8 @@ type EvaluateOptions struct {
 	// MaxElems bounds the elements of all values that are held at a time; 0 is 2^28,
 	// which take 2 GiB.
 	MaxElems int64
-	// MaxSteps bounds the elementary operations, such as multiplications; 0 is 2^40.
+	// MaxSteps bounds the elementary operations, such as multiplications; 0 is 2^36,
+	// which take minutes.
 	MaxSteps int64
 }
 
@@ -35,6 +36,9 @@ var (
 	errMemory = errors.New("it would take more memory than EvaluateOptions.MaxElems allows")
 	errSteps  = errors.New("it would take more work than EvaluateOptions.MaxSteps allows")
 )
+
+// nodeSteps is what a node costs however small its arrays are.
+const nodeSteps = 512
 
 // A budget is what is left of the limits.
 type budget struct {
@@ -48,7 +52,7 @@ func newBudget(o *EvaluateOptions) *budget {
 		b.elems = 1 << 28
 	}
 	if b.steps <= 0 {
-		b.steps = 1 << 40
+		b.steps = 1 << 36
 	}
 	return b
 }
@@ -112,8 +116,8 @@ func Evaluate(g *Graph, inputs map[string]*Value, o *EvaluateOptions) (map[strin
 	if o == nil {
 		o = &EvaluateOptions{}
 	}
-	if err := supported(g); err != nil {
-		return nil, err
+	if missing := g.Missing(); len(missing) > 0 {
+		return nil, &UnsupportedError{What: "evaluate the graph", Missing: missing}
 	}
 	weights := map[string]*Value{}
 	c := newContext(nil, newBudget(o))
@@ -316,27 +320,4 @@ func uses(n *Node) map[string]bool {
 	visit(n)
 	delete(names, "")
 	return names
-}
-
-// supported returns an *UnsupportedError if g has operators that are not known.
-func supported(g *Graph) error {
-	e := &UnsupportedError{What: "evaluate"}
-	var visit func(g *Graph)
-	visit = func(g *Graph) {
-		for _, n := range g.Nodes {
-			if _, ok := lookup(n); !ok {
-				e.Missing = append(e.Missing, Missing{Node: n.Name, Op: n.Op, Domain: n.Domain})
-			}
-			for _, a := range n.Attributes {
-				if sub, ok := a.(*Graph); ok {
-					visit(sub)
-				}
-			}
-		}
-	}
-	visit(g)
-	if len(e.Missing) > 0 {
-		return e
-	}
-	return nil
 }

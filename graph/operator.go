@@ -29,6 +29,9 @@ type operator struct {
 	// volatile means that the values depend on chance, or on whether the graph is
 	// trained: they must not be folded.
 	volatile bool
+	// late means that the types may follow from values that come up inside only: apply
+	// then calls evaluate without infer, and evaluate itself looks at the operands.
+	late bool
 }
 
 // operators are all operators, by name, those of other domains after the domain
@@ -36,6 +39,9 @@ type operator struct {
 var operators = gather(
 	arithmeticOps, logicOps, activationOps, softmaxOps, shapeOps, moveOps, castOps, reduceOps,
 	matmulOps, einsumOps, convOps, poolOps, normOps,
+	gatherOps, sortOps, constantOps, randomOps,
+	resizeOps, recurrentOps, controlOps,
+	quantizeOps, lossOps, detectOps, signalOps, textOps,
 )
 
 func gather(families ...map[string]operator) map[string]operator {
@@ -100,6 +106,8 @@ type context struct {
 	mask func(node string, elems int) []bool
 	// updated, if not nil, gets new running statistics by the name of the old.
 	updated map[string]*Value
+	// depth is how many graphs are around.
+	depth int
 	// types are those that infer said of the node that is evaluated.
 	types []Type
 }
@@ -112,20 +120,37 @@ func newContext(outer func(name string) (*Operand, error), b *budget) *context {
 // infer returns the types of the outputs of a node, one for each name in
 // n.Outputs. An operator that is not known is a *Missing.
 func (c *context) infer(n *Node, in []*Operand) ([]Type, error) {
+	op, in, err := c.prepare(n, in)
+	if err != nil {
+		return nil, err
+	}
+	types, err := op.infer(c, n, in)
+	if err != nil {
+		return nil, err
+	}
+	return checkOutputs(n, types)
+}
+
+// prepare looks at the number of operands and their types, and returns them with nil
+// for those at the end that are left out.
+func (c *context) prepare(n *Node, in []*Operand) (operator, []*Operand, error) {
+	fail := func(format string, args ...any) (operator, []*Operand, error) {
+		return operator{}, nil, fmt.Errorf(format, args...)
+	}
 	op, ok := c.lookup(n)
 	if !ok {
-		return nil, &unknownError{n}
+		return operator{}, nil, &unknownError{n}
 	}
 	given := len(in)
 	for given > 0 && in[given-1] == nil {
 		given--
 	}
 	if op.max >= 0 && given > op.max {
-		return nil, fmt.Errorf("it has %d inputs, want at most %d", given, op.max)
+		return fail("it has %d inputs, want at most %d", given, op.max)
 	}
 	for i := range op.min {
 		if i >= given || in[i] == nil {
-			return nil, fmt.Errorf("input %d is missing, it needs %d", i, op.min)
+			return fail("input %d is missing, it needs %d", i, op.min)
 		}
 	}
 	if op.max > len(in) { // so that optional inputs can be looked at by number
@@ -133,13 +158,14 @@ func (c *context) infer(n *Node, in []*Operand) ([]Type, error) {
 	}
 	for i, o := range in {
 		if o != nil && kindOf(o.Type.DType) == kindNone {
-			return nil, fmt.Errorf("input %d is of type %s, which cannot be computed with", i, o.Type.DType)
+			return fail("input %d is of type %s, which cannot be computed with", i, o.Type.DType)
 		}
 	}
-	types, err := op.infer(c, n, in)
-	if err != nil {
-		return nil, err
-	}
+	return op, in, nil
+}
+
+// checkOutputs returns the types of those outputs that the node has.
+func checkOutputs(n *Node, types []Type) ([]Type, error) {
 	if len(n.Outputs) > len(types) {
 		return nil, fmt.Errorf("it has %d outputs, want at most %d", len(n.Outputs), len(types))
 	}
@@ -166,38 +192,42 @@ func (c *context) apply(n *Node, in []*Value) ([]*Value, error) {
 			work += int64(v.elems())
 		}
 	}
-	types, err := c.infer(n, operands)
+	op, padded, err := c.prepare(n, operands)
 	if err != nil {
 		return nil, err
 	}
+	inner := *c
 	size := int64(0)
-	for _, t := range types {
-		elems, _ := t.Shape.Elems()
-		if size += elems; size < 0 || size > c.budget.elems {
-			return nil, fmt.Errorf("its output %v: %w", t, errMemory)
+	if !op.late {
+		if inner.types, err = op.infer(c, n, padded); err != nil {
+			return nil, err
+		}
+		if _, err := checkOutputs(n, inner.types); err != nil {
+			return nil, err
+		}
+		for _, t := range inner.types { // all of them: evaluate may make more than are wanted
+			elems, err := t.Shape.Elems()
+			if size += elems; err != nil || size < 0 || size > c.budget.elems {
+				return nil, fmt.Errorf("its output %v: %w", t, errMemory)
+			}
 		}
 	}
-	if err := c.spend(work + size + 1); err != nil {
+	if err := c.spend(work + size + nodeSteps); err != nil {
 		return nil, err
 	}
-	op, _ := c.lookup(n)
-	if op.max > len(in) {
-		in = append(slices.Clone(in), make([]*Value, op.max-len(in))...)
-	}
-	inner := *c
-	inner.types = types
+	in = append(slices.Clone(in), make([]*Value, len(padded)-len(in))...)
 	out, err := op.evaluate(&inner, n, in)
 	if err != nil {
 		return nil, err
 	}
-	for i := range n.Outputs {
+	for i, name := range n.Outputs {
 		switch {
 		case i >= len(out) || out[i] == nil:
-			if n.Outputs[i] != "" {
+			if name != "" {
 				return nil, fmt.Errorf("its output %d is not computed", i)
 			}
-		case !out[i].typ().equal(types[i]):
-			panic(fmt.Sprintf("graph: internal error: output %d of %s is %v, not %v as inferred", i, n.Op, out[i].typ(), types[i]))
+		case !op.late && !out[i].typ().equal(inner.types[i]):
+			panic(fmt.Sprintf("graph: internal error: output %d of %s is %v, not %v as inferred", i, n.Op, out[i].typ(), inner.types[i]))
 		}
 	}
 	return out[:min(len(out), len(n.Outputs))], nil
@@ -207,6 +237,39 @@ func (c *context) apply(n *Node, in []*Value) ([]*Value, error) {
 // types, and their values where these follow from constants and have at most limit
 // elements altogether.
 func (c *context) know(n *Node, in []*Operand, limit int64) ([]*Operand, error) {
+	op, ok := c.lookup(n)
+	if !ok {
+		return nil, &unknownError{n}
+	}
+	values := make([]*Value, len(in))
+	constant := !c.volatile(n)
+	for i, o := range in {
+		switch {
+		case o == nil:
+		case o.Value != nil:
+			values[i] = o.Value
+		case op.byType:
+			values[i] = &Value{Type: o.Type.DType, Shape: o.Type.Shape}
+		default:
+			constant = false
+		}
+	}
+	if op.late && constant {
+		results, err := c.apply(n, values)
+		if err == nil {
+			out := make([]*Operand, len(n.Outputs))
+			for i := range out {
+				if i < len(results) && results[i] != nil {
+					out[i] = &Operand{results[i].typ(), results[i]}
+				}
+			}
+			return out, nil
+		}
+		if _, needed := errors.AsType[*neededError](err); !needed {
+			return nil, err
+		}
+		constant = false // the subgraph uses a value that is known only later
+	}
 	types, err := c.infer(n, in)
 	if err != nil {
 		return nil, err
@@ -218,26 +281,10 @@ func (c *context) know(n *Node, in []*Operand, limit int64) ([]*Operand, error) 
 		elems, _ := t.Shape.Elems()
 		size = min(size+elems, limit+1)
 	}
-	op, _ := c.lookup(n)
-	if op.volatile || size > limit {
+	if !constant || size > limit {
 		return out, nil
 	}
-	values := make([]*Value, len(in))
-	for i, o := range in {
-		switch {
-		case o == nil:
-		case o.Value != nil:
-			values[i] = o.Value
-		case op.byType:
-			values[i] = &Value{Type: o.Type.DType, Shape: o.Type.Shape}
-		default:
-			return out, nil
-		}
-	}
 	results, err := c.apply(n, values)
-	if _, needed := errors.AsType[*neededError](err); needed {
-		return out, nil // a subgraph uses an outer value that is not constant
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -247,6 +294,19 @@ func (c *context) know(n *Node, in []*Operand, limit int64) ([]*Operand, error) 
 		}
 	}
 	return out, nil
+}
+
+// volatile reports whether the node, or one of its subgraphs, must not be folded.
+func (c *context) volatile(n *Node) bool {
+	if op, ok := c.lookup(n); ok && op.volatile {
+		return true
+	}
+	for _, a := range n.Attributes {
+		if g, ok := a.(*Graph); ok && slices.ContainsFunc(g.Nodes, c.volatile) {
+			return true
+		}
+	}
+	return false
 }
 
 // An unknownError reports an operator that this package does not have.

@@ -107,6 +107,15 @@ var rooms = []room{
 		why:     "kernels see slices of numbers only, so that each can be held against its portable version",
 	},
 	{
+		path: "internal/assignment",
+		why:  "who goes with whom at which cost is a question about numbers; what they are costs of, each caller knows",
+	},
+	{
+		path: "align",
+		own:  []string{"tensor", "internal/assignment", "internal/kernel"},
+		why:  "matching needs weights and which axes move together; where either came from is its callers' business",
+	},
+	{
 		path: "engine",
 		own:  []string{"tensor", "graph"},
 		why:  "the seam has no word of a backend in it",
