@@ -73,9 +73,9 @@ func convert(v *Value, to tensor.DType) (*Value, error) {
 }
 
 // wide is the type through which floats go to integers: what does not fit is cut to
-// its bits, as C++ programs do on all usual machines.
+// its bits, as C++ programs do on all usual machines; but four bits saturate.
 func wide(d tensor.DType) tensor.DType {
-	if d == tensor.U64 {
+	if d == tensor.U64 || d.Bits() == 4 {
 		return d
 	}
 	return tensor.I64

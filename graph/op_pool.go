@@ -176,6 +176,9 @@ func evaluateMaxPool(c *context, n *Node, in []*Value) ([]*Value, error) {
 	return []*Value{out, where}, err
 }
 
+// evaluateAveragePool divides by the number of elements under the window, or, with
+// count_include_pad, by the size of the kernel: also where a window that ceil_mode adds
+// reaches beyond the pad. ONNX and ONNX Runtime do so; PyTorch leaves these out.
 func evaluateAveragePool(c *context, n *Node, in []*Value) ([]*Value, error) {
 	out := newValue(c.types[0])
 	pads := read(n).flag("count_include_pad", false)
@@ -185,7 +188,7 @@ func evaluateAveragePool(c *context, n *Node, in []*Value) ([]*Value, error) {
 			if at >= 0 {
 				sum += in[0].Float[first+at]
 			}
-			if at >= 0 || at == inPad && pads {
+			if at >= 0 || pads {
 				count++
 			}
 		}

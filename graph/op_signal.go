@@ -89,7 +89,8 @@ func inferMel(_ *context, n *Node, in []*Operand) ([]Type, error) {
 }
 
 // MelWeightMatrix has a triangle for each bin, whose corners are equally far apart
-// in mel = 2595·log10(1+f/700).
+// in mel = 2595·log10(1+f/700). As in ONNX's reference the last corner is a step below
+// the upper bound.
 func evaluateMel(c *context, _ *Node, in []*Value) ([]*Value, error) {
 	out := newValue(c.types[0])
 	rows, bins := int(out.Shape[0]), int(out.Shape[1])

@@ -97,14 +97,8 @@ func sharePads(total int64, upper bool) (before, behind int64) {
 	return total - total/2, total / 2
 }
 
-// Marks of a table: places where there is no element.
-const (
-	inPad  = -1
-	beyond = -2 // behind the pad, where only a rounded-up window reaches
-)
-
 // table returns, for each place and each element of the kernel, the number of the
-// element of the array that lies there, or a mark.
+// element of the array that lies there, or -1 outside of the array.
 func (w *window) table(c *context) (places, taps int, table []int, err error) {
 	if err := c.spendProduct(append(append([]int64{int64(len(w.in) + 1)}, w.out...), w.kernel...)...); err != nil {
 		return 0, 0, nil, err
@@ -122,17 +116,11 @@ func (w *window) table(c *context) (places, taps int, table []int, err error) {
 			at := 0
 			for i := range w.in {
 				p := place.at[i]*w.stride[i] - w.before[i] + tap.at[i]*w.dilation[i]
-				switch {
-				case p >= w.in[i]+w.behind[i]:
-					at = beyond
-				case (p < 0 || p >= w.in[i]) && at >= 0:
-					at = inPad
-				case at >= 0:
-					at += int(p) * strides[i]
-				}
-				if at == beyond {
+				if p < 0 || p >= w.in[i] {
+					at = -1
 					break
 				}
+				at += int(p) * strides[i]
 			}
 			table = append(table, at)
 			tap.next()

@@ -110,7 +110,7 @@ func arrays(dir, kind string) ([]Array, error) {
 // dataTypes are the numbers of TensorProto.DataType.
 var dataTypes = map[uint64]tensor.DType{
 	1: tensor.F32, 2: tensor.U8, 3: tensor.I8, 4: tensor.U16, 5: tensor.I16, 6: tensor.I32, 7: tensor.I64,
-	9: tensor.Bool, 10: tensor.F16, 11: tensor.F64, 12: tensor.U32, 13: tensor.U64, 16: tensor.BF16,
+	9: tensor.Bool, 10: tensor.F16, 11: tensor.F64, 12: tensor.U32, 13: tensor.U64, 16: tensor.BF16, 21: tensor.U4, 22: tensor.I4,
 }
 
 // parse reads a TensorProto. A SequenceProto or OptionalProto is an error.
@@ -200,9 +200,9 @@ func parse(raw []byte) (Array, error) {
 	if !ok {
 		return a, fmt.Errorf("no tensor of a known type (type %d)", number)
 	}
-	for _, x := range numbers {
+	for _, x := range numbers { // of four bits, there are two in one number
 		switch d.Bits() {
-		case 8:
+		case 4, 8:
 			data = append(data, byte(x))
 		case 16:
 			data = binary.LittleEndian.AppendUint16(data, uint16(x))
