@@ -103,6 +103,13 @@ func (b *geometry) columns(outW, strideH, strideW, rowTaps, colTaps, span int) {
 	}
 }
 
+// setPlane makes planes large enough for n output rows, and an odd number of cache
+// lines: else those of many channels would compete for the same few places.
+func (b *geometry) setPlane(n int) {
+	const line = 16
+	b.plane = (ceilDiv(b.rows(n)*b.pitch, line) | 1) * line
+}
+
 // rows returns how many rows of the copy n output rows see.
 func (b *geometry) rows(n int) int { return (n-1)*b.rowStep + b.rowSpan }
 
@@ -146,10 +153,7 @@ func (p *Pool) conv(j *convJob) {
 	if j.direct {
 		b.pitch, b.plane, b.rowStep = j.inW, j.inSize, j.strideH
 	} else {
-		b.plane = b.rows(j.rowsPer) * b.pitch
-		if b.plane%512 == 0 {
-			b.plane += 16 // or planes would compete for the same lines of the cache
-		}
+		b.setPlane(j.rowsPer)
 	}
 	j.off = j.off[:0]
 	for c := range j.ic {
