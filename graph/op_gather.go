@@ -373,7 +373,7 @@ func inferOneHot(_ *context, n *Node, in []*Operand) ([]Type, error) {
 	if err != nil {
 		return nil, err
 	}
-	if v.elems() != 1 || v.number(0) < 0 || v.number(0) > 1<<40 {
+	if v.elems() != 1 || !(v.number(0) >= 0 && v.number(0) <= 1<<40) {
 		return nil, fmt.Errorf("the depth is %v, want one number", v.typ())
 	}
 	depth := int64(v.number(0))
@@ -394,10 +394,11 @@ func evaluateOneHot(c *context, n *Node, in []*Value) ([]*Value, error) {
 	}
 	depth, block := out.Shape[axis], product(out.Shape[axis+1:])
 	for i := range in[0].elems() {
-		at := int64(math.Trunc(in[0].number(i)))
-		if at < -depth || at >= depth {
+		x := math.Trunc(in[0].number(i))
+		if !(x >= -float64(depth) && x < float64(depth)) {
 			continue // all off
 		}
+		at := int64(x)
 		if at < 0 {
 			at += depth
 		}

@@ -33,6 +33,9 @@ func inferLoss(_ *context, n *Node, in []*Operand) ([]Type, error) {
 	if want := tensor.Shape(slices.Concat(x.Shape[:1], x.Shape[2:])); !labels.Shape.Equal(want) {
 		return nil, fmt.Errorf("the labels are %v, want %v for scores %v", labels.Shape, want, x.Shape)
 	}
+	if err := sameType(in[0], in[2]); err != nil {
+		return nil, err
+	}
 	if err := perChannel(in[2], x.Shape[1], "the weight"); err != nil {
 		return nil, err
 	}
