@@ -257,7 +257,7 @@ func inferScatterND(_ *context, n *Node, in []*Operand) ([]Type, error) {
 	if len(at) == 0 || at[len(at)-1] > int64(len(s)) {
 		return nil, fmt.Errorf("indices %v do not fit %v", at, s)
 	}
-	want := tensor.Shape(slices.Concat(at[:len(at)-1], s[at[len(at)-1]:]))
+	want := slices.Concat(at[:len(at)-1], s[at[len(at)-1]:])
 	if !in[2].Type.Shape.Equal(want) {
 		return nil, fmt.Errorf("the updates are %v, want %v for indices %v", in[2].Type.Shape, want, at)
 	}

@@ -355,10 +355,8 @@ func inferGridSample(_ *context, n *Node, in []*Operand) ([]Type, error) {
 	if len(space) > 8 {
 		return nil, fmt.Errorf("%d axes of space are too many", len(space))
 	}
-	for _, d := range space {
-		if d == 0 {
-			return nil, fmt.Errorf("%v has nothing to sample", t.Shape)
-		}
+	if slices.Contains(space, 0) {
+		return nil, fmt.Errorf("%v has nothing to sample", t.Shape)
 	}
 	return []Type{{t.DType, slices.Concat(t.Shape[:2], g[1:len(g)-1])}}, nil
 }
@@ -395,7 +393,7 @@ func evaluateGridSample(c *context, n *Node, in []*Value) ([]*Value, error) {
 	}
 	places := product(out.Shape[2:])
 	channels := int(x.Shape[1])
-	strides := stridesOf(tensor.Shape(space))
+	strides := stridesOf(space)
 	for b := range int(x.Shape[0]) {
 		for p := range places {
 			first := make([]float64, rank)
