@@ -237,13 +237,20 @@ func inferLoop(c *context, n *Node, in []*Operand) ([]Type, error) {
 	if l.scans == 0 {
 		return types, nil
 	}
+	// The number of turns is the count if the condition is true at first and always.
+	isCount := l.count != nil && l.count.Value != nil
 	always := out[0].Value != nil && out[0].Value.Int[0] == 1 && (l.condition == nil || l.condition.Value != nil && l.condition.Value.Int[0] == 1)
-	if l.count == nil || l.count.Value == nil || !always {
+	var turns int64
+	switch {
+	case isCount && l.count.Value.Int[0] <= 0, l.condition != nil && l.condition.Value != nil && l.condition.Value.Int[0] == 0:
+	case isCount && always:
+		turns = l.count.Value.Int[0]
+	default:
 		return nil, &neededError{"the number of turns"}
 	}
 	for i := range l.scans {
 		t := &types[l.carried+i]
-		t.Shape = append(tensor.Shape{max(l.count.Value.Int[0], 0)}, t.Shape...)
+		t.Shape = append(tensor.Shape{turns}, t.Shape...)
 	}
 	return types, nil
 }
@@ -301,9 +308,7 @@ func evaluateLoop(c *context, n *Node, in []*Value) ([]*Value, error) {
 			if inferErr != nil {
 				return nil, errors.Join(err, inferErr)
 			}
-			t := types[l.carried+i]
-			t.Shape[0] = 0
-			v = newValue(t)
+			v = newValue(types[l.carried+i])
 		}
 		results = append(results, v)
 	}

@@ -90,6 +90,12 @@ var rooms = []room{
 		why:  "it finds the format of a file and opens it; what verbs do with it comes later",
 	},
 	{
+		path:    "internal/onnxcases",
+		own:     []string{"tensor"},
+		modules: []string{"google.golang.org/protobuf/encoding/protowire"},
+		why:     "the cases of ONNX test what reads and computes networks, so they are read by something else",
+	},
+	{
 		path:    "graph",
 		own:     []string{"tensor", "layout", "internal/format/onnx"},
 		modules: []string{"google.golang.org/protobuf/encoding/protowire"},
