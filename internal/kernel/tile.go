@@ -57,6 +57,17 @@ type copyArgs struct {
 	lanes            [2][8]int32 // mask, for AVX2
 }
 
+// columnArgs are rows of pixels of which even and odd ones are told apart.
+// Assembly knows the offsets. Distances are in bytes.
+type columnArgs struct {
+	dst, dst2, src   unsafe.Pointer
+	rows             int
+	dstStep, srcStep int
+	vectors          int       // whole registers
+	mask             [4]uint64 // of what is behind them
+	accumulate       int
+}
+
 // laneMask has the lowest n bits set.
 func laneMask(n int) uint64 { return 1<<uint(n) - 1 }
 
@@ -67,9 +78,11 @@ func laneWords(n int) (w [8]int32) {
 	return w
 }
 
-// at is the address of s[i], which may be one past the end.
+// at is the address of s[i], or nil if there is no such element: that of a slot whose
+// mask is empty. An address behind the end would be one that belongs to somebody
+// else, or to nobody, which the garbage collector does not forgive.
 func at(s []float32, i int) unsafe.Pointer {
-	if len(s) == 0 {
+	if uint(i) >= uint(len(s)) {
 		return nil
 	}
 	return unsafe.Add(unsafe.Pointer(unsafe.SliceData(s)), 4*i)
