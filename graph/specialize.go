@@ -35,7 +35,7 @@ const (
 	maxFold = 1 << 20
 	// maxFolds bounds the elements of all such values, and maxFoldSteps the work.
 	maxFolds     = 1 << 25
-	maxFoldSteps = 1 << 32
+	maxFoldSteps = 1 << 26
 )
 
 // Specialize fixes the shapes of the inputs of g. An input that shapes leaves out
