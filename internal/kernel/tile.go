@@ -55,6 +55,7 @@ type copyArgs struct {
 	vectors          int
 	mask             [2]uint64
 	lanes            [2][8]int32 // mask, for AVX2
+	single           int         // a row of dst, zeros included, is no longer than a register, and the mask says which lanes are of src
 }
 
 // columnArgs are rows of pixels of which even and odd ones are told apart.
@@ -66,6 +67,17 @@ type columnArgs struct {
 	vectors          int       // whole registers
 	mask             [4]uint64 // of what is behind them
 	accumulate       int
+}
+
+// setMask makes the lanes [lo, hi) those that exist.
+func (c *copyArgs) setMask(lo, hi int) {
+	c.mask[0] = laneMask(hi) &^ laneMask(lo)
+	for i := range c.lanes[0] {
+		c.lanes[0][i] = 0
+		if lo <= i && i < hi {
+			c.lanes[0][i] = -1
+		}
+	}
 }
 
 // laneMask has the lowest n bits set.
