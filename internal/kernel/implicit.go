@@ -320,7 +320,7 @@ func (b *geometry) copyRows(in *inner, w *gemmWorker, dst, src []float32, left, 
 			dst: at(dst, 0), src: at(src, 0), rows: rows,
 			dstStep: 4 * b.pitch, srcStep: 4 * srcStep, left: 4 * left, vectors: n / in.lanes,
 		}
-		if c.setMask(0, rest); b.pitch <= in.lanes {
+		if c.setMask(0, rest); b.pitch <= in.lanes && in.lanes >= 8 {
 			c.single = 1
 			c.setMask(left, left+n)
 		}
