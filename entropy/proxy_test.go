@@ -485,6 +485,24 @@ func TestKinks(t *testing.T) {
 		{[]float64{2, 0, 0, 0, 0, 0, 0, 0}, 0, 0}, // beyond the last level
 	}
 	for _, tt := range tests {
+		for _, model := range []Model{PerTensor, RowColumn, Blocks} { // a rate settles, too
+			l, err := NewLevels([]float64{-1, 0, 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := NewRate(layers, []*Levels{l}, &RateOptions{Model: model, Order: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w, g := make([]float32, 8), make([]float32, 8)
+			for i, x := range tt.w {
+				w[i] = float32(x)
+			}
+			r.AddGrad([][]float32{w}, [][]float32{g})
+			if x := float64(g[0]); x*tt.settle < 0 || (x == 0) != (tt.settle == 0) || x-x != 0 {
+				t.Errorf("%v, rate %v: derivative %v, want sign %v", tt.w, model, x, tt.settle)
+			}
+		}
 		for _, settle := range []bool{false, true} {
 			want := tt.paper
 			if settle {
