@@ -90,6 +90,12 @@ var rooms = []room{
 		why:  "it finds the format of a file and opens it; what verbs do with it comes later",
 	},
 	{
+		path:    "internal/onnxcases",
+		own:     []string{"tensor"},
+		modules: []string{"google.golang.org/protobuf/encoding/protowire"},
+		why:     "the cases of ONNX test what reads and computes networks, so they are read by something else",
+	},
+	{
 		path:    "graph",
 		own:     []string{"tensor", "layout", "internal/format/onnx"},
 		modules: []string{"google.golang.org/protobuf/encoding/protowire"},
@@ -107,6 +113,15 @@ var rooms = []room{
 		why:     "kernels see slices of numbers only, so that each can be held against its portable version",
 	},
 	{
+		path: "internal/assignment",
+		why:  "who goes with whom at which cost is a question about numbers; what they are costs of, each caller knows",
+	},
+	{
+		path: "align",
+		own:  []string{"tensor", "internal/assignment", "internal/kernel"},
+		why:  "matching needs weights and which axes move together; where either came from is its callers' business",
+	},
+	{
 		path: "engine",
 		own:  []string{"tensor", "graph"},
 		why:  "the seam has no word of a backend in it",
@@ -118,13 +133,13 @@ var rooms = []room{
 	},
 	{
 		path: "dataset",
-		own:  []string{"tensor", "internal/format/npz", "layout"},
-		why:  "examples are numbers and labels; no network is in them",
+		own:  []string{"tensor", "layout", "internal/format/npz", "internal/format/safetensors", "internal/mapped"},
+		why:  "examples are numbers and labels, out of files that may hold arrays; no network is in them",
 	},
 	{
 		path: "train",
-		own:  []string{"tensor", "graph", "engine", "dataset", "internal/atomicfile"},
-		why:  "training drives any backend through the seam, and knows penalties by a two-method interface only",
+		own:  []string{"tensor", "layout", "engine", "dataset", "internal/atomicfile", "internal/format/safetensors"},
+		why:  "training drives any backend through the seam, and knows penalties by a two-method interface only; its snapshots are safetensors",
 	},
 	{
 		path:    "internal/cli",
