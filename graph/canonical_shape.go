@@ -182,10 +182,15 @@ func oldResize(r *rewriter) {
 	}
 	r.n.Inputs = trimmed(r.n.Inputs)
 	if r.n.Attributes["coordinate_transformation_mode"] == "tf_half_pixel_for_nn" {
-		r.problem("coordinate_transformation_mode tf_half_pixel_for_nn has no equal in newer opsets")
-	}
-	if r.version < 13 && r.n.Attributes["mode"] == nil {
-		r.n.Attributes["mode"] = "nearest"
+		// It samples at (i + 1/2) / scale, half_pixel at 1/2 less. So rounding its
+		// place down is rounding that of half_pixel to the nearest, ties up.
+		mode, set := r.n.Attributes["mode"]
+		if set && mode != "nearest" || r.n.Attributes["nearest_mode"] != "floor" {
+			r.problem("coordinate_transformation_mode tf_half_pixel_for_nn has no equal in newer opsets, but for nearest_mode floor")
+			return
+		}
+		r.n.Attributes["coordinate_transformation_mode"] = "half_pixel"
+		r.n.Attributes["nearest_mode"] = "round_prefer_ceil"
 	}
 }
 

@@ -46,6 +46,7 @@ type gemmWorker struct {
 	tile tileArgs
 	dot  dotArgs
 	copy copyArgs
+	cols columnArgs
 }
 
 // steps returns how K is cut into blocks: their number, and the length of each

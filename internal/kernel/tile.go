@@ -57,6 +57,17 @@ type copyArgs struct {
 	lanes            [2][8]int32 // mask, for AVX2
 }
 
+// columnArgs are rows of pixels of which even and odd ones are told apart.
+// Assembly knows the offsets. Distances are in bytes.
+type columnArgs struct {
+	dst, dst2, src   unsafe.Pointer
+	rows             int
+	dstStep, srcStep int
+	vectors          int       // whole registers
+	mask             [4]uint64 // of what is behind them
+	accumulate       int
+}
+
 // laneMask has the lowest n bits set.
 func laneMask(n int) uint64 { return 1<<uint(n) - 1 }
 

@@ -50,5 +50,9 @@ func files() map[string]string {
 		out["vector_"+m.name+"_amd64.s"] = f.text()
 		out["vector_"+m.name+"_amd64.go"] = f.declarations()
 	}
+	f := &file{machine: avx512}
+	columnKernels(f)
+	out["columns_avx512_amd64.s"] = f.text()
+	out["columns_avx512_amd64.go"] = f.declarations()
 	return out
 }

@@ -21,11 +21,21 @@ import (
 // Networks that PyTorch exports, in several opsets, compute what they compute there,
 // and their parameters and buffers are those of PyTorch.
 func TestPyTorch(t *testing.T) {
+	testExports(t, "import torch, torchvision", "testdata/torch_export.py")
+}
+
+// Networks that Keras exports by way of tf2onnx compute what they compute there.
+func TestKeras(t *testing.T) {
+	testExports(t, "import tensorflow, tf2onnx", "testdata/keras_export.py")
+}
+
+// testExports tests what a script writes, if Python can do the imports.
+func testExports(t *testing.T, imports, script string) {
 	exe := os.Getenv("ROPEWALK_PYTHON")
-	if exe == "" || exec.Command(exe, "-c", "import torch, torchvision").Run() != nil {
-		t.Skip("ROPEWALK_PYTHON does not name a Python with the packages torch and torchvision")
+	if exe == "" || exec.Command(exe, "-c", imports).Run() != nil {
+		t.Skipf("ROPEWALK_PYTHON does not name a Python that can %s", imports)
 	}
-	cmd := exec.Command(exe, "testdata/torch_export.py")
+	cmd := exec.Command(exe, script)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -46,7 +56,7 @@ func TestPyTorch(t *testing.T) {
 	}
 }
 
-// exported is a line of testdata/torch_export.py.
+// exported is a line that a script writes.
 type exported struct {
 	Name       string
 	Folded     bool // the exporter has put constants together
