@@ -42,8 +42,7 @@ type dotArgs struct {
 	lanes                          [8]int32 // mask, for AVX2
 	out                            unsafe.Pointer
 	ldo                            int
-	groupsLeft, linesLeft          int
-	yGroup, xGroup, yNow, xNow     uintptr // where assembly keeps its place
+	place                          [6]int //nolint:unused // assembly keeps its place here
 }
 
 // copyArgs say what to copy, to where, in which order. Assembly knows the offsets.
