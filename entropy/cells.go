@@ -16,6 +16,7 @@ type cellCode struct {
 	digit           []uint64 // what index i_m is multiplied by
 	high            []bool   // the digit is in the high word
 	offset          []cellKey
+	head            []int // dense: offset without the last two weights
 }
 
 type cellKey struct{ hi, lo uint64 }
@@ -55,6 +56,12 @@ func newCellCode(order, alphabet, limit int) (c cellCode, ok bool) {
 			if s>>(order-1-m)&1 == 1 {
 				c.offset[s] = c.offset[s].plus(c.step(m))
 			}
+		}
+	}
+	if c.dense && order >= 2 {
+		c.head = make([]int, 1<<(order-2))
+		for s := range c.head {
+			c.head[s] = int(c.offset[s<<2].lo)
 		}
 	}
 	return c, true

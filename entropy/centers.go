@@ -22,6 +22,9 @@ type Centers struct {
 	levels int
 	bins   []bin // bin b is what lies in [at[b-1], at[b])
 
+	edges   []float64 // bin b is [edges[b], edges[b+1])
+	inverse []float64 // one over the distance of a center to the next
+
 	// The bin of a number is looked up in a grid, and then corrected.
 	grid    []uint16
 	low, by float64
@@ -117,8 +120,15 @@ func (c *Centers) build() {
 	} else {
 		c.bins = append(c.bins, bin{c: c.at[k-1], base: 1, low: k - 2})
 	}
-	const cells = 8 // for each center
-	size := min(max(cells*k, 64), 4096)
+	c.edges = append(append(append(c.edges[:0], math.Inf(-1)), c.at...), math.Inf(1))
+	c.inverse = c.inverse[:0]
+	for _, b := range c.bins[1 : len(c.bins)-1] {
+		c.inverse = append(c.inverse, b.inv)
+	}
+	c.inverse = append(c.inverse, 0)
+	// So many cells for each center that few of them have two bins.
+	const cells = 64
+	size := min(cells*k, 4096)
 	if cap(c.grid) < size {
 		c.grid = make([]uint16, size)
 	}
@@ -174,4 +184,32 @@ func (c *Centers) share(w float64) (b int, u float64) {
 		u = c.bins[b].base
 	}
 	return b, u
+}
+
+// locate sets lows to the centers below weights, and shares to the parts of the
+// centers above them. Where a weight is beyond the outer centers, low is the
+// second last one that is there, and the share 0 or 1.
+func locate[T Float](c *Centers, lows []uint16, shares []float64, w []T) {
+	lows, shares = lows[:len(w)], shares[:len(w)]
+	edges, inverse, grid := c.edges, c.inverse, c.grid
+	for i, x := range w {
+		x := float64(x)
+		if g := int((x - c.low) * c.by); uint(g) < uint(len(grid)) {
+			b := int(grid[g])
+			for x >= edges[b+1] {
+				b++
+			}
+			for x < edges[b] {
+				b--
+			}
+			if low := b - 1; uint(low) < uint(len(inverse)) {
+				if u := (x - edges[b]) * inverse[low]; u >= nearest && u < 1 {
+					lows[i], shares[i] = uint16(low), u
+					continue
+				}
+			}
+		}
+		b, u := c.share(x)
+		lows[i], shares[i] = uint16(c.bins[b].low), u
+	}
 }

@@ -53,7 +53,7 @@ type Proxy[T Float] struct {
 	lanes  []lane
 	blocks float64
 
-	bins   []uint16  // of each weight, in the order of the scan
+	lows   []uint16  // center below each weight, in the order of the scan
 	shares []float64 // u, likewise
 
 	table massTable // sparse: all cells
@@ -62,6 +62,7 @@ type Proxy[T Float] struct {
 	parts []float64 // of the entropy, of each piece of the table
 
 	scratch [][]float64 // of each worker
+	byBin   [][]float64 // of each worker: a number for each bin
 	levels  []float64   // of each piece: derivative by each center
 
 	// Arguments of the call in work.
@@ -78,7 +79,7 @@ type Proxy[T Float] struct {
 type proxyLayer struct {
 	Layer
 	n       int
-	at      int     // where its weights begin in bins and shares
+	at      int     // where its weights begin in lows and shares
 	order   []int32 // of the scan; nil if as in memory
 	centers *Centers
 }
@@ -134,7 +135,7 @@ func NewProxy[T Float](layers []Layer, o *ProxyOptions) (*Proxy[T], error) {
 		p.layers = append(p.layers, &proxyLayer{Layer: l, n: int(n), at: at, order: order})
 		at += int(n)
 	}
-	p.bins, p.shares = make([]uint16, at), make([]float64, at)
+	p.lows, p.shares = make([]uint16, at), make([]float64, at)
 	p.crew = newCrew(p.o.Threads)
 	p.plan()
 	for range p.crew.workers {
@@ -185,7 +186,7 @@ func (p *Proxy[T]) SetCenters(layer int, c *Centers) error {
 
 // resize makes tables for an alphabet.
 func (p *Proxy[T]) resize(alphabet int) error {
-	weights := len(p.bins)
+	weights := len(p.lows)
 	code, ok := newCellCode(p.o.Order, alphabet, max(1<<16, 8*weights))
 	if !ok {
 		return fmt.Errorf("entropy: blocks of %d weights, each with %d centers, have too many cells; choose a lower order or fewer levels", p.o.Order, alphabet)
@@ -205,6 +206,10 @@ func (p *Proxy[T]) resize(alphabet int) error {
 		p.lanes[i].to = len(p.pieces) * (i + 1) / lanes
 	}
 	p.levels = make([]float64, len(p.pieces)*alphabet)
+	p.byBin = make([][]float64, p.crew.workers)
+	for i := range p.byBin {
+		p.byBin[i] = make([]float64, 0, alphabet)
+	}
 	p.ready = true
 	return nil
 }
@@ -337,16 +342,12 @@ func (p *Proxy[T]) locate(_, job int) { p.locateRange(job, 0, p.layers[job].n) }
 func (p *Proxy[T]) locateRange(layer, from, to int) {
 	l := p.layers[layer]
 	w := p.w[layer]
-	bins, shares := p.bins[l.at+from:l.at+to], p.shares[l.at+from:l.at+to]
-	if l.order != nil {
-		for i, at := range l.order[from:to] {
-			b, u := l.centers.share(float64(w[at]))
-			bins[i], shares[i] = uint16(b), u
-		}
+	lows, shares := p.lows[l.at+from:l.at+to], p.shares[l.at+from:l.at+to]
+	if l.order == nil {
+		locate(l.centers, lows, shares, w[from:to])
 		return
 	}
-	for i, x := range w[from:to] {
-		b, u := l.centers.share(float64(x))
-		bins[i], shares[i] = uint16(b), u
+	for i, at := range l.order[from:to] {
+		locate(l.centers, lows[i:i+1], shares[i:i+1], w[at:at+1])
 	}
 }

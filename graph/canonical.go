@@ -128,7 +128,7 @@ func (r *rewriter) ints(suffix string, v ...int64) string {
 	return r.add(suffix, intArray(v))
 }
 
-// int returns the name of a new constant that is one integer without axes.
+// int returns the name of a new constant that is one integer, without axes.
 func (r *rewriter) int(suffix string, v int64) string {
 	t := intArray([]int64{v})
 	t.Shape = tensor.Shape{}

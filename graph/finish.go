@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"ropewalk/tensor"
@@ -81,6 +82,38 @@ func (s *specializer) finish(inputs []Input, nodes []*Node) (*Specialized, error
 	var err error
 	out.Graph.Weights, err = tensor.NewSet(weights...)
 	return out, err
+}
+
+// Plain returns the graph with the constants among its weights, so that it needs
+// nothing beside it: to evaluate it, or to specialize it again. Constants of text
+// become Constant nodes.
+func (s *Specialized) Plain() (*Graph, error) {
+	out := *s.Graph
+	var weights []*tensor.Tensor
+	for _, t := range s.Graph.Weights.All() {
+		weights = append(weights, t)
+	}
+	var texts []*Node
+	for _, name := range slices.Sorted(maps.Keys(s.Constants)) {
+		v := s.Constants[name]
+		if v.Type == Text {
+			n := &Node{Name: name, Op: "Constant", Outputs: []string{name}, Attributes: Attributes{"value_strings": v.Text}}
+			if len(v.Shape) == 0 {
+				n.Attributes = Attributes{"value_string": v.Text[0]}
+			}
+			texts = append(texts, n)
+			continue
+		}
+		t, err := v.Tensor(name)
+		if err != nil {
+			return nil, err
+		}
+		weights = append(weights, t)
+	}
+	out.Nodes = append(texts, out.Nodes...)
+	var err error
+	out.Weights, err = tensor.NewSet(weights...)
+	return &out, err
 }
 
 // nameApart gives the new nodes names that no other has.

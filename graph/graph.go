@@ -26,7 +26,6 @@ type Graph struct {
 	Declared map[string]Input
 
 	source *source // where it came from
-
 }
 
 // An Input is a value that is fed.

@@ -14,12 +14,11 @@ import (
 
 // A model is an ONNX file in the making, for tests.
 type model struct {
-	opset     int64
-	inputs    []onnx.Value
-	outputs   []string
-	weights   []*tensor.Tensor
-	nodes     []*onnx.Node
-	functions []*onnx.Function
+	opset   int64
+	inputs  []onnx.Value
+	outputs []string
+	weights []*tensor.Tensor
+	nodes   []*onnx.Node
 }
 
 // bytes returns the file.

@@ -129,7 +129,8 @@ func TestSpecialize(t *testing.T) {
 				outputs: []string{"y"},
 				nodes:   []*onnx.Node{nd("a = Constant()", "value_floats", []float64{1, 2}), nd("b = Exp(a)"), nd("y = Sub(b, b)")},
 			},
-			nil, "", map[string]string{"y": "F32 2"},
+			nil, "",
+			map[string]string{"y": "F32 2"},
 		},
 		{
 			"weights are not folded",
@@ -149,7 +150,8 @@ func TestSpecialize(t *testing.T) {
 				inputs: append([]onnx.Value{c}, x...), outputs: []string{"z"},
 				nodes: []*onnx.Node{cond(branchOf("q", nil, nd("p = Relu(x)"), nd("q = Neg(p)")), branchOf("r", nil, nd("r = Nonsense(x)")))},
 			},
-			map[string]*Value{"c": yes}, `
+			map[string]*Value{"c": yes},
+			`
 				If_0.then_branch/p = Relu(x)
 				z = Neg(If_0.then_branch/p)`,
 			map[string]string{"z": "F32 5x3x4"},

@@ -46,7 +46,7 @@ type OutputComparison struct {
 	// Rows are along the last axis, if that is longer than 1.
 	Rows      int64    `json:"rows,omitempty" about:"vectors along the last axis"`
 	Agreement *float64 `json:"agreement,omitempty" about:"part of the rows whose largest value is at the same place"`
-	KL        *float64 `json:"kl,omitempty" about:"mean over the rows of KL(A, B) in nats"`
+	KL        *float64 `json:"kl,omitempty" about:"mean over the rows of KL(A, B) in nats, if all values are finite"`
 	KLOf      string   `json:"kl_of,omitempty" about:"outputs, if all rows are distributions in A and B, or softmax of the outputs"`
 }
 
@@ -70,11 +70,11 @@ func Compare(ctx context.Context, a, b engine.Program, s Source, o *CompareOptio
 		}
 		outA, err := a.Forward(batch.Inputs)
 		if err != nil {
-			return nil, fmt.Errorf("A: %w", err)
+			return nil, fmt.Errorf("network A: %w", err)
 		}
 		outB, err := b.Forward(batch.Inputs)
 		if err != nil {
-			return nil, fmt.Errorf("B: %w", err)
+			return nil, fmt.Errorf("network B: %w", err)
 		}
 		if err := c.add(outA, outB, &batch.Targets, o.Logits); err != nil {
 			return nil, err
@@ -105,7 +105,7 @@ type sums struct {
 
 func (c *comparison) add(a, b []engine.Array, t *Targets, logits bool) error {
 	if len(a) != len(b) {
-		return fmt.Errorf("A has %d outputs, and B %d", len(a), len(b))
+		return fmt.Errorf("network A has %d outputs, and B %d", len(a), len(b))
 	}
 	if c.outputs == nil {
 		for i := range a {
@@ -235,7 +235,7 @@ func (c *comparison) finish(examples int) *Comparison {
 		if s.Rows > 0 {
 			v := float64(s.agree) / float64(s.Rows)
 			s.Agreement = &v
-			if kl := s.kl / float64(s.Rows); (s.logits || s.isDistribution) && !math.IsNaN(kl) && !math.IsInf(kl, 0) {
+			if kl := s.kl / float64(s.Rows); s.NonFinite == 0 && (s.logits || s.isDistribution) {
 				s.KL, s.KLOf = &kl, KLOfOutputs
 				if s.logits {
 					s.KLOf = KLOfSoftmax

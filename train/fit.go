@@ -71,7 +71,6 @@ type run struct {
 	stood    bool        // others do
 	steps    uint64      // of all epochs
 	perEpoch uint64      // of the first
-	rate     float64     // of the last update
 
 	began   time.Time // of this process
 	before  float64   // seconds of those before
@@ -228,8 +227,6 @@ func (r *run) moment() Moment {
 func (r *run) pass(ctx context.Context) error {
 	p := Pass{Number: r.at.Epoch, Seed: r.o.Seed, Size: r.o.size(r.at.Epoch), First: r.at.Batch, Train: true}
 	of := p.Batches(r.data.Len())
-	m := r.moment()
-	r.rate = m.Rate // if nothing is left
 	if r.at.Batch >= of {
 		return nil
 	}
@@ -285,7 +282,7 @@ func (r *run) step(b *Batch, t *tally) error {
 	}
 	if t.batches == 0 {
 		m := r.moment()
-		r.rate = m.Rate
+		r.at.Rate = m.Rate
 		r.follow(m)
 		if err := r.substitute(); err != nil {
 			return err
@@ -418,7 +415,7 @@ func (r *run) update(t *tally) error {
 		r.at.Penalties[p.Name()] += v
 	}
 	r.o.Clip.apply(r.mem.trained)
-	r.mem.grads.update(r.mem.trained, r.rate)
+	r.mem.grads.update(r.mem.trained, r.at.Rate)
 	for _, h := range r.o.Hooks {
 		if a, ok := h.(Adjuster); ok {
 			if err := a.Adjust(r.mem.trained); err != nil {
@@ -471,7 +468,7 @@ func (c Clip) apply(w []engine.Weight) {
 
 func (r *run) progress(of int) Progress {
 	p := Progress{Moment: r.moment(), Loss: r.at.Loss / float64(r.at.Examples), Batches: r.at.Batch, OfBatches: of}
-	p.Rate = r.rate
+	p.Rate = r.at.Rate
 	here := time.Since(r.began)
 	p.Elapsed = time.Duration(r.elapsed() * float64(time.Second))
 	if done := r.at.Step - r.first; done > 0 && here > 0 {
@@ -482,7 +479,7 @@ func (r *run) progress(of int) Progress {
 
 // judge ends an epoch: evaluation, history, schedule, early stopping.
 func (r *run) judge(ctx context.Context) error {
-	e := &Event{Type: "epoch", Epoch: r.at.Epoch + 1, Step: r.at.Step, Batch: r.o.size(r.at.Epoch), Rate: r.rate, Loss: r.at.Loss / float64(r.at.Examples)}
+	e := &Event{Type: "epoch", Epoch: r.at.Epoch + 1, Step: r.at.Step, Batch: r.o.size(r.at.Epoch), Rate: r.at.Rate, Loss: r.at.Loss / float64(r.at.Examples)}
 	if r.at.Penalties != nil {
 		e.Penalties = map[string]float64{}
 		updates := float64(r.o.updates(r.at.Epoch, r.data.Len()))
@@ -503,6 +500,9 @@ func (r *run) judge(ctx context.Context) error {
 	e.Seconds = r.elapsed()
 	if err := r.journal.write(e); err != nil {
 		return err
+	}
+	if r.o.Epoch != nil {
+		r.o.Epoch(e)
 	}
 	r.at.Events++
 	r.at.Epoch++

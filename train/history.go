@@ -10,9 +10,9 @@ import (
 
 // An Event is what History says of an epoch.
 type Event struct {
-	Type  string `json:"type"` // "epoch"
+	Type  string `json:"type"`  // "epoch"
 	Epoch int    `json:"epoch"` // from 1
-	Step  uint64 `json:"step"` // updates so far
+	Step  uint64 `json:"step"`  // updates so far
 	Batch int    `json:"batch"` // examples of a batch
 	// Rate is the learning rate of the last update.
 	Rate float64 `json:"rate"`

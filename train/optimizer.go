@@ -70,7 +70,7 @@ func (o Optimizer) settle() (Optimizer, error) {
 	case !adam && (o.Beta1 != 0 || o.Beta2 != 0 || o.Epsilon != 0):
 		return o, fmt.Errorf("beta1, beta2 and epsilon belong to adam and adamw; sgd has a momentum")
 	case o.Nesterov && o.Momentum == 0:
-		return o, fmt.Errorf("Nesterov's step needs a momentum above 0")
+		return o, fmt.Errorf("a Nesterov step needs a momentum above 0")
 	case !(o.Epsilon >= 0 && o.Epsilon <= 1):
 		return o, fmt.Errorf("epsilon is %g; want 0 to 1", o.Epsilon)
 	case !(o.Decay >= 0 && o.Decay <= math.MaxFloat32):

@@ -79,8 +79,10 @@ type Options struct {
 	// History is the file that an [Event] is appended to after each epoch, as a
 	// line of JSON; "" is none. A run that is not resumed empties it.
 	History string `json:"-"`
-	// Progress is called after each update; nil is not.
+	// Progress is called after each update, and Epoch after each epoch, with what
+	// goes into History; nil are not.
 	Progress func(Progress) `json:"-"`
+	Epoch    func(*Event)   `json:"-"`
 }
 
 // BatchFrom is a size of batches.
@@ -114,6 +116,9 @@ const (
 	maxBatch     = 1 << 24
 	maxEpochs    = 1_000_000
 )
+
+// Settled returns a copy with defaults filled in, or says what is wrong.
+func (o *Options) Settled() (*Options, error) { return o.settle() }
 
 // settle returns a copy with defaults filled in, or says what is wrong.
 func (o *Options) settle() (*Options, error) {

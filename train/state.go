@@ -9,10 +9,11 @@ import (
 // A state is where a run is, between two updates: all that a resumed run needs to
 // go on as if nothing had happened. Its JSON is part of a snapshot.
 type state struct {
-	Epoch   int    `json:"epoch"`   // in work
-	Batch   int    `json:"batch"`   // batches of the epoch that are done
-	Step    uint64 `json:"step"`    // updates that are done
-	Batches uint64 `json:"batches"` // steps of the program that are done
+	Epoch   int     `json:"epoch"`   // in work
+	Batch   int     `json:"batch"`   // batches of the epoch that are done
+	Step    uint64  `json:"step"`    // updates that are done
+	Batches uint64  `json:"batches"` // steps of the program that are done
+	Rate    float64 `json:"rate"`    // of the last update
 
 	// Sums over the epoch so far.
 	Loss      float64            `json:"loss"` // times examples

@@ -218,13 +218,7 @@ func BenchmarkConv(b *testing.B) {
 			p := newPool(b, threads)
 			run := func(name string, f func()) {
 				b.Run(fmt.Sprintf("%s/%s/threads=%d", s.name, name, threads), func(b *testing.B) {
-					f()
-					b.ReportAllocs()
-					for b.Loop() {
-						f()
-					}
-					flops := 2 * float64(len(dy)) * float64(d.ic*d.KH*d.KW)
-					b.ReportMetric(flops*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+					measure(b, 2*float64(len(dy))*float64(d.ic*d.KH*d.KW), f)
 				})
 			}
 			run("forward", func() { ConvForward(p, &s.shape, y, x, w, nil) })

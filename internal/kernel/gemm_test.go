@@ -166,12 +166,7 @@ func BenchmarkGemm(b *testing.B) {
 				r := generator(3)
 				p := newPool(b, threads)
 				g := GemmArgs{M: s[0], K: s[1], N: s[2], A: random(r, s[0]*s[1]), B: random(r, s[1]*s[2]), C: make([]float32, s[0]*s[2])}
-				Gemm(p, &g)
-				b.ReportAllocs()
-				for b.Loop() {
-					Gemm(p, &g)
-				}
-				b.ReportMetric(2*float64(s[0])*float64(s[1])*float64(s[2])*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+				measure(b, 2*float64(s[0])*float64(s[1])*float64(s[2]), func() { Gemm(p, &g) })
 			})
 		}
 	}

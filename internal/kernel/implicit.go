@@ -59,8 +59,10 @@ const (
 // weights are w, (OutC, InC/Groups, KH, KW), as A, forwards or, for gradients,
 // with the channels exchanged.
 type weights struct {
-	w              []float32
-	kh, kw         int
+	w      []float32
+	kh, kw int
+	// exchanged also has the rows of taps outermost in A, so that those that see
+	// only zeros, above or below the image, can be left out.
 	exchanged      bool
 	rowSel, colSel []int // which u and v the taps are, if exchanged
 }
@@ -75,15 +77,43 @@ type phased struct {
 // A geometry is the form of a copy of an image: planes of rows, in which columns
 // lie by phase.
 type geometry struct {
-	rowLo, colLo int // what the first row and column of the copy are in the image, for output pixel (0, 0)
-	rowSpan      int // rows that the taps see
-	width        int // columns, before they are sorted by phase
-	phase        int // columns of a phase
+	rowLo, colLo int  // what the first row and column of the copy are in the image, for output pixel (0, 0)
+	rowSpan      int  // rows that the taps see
+	rowStep      int  // rows of the copy from one output row to the next
+	rowSkip      int  // rows of the image from one row of the copy to the next
+	onePhase     bool // only phase 0 of the columns is kept
+	width        int  // columns, before they are sorted by phase
+	phase        int  // columns of a phase
 	pitch, plane int
 }
 
 // slack is how many elements behind its end a copy is written or read.
 const slack = 64
+
+// columns sets what follows from the strides, the number of taps and the distance of
+// the outer ones.
+func (b *geometry) columns(outW, strideH, strideW, rowTaps, colTaps, span int) {
+	b.rowStep, b.rowSkip = strideH, 1
+	if rowTaps == 1 {
+		b.rowStep, b.rowSkip = 1, strideH
+	}
+	b.width = (outW-1)*strideW + span + 1
+	b.phase = ceilDiv(b.width, strideW)
+	b.pitch = b.phase * strideW
+	if b.onePhase = colTaps == 1 && strideW > 1; b.onePhase {
+		b.pitch = b.phase
+	}
+}
+
+// setPlane makes planes large enough for n output rows, and an odd number of cache
+// lines: else those of many channels would compete for the same few places.
+func (b *geometry) setPlane(n int) {
+	const line = 16
+	b.plane = (ceilDiv(b.rows(n)*b.pitch, line) | 1) * line
+}
+
+// rows returns how many rows of the copy n output rows see.
+func (b *geometry) rows(n int) int { return (n-1)*b.rowStep + b.rowSpan }
 
 func minMax(s []int) (lo, hi int) {
 	lo, hi = s[0], s[0]
@@ -115,9 +145,7 @@ func (p *Pool) conv(j *convJob) {
 	}
 	b := &j.buffer
 	b.rowLo, b.colLo, b.rowSpan = rowLo, colLo, rowHi-rowLo+1
-	b.width = (j.outW-1)*j.strideW + colHi - colLo + 1
-	b.phase = ceilDiv(b.width, j.strideW)
-	b.pitch = b.phase * j.strideW
+	b.columns(j.outW, j.strideH, j.strideW, len(j.rowTap), len(j.colTap), colHi-colLo)
 	lanes := j.in.lanes
 	j.half = j.in.halves != nil && 10*ceilDiv(j.outW, lanes) >= 11*ceilDiv(j.outW, lanes/2)/2 &&
 		ceilDiv(j.outW, lanes/2)%2 == 1
@@ -125,19 +153,27 @@ func (p *Pool) conv(j *convJob) {
 
 	j.cut(p)
 	if j.direct {
-		b.pitch, b.plane = j.inW, j.inSize
+		b.pitch, b.plane, b.rowStep = j.inW, j.inSize, j.strideH
 	} else {
-		b.plane = ((j.rowsPer-1)*j.strideH + b.rowSpan) * b.pitch
-		if b.plane%512 == 0 {
-			b.plane += 16 // or planes would compete for the same lines of the cache
-		}
+		b.setPlane(j.rowsPer)
 	}
 	j.off = j.off[:0]
-	for c := range j.ic {
+	add := func(c, u int) {
+		for _, v := range j.colTap {
+			col := v - colLo
+			j.off = append(j.off, 4*(c*b.plane+(u-rowLo)*b.pitch+col%j.strideW*b.phase+col/j.strideW))
+		}
+	}
+	if j.weights.exchanged {
 		for _, u := range j.rowTap {
-			for _, v := range j.colTap {
-				col := v - colLo
-				j.off = append(j.off, 4*(c*b.plane+(u-rowLo)*b.pitch+col%j.strideW*b.phase+col/j.strideW))
+			for c := range j.ic {
+				add(c, u)
+			}
+		}
+	} else {
+		for c := range j.ic {
+			for _, u := range j.rowTap {
+				add(c, u)
 			}
 		}
 	}
@@ -165,7 +201,7 @@ func (j *convJob) cut(p *Pool) {
 	const copied = 96 << 10 // elements of a copy: it stays in the cache of a core
 	j.groupsPer, j.rowsPer, j.stripsPer = 1, j.outH, j.strips
 	if !j.direct {
-		rows := (copied/(j.ic*j.buffer.pitch) - j.buffer.rowSpan) / j.strideH
+		rows := (copied/(j.ic*j.buffer.pitch) - j.buffer.rowSpan) / j.buffer.rowStep
 		j.rowsPer = min(j.outH, max(rows, 1, ceilDiv(j.in.width(), j.outW)))
 	}
 	work := j.oc * j.outSize * j.k
@@ -213,12 +249,12 @@ func (j *convJob) do(p *Pool, worker, i int) {
 		if j.direct {
 			image = x[(i0*j.strideH+j.buffer.rowLo)*j.inW+j.buffer.colLo:]
 		} else {
-			j.copyImage(&w.copy, image, x, i0, i1)
+			j.buffer.copyPlanes(j.in, w, image, x, j.ic, j.inH, j.inW, j.strideW, i0*j.strideH+j.buffer.rowLo, j.buffer.rows(i1-i0))
 		}
 		if j.phased.on {
 			r0, r1 := split(j.oc, j.strips, s0), split(j.oc, j.strips, s1)
 			j.strip(&w.tile, tmp, image, phase, (i1-i0)*j.outW, 0, n, g, i0, i1, s0, s1)
-			j.scatter(phase, n, g, r0, r1, i0, i1)
+			j.scatter(&w.cols, phase, n, g, r0, r1, i0, i1)
 			continue
 		}
 		j.strip(&w.tile, tmp, image, j.y[(n*j.groups+g)*j.oc*j.outSize:], j.outSize, i0*j.outW, n, g, i0, i1, s0, s1)
@@ -239,9 +275,9 @@ func (j *convJob) pack(c *copyArgs, g, s int) {
 	// The rows are input channels of the forward convolution, whose weights have
 	// j.ic outputs and j.oc inputs in a group.
 	i := 0
-	for o := range j.ic {
-		src := w.w[((g*j.ic+o)*j.oc+r0)*taps:]
-		for _, u := range w.rowSel {
+	for _, u := range w.rowSel {
+		for o := range j.ic {
+			src := w.w[((g*j.ic+o)*j.oc+r0)*taps:]
 			for _, v := range w.colSel {
 				tap := u*w.kw + v
 				for r := range rows {
@@ -253,55 +289,87 @@ func (j *convJob) pack(c *copyArgs, g, s int) {
 	}
 }
 
-// copyImage copies what output rows [i0, i1) see of the planes of x.
-func (j *convJob) copyImage(c *copyArgs, dst, x []float32, i0, i1 int) {
-	rows := (i1-1-i0)*j.strideH + j.buffer.rowSpan
-	j.buffer.copyPlanes(j.in, c, dst, x, j.ic, j.inH, j.inW, j.strideW, i0*j.strideH+j.buffer.rowLo, rows)
-}
-
-// copyPlanes copies rows first to first + rows − 1 of planes of height×width.
-func (b *geometry) copyPlanes(in *inner, c *copyArgs, dst, x []float32, planes, height, width, stride, first, rows int) {
+// copyPlanes copies rows first, first + rowSkip, … of planes of height×width.
+func (b *geometry) copyPlanes(in *inner, w *gemmWorker, dst, x []float32, planes, height, width, stride, first, rows int) {
 	left, from := max(0, -b.colLo), max(0, b.colLo)
 	n := max(0, min(width-from, b.width-left))
-	above := min(rows, max(0, -first))
-	below := max(above, min(rows, height-first)) // rows [above, below) are in the image
-	fast := stride == 1 && left <= in.lanes && b.pitch-left-n <= in.lanes && n > 0
+	// Rows [above, below) of the copy are in the image.
+	above := min(rows, ceilDiv(max(0, -first), b.rowSkip))
+	below := max(above, min(rows, ceilDiv(height-first, b.rowSkip)))
 	for k := range planes {
-		plane, src := dst[k*b.plane:], x[k*height*width:]
+		plane := dst[k*b.plane:]
 		clear(plane[:above*b.pitch])
-		switch {
-		case below == above:
-		case fast:
-			rest := n % in.lanes
-			*c = copyArgs{
-				dst: at(plane, above*b.pitch), src: at(src, (first+above)*width+from), rows: below - above,
-				dstStep: 4 * b.pitch, srcStep: 4 * width, left: 4 * left, vectors: n / in.lanes,
-				mask: [2]uint64{laneMask(rest)}, lanes: [2][8]int32{laneWords(rest)},
-			}
-			in.copyRows(c)
-		default:
-			for r := above; r < below; r++ {
-				row, line := plane[r*b.pitch:][:b.pitch], src[(first+r)*width+from:][:n]
-				if stride == 1 {
-					clear(row[:left])
-					copy(row[left:], line)
-					clear(row[left+n:])
-					continue
-				}
-				clear(row)
-				for f := range stride {
-					// Columns f, f + stride, … of the copy.
-					at := (f - left%stride + stride) % stride
-					to := row[f*b.phase+(left+at)/stride:]
-					for i := at; i < n; i += stride {
-						to[(i-at)/stride] = line[i]
-					}
-				}
-			}
+		if below > above && n > 0 {
+			b.copyRows(in, w, plane[above*b.pitch:], x[k*height*width+(first+above*b.rowSkip)*width+from:], left, n, below-above, stride, width)
+		} else {
+			clear(plane[above*b.pitch : below*b.pitch])
 		}
 		clear(plane[below*b.pitch : rows*b.pitch])
 	}
-	*c = copyArgs{}
+}
+
+// copyRows copies rows of n elements, width·rowSkip apart in src, to behind left
+// zeros.
+func (b *geometry) copyRows(in *inner, w *gemmWorker, dst, src []float32, left, n, rows, stride, width int) {
+	srcStep := width * b.rowSkip
+	switch {
+	case stride == 1 && left <= in.lanes && b.pitch-left-n <= in.lanes:
+		rest := n % in.lanes
+		c := &w.copy
+		*c = copyArgs{
+			dst: at(dst, 0), src: at(src, 0), rows: rows,
+			dstStep: 4 * b.pitch, srcStep: 4 * srcStep, left: 4 * left, vectors: n / in.lanes,
+		}
+		if c.setMask(0, rest); b.pitch <= in.lanes && in.lanes >= 8 {
+			c.single = 1
+			c.setMask(left, left+n)
+		}
+		in.copyRows(c)
+		*c = copyArgs{}
+		return
+	case stride == 2 && in.splitColumns != nil && (!b.onePhase || left%2 == 0):
+		// Element i goes to column left + i: even ones to phase left%2.
+		clear(dst[:rows*b.pitch])
+		even, odd := left/2, b.phase+left/2
+		if left%2 == 1 {
+			even, odd = b.phase+left/2, (left+1)/2
+		}
+		rest := n % (2 * in.lanes)
+		c := &w.cols
+		*c = columnArgs{
+			dst: at(dst, even), src: at(src, 0), rows: rows, dstStep: 4 * b.pitch, srcStep: 4 * srcStep, vectors: n / (2 * in.lanes),
+			mask: [4]uint64{
+				laneMask(min(rest, in.lanes)), laneMask(max(0, rest-in.lanes)), laneMask((rest + 1) / 2), laneMask(rest / 2),
+			},
+		}
+		if !b.onePhase {
+			c.dst2 = at(dst, odd)
+		}
+		in.splitColumns(c)
+		*c = columnArgs{}
+		return
+	}
+	for r := range rows {
+		row, line := dst[r*b.pitch:][:b.pitch], src[r*srcStep:][:n]
+		if stride == 1 {
+			clear(row[:left])
+			copy(row[left:], line)
+			clear(row[left+n:])
+			continue
+		}
+		clear(row)
+		for f := range stride {
+			if f > 0 && b.onePhase {
+				break
+			}
+			// Columns f, f + stride, … of the copy.
+			at := (f - left%stride + stride) % stride
+			to := row[f*b.phase+(left+at)/stride:]
+			for i := at; i < n; i += stride {
+				to[(i-at)/stride] = line[i]
+			}
+		}
+	}
 }
 
 // strip computes strips [s0, s1) of output rows [i0, i1). Row i0 of channel 0
@@ -346,6 +414,7 @@ func (j *convJob) strip(t *tileArgs, tmp, image, y []float32, size, first, n, g,
 		row, col := i0, 0
 		for seg := 0; seg < segments; seg += slots {
 			var offsets [4]int
+			firstRow := row
 			for s := range slots {
 				if seg+s >= segments {
 					t.b[s], offsets[s], t.mask[s] = t.b[0], offsets[0], 0
@@ -355,7 +424,7 @@ func (j *convJob) strip(t *tileArgs, tmp, image, y []float32, size, first, n, g,
 				if row == lastRow {
 					length = tail
 				}
-				t.b[s] = at(image, (row-i0)*j.strideH*j.buffer.pitch+col)
+				t.b[s] = at(image, (row-i0)*j.buffer.rowStep*j.buffer.pitch+col)
 				offsets[s] = first + (row-i0)*j.outW + col
 				t.mask[s] = laneMask(min(lanes, length-col))
 				col += lanes
@@ -363,10 +432,17 @@ func (j *convJob) strip(t *tileArgs, tmp, image, y []float32, size, first, n, g,
 					row, col = row+1, 0
 				}
 			}
+			k0, k1 := 0, j.k
+			if j.weights.exchanged {
+				// The tile is of rows firstRow to row, or to the one before if row
+				// has not begun.
+				k0, k1 = j.seen(firstRow, row, col)
+			}
+			t.k, t.off = k1-k0, intAt(j.off[k0:])
 			for s := from; s < to; s++ {
 				r0, r1 := split(j.oc, j.strips, s), split(j.oc, j.strips, s+1)
 				rows := r1 - r0
-				t.a, t.aStep = at(j.packed, (g*j.oc+r0)*j.k), 4*rows
+				t.a, t.aStep = at(j.packed, (g*j.oc+r0)*j.k+k0*rows), 4*rows
 				for i := range slots {
 					t.c[i] = at(y, r0*size+offsets[i])
 				}
@@ -386,23 +462,56 @@ func (j *convJob) strip(t *tileArgs, tmp, image, y []float32, size, first, n, g,
 	*t = tileArgs{}
 }
 
+// seen returns the part of K in which the rows of taps lie that see the image from
+// output rows first to last, without last if col is 0.
+func (j *convJob) seen(first, last, col int) (k0, k1 int) {
+	if col == 0 {
+		last--
+	}
+	u0, u1 := len(j.rowTap), 0
+	for u, tap := range j.rowTap {
+		if last*j.strideH+tap >= 0 && first*j.strideH+tap < j.inH {
+			u0, u1 = min(u0, u), u+1
+		}
+	}
+	if u0 >= u1 {
+		return 0, 0
+	}
+	perRow := j.k / len(j.rowTap)
+	return u0 * perRow, u1 * perRow
+}
+
 // scatter puts the results of a phase where they belong in dx. Channel r of them
 // begins at r·rows·outW.
-func (j *convJob) scatter(phase []float32, n, g, r0, r1, i0, i1 int) {
+func (j *convJob) scatter(c *columnArgs, phase []float32, n, g, r0, r1, i0, i1 int) {
 	f := &j.phased
+	rows := i1 - i0
 	for r := r0; r < r1; r++ {
-		plane := j.y[((n*j.groups+g)*j.oc+r)*f.height*f.width:]
-		for i := i0; i < i1; i++ {
-			src := phase[(r*(i1-i0)+i-i0)*j.outW:][:j.outW]
-			dst := plane[(i*f.stepH+f.h)*f.width+f.w:]
+		src := phase[r*rows*j.outW:][:rows*j.outW]
+		dst := j.y[(((n*j.groups+g)*j.oc+r)*f.height+i0*f.stepH+f.h)*f.width+f.w:]
+		if f.stepW == 2 && j.in.joinColumns != nil {
+			rest := j.outW % (j.in.lanes / 2)
+			*c = columnArgs{
+				dst: at(dst, 0), src: at(src, 0), rows: rows, dstStep: 4 * f.stepH * f.width, srcStep: 4 * j.outW,
+				vectors: j.outW / (j.in.lanes / 2), mask: [4]uint64{laneMask(2*rest) & 0x5555},
+			}
 			if j.accumulate {
-				for k, v := range src {
-					dst[k*f.stepW] += v
+				c.accumulate = 1
+			}
+			j.in.joinColumns(c)
+			*c = columnArgs{}
+			continue
+		}
+		for i := range rows {
+			line, to := src[i*j.outW:][:j.outW], dst[i*f.stepH*f.width:]
+			if j.accumulate {
+				for k, v := range line {
+					to[k*f.stepW] += v
 				}
 				continue
 			}
-			for k, v := range src {
-				dst[k*f.stepW] = v
+			for k, v := range line {
+				to[k*f.stepW] = v
 			}
 		}
 	}

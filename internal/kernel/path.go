@@ -21,11 +21,14 @@ type inner struct {
 	rows  int  // of the largest tile, which has two registers of columns
 	masks bool // tiles look at masks, of loads too; if not, all lanes must exist
 
-	ops                           [numOps]func(*vecArgs)
-	linear, narrow, table         []func(*tileArgs) // by rows; narrow has one register of columns
-	halves                        []func(*tileArgs) // nil if there are none
-	dots                          [][]func(*dotArgs)
-	dotHalves                     [][]func(*dotArgs) // nil if there are none
+	ops                   [numOps]func(*vecArgs)
+	linear, narrow, table []func(*tileArgs) // by rows; narrow has one register of columns
+	halves                []func(*tileArgs) // nil if there are none
+	dots                  [][]func(*dotArgs)
+	dotHalves             [][]func(*dotArgs) // nil if there are none
+	// Those that are nil are left to Go.
+	splitColumns, joinColumns, maxPool2 func(*columnArgs)
+
 	copyRows, packRows, transpose func(*copyArgs)
 }
 

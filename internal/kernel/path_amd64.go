@@ -20,16 +20,17 @@ func available() []*inner {
 }
 
 var avx2Inner = inner{
-	path: AVX2, lanes: 8, rows: 6, ops: portable,
+	path: AVX2, lanes: 8, rows: 6, ops: opsAVX2,
 	linear: linearTilesAVX2, narrow: linearTilesNarrowAVX2, table: tableTilesAVX2,
 	dots:     dotTableAVX2,
 	copyRows: copyRowsAVX2, packRows: packRowsAVX2, transpose: transposeAVX2,
 }
 
 var avx512Inner = inner{
-	path: AVX512, lanes: 16, rows: 14, masks: true, ops: portable,
+	path: AVX512, lanes: 16, rows: 14, masks: true, ops: opsAVX512,
 	linear: linearTilesAVX512, narrow: linearTilesNarrowAVX512, table: tableTilesAVX512,
 	halves: halvesTilesAVX512,
 	dots:   dotTableAVX512, dotHalves: dotHalvesTableAVX512,
+	splitColumns: splitColumnsAVX512, joinColumns: joinColumnsAVX512, maxPool2: maxPool2AVX512,
 	copyRows: copyRowsAVX512, packRows: packRowsAVX512, transpose: transposeAVX512,
 }

@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"math"
+	"unsafe"
 )
 
 // A PoolShape is the shape of a pooling over windows of KH×KW. x is (Batch,
@@ -112,7 +113,7 @@ func (j *poolJob) grain() int {
 func (j *poolJob) do(p *Pool, worker, i int) {
 	grain := j.grain()
 	in, out := j.InH*j.InW, j.outH*j.outW
-	for i := i * grain; i < min(j.Batch*j.Channels, (i+1)*grain); i++ {
+	for i, end := i*grain, min(j.Batch*j.Channels, (i+1)*grain); i < end; i++ {
 		x, y := j.x[i*in:][:in], j.y[i*out:][:out]
 		var arg []int32
 		if j.arg != nil {
@@ -120,7 +121,11 @@ func (j *poolJob) do(p *Pool, worker, i int) {
 		}
 		switch j.kind {
 		case poolMax:
-			j.maxPlane(y, arg, x)
+			if j.isHalving() {
+				j.halvePlane(&p.jobs.workers[worker].cols, y, arg, x)
+			} else {
+				j.maxPlane(y, arg, x)
+			}
 		case poolMaxBackward:
 			if !j.accumulate {
 				clear(x)
@@ -157,6 +162,26 @@ func (j *poolJob) window(i, k int) window {
 		lo(r, j.DilationH), min(j.InH, r+j.DilationH*(j.KH-1)+1),
 		lo(c, j.DilationW), min(j.InW, c+j.DilationW*(j.KW-1)+1),
 	}
+}
+
+// isHalving: windows are 2×2, side by side, and all in the image.
+func (j *poolJob) isHalving() bool {
+	return j.KH == 2 && j.KW == 2 && j.StrideH == 2 && j.StrideW == 2 && j.DilationH == 1 && j.DilationW == 1 &&
+		j.PadTop == 0 && j.PadLeft == 0 && 2*j.outH <= j.InH && 2*j.outW <= j.InW && current.maxPool2 != nil
+}
+
+func (j *poolJob) halvePlane(c *columnArgs, y []float32, arg []int32, x []float32) {
+	lanes := current.lanes
+	rest := j.outW % lanes
+	*c = columnArgs{
+		dst: at(y, 0), src: at(x, 0), rows: j.outH, dstStep: 4 * j.outW, srcStep: 4 * j.InW, vectors: j.outW / lanes,
+		mask: [4]uint64{laneMask(min(2*rest, lanes)), laneMask(max(0, 2*rest-lanes)), laneMask(rest)},
+	}
+	if arg != nil {
+		c.dst2 = unsafe.Pointer(unsafe.SliceData(arg))
+	}
+	current.maxPool2(c)
+	*c = columnArgs{}
 }
 
 func (j *poolJob) maxPlane(y []float32, arg []int32, x []float32) {

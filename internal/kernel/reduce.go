@@ -128,7 +128,7 @@ func (j *planeJob) do(p *Pool, worker, i int) {
 		n = j.d.Channels
 	}
 	grain := j.grain()
-	for i := i * grain; i < min(n, (i+1)*grain); i++ {
+	for i, end := i*grain, min(n, (i+1)*grain); i < end; i++ {
 		j.one(p, worker, i)
 	}
 }

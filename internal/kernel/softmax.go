@@ -71,7 +71,7 @@ func (j *rowJob) do(p *Pool, worker, i int) {
 	grain := j.grain()
 	v := p.vecArgs(worker)
 	n := j.cols
-	for i := i * grain; i < min(j.rows, (i+1)*grain); i++ {
+	for i, end := i*grain, min(j.rows, (i+1)*grain); i < end; i++ {
 		x := j.x[i*n:][:n]
 		switch j.kind {
 		case rowSoftmax:

@@ -37,6 +37,7 @@ type dotArgs struct {
 	groups, yGroupStep, xGroupStep int
 	lines, yLine, xLine            int // the number of lines, or of pairs of them for halves
 	vectors                        int // whole registers of a line; half registers for halves
+	rest                           int // elements behind them
 	mask                           uint64
 	lanes                          [8]int32 // mask, for AVX2
 	out                            unsafe.Pointer
@@ -54,7 +55,32 @@ type copyArgs struct {
 	left             int // of zeros before a row
 	vectors          int
 	mask             [2]uint64
+	cols             int         // elements in the masks
 	lanes            [2][8]int32 // mask, for AVX2
+	single           int         // a row of dst, zeros included, is no longer than a register, and the mask says which lanes are of src
+}
+
+// columnArgs are rows of pixels of which even and odd ones are told apart.
+// Assembly knows the offsets. Distances are in bytes.
+type columnArgs struct {
+	dst, dst2, src   unsafe.Pointer
+	rows             int
+	dstStep, srcStep int
+	vectors          int       // whole registers
+	mask             [4]uint64 // of what is behind them
+	accumulate       int
+}
+
+// setMask makes the lanes [lo, hi) those that exist.
+func (c *copyArgs) setMask(lo, hi int) {
+	c.mask[0] = laneMask(hi) &^ laneMask(lo)
+	c.cols = hi - lo
+	for i := range c.lanes[0] {
+		c.lanes[0][i] = 0
+		if lo <= i && i < hi {
+			c.lanes[0][i] = -1
+		}
+	}
 }
 
 // laneMask has the lowest n bits set.
@@ -67,9 +93,11 @@ func laneWords(n int) (w [8]int32) {
 	return w
 }
 
-// at is the address of s[i], which may be one past the end.
+// at is the address of s[i], or nil if there is no such element: that of a slot whose
+// mask is empty. An address behind the end would be one that belongs to somebody
+// else, or to nobody, which the garbage collector does not forgive.
 func at(s []float32, i int) unsafe.Pointer {
-	if len(s) == 0 {
+	if uint(i) >= uint(len(s)) {
 		return nil
 	}
 	return unsafe.Add(unsafe.Pointer(unsafe.SliceData(s)), 4*i)

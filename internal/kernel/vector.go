@@ -41,8 +41,6 @@ const (
 	opSGD      // b = k0·b + a + k1·dst; dst −= k2·b
 	opNesterov // b = k0·b + a + k1·dst; dst −= k2·(a + k1·dst + k0·b)
 	opAdam     // see Adam; dst: weights, a: gradient, b and c: moments
-	opMaxPool2 // dst[i] = max of a[2i], a[2i+1], b[2i], b[2i+1]; see maxPool2
-	opAvgPool2 // dst[i] = (a[2i] + a[2i+1] + b[2i] + b[2i+1]) / 4
 	numOps
 )
 

@@ -73,11 +73,8 @@ var portable = [numOps]func(*vecArgs){
 	opMax: func(v *vecArgs) {
 		m := v.k[0]
 		for _, a := range v.a[:v.n] {
-			if !(a <= m) {
+			if a > m {
 				m = a
-			}
-			if m != m {
-				break
 			}
 		}
 		v.r[0] = m
@@ -138,18 +135,6 @@ var portable = [numOps]func(*vecArgs){
 			w[i] = k[8]*w[i] - k[5]*(m[i]/root)
 		}
 	},
-	opMaxPool2: func(v *vecArgs) {
-		dst, a, b := v.dst[:v.n], v.a[:2*v.n], v.b[:2*v.n]
-		for i := range dst {
-			dst[i] = maximum(maximum(a[2*i], a[2*i+1]), maximum(b[2*i], b[2*i+1]))
-		}
-	},
-	opAvgPool2: func(v *vecArgs) {
-		dst, a, b := v.dst[:v.n], v.a[:2*v.n], v.b[:2*v.n]
-		for i := range dst {
-			dst[i] = ((a[2*i] + b[2*i]) + (a[2*i+1] + b[2*i+1])) * 0.25
-		}
-	},
 }
 
 func (v *vecArgs) map1(f func(a float32) float32) {
@@ -187,14 +172,6 @@ func through(d, y, lo, hi float32) float32 {
 		return d
 	}
 	return 0
-}
-
-// maximum is NaN if one of a and b is.
-func maximum(a, b float32) float32 {
-	if a > b || a != a {
-		return a
-	}
-	return b
 }
 
 func sigmoid64(x float64) float64 { return 1 / (1 + math.Exp(-x)) }

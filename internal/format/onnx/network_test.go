@@ -211,8 +211,7 @@ func TestNetworkLimits(t *testing.T) {
 	node := sub(graphNode)
 	m, set := mustOpen(t, model(bytes.Repeat(node, maxNodes+1)), nil)
 	_, err := m.Network(set)
-	var u *layout.UnsupportedError
-	if !errors.As(err, &u) {
+	if _, ok := errors.AsType[*layout.UnsupportedError](err); !ok {
 		t.Errorf("got %v, want an UnsupportedError", err)
 	}
 	m, set = mustOpen(t, model(sub(graphInput, append(protowire.AppendTag(nil, valueName, protowire.VarintType), 1))), nil)

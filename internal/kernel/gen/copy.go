@@ -68,6 +68,22 @@ func rowsCopy(f *file) {
 	f.zero(0)
 	f.op("TESTQ", "CX", "CX")
 	f.op("JEQ", "done")
+	f.op("CMPQ", arg("single", 0), "$0")
+	f.op("JEQ", "row")
+	// A register is a row, zeros included: the mask leaves out what src has there.
+	f.op("SUBQ", "R10", "SI")
+	f.at("short")
+	if f.masks {
+		f.op("VMOVUPS.Z", "(SI)", "K1", f.r(1))
+	} else {
+		f.op("VMASKMOVPS", "(SI)", "Y2", "Y1")
+	}
+	f.op("VMOVUPS", f.r(1), "(BX)")
+	f.op("ADDQ", "R8", "BX")
+	f.op("ADDQ", "R9", "SI")
+	f.op("DECQ", "CX")
+	f.op("JNE", "short")
+	f.op("JMP", "done")
 	f.at("row")
 	f.op("VMOVUPS", f.r(0), "(BX)")
 	f.op("LEAQ", "(BX)(R10*1)", "R12")
