@@ -225,8 +225,11 @@ func controlCases() []opCase {
 		{"Loop", Attributes{"body": summing()}, values(whole(3), nil, whole(10)), values(whole(13), counts(10, 11, 13))},
 		{"Loop no turn", Attributes{"body": summing()}, values(whole(3), truths(tensor.Shape{}, 0), whole(10)), values(whole(10), counts())},
 		{"Scan", Attributes{"body": scanned, "num_scan_inputs": int64(1)}, values(list(0, 10), x), values(list(4, 16), floats(tensor.Shape{2, 2}, 1, 12, 4, 16))},
-		{"Scan axes", Attributes{"body": scanned, "num_scan_inputs": int64(1), "scan_input_axes": []int64{1}, "scan_input_directions": []int64{1}, "scan_output_axes": []int64{1}, "scan_output_directions": []int64{1}},
-			values(list(0, 10), x), values(list(3, 17), floats(tensor.Shape{2, 2}, 3, 2, 17, 14))},
+		{
+			"Scan axes",
+			Attributes{"body": scanned, "num_scan_inputs": int64(1), "scan_input_axes": []int64{1}, "scan_input_directions": []int64{1}, "scan_output_axes": []int64{1}, "scan_output_directions": []int64{1}},
+			values(list(0, 10), x), values(list(3, 17), floats(tensor.Shape{2, 2}, 3, 2, 17, 14)),
+		},
 	}
 }
 
@@ -272,10 +275,14 @@ func quantizeCases() []opCase {
 		{"DynamicQuantizeLinear", nil, values(list(-51, 0, 204)), values(u8(0, 51, 255), scalar(1), one(tensor.U8, 51))},
 		{"MatMulInteger", nil, values(square(tensor.U8, tensor.Shape{1, 2}, 3, 4), square(tensor.I8, tensor.Shape{2, 1}, 5, -6), one(tensor.U8, 1), small(tensor.I8, 1)), values(square(tensor.I32, tensor.Shape{1, 1}, 2*4+3*-7))},
 		{"ConvInteger", Attributes{"pads": []int64{1, 0}}, values(square(tensor.U8, tensor.Shape{1, 1, 2}, 3, 4), square(tensor.U8, tensor.Shape{1, 1, 2}, 1, 1), one(tensor.U8, 1)), values(square(tensor.I32, tensor.Shape{1, 1, 2}, 2, 5))},
-		{"QLinearMatMul", nil, values(square(tensor.U8, tensor.Shape{1, 2}, 3, 4), scalar(0.5), one(tensor.U8, 1), square(tensor.I8, tensor.Shape{2, 1}, 5, 6), scalar(2), one(tensor.I8, 0), scalar(4), one(tensor.U8, 10)),
-			values(square(tensor.U8, tensor.Shape{1, 1}, 17))},
-		{"QLinearConv", nil, values(square(tensor.U8, tensor.Shape{1, 1, 1}, 7), scalar(1), one(tensor.U8, 3), square(tensor.I8, tensor.Shape{2, 1, 1}, 5, 5), list(1, 2), small(tensor.I8, 0, 1), scalar(2), one(tensor.U8, 0), small(tensor.I32, 2, 0)),
-			values(square(tensor.U8, tensor.Shape{1, 2, 1}, 11, 16))},
+		{
+			"QLinearMatMul", nil, values(square(tensor.U8, tensor.Shape{1, 2}, 3, 4), scalar(0.5), one(tensor.U8, 1), square(tensor.I8, tensor.Shape{2, 1}, 5, 6), scalar(2), one(tensor.I8, 0), scalar(4), one(tensor.U8, 10)),
+			values(square(tensor.U8, tensor.Shape{1, 1}, 17)),
+		},
+		{
+			"QLinearConv", nil, values(square(tensor.U8, tensor.Shape{1, 1, 1}, 7), scalar(1), one(tensor.U8, 3), square(tensor.I8, tensor.Shape{2, 1, 1}, 5, 5), list(1, 2), small(tensor.I8, 0, 1), scalar(2), one(tensor.U8, 0), small(tensor.I32, 2, 0)),
+			values(square(tensor.U8, tensor.Shape{1, 2, 1}, 11, 16)),
+		},
 	}
 }
 
@@ -299,8 +306,11 @@ func detectCases() []opCase {
 		{"NonMaxSuppression", nil, values(boxes, scores, whole(9), scalar(0.5), scalar(0.05)), values(ints(tensor.Shape{2, 3}, 0, 0, 1, 0, 0, 2))},
 		{"NonMaxSuppression most", nil, values(boxes, scores, whole(1)), values(ints(tensor.Shape{1, 3}, 0, 0, 1))},
 		{"NonMaxSuppression none", nil, values(boxes, scores), values(ints(tensor.Shape{0, 3}))},
-		{"RoiAlign", Attributes{"output_height": int64(1), "output_width": int64(1), "coordinate_transformation_mode": "output_half_pixel"},
-			values(upTo(1, 1, 4, 4), floats(tensor.Shape{1, 4}, 0, 0, 2, 2), counts(0)), values(floats(tensor.Shape{1, 1, 1, 1}, 5))},
+		{
+			"RoiAlign",
+			Attributes{"output_height": int64(1), "output_width": int64(1), "coordinate_transformation_mode": "output_half_pixel"},
+			values(upTo(1, 1, 4, 4), floats(tensor.Shape{1, 4}, 0, 0, 2, 2), counts(0)), values(floats(tensor.Shape{1, 1, 1, 1}, 5)),
+		},
 	}
 }
 

@@ -70,8 +70,11 @@ func resizingOf(n *Node, in []*Operand) (*resizing, error) {
 		}
 		return v, err
 	}
-	roi, err := given(in[1], "the region")
-	if err != nil && r.string("coordinate_transformation_mode", "") == "tf_crop_and_resize" {
+	var roi *Value
+	if r.string("coordinate_transformation_mode", "") == "tf_crop_and_resize" { // else it has no effect
+		roi, err = given(in[1], "the region")
+	}
+	if err != nil {
 		return nil, err
 	}
 	scales, err := given(in[2], "the scales")
@@ -175,6 +178,9 @@ func evaluateResize(c *context, n *Node, in []*Value) ([]*Value, error) {
 		taps := make([][]tap, z.out[axis])
 		for i := range taps {
 			at := resizedPlace(r.string("coordinate_transformation_mode", "half_pixel"), float64(i), z.scale[axis], float64(d), float64(z.out[axis]), z.roi[axis])
+			if math.IsNaN(at) || math.IsInf(at, 0) {
+				return nil, fmt.Errorf("the place of element %d along axis %d is %g", i, axis, at)
+			}
 			outside[axis][i] = at < 0 || at > float64(d-1)
 			if taps[i], err = resizeTaps(c, r, at, z.scale[axis], int(d)); err != nil {
 				return nil, err
@@ -349,10 +355,8 @@ func inferGridSample(_ *context, n *Node, in []*Operand) ([]Type, error) {
 	if len(space) > 8 {
 		return nil, fmt.Errorf("%d axes of space are too many", len(space))
 	}
-	for _, d := range space {
-		if d == 0 {
-			return nil, fmt.Errorf("%v has nothing to sample", t.Shape)
-		}
+	if slices.Contains(space, 0) {
+		return nil, fmt.Errorf("%v has nothing to sample", t.Shape)
 	}
 	return []Type{{t.DType, slices.Concat(t.Shape[:2], g[1:len(g)-1])}}, nil
 }
@@ -389,7 +393,7 @@ func evaluateGridSample(c *context, n *Node, in []*Value) ([]*Value, error) {
 	}
 	places := product(out.Shape[2:])
 	channels := int(x.Shape[1])
-	strides := stridesOf(tensor.Shape(space))
+	strides := stridesOf(space)
 	for b := range int(x.Shape[0]) {
 		for p := range places {
 			first := make([]float64, rank)

@@ -1,8 +1,11 @@
+//go:build unix
+
 package native
 
 import (
 	"fmt"
 	"math"
+	"syscall"
 	"testing"
 
 	"ropewalk/engine"
@@ -70,6 +73,16 @@ var benchmarks = []struct {
 	{"mobilenet_v2_cifar", 64, nil},
 }
 
+// processorTime returns what the process has used, in seconds; unlike the time on the
+// clock, it is about the same on a busy machine.
+func processorTime() float64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
+}
+
 func BenchmarkStep(b *testing.B) {
 	for _, bm := range benchmarks {
 		b.Run(fmt.Sprintf("%s/%d", bm.name, bm.batch), func(b *testing.B) {
@@ -78,11 +91,13 @@ func BenchmarkStep(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
+			before := processorTime()
 			for b.Loop() {
 				if _, err := p.Step(1, crossEntropy, in); err != nil {
 					b.Fatal(err)
 				}
 			}
+			b.ReportMetric((processorTime()-before)*1e3/float64(b.N), "cpu-ms/op")
 			b.ReportMetric(float64(len(p.slab)*4)/1e6, "MB-arena")
 		})
 	}
@@ -96,11 +111,13 @@ func BenchmarkForward(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
+			before := processorTime()
 			for b.Loop() {
 				if _, err := p.Forward(in); err != nil {
 					b.Fatal(err)
 				}
 			}
+			b.ReportMetric((processorTime()-before)*1e3/float64(b.N), "cpu-ms/op")
 			b.ReportMetric(float64(len(p.slab)*4)/1e6, "MB-arena")
 		})
 	}

@@ -17,21 +17,21 @@ TEXT ·dot1x1AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -52,16 +52,16 @@ tail:
 	VFMADD231PS Z2, Z1, Z0
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -89,21 +89,21 @@ TEXT ·dotHalves1x1AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -124,19 +124,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -166,21 +166,21 @@ TEXT ·dot1x2AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -205,16 +205,16 @@ tail:
 	VFMADD231PS Z4, Z2, Z1
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -249,21 +249,21 @@ TEXT ·dotHalves1x2AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -287,19 +287,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -336,21 +336,21 @@ TEXT ·dot1x3AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -379,16 +379,16 @@ tail:
 	VFMADD231PS Z6, Z3, Z2
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -433,21 +433,21 @@ TEXT ·dotHalves1x3AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -474,19 +474,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -533,21 +533,21 @@ TEXT ·dot1x4AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -580,16 +580,16 @@ tail:
 	VFMADD231PS Z8, Z4, Z3
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -636,21 +636,21 @@ TEXT ·dotHalves1x4AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -680,19 +680,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -741,21 +741,21 @@ TEXT ·dot1x5AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -792,16 +792,16 @@ tail:
 	VFMADD231PS Z6, Z5, Z4
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -858,21 +858,21 @@ TEXT ·dotHalves1x5AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -905,19 +905,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -976,21 +976,21 @@ TEXT ·dot1x6AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -1031,16 +1031,16 @@ tail:
 	VFMADD231PS Z8, Z6, Z5
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -1104,21 +1104,21 @@ TEXT ·dotHalves1x6AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -1154,19 +1154,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -1221,21 +1221,21 @@ TEXT ·dot2x1AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -1260,16 +1260,16 @@ tail:
 	VFMADD231PS Z4, Z3, Z1
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -1307,21 +1307,21 @@ TEXT ·dotHalves2x1AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -1345,19 +1345,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -1398,21 +1398,21 @@ TEXT ·dot2x2AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -1443,16 +1443,16 @@ tail:
 	VFMADD231PS Z7, Z5, Z3
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -1503,21 +1503,21 @@ TEXT ·dotHalves2x2AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -1545,19 +1545,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -1611,21 +1611,21 @@ TEXT ·dot2x3AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -1662,16 +1662,16 @@ tail:
 	VFMADD231PS Z10, Z7, Z5
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -1741,21 +1741,21 @@ TEXT ·dotHalves2x3AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -1787,19 +1787,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -1872,21 +1872,21 @@ TEXT ·dot2x4AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -1929,16 +1929,16 @@ tail:
 	VFMADD231PS Z13, Z9, Z7
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -2011,21 +2011,21 @@ TEXT ·dotHalves2x4AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -2061,19 +2061,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -2149,21 +2149,21 @@ TEXT ·dot2x5AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -2212,16 +2212,16 @@ tail:
 	VFMADD231PS Z12, Z11, Z9
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -2313,21 +2313,21 @@ TEXT ·dotHalves2x5AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -2367,19 +2367,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -2474,21 +2474,21 @@ TEXT ·dot2x6AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -2543,16 +2543,16 @@ tail:
 	VFMADD231PS Z15, Z13, Z11
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -2657,21 +2657,21 @@ TEXT ·dotHalves2x6AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -2715,19 +2715,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -2818,21 +2818,21 @@ TEXT ·dot3x1AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -2861,16 +2861,16 @@ tail:
 	VFMADD231PS Z6, Z5, Z2
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -2918,21 +2918,21 @@ TEXT ·dotHalves3x1AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -2959,19 +2959,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -3023,21 +3023,21 @@ TEXT ·dot3x2AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -3074,16 +3074,16 @@ tail:
 	VFMADD231PS Z10, Z8, Z5
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -3150,21 +3150,21 @@ TEXT ·dotHalves3x2AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -3196,19 +3196,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -3279,21 +3279,21 @@ TEXT ·dot3x3AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -3338,16 +3338,16 @@ tail:
 	VFMADD231PS Z14, Z11, Z8
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -3442,21 +3442,21 @@ TEXT ·dotHalves3x3AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -3493,19 +3493,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -3604,21 +3604,21 @@ TEXT ·dot3x4AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -3671,16 +3671,16 @@ tail:
 	VFMADD231PS Z18, Z14, Z11
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -3779,21 +3779,21 @@ TEXT ·dotHalves3x4AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -3835,19 +3835,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -3950,21 +3950,21 @@ TEXT ·dot3x5AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -4025,16 +4025,16 @@ tail:
 	VFMADD231PS Z18, Z17, Z14
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -4161,21 +4161,21 @@ TEXT ·dotHalves3x5AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -4222,19 +4222,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -4365,21 +4365,21 @@ TEXT ·dot3x6AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -4448,16 +4448,16 @@ tail:
 	VFMADD231PS Z22, Z20, Z17
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -4603,21 +4603,21 @@ TEXT ·dotHalves3x6AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -4669,19 +4669,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -4808,21 +4808,21 @@ TEXT ·dot4x1AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -4857,16 +4857,16 @@ tail:
 	VFMADD231PS Z8, Z7, Z3
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -4924,21 +4924,21 @@ TEXT ·dotHalves4x1AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -4970,19 +4970,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -5045,21 +5045,21 @@ TEXT ·dot4x2AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -5104,16 +5104,16 @@ tail:
 	VFMADD231PS Z13, Z11, Z7
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -5196,21 +5196,21 @@ TEXT ·dotHalves4x2AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -5248,19 +5248,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -5348,21 +5348,21 @@ TEXT ·dot4x3AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -5417,16 +5417,16 @@ tail:
 	VFMADD231PS Z18, Z15, Z11
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -5546,21 +5546,21 @@ TEXT ·dotHalves4x3AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -5604,19 +5604,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -5741,21 +5741,21 @@ TEXT ·dot4x4AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -5820,16 +5820,16 @@ tail:
 	VFMADD231PS Z23, Z19, Z15
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -5954,21 +5954,21 @@ TEXT ·dotHalves4x4AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -6018,19 +6018,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -6160,21 +6160,21 @@ TEXT ·dot4x5AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -6249,16 +6249,16 @@ tail:
 	VFMADD231PS Z24, Z23, Z19
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -6420,21 +6420,21 @@ TEXT ·dotHalves4x5AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -6490,19 +6490,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -6669,21 +6669,21 @@ TEXT ·dot4x6AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -6768,16 +6768,16 @@ tail:
 	VFMADD231PS Z29, Z27, Z23
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -6964,21 +6964,21 @@ TEXT ·dotHalves4x6AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -7040,19 +7040,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX

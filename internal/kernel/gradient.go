@@ -183,7 +183,7 @@ func (j *gradJob) add(w *gemmWorker, dw, bufX, bufDY []float32, g, n0, n1, o0, o
 		t.vectors = ceilDiv(j.OutW, j.in.lanes/2)
 	} else {
 		rest := j.OutW % j.in.lanes
-		t.vectors, t.mask, t.lanes = j.OutW/j.in.lanes, laneMask(rest), laneWords(rest)
+		t.vectors, t.rest, t.mask, t.lanes = j.OutW/j.in.lanes, rest, laneMask(rest), laneWords(rest)
 	}
 	taps := j.KH * j.KW
 	maxRows, maxCols := len(dots)-1, len(dots[1])-1
@@ -251,8 +251,8 @@ func (j *gradJob) copyDY(c *copyArgs, dst, dy []float32, images, channels, rows 
 			*c = copyArgs{
 				dst: at(plane, 0), src: at(dy, (n*j.OutC+o)*j.OutH*j.OutW), rows: rows,
 				dstStep: 4 * j.dyPitch, srcStep: 4 * j.OutW, vectors: j.OutW / j.in.lanes,
-				mask: [2]uint64{laneMask(rest)}, lanes: [2][8]int32{laneWords(rest)},
 			}
+			c.setMask(0, rest)
 			j.in.copyRows(c)
 			if rows%2 != 0 {
 				clear(plane[rows*j.dyPitch:][:j.dyPitch])
