@@ -1,0 +1,6 @@
+//go:build purego || !(amd64 || arm64)
+
+package kernel
+
+// available returns the paths that this machine has, the best one last.
+func available() []*inner { return []*inner{&portableInner} }
