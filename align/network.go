@@ -313,7 +313,7 @@ func neighbours(classes []Class) [][]int {
 		for k := range classes[c].Places {
 			p := &classes[c].Places[k]
 			for _, o := range on[p.Tensor] {
-				if o[1] != p.Axis && !slices.Contains(out[c], o[0]) {
+				if o != [2]int{c, p.Axis} && !slices.Contains(out[c], o[0]) {
 					out[c] = append(out[c], o[0])
 				}
 			}
@@ -434,8 +434,10 @@ func (p *pair) grounded(c int) bool {
 			if axis == place.Axis {
 				continue
 			}
-			if !slices.ContainsFunc(p.ref.owners[place.Tensor][axis], func(o owner) bool { return o.class < 0 || p.state[o.class].known() }) {
-				known = false
+			for _, layer := range p.ref.owners[place.Tensor][axis] {
+				if !slices.ContainsFunc(layer, func(o owner) bool { return o.class < 0 || p.state[o.class].known() }) {
+					known = false
+				}
 			}
 		}
 		if known {
@@ -500,7 +502,7 @@ func (p *pair) evidence() fitness {
 		x := p.sus.arrays[name]
 		masks := make([][]bool, len(a.dims))
 		for axis := range a.dims {
-			x, masks[axis] = p.toReference(x, name, axis)
+			x, masks[axis] = p.toReference(x, name, axis, -1)
 		}
 		r, n := correlate(masked(a, masks), x, masks)
 		if like := p.imitated[name]; like != nil {

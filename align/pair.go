@@ -200,31 +200,82 @@ func odd(factors []Gauge, acts []Act, flips uint8) bool {
 }
 
 // toReference returns the suspect's tensor with one axis in the reference's order,
-// as far as that is known, and which positions of the axis are.
-func (p *pair) toReference(x *array, name string, axis int) (*array, []bool) {
-	owners := p.ref.owners[name][axis]
-	_, inner := x.split(axis)
-	out := &array{dims: slices.Clone(x.dims)}
-	n, m := len(owners), x.dims[axis]
-	out.dims[axis] = n
-	known := make([]bool, n)
+// as far as that is known, and which positions of the axis are. The layer skip is left
+// as it is.
+func (p *pair) toReference(x *array, name string, axis, skip int) (out *array, known []bool) {
+	out = x
+	for k := range p.ref.owners[name][axis] {
+		if k == skip {
+			continue
+		}
+		y, now := p.layerToReference(out, name, axis, k)
+		if known != nil && y != out {
+			// Layers commute: a position is known if its sources are.
+			was := known
+			known = make([]bool, len(now))
+			for at, f := range p.origin(name, axis, k) {
+				known[at] = now[at] && (f < 0 || was[f])
+			}
+		} else if known != nil {
+			for at := range known {
+				known[at] = known[at] && now[at]
+			}
+		} else {
+			known = now
+		}
+		out = y
+	}
+	return out, known
+}
+
+// origin returns where each position of a layer comes from, -1 if from several.
+func (p *pair) origin(name string, axis, layer int) []int {
+	from, start, _ := p.movement(name, axis, layer)
+	out := make([]int, len(start)-1)
+	for at := range out {
+		out[at] = -1
+		if start[at+1]-start[at] == 1 {
+			out[at] = from[start[at]].at
+		}
+	}
+	return out
+}
+
+// movement says for each position of a layer, in the reference's order, where the
+// suspect has what belongs there: sources start[i] to start[i+1].
+func (p *pair) movement(name string, axis, layer int) (from []source, start []int, known []bool) {
+	owners := p.ref.owners[name][axis][layer]
+	n := len(owners)
+	known = make([]bool, n)
 	var fixed []int // positions of the suspect that never move
-	for at, o := range p.sus.owners[name][axis] {
+	for at, o := range p.sus.owners[name][axis][layer] {
 		if o.class < 0 {
 			fixed = append(fixed, at)
 		}
 	}
-	from := make([]source, 0, n)
-	start := make([]int, 1, n+1)
-	still := n == m
+	from = make([]source, 0, n)
+	start = make([]int, 1, n+1)
 	for at, o := range owners {
 		from, known[at] = p.sources(from, o, fixed)
 		start = append(start, len(from))
-		still = still && len(from) == at+1 && from[at] == source{at, 1}
+	}
+	return from, start, known
+}
+
+// layerToReference moves one layer.
+func (p *pair) layerToReference(x *array, name string, axis, layer int) (*array, []bool) {
+	from, start, known := p.movement(name, axis, layer)
+	_, inner := x.split(axis)
+	n, m := len(known), x.dims[axis]
+	still := n == m && len(from) == n
+	for at := 0; at < n && still; at++ {
+		still = from[at] == source{at, 1} && start[at] == at
 	}
 	if still {
 		return x, known
 	}
+	out := &array{dims: slices.Clone(x.dims)}
+	out.dims[axis] = n
 	out.data = make([]float32, len(x.data)/m*n)
 	if len(from) > 8*n && n*m <= 1<<24 { // beliefs: dense enough for a product of matrices
 		p.mix(out.data, x.data, from, start, m, inner)
@@ -332,12 +383,15 @@ func (p *pair) view(c, k int, profiled bool) (v View, ok, left bool) {
 	name := place.Tensor
 	x := p.sus.arrays[name]
 	masks := make([][]bool, len(x.dims))
+	own := p.ref.owners[name][place.Axis]
+	layer := own.of(c, k, place.position(0, 0))
 	unknown := -1
 	for axis := range x.dims {
+		skip := -1
 		if axis == place.Axis {
-			continue
+			skip = layer
 		}
-		if !p.anyKnown(name, axis) {
+		if !p.anyKnown(name, axis, skip) {
 			if unknown >= 0 {
 				return View{}, false, false // two unknown axes at once: there are no such tensors that matter
 			}
@@ -348,8 +402,12 @@ func (p *pair) view(c, k int, profiled bool) (v View, ok, left bool) {
 		return View{}, false, true
 	}
 	for axis := range x.dims {
-		if axis != place.Axis && axis != unknown {
-			x, masks[axis] = p.toReference(x, name, axis)
+		switch {
+		case axis == unknown:
+		case axis != place.Axis:
+			x, masks[axis] = p.toReference(x, name, axis, -1)
+		case len(own) > 1: // what crosses this class
+			x, masks[axis] = p.toReference(x, name, axis, layer)
 		}
 	}
 	v = View{Name: viewName(place), Role: place.Role, Acts: place.Acts}
@@ -378,24 +436,34 @@ func (p *pair) view(c, k int, profiled bool) (v View, ok, left bool) {
 	return v, v.Dim > 0, false
 }
 
-// anyKnown reports whether anything of an axis is known.
-func (p *pair) anyKnown(name string, axis int) bool {
-	return slices.ContainsFunc(p.ref.owners[name][axis], func(o owner) bool {
-		if o.class < 0 {
-			return true
+// anyKnown reports whether anything of an axis is known, in every layer but skip.
+func (p *pair) anyKnown(name string, axis, skip int) bool {
+	for k, layer := range p.ref.owners[name][axis] {
+		if k != skip && !slices.ContainsFunc(layer, func(o owner) bool {
+			if o.class < 0 {
+				return true
+			}
+			st := &p.state[o.class]
+			return st.soft != nil || st.of != nil && st.of[o.neuron] >= 0
+		}) {
+			return false
 		}
-		st := &p.state[o.class]
-		return st.soft != nil || st.of != nil && st.of[o.neuron] >= 0
-	})
+	}
+	return true
 }
 
 func viewName(p *Place) string { return fmt.Sprintf("%s[%d]", p.Tensor, p.Axis) }
 
 // flipping reports whether signs can flip along an axis.
 func (p *pair) flipping(name string, axis int) bool {
-	return slices.ContainsFunc(p.ref.owners[name][axis], func(o owner) bool {
-		return o.class >= 0 && parity(p.classes[o.class].Factors, p.classes[o.class].Places[o.place].Acts) != 0
-	})
+	for _, layer := range p.ref.owners[name][axis] {
+		if slices.ContainsFunc(layer, func(o owner) bool {
+			return o.class >= 0 && parity(p.classes[o.class].Factors, p.classes[o.class].Places[o.place].Acts) != 0
+		}) {
+			return true
+		}
+	}
+	return false
 }
 
 // masked returns a with zeros where a mask says that nothing is known.
@@ -441,15 +509,29 @@ func neurons(a *array, place *Place, size int) (rows []float32, dim int) {
 
 // profiles describes each neuron by what does not depend on the order of one axis:
 // for each position on the other axes, the quantiles of the numbers along that
-// axis. Columns are standardized within the network: what all neurons have in
+// axis. If that is the neuron's own axis, it is the order of its run that is not
+// known. Columns are standardized within the network: what all neurons have in
 // common is gone, and so is a common change of size.
 func profiles(a *array, place *Place, size, unknown int, folded bool) (rows []float32, dim int) {
-	n := a.dims[unknown]
-	quantiles := min(9, n)
-	_, step := a.split(unknown)
 	_, stride := a.split(place.Axis)
-	// The other positions: all but the two axes.
+	var along []int // offsets of what is in no known order
 	rest := []int{0}
+	if unknown == place.Axis {
+		for k := range max(1, place.Run) {
+			along = append(along, (place.position(0, k)-place.position(0, 0))*stride)
+		}
+	} else {
+		_, step := a.split(unknown)
+		for k := range a.dims[unknown] {
+			along = append(along, k*step)
+		}
+		rest = rest[:0]
+		for k := range max(1, place.Run) {
+			rest = append(rest, (place.position(0, k)-place.position(0, 0))*stride)
+		}
+	}
+	n := len(along)
+	quantiles := min(9, n)
 	s := 1
 	for axis, d := range slices.Backward(a.dims) {
 		if axis != unknown && axis != place.Axis {
@@ -463,26 +545,23 @@ func profiles(a *array, place *Place, size, unknown int, folded bool) (rows []fl
 		}
 		s *= d
 	}
-	run := max(1, place.Run)
-	dim = quantiles * len(rest) * run
+	dim = quantiles * len(rest)
 	rows = make([]float32, size*dim)
 	col, spare := make([]uint32, n), make([]uint32, n)
 	for i := range size {
 		at := rows[i*dim:][:0]
-		for k := range run {
-			base := place.position(i, k) * stride
-			for _, r := range rest {
-				for j := range col {
-					x := a.data[base+r+j*step]
-					if folded {
-						x = max(x, -x)
-					}
-					col[j] = ordered(x)
+		base := place.position(i, 0) * stride
+		for _, r := range rest {
+			for j, o := range along {
+				x := a.data[base+r+o]
+				if folded {
+					x = max(x, -x)
 				}
-				sort32(col, spare)
-				for q := range quantiles {
-					at = append(at, unordered(col[quantileAt(q, quantiles, n)]))
-				}
+				col[j] = ordered(x)
+			}
+			sort32(col, spare)
+			for q := range quantiles {
+				at = append(at, unordered(col[quantileAt(q, quantiles, n)]))
 			}
 		}
 	}

@@ -21,7 +21,7 @@ func (s *side) reduced(f func(name string) func(from, to int) float64) tables {
 		size, lead := 1, 0 // axes from lead on have no neurons
 		for axis, d := range a.dims {
 			t.dims[axis] = d
-			if fixedCount(s.owners[name][axis]) == d {
+			if s.owners[name][axis].free() {
 				t.dims[axis] = 1
 				t.weight *= d
 			} else {

@@ -77,7 +77,7 @@ func (p *pair) refine(r, s *side, results []*Result, out [][][]float64) (change 
 		x := q.sus.arrays[name]
 		masks := make([][]bool, len(a.dims))
 		for axis := range a.dims {
-			x, masks[axis] = q.toReference(x, name, axis)
+			x, masks[axis] = q.toReference(x, name, axis, -1)
 		}
 		if y := q.imitated[name]; y != nil && imitated {
 			a = y
