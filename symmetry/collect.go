@@ -293,7 +293,30 @@ func (c *collector) group(atoms []int32) *Group {
 		g.Places = append(g.Places, c.place(g.Factors, all, k, run, stride))
 		k += run
 	}
+	g.upright()
 	return g
+}
+
+// upright turns factors over so that each multiplies where it comes first.
+func (g *Group) upright() {
+	turn := make([]int, len(g.Factors))
+	for i := range g.Places {
+		for k := range g.Places[i].Acts {
+			a := &g.Places[i].Acts[k]
+			if turn[a.Factor] == 0 && a.Power != 0 {
+				turn[a.Factor] = 1
+				if a.Power < 0 {
+					turn[a.Factor] = -1
+				}
+			}
+		}
+	}
+	for i := range g.Places {
+		for k := range g.Places[i].Acts {
+			a := &g.Places[i].Acts[k]
+			a.Power *= turn[a.Factor]
+		}
+	}
 }
 
 func (c *collector) place(factors []Gauge, all [][]occurrence, k, run, stride int) Place {
