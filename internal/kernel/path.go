@@ -28,6 +28,7 @@ type inner struct {
 	dotHalves             [][]func(*dotArgs) // nil if there are none
 	// Those that are nil are left to Go.
 	splitColumns, joinColumns, maxPool2 func(*columnArgs)
+	depthwise                           func(*depthArgs)
 
 	copyRows, packRows, transpose func(*copyArgs)
 }

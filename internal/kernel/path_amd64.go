@@ -34,6 +34,6 @@ var avx512Inner = inner{
 	linear: linearTilesAVX512, narrow: linearTilesNarrowAVX512, table: tableTilesAVX512,
 	halves: halvesTilesAVX512,
 	dots:   dotTableAVX512, dotHalves: dotHalvesTableAVX512,
-	splitColumns: splitColumnsAVX512, joinColumns: joinColumnsAVX512, maxPool2: maxPool2AVX512,
+	splitColumns: splitColumnsAVX512, joinColumns: joinColumnsAVX512, maxPool2: maxPool2AVX512, depthwise: depthwiseAVX512,
 	copyRows: copyRowsAVX512, packRows: packRowsAVX512, transpose: transposeAVX512,
 }
