@@ -47,6 +47,7 @@ type builder struct {
 	special *graph.Specialized
 	values  map[string]*site
 	missing []graph.Missing
+	inside  *node // the If whose branch is made
 }
 
 // build makes the plan of p for inputs of the given shapes.
@@ -112,7 +113,7 @@ func (b *builder) define(name string, k kind) *site {
 	}
 	s := &site{
 		name: name, kind: k, shape: t.Shape, size: product(t.Shape), producer: -1,
-		ints: !t.DType.Numeric(),
+		ints: !t.DType.Numeric(), dtype: t.DType,
 	}
 	b.values[name] = s
 	b.sites = append(b.sites, s)
@@ -144,10 +145,16 @@ func (b *builder) site(name string) *site {
 
 // add makes the node of a draft. What cannot be done is collected in missing.
 func (b *builder) add(d *draft) error {
+	if d.op == "If" && b.inside == nil {
+		return b.addIf(d)
+	}
 	n := &node{
 		Node: d.Node, fused: d.fused, pool: b.program.pool, random: &b.program.random,
 		training: b.training, frozen: b.program.frozen, index: len(b.nodes), values: b.values,
 		keepsIn: make([]bool, len(d.inputs)), keepsOut: make([]bool, len(d.outputs)),
+	}
+	if b.inside != nil {
+		n.index = b.inside.index
 	}
 	for _, name := range d.inputs {
 		if name == "" {
@@ -273,6 +280,12 @@ func (b *builder) lay() {
 	loss := len(b.nodes)
 	for _, n := range b.nodes {
 		back := 2*loss - n.index
+		for _, in := range n.inner {
+			for _, m := range append(in.retained, in.scratches...) {
+				m.block.from, m.block.to = n.index, n.index
+				b.memories, b.blocks = append(b.memories, m), append(b.blocks, m.block)
+			}
+		}
 		for _, m := range n.retained {
 			m.block.from, m.block.to = n.index, n.index
 			if n.active {
@@ -331,6 +344,14 @@ func (b *builder) layValues() {
 		use(s, loss)
 	}
 	for _, n := range b.nodes {
+		for _, in := range n.inner {
+			for _, s := range in.out {
+				if s != nil && !s.ints && s.of == nil {
+					s.values = &block{size: s.size, from: n.index, to: n.index}
+					b.blocks = append(b.blocks, s.values)
+				}
+			}
+		}
 		for k, s := range n.out {
 			if s == nil || s.ints {
 				continue
