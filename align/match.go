@@ -3,6 +3,7 @@ package align
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"ropewalk/internal/assignment"
 )
@@ -121,7 +122,7 @@ func (e *evidence) result(g *Group, o *Options) (*Result, error) {
 		}
 		sure := e.certainty(total, of)
 		total = append([]float32(nil), base...)
-		r.Views = append(e.views[:len(e.views):len(e.views)], e.addScalars(total, of, sure)...)
+		r.Views = append(slices.Clip(e.views), e.addScalars(total, of, sure)...)
 		again, err := e.assign(total, o)
 		if err != nil {
 			return nil, err

@@ -35,6 +35,7 @@
 // had not stopped. Processors that fuse multiplications and additions may round
 // rotated and mixed examples differently.
 //
-// JPEG is decoded by the standard library, which repeats chroma samples where other
-// decoders interpolate them: pixels of subsampled images differ by some grey levels.
+// JPEG is decoded by the standard library, but colour of half the resolution (4:2:0 and
+// 4:2:2) is interpolated as libjpeg does. Pixels then differ from those of other
+// decoders by a grey level or two, which is how they compute the cosine transform.
 package dataset

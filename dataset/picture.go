@@ -106,6 +106,10 @@ func planes(img image.Image, channels int) picture {
 		return p
 	}
 	red, green, blue := p.pixels[:n], p.pixels[n:2*n], p.pixels[2*n:]
+	if m, ok := img.(*image.YCbCr); ok {
+		colourPlanes(m, red, green, blue)
+		return p
+	}
 	for y := range p.height {
 		for x := range p.width {
 			k := y*p.width + x
@@ -127,9 +131,6 @@ func grey(img image.Image, x, y int) uint8 {
 
 func colour(img image.Image, x, y int) (r, g, b uint8) {
 	switch m := img.(type) {
-	case *image.YCbCr:
-		at, c := m.YOffset(x, y), m.COffset(x, y)
-		return color.YCbCrToRGB(m.Y[at], m.Cb[c], m.Cr[c])
 	case *image.RGBA: // of PNG: always opaque
 		at := m.PixOffset(x, y)
 		return m.Pix[at], m.Pix[at+1], m.Pix[at+2]

@@ -13,7 +13,7 @@ import (
 // large enough that its extremes do not matter.
 func TestGaussianLevelsKnown(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
-	w := make([]float64, 200000)
+	w := make([]float64, 60000)
 	for i := range w {
 		w[i] = rng.NormFloat64()
 	}

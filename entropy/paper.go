@@ -1,8 +1,6 @@
 package entropy
 
 import (
-	"bytes"
-	"encoding/gob"
 	"errors"
 	"fmt"
 	"math"
@@ -534,22 +532,25 @@ func (p *Paper) State() ([]byte, error) {
 	for _, t := range p.active {
 		s.Pull = append(s.Pull, t.pull)
 	}
-	var b bytes.Buffer
-	err := gob.NewEncoder(&b).Encode(&s)
-	return b.Bytes(), err
+	return encodeState(&s)
 }
 
 // SetState goes on from a state of the same layers.
 func (p *Paper) SetState(b []byte) error {
 	var s paperState
-	if err := gob.NewDecoder(bytes.NewReader(b)).Decode(&s); err != nil {
-		return fmt.Errorf("entropy: state: %w", err)
+	if err := decodeState(b, &s); err != nil {
+		return err
 	}
 	if len(s.Tensors) != len(p.tensors) || len(s.Pull) != len(p.active) {
 		return fmt.Errorf("entropy: a state of %d tensors, %d quantized, want %d and %d", len(s.Tensors), len(s.Pull), len(p.tensors), len(p.active))
 	}
 	for i, t := range p.active {
 		if len(s.Pull[i]) != len(t.pull) || checkLevels(s.Tensors[t.index].Levels) != nil {
+			return fmt.Errorf("tensor %q: the state is of another one", t.Name)
+		}
+	}
+	for _, t := range p.tensors {
+		if t.pull == nil && s.Tensors[t.index].Levels != nil {
 			return fmt.Errorf("tensor %q: the state is of another one", t.Name)
 		}
 	}

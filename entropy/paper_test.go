@@ -320,7 +320,7 @@ func TestPaperOdd(t *testing.T) {
 // The same weights for any number of threads.
 func TestPaperThreads(t *testing.T) {
 	rng := rand.New(rand.NewPCG(6, 6))
-	layers := []Layer{{Name: "a", Shape: tensor.Shape{300, 201}}, {Name: "b", Shape: tensor.Shape{100, 300}, Scan: OutputChannels}}
+	layers := []Layer{{Name: "a", Shape: tensor.Shape{150, 201}}, {Name: "b", Shape: tensor.Shape{100, 150}, Scan: OutputChannels}}
 	start := [][]float32{scaled(rng, layers[0].Shape, 0.1, 0.2), scaled(rng, layers[1].Shape, 0.1, 0.2)}
 	g := [][]float32{scaled(rng, layers[0].Shape, 1, 0.2), scaled(rng, layers[1].Shape, 1, 0.2)}
 	var want [][]float32

@@ -128,6 +128,13 @@ func (r *rewriter) ints(suffix string, v ...int64) string {
 	return r.add(suffix, intArray(v))
 }
 
+// int returns the name of a new constant that is one integer, without axes.
+func (r *rewriter) int(suffix string, v int64) string {
+	t := intArray([]int64{v})
+	t.Shape = tensor.Shape{}
+	return r.add(suffix, t)
+}
+
 // float returns the name of a new constant without axes, of the type of the value
 // like.
 func (r *rewriter) float(suffix string, v float64, like string) string {

@@ -8,24 +8,25 @@ import (
 
 // layerRules are the operators that layers of networks are made of.
 var layerRules = map[string]rule{
-	"BatchNormalization": oldBatchNormalization,
-	"GroupNormalization": oldGroupNormalization,
-	"Dropout":            oldDropout,
-	"Gemm":               oldGemm,
-	"PRelu":              oldPRelu,
-	"Softmax":            flatSoftmax,
-	"LogSoftmax":         flatSoftmax,
-	"Hardmax":            flatSoftmax,
-	"LpPool":             oldWholePower,
-	"GlobalLpPool":       oldWholePower,
-	"LpNormalization":    oldWholePower,
-	"RNN":                oldRecurrent,
-	"GRU":                oldRecurrent,
-	"LSTM":               oldRecurrent,
-	"Scan":               oldScan,
+	"MeanVarianceNormalization": oldMeanVariance,
+	"BatchNormalization":        oldBatchNormalization,
+	"GroupNormalization":        oldGroupNormalization,
+	"Dropout":                   oldDropout,
+	"Gemm":                      oldGemm,
+	"PRelu":                     oldPRelu,
+	"Softmax":                   flatSoftmax,
+	"LogSoftmax":                flatSoftmax,
+	"Hardmax":                   flatSoftmax,
+	"LpPool":                    oldWholePower,
+	"GlobalLpPool":              oldWholePower,
+	"LpNormalization":           oldWholePower,
+	"RNN":                       oldRecurrent,
+	"GRU":                       oldRecurrent,
+	"LSTM":                      oldRecurrent,
+	"Scan":                      oldScan,
 }
 
-// oldBatchNormalization: it says by training_mode, which version 14 brought, whether the
+// oldBatchNormalization: training_mode, which version 14 brought, says whether the
 // statistics are those of the batch. Before, outputs beyond the first said it; the
 // last two of them had no use outside of training.
 func oldBatchNormalization(r *rewriter) {
@@ -54,8 +55,8 @@ func oldBatchNormalization(r *rewriter) {
 	}
 }
 
-// oldGroupNormalization: it had a scale and a bias for each group before version 21; now
-// each channel has its own.
+// oldGroupNormalization: scale and bias, one for each group before version 21, are one
+// for each channel.
 func oldGroupNormalization(r *rewriter) {
 	if r.version >= 21 {
 		return
@@ -76,7 +77,7 @@ func oldGroupNormalization(r *rewriter) {
 	}
 }
 
-// oldDropout: it moves the ratio, an attribute before version 12, to the second input.
+// oldDropout: the ratio, an attribute before version 12, is the second input.
 func oldDropout(r *rewriter) {
 	if r.version >= 12 {
 		return
@@ -89,15 +90,14 @@ func oldDropout(r *rewriter) {
 	}
 }
 
-// oldGemm: it broadcasts C without being told since version 7.
+// oldGemm: since version 7 C broadcasts without being told.
 func oldGemm(r *rewriter) {
 	if r.version < 7 {
 		delete(r.n.Attributes, "broadcast")
 	}
 }
 
-// oldPRelu: it has slopes that broadcast from the last axis since version 7; before, they
-// were one for each channel.
+// oldPRelu: since version 7 slopes broadcast from the last axis; before, they were one for each channel.
 func oldPRelu(r *rewriter) {
 	if r.version >= 7 {
 		return
@@ -152,7 +152,11 @@ func (r *rewriter) after(op string, inputs ...string) {
 	}
 }
 
-// oldWholePower: it has p as an integer since version 2.
+// oldMeanVariance: the axes that are left out are written down, for the reference
+// implementation of ONNX takes a model without them for invalid.
+func oldMeanVariance(r *rewriter) { r.setDefault("axes", []int64{0, 2, 3}) }
+
+// oldWholePower: p is an integer since version 2.
 func oldWholePower(r *rewriter) {
 	p, ok := r.n.Attributes["p"].(float64)
 	if !ok {
@@ -165,15 +169,14 @@ func oldWholePower(r *rewriter) {
 	r.n.Attributes["p"] = int64(p)
 }
 
-// oldRecurrent: it operators had an attribute before version 7 that said which outputs
-// there are.
+// oldRecurrent: an attribute before version 7 said which outputs there are.
 func oldRecurrent(r *rewriter) {
 	if r.version < 7 {
 		delete(r.n.Attributes, "output_sequence")
 	}
 }
 
-// oldScan: it had a batch axis of its own in version 8.
+// oldScan: version 8 had a batch axis of its own.
 func oldScan(r *rewriter) {
 	if r.version < 9 {
 		r.problem("the form of opset 8 has no equal in newer opsets")

@@ -42,7 +42,7 @@ func axesAsInput(since int64) rule {
 	}
 }
 
-// oldSlice: it moves starts, ends and axes, attributes before version 10, to inputs.
+// oldSlice: starts, ends and axes, attributes before version 10, are inputs.
 func oldSlice(r *rewriter) {
 	if r.version >= 10 {
 		return
@@ -60,8 +60,8 @@ func oldSlice(r *rewriter) {
 	}
 }
 
-// oldPad: it moves pads (paddings in version 1) and value, attributes before version 11,
-// to inputs.
+// oldPad: pads (paddings in version 1) and value, attributes before version 11, are
+// inputs.
 func oldPad(r *rewriter) {
 	if r.version >= 11 {
 		return
@@ -81,7 +81,7 @@ func oldPad(r *rewriter) {
 	}
 }
 
-// oldSplit: it moves the lengths, an attribute before version 13, to the second input.
+// oldSplit: the lengths, an attribute before version 13, are the second input.
 // Without them num_outputs, which version 18 brought, says how many parts there are.
 func oldSplit(r *rewriter) {
 	if lengths, ok := take[[]int64](r, "split"); ok {
@@ -92,7 +92,7 @@ func oldSplit(r *rewriter) {
 	}
 }
 
-// oldTopK: it moves k, an attribute before version 10, to the second input.
+// oldTopK: k, an attribute before version 10, is the second input.
 func oldTopK(r *rewriter) {
 	if r.version >= 10 {
 		return
@@ -104,7 +104,7 @@ func oldTopK(r *rewriter) {
 	r.setInput(1, r.ints("k", k))
 }
 
-// oldUpsample: it becomes a Resize, which took its place in version 10.
+// oldUpsample: Resize took its place in version 10.
 func oldUpsample(r *rewriter) {
 	if r.version >= 10 {
 		r.problem("the operator ended with opset 9")
@@ -167,8 +167,8 @@ func (r *rewriter) oldCoordinates() {
 	r.n.Attributes["nearest_mode"] = round
 }
 
-// oldResize: it brings version 10 to the coordinates of version 11, and leaves out
-// inputs that are there to be empty.
+// oldResize: version 10 had other coordinates, and version 11 has inputs that are there
+// to be empty.
 func oldResize(r *rewriter) {
 	if r.version < 11 {
 		r.n.Inputs = []string{r.input(0), "", r.input(1)}
@@ -182,14 +182,19 @@ func oldResize(r *rewriter) {
 	}
 	r.n.Inputs = trimmed(r.n.Inputs)
 	if r.n.Attributes["coordinate_transformation_mode"] == "tf_half_pixel_for_nn" {
-		r.problem("coordinate_transformation_mode tf_half_pixel_for_nn has no equal in newer opsets")
-	}
-	if r.version < 13 && r.n.Attributes["mode"] == nil {
-		r.n.Attributes["mode"] = "nearest"
+		// It samples at (i + 1/2) / scale, half_pixel at 1/2 less. So rounding its
+		// place down is rounding that of half_pixel to the nearest, ties up.
+		mode, set := r.n.Attributes["mode"]
+		if set && mode != "nearest" || r.n.Attributes["nearest_mode"] != "floor" {
+			r.problem("coordinate_transformation_mode tf_half_pixel_for_nn has no equal in newer opsets, but for nearest_mode floor")
+			return
+		}
+		r.n.Attributes["coordinate_transformation_mode"] = "half_pixel"
+		r.n.Attributes["nearest_mode"] = "round_prefer_ceil"
 	}
 }
 
-// oldReshape: it moves shape, an attribute before version 5, to the second input.
+// oldReshape: shape, an attribute before version 5, is the second input.
 func oldReshape(r *rewriter) {
 	if r.version >= 5 {
 		return
@@ -199,31 +204,31 @@ func oldReshape(r *rewriter) {
 	}
 }
 
-// oldConcat: it had a default axis before version 4.
+// oldConcat: before version 4 the axis had a default.
 func oldConcat(r *rewriter) {
 	if r.version < 4 {
 		r.setDefault("axis", int64(1))
 	}
 }
 
-// oldScatter: it was renamed in version 11.
+// oldScatter: the operator has another name since version 11.
 func oldScatter(r *rewriter) { r.n.Op = "ScatterElements" }
 
-// oldTile: it took one axis and one number before version 6.
+// oldTile: before version 6 there were one axis and one number.
 func oldTile(r *rewriter) {
 	if r.version < 6 {
 		r.problem("the form of before opset 6 has no equal in newer opsets")
 	}
 }
 
-// oldRoiAlign: it shifted coordinates by half a pixel only from version 16 on.
+// oldRoiAlign: only since version 16 coordinates are shifted by half a pixel.
 func oldRoiAlign(r *rewriter) {
 	if r.version < 16 {
 		r.n.Attributes["coordinate_transformation_mode"] = "output_half_pixel"
 	}
 }
 
-// oldGridSample: it had other words for its modes before version 20.
+// oldGridSample: before version 20 the modes had other names.
 func oldGridSample(r *rewriter) {
 	if r.version >= 20 {
 		return

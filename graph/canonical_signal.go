@@ -14,5 +14,5 @@ func oldDFT(r *rewriter) {
 	if a, ok := take[int64](r, "axis"); ok {
 		axis = a
 	}
-	r.setInput(2, r.ints("axis", axis))
+	r.setInput(2, r.int("axis", axis))
 }

@@ -43,6 +43,8 @@ func TestCanonical(t *testing.T) {
 		{10, nd("y = Resize(x, s)"), half, `y = Resize(x, , [1 1 0.5 0.5]) coordinate_transformation_mode=asymmetric nearest_mode=ceil`},
 		{10, nd("y = Resize(x, s)"), mixed, `y = Resize(x, , [1 1 2 0.5]) coordinate_transformation_mode=asymmetric nearest_mode=ceil !before opset 11, an image that grows along one axis and shrinks along another has no form that newer opsets have`},
 		{11, nd("y = Resize(x, s, s, x)", "mode", "linear"), f32("s", tensor.Shape{0}), `y = Resize(x, , , x) mode=linear`},
+		{11, nd("y = Resize(x, , , s)", "coordinate_transformation_mode", "tf_half_pixel_for_nn", "nearest_mode", "floor"), i64("s", tensor.Shape{1}, 4), `y = Resize(x, , , [4]) coordinate_transformation_mode=half_pixel nearest_mode=round_prefer_ceil`},
+		{11, nd("y = Resize(x, , , s)", "coordinate_transformation_mode", "tf_half_pixel_for_nn"), i64("s", tensor.Shape{1}, 4), `y = Resize(x, , , [4]) coordinate_transformation_mode=tf_half_pixel_for_nn !coordinate_transformation_mode tf_half_pixel_for_nn has no equal in newer opsets, but for nearest_mode floor`},
 		{4, nd("y = Reshape(x)", "shape", []int64{0, -1}), nil, `y = Reshape(x, [0 -1])`},
 		{3, nd("y = Concat(x, x)"), nil, `y = Concat(x, x) axis=1`},
 		{9, nd("y = Scatter(x, x, x)", "axis", 1), nil, `y = ScatterElements(x, x, x) axis=1`},

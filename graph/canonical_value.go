@@ -26,7 +26,7 @@ func (r *rewriter) floats(suffix string, v ...float64) string {
 	return r.add(suffix, floatArray(v))
 }
 
-// oldBroadcasting: it had to be asked for before version 7, and could begin at an axis.
+// oldBroadcasting: before version 7 it had to be asked for, and could begin at an axis.
 func oldBroadcasting(r *rewriter) {
 	if r.version >= 7 {
 		return
@@ -55,7 +55,7 @@ func (r *rewriter) alongAxis(i int, axis int64) string {
 	return r.emit("aligned", "Reshape", nil, r.input(i), r.emit("aligned.shape", "Concat", Attributes{"axis": int64(0)}, own, ones))
 }
 
-// oldClip: it moves min and max, attributes before version 11, to inputs.
+// oldClip: min and max, attributes before version 11, are inputs.
 func oldClip(r *rewriter) {
 	if r.version >= 11 {
 		return
@@ -73,7 +73,7 @@ var typeNumbers = map[string]int64{
 	"STRING": 8, "BOOL": 9, "FLOAT16": 10, "DOUBLE": 11, "UINT32": 12, "UINT64": 13,
 }
 
-// oldCast: it has the number of the type, which was its name before version 6.
+// oldCast: the type, a name before version 6, is a number.
 func oldCast(r *rewriter) {
 	name, ok := r.n.Attributes["to"].(string)
 	if !ok {

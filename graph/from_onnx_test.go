@@ -260,8 +260,7 @@ func TestFunctions(t *testing.T) {
 		call.Domain = "mine"
 		m.nodes = []*onnx.Node{call}
 		_, err := FromONNX("m", tensor.Bytes(withFunctions(t, m, fs...)), nil)
-		var u *layout.UnsupportedError
-		if !errors.As(err, &u) {
+		if _, ok := errors.AsType[*layout.UnsupportedError](err); !ok {
 			t.Errorf("%s: got %v, want an UnsupportedError", op, err)
 		}
 	}
@@ -310,6 +309,39 @@ func TestNoGraph(t *testing.T) {
 	b := append([]byte{8, 10}, field(25, text(1, "F"))...)
 	if _, err := FromONNX("m", tensor.Bytes(b), nil); !errors.As(err, &u) {
 		t.Errorf("got %v, want an UnsupportedError", err)
+	}
+}
+
+// What is nested too deep, or has too much of names, is refused.
+func TestImportLimits(t *testing.T) {
+	deep := branchOf("y", nil, nd("y = Neg(x)"))
+	for range 70 {
+		deep = branchOf("y", nil, nd("y = If(x)", "then_branch", deep, "else_branch", branchOf("x", nil)))
+	}
+	long := strings.Repeat("n", 4000)
+	var many []*onnx.Node
+	for i := range 1000 {
+		many = append(many, nd(fmt.Sprintf("v%d = Neg(x)", i)))
+	}
+	names := branchOf("v0", nil, many...)
+	for range 20 {
+		n := nd("y = If(x)", "then_branch", names)
+		n.Name = long
+		names = branchOf("y", nil, n)
+	}
+	lists := make([]*onnx.Node, 0, 10)
+	for i := range 10 {
+		lists = append(lists, nd(fmt.Sprintf("y%d = Squeeze(x)", i), "axes", make([]int64, 5000)))
+	}
+	for name, nodes := range map[string][]*onnx.Node{"depth": deep.Nodes, "names": names.Nodes} {
+		_, err := FromONNX("m", tensor.Bytes(model{opset: 11, inputs: []onnx.Value{in("x")}, nodes: nodes}.bytes(t)), nil)
+		if _, ok := errors.AsType[*layout.UnsupportedError](err); !ok {
+			t.Errorf("%s: got %v, want an UnsupportedError", name, err)
+		}
+	}
+	g := model{opset: 11, inputs: []onnx.Value{in("x")}, nodes: lists}.load(t)
+	if m := g.Missing(); len(m) != len(lists) || !strings.Contains(m[0].Why, "5000 numbers, want at most 4096") {
+		t.Errorf("missing is %v", m)
 	}
 }
 

@@ -234,8 +234,10 @@ func bilinear(plane []float64, height, width int, y, x float64) (sum, most float
 		at     int
 		weight float64
 	}{
-		{top*width + left, (1 - ly) * (1 - lx)}, {top*width + right, (1 - ly) * lx},
-		{bottom*width + left, ly * (1 - lx)}, {bottom*width + right, ly * lx},
+		{top*width + left, (1 - ly) * (1 - lx)},
+		{top*width + right, (1 - ly) * lx},
+		{bottom*width + left, ly * (1 - lx)},
+		{bottom*width + right, ly * lx},
 	} {
 		v := p.weight * plane[p.at]
 		sum += v

@@ -257,7 +257,7 @@ func inferScatterND(_ *context, n *Node, in []*Operand) ([]Type, error) {
 	if len(at) == 0 || at[len(at)-1] > int64(len(s)) {
 		return nil, fmt.Errorf("indices %v do not fit %v", at, s)
 	}
-	want := tensor.Shape(slices.Concat(at[:len(at)-1], s[at[len(at)-1]:]))
+	want := slices.Concat(at[:len(at)-1], s[at[len(at)-1]:])
 	if !in[2].Type.Shape.Equal(want) {
 		return nil, fmt.Errorf("the updates are %v, want %v for indices %v", in[2].Type.Shape, want, at)
 	}
@@ -373,7 +373,7 @@ func inferOneHot(_ *context, n *Node, in []*Operand) ([]Type, error) {
 	if err != nil {
 		return nil, err
 	}
-	if v.elems() != 1 || v.number(0) < 0 || v.number(0) > 1<<40 {
+	if v.elems() != 1 || !(v.number(0) >= 0 && v.number(0) <= 1<<40) {
 		return nil, fmt.Errorf("the depth is %v, want one number", v.typ())
 	}
 	depth := int64(v.number(0))
@@ -394,10 +394,11 @@ func evaluateOneHot(c *context, n *Node, in []*Value) ([]*Value, error) {
 	}
 	depth, block := out.Shape[axis], product(out.Shape[axis+1:])
 	for i := range in[0].elems() {
-		at := int64(math.Trunc(in[0].number(i)))
-		if at < -depth || at >= depth {
+		x := math.Trunc(in[0].number(i))
+		if !(x >= -float64(depth) && x < float64(depth)) {
 			continue // all off
 		}
+		at := int64(x)
 		if at < 0 {
 			at += depth
 		}

@@ -76,15 +76,16 @@ func order(x *Value, i int, y *Value, j int) int {
 	return 0
 }
 
-// compare is an operator that says whether the order of two elements is one wanted.
-func compare(want func(order int) bool, any bool) operator {
+// compare is an operator that says whether the order of two elements is one wanted; all
+// means that it takes truth values and text, too.
+func compare(want func(order int) bool, all bool) operator {
 	return operator{
 		min: 2, max: 2,
 		infer: func(_ *context, _ *Node, in []*Operand) ([]Type, error) {
 			if err := sameType(in...); err != nil {
 				return nil, err
 			}
-			if d := in[0].Type.DType; !any && !isNumber(d) {
+			if d := in[0].Type.DType; !all && !isNumber(d) {
 				return nil, fmt.Errorf("it is not defined for %s", d)
 			}
 			s, err := broadcast(in[0].Type.Shape, in[1].Type.Shape)

@@ -30,8 +30,11 @@ func inferLoss(_ *context, n *Node, in []*Operand) ([]Type, error) {
 	if kindOf(x.DType) != kindFloat || len(x.Shape) < 2 || kindOf(labels.DType) != kindInt {
 		return nil, fmt.Errorf("its inputs are %v and %v, want scores and labels", x, labels)
 	}
-	if want := tensor.Shape(slices.Concat(x.Shape[:1], x.Shape[2:])); !labels.Shape.Equal(want) {
+	if want := slices.Concat(x.Shape[:1], x.Shape[2:]); !labels.Shape.Equal(want) {
 		return nil, fmt.Errorf("the labels are %v, want %v for scores %v", labels.Shape, want, x.Shape)
+	}
+	if err := sameType(in[0], in[2]); err != nil {
+		return nil, err
 	}
 	if err := perChannel(in[2], x.Shape[1], "the weight"); err != nil {
 		return nil, err

@@ -165,7 +165,7 @@ func inferGemm(_ *context, n *Node, in []*Operand) ([]Type, error) {
 	out := tensor.Shape{g.m, g.n}
 	if in[2] != nil {
 		if s, err := broadcast(in[2].Type.Shape, out); err != nil || !s.Equal(out) {
-			return nil, fmt.Errorf("C of shape %v does not broadcast to %v", in[2].Type.Shape, out)
+			return nil, fmt.Errorf("input 2 of shape %v does not broadcast to %v", in[2].Type.Shape, out)
 		}
 	}
 	return []Type{{d, out}}, nil

@@ -89,13 +89,17 @@ func inferMel(_ *context, n *Node, in []*Operand) ([]Type, error) {
 }
 
 // MelWeightMatrix has a triangle for each bin, whose corners are equally far apart
-// in mel = 2595·log10(1+f/700).
+// in mel = 2595·log10(1+f/700). As in ONNX's reference the last corner is a step below
+// the upper bound.
 func evaluateMel(c *context, _ *Node, in []*Value) ([]*Value, error) {
 	out := newValue(c.types[0])
 	rows, bins := int(out.Shape[0]), int(out.Shape[1])
 	length, rate := in[1].number(0), in[2].number(0)
 	mel := func(f float64) float64 { return 2595 * math.Log10(1+f/700) }
 	lo, hi := mel(in[3].Float[0]), mel(in[4].Float[0])
+	if d := hi - lo; math.IsNaN(d) || math.IsInf(d, 0) {
+		return nil, fmt.Errorf("frequencies from %g to %g", in[3].Float[0], in[4].Float[0])
+	}
 	corner := make([]int, bins+2)
 	for i := range corner {
 		f := 700 * (math.Pow(10, (lo+float64(i)*(hi-lo)/float64(len(corner)))/2595) - 1)

@@ -36,12 +36,18 @@ func (r *attributesReader) fail(format string, args ...any) {
 	}
 }
 
-func (r *attributesReader) int(name string, absent int64) int64       { return get(r, name, absent) }
+func (r *attributesReader) int(name string, absent int64) int64 { return get(r, name, absent) }
+
 func (r *attributesReader) float(name string, absent float64) float64 { return get(r, name, absent) }
-func (r *attributesReader) string(name, absent string) string         { return get(r, name, absent) }
-func (r *attributesReader) ints(name string) []int64                  { return get(r, name, []int64(nil)) }
-func (r *attributesReader) floats(name string) []float64              { return get(r, name, []float64(nil)) }
-func (r *attributesReader) strings(name string) []string              { return get(r, name, []string(nil)) }
+
+func (r *attributesReader) string(name, absent string) string { return get(r, name, absent) }
+
+func (r *attributesReader) ints(name string) []int64 { return get(r, name, []int64(nil)) }
+
+func (r *attributesReader) floats(name string) []float64 { return get(r, name, []float64(nil)) }
+
+func (r *attributesReader) strings(name string) []string { return get(r, name, []string(nil)) }
+
 func (r *attributesReader) graph(name string) *Graph {
 	g := get(r, name, (*Graph)(nil))
 	if g == nil {

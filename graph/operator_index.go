@@ -94,18 +94,6 @@ func eachBroadcast(out tensor.Shape, f func(i, a, b int), x, y tensor.Shape) {
 	}
 }
 
-// pick returns the elements of v with these numbers as an array of that shape; -1
-// is a zero.
-func pick(v *Value, shape tensor.Shape, index []int) *Value {
-	out := newValue(Type{v.Type, shape})
-	for i, j := range index {
-		if j >= 0 {
-			out.set(i, v, j)
-		}
-	}
-	return out
-}
-
 // set makes element i of v element j of from, which is of the same type.
 func (v *Value) set(i int, from *Value, j int) {
 	switch {

@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"ropewalk/graph"
+	"ropewalk/graph/nets"
 	"ropewalk/tensor"
 )
 
@@ -316,4 +317,31 @@ func testModel(t *testing.T, path string, inputs map[string]*graph.Value, fixed 
 		t.Error("the weights of the edited file have no effect")
 	}
 	agree(t, "tuned", evaluate(t, tuned, inputs), want, bound)
+}
+
+// The networks of the papers, written as ONNX, are valid and run in ONNX Runtime with
+// the same outputs, at a batch size that the file does not know.
+func TestBuiltNetworks(t *testing.T) {
+	for _, name := range []string{"lenet5", "resnet20", "mobilenet_v2_cifar"} {
+		t.Run(name, func(t *testing.T) {
+			g, err := nets.Build(name, &nets.Options{Seed: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			shape := tensor.Shape{3}
+			for _, d := range g.Inputs[0].Shape[1:] {
+				shape = append(shape, d.Size)
+			}
+			inputs := map[string]*graph.Value{g.Inputs[0].Name: random(12, shape...)}
+			file := write(t, func(b *bytes.Buffer) error { return g.WriteONNX(b) })
+			agree(t, "written", evaluate(t, g, inputs), onnxruntime(t, file, inputs, true), 5e-5)
+			h, err := graph.FromONNX(name, tensor.Bytes(file), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if out := h.Declared[h.Outputs[0]]; len(out.Shape) != 2 || out.Shape[0].Size >= 0 || out.Shape[0].Name != g.Inputs[0].Shape[0].Name || out.Shape[1].Size != 10 {
+				t.Errorf("the output is declared as %+v", out)
+			}
+		})
+	}
 }

@@ -155,7 +155,7 @@ func disturbed(t *testing.T, g *graph.Graph) *graph.Graph {
 				v[i] = 0.5 + rng.Float32()
 			case len(v) == int(w.Shape[0]):
 				v[i] += 0.2 * float32(rng.NormFloat64())
-			case slices.Max(v) == 0 && slices.Min(v[i:]) == 0 && strings.HasPrefix(w.Name, "heads") || w.Name == "class_token":
+			case w.Name == "heads.head.weight" || w.Name == "class_token":
 				v[i] = 0.05 * float32(rng.NormFloat64())
 			}
 		}
@@ -237,8 +237,8 @@ func compare(t *testing.T, g *graph.Graph) {
 		worst, largest = max(worst, math.Abs(v-got.Float[i])), max(largest, math.Abs(v))
 	}
 	t.Logf("outputs up to %.3g, largest difference %.2g", largest, worst)
-	// Here each value is rounded to float32 between operators; there none is.
-	if !(worst <= 2e-5*largest) || largest == 0 {
+	// Both compute in float64, in other orders.
+	if !(worst <= 1e-10*largest) || largest == 0 {
 		t.Errorf("outputs up to %v differ by %v", largest, worst)
 	}
 }

@@ -90,6 +90,12 @@ var rooms = []room{
 		why:  "it finds the format of a file and opens it; what verbs do with it comes later",
 	},
 	{
+		path:    "internal/onnxcases",
+		own:     []string{"tensor"},
+		modules: []string{"google.golang.org/protobuf/encoding/protowire"},
+		why:     "the cases of ONNX test what reads and computes networks, so they are read by something else",
+	},
+	{
 		path:    "graph",
 		own:     []string{"tensor", "layout", "internal/format/onnx"},
 		modules: []string{"google.golang.org/protobuf/encoding/protowire"},
@@ -138,7 +144,7 @@ var rooms = []room{
 	{
 		path:    "internal/cli",
 		own:     []string{"tensor", "layout", "internal/atomicfile", "quant", "entropy", "rope", "lossy", "checkpoint", "graph", "graph/nets", "engine", "engine/native", "dataset", "train"},
-		modules: []string{"github.com/spf13/cobra/...", "github.com/spf13/pflag", "golang.org/x/term"},
+		modules: []string{"github.com/spf13/cobra/...", "github.com/spf13/pflag", "golang.org/x/term", "github.com/goccy/go-yaml/..."},
 		why:     "verbs go through the public packages: what the tool can do, a library user can do",
 	},
 	{
@@ -161,13 +167,18 @@ var rooms = []room{
 		why:  "it measures the coders alone, beside those of others; quantizers, in the files that they are for",
 	},
 	{
+		path: "internal/bench/engine",
+		own:  []string{"tensor", "checkpoint", "graph", "graph/nets", "internal/kernel", "engine", "engine/native", "train"},
+		why:  "it measures what users of the library get, beside other engines",
+	},
+	{
 		path: "internal/archtest",
 		why:  "the judge has no friends",
 	},
 }
 
 // front are the rooms that nobody imports, in tests neither: only a user starts them.
-var front = []string{"cmd/...", "internal/cli", "internal/bench/pack", "internal/bench/codec"}
+var front = []string{"cmd/...", "internal/cli", "internal/bench/pack", "internal/bench/codec", "internal/bench/engine"}
 
 // usher may import from the front.
 const usher = "cmd/ropewalk"

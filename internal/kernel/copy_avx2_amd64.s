@@ -19,6 +19,17 @@ TEXT ·copyRowsAVX2(SB), NOSPLIT, $0-8
 	VXORPS Y0, Y0, Y0
 	TESTQ CX, CX
 	JEQ done
+	CMPQ (copyArgs_single+0)(DI), $0
+	JEQ row
+	SUBQ R10, SI
+short:
+	VMASKMOVPS (SI), Y2, Y1
+	VMOVUPS Y1, (BX)
+	ADDQ R8, BX
+	ADDQ R9, SI
+	DECQ CX
+	JNE short
+	JMP done
 row:
 	VMOVUPS Y0, (BX)
 	LEAQ (BX)(R10*1), R12

@@ -19,6 +19,17 @@ TEXT ·copyRowsAVX512(SB), NOSPLIT, $0-8
 	VPXORD Z0, Z0, Z0
 	TESTQ CX, CX
 	JEQ done
+	CMPQ (copyArgs_single+0)(DI), $0
+	JEQ row
+	SUBQ R10, SI
+short:
+	VMOVUPS.Z (SI), K1, Z1
+	VMOVUPS Z1, (BX)
+	ADDQ R8, BX
+	ADDQ R9, SI
+	DECQ CX
+	JNE short
+	JMP done
 row:
 	VMOVUPS Z0, (BX)
 	LEAQ (BX)(R10*1), R12

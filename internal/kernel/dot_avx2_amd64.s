@@ -16,21 +16,21 @@ TEXT ·dot1x1AVX2(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -53,26 +53,24 @@ tail:
 	VFMADD231PS Y2, Y1, Y0
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
 	MOVQ (dotArgs_ldo+0)(DI), CX
 	VEXTRACTF128 $1, Y0, X1
 	VADDPS X1, X0, X0
-	VSHUFPS $0xee, X0, X0, X1
-	VADDPS X1, X0, X0
-	VSHUFPS $0x55, X0, X0, X1
-	VADDSS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
 	VADDSS (BX), X0, X0
 	VMOVSS X0, (BX)
 	VZEROUPPER
@@ -91,21 +89,21 @@ TEXT ·dot1x2AVX2(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -133,36 +131,29 @@ tail:
 	VFMADD231PS Y3, Y2, Y1
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
 	MOVQ (dotArgs_ldo+0)(DI), CX
 	VEXTRACTF128 $1, Y0, X2
 	VADDPS X2, X0, X0
-	VSHUFPS $0xee, X0, X0, X2
-	VADDPS X2, X0, X0
-	VSHUFPS $0x55, X0, X0, X2
-	VADDSS X2, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF128 $1, Y1, X2
 	VADDPS X2, X1, X1
-	VSHUFPS $0xee, X1, X1, X2
-	VADDPS X2, X1, X1
-	VSHUFPS $0x55, X1, X1, X2
-	VADDSS X2, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
 	VZEROUPPER
 	RET
 
@@ -181,21 +172,21 @@ TEXT ·dot1x3AVX2(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -228,42 +219,33 @@ tail:
 	VFMADD231PS Y4, Y3, Y2
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
 	MOVQ (dotArgs_ldo+0)(DI), CX
 	VEXTRACTF128 $1, Y0, X3
 	VADDPS X3, X0, X0
-	VSHUFPS $0xee, X0, X0, X3
-	VADDPS X3, X0, X0
-	VSHUFPS $0x55, X0, X0, X3
-	VADDSS X3, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF128 $1, Y1, X3
 	VADDPS X3, X1, X1
-	VSHUFPS $0xee, X1, X1, X3
-	VADDPS X3, X1, X1
-	VSHUFPS $0x55, X1, X1, X3
-	VADDSS X3, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF128 $1, Y2, X3
 	VADDPS X3, X2, X2
-	VSHUFPS $0xee, X2, X2, X3
-	VADDPS X3, X2, X2
-	VSHUFPS $0x55, X2, X2, X3
-	VADDSS X3, X2, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
 	VADDSS 8(BX), X2, X2
 	VMOVSS X2, 8(BX)
 	VZEROUPPER
@@ -286,21 +268,21 @@ TEXT ·dot1x4AVX2(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -338,52 +320,33 @@ tail:
 	VFMADD231PS Y5, Y4, Y3
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
 	MOVQ (dotArgs_ldo+0)(DI), CX
 	VEXTRACTF128 $1, Y0, X4
 	VADDPS X4, X0, X0
-	VSHUFPS $0xee, X0, X0, X4
-	VADDPS X4, X0, X0
-	VSHUFPS $0x55, X0, X0, X4
-	VADDSS X4, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF128 $1, Y1, X4
 	VADDPS X4, X1, X1
-	VSHUFPS $0xee, X1, X1, X4
-	VADDPS X4, X1, X1
-	VSHUFPS $0x55, X1, X1, X4
-	VADDSS X4, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF128 $1, Y2, X4
 	VADDPS X4, X2, X2
-	VSHUFPS $0xee, X2, X2, X4
-	VADDPS X4, X2, X2
-	VSHUFPS $0x55, X2, X2, X4
-	VADDSS X4, X2, X2
-	VADDSS 8(BX), X2, X2
-	VMOVSS X2, 8(BX)
 	VEXTRACTF128 $1, Y3, X4
 	VADDPS X4, X3, X3
-	VSHUFPS $0xee, X3, X3, X4
-	VADDPS X4, X3, X3
-	VSHUFPS $0x55, X3, X3, X4
-	VADDSS X4, X3, X3
-	VADDSS 12(BX), X3, X3
-	VMOVSS X3, 12(BX)
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
 	VZEROUPPER
 	RET
 
@@ -399,21 +362,21 @@ TEXT ·dot2x1AVX2(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -440,37 +403,33 @@ tail:
 	VFMADD231PS Y4, Y3, Y1
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
 	MOVQ (dotArgs_ldo+0)(DI), CX
 	VEXTRACTF128 $1, Y0, X2
 	VADDPS X2, X0, X0
-	VSHUFPS $0xee, X0, X0, X2
-	VADDPS X2, X0, X0
-	VSHUFPS $0x55, X0, X0, X2
-	VADDSS X2, X0, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
 	VADDSS (BX), X0, X0
 	VMOVSS X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF128 $1, Y1, X2
-	VADDPS X2, X1, X1
-	VSHUFPS $0xee, X1, X1, X2
-	VADDPS X2, X1, X1
-	VSHUFPS $0x55, X1, X1, X2
-	VADDSS X2, X1, X1
-	VADDSS (BX), X1, X1
-	VMOVSS X1, (BX)
+	VADDPS X2, X1, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
+	VADDSS (BX), X0, X0
+	VMOVSS X0, (BX)
 	VZEROUPPER
 	RET
 
@@ -489,21 +448,21 @@ TEXT ·dot2x2AVX2(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -537,53 +496,39 @@ tail:
 	VFMADD231PS Y6, Y5, Y3
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
 	MOVQ (dotArgs_ldo+0)(DI), CX
 	VEXTRACTF128 $1, Y0, X4
 	VADDPS X4, X0, X0
-	VSHUFPS $0xee, X0, X0, X4
-	VADDPS X4, X0, X0
-	VSHUFPS $0x55, X0, X0, X4
-	VADDSS X4, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF128 $1, Y1, X4
 	VADDPS X4, X1, X1
-	VSHUFPS $0xee, X1, X1, X4
-	VADDPS X4, X1, X1
-	VSHUFPS $0x55, X1, X1, X4
-	VADDSS X4, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF128 $1, Y2, X4
-	VADDPS X4, X2, X2
-	VSHUFPS $0xee, X2, X2, X4
-	VADDPS X4, X2, X2
-	VSHUFPS $0x55, X2, X2, X4
-	VADDSS X4, X2, X2
-	VADDSS (BX), X2, X2
-	VMOVSS X2, (BX)
+	VADDPS X4, X2, X0
 	VEXTRACTF128 $1, Y3, X4
-	VADDPS X4, X3, X3
-	VSHUFPS $0xee, X3, X3, X4
-	VADDPS X4, X3, X3
-	VSHUFPS $0x55, X3, X3, X4
-	VADDSS X4, X3, X3
-	VADDSS 4(BX), X3, X3
-	VMOVSS X3, 4(BX)
+	VADDPS X4, X3, X1
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
 	VZEROUPPER
 	RET
 
@@ -605,21 +550,21 @@ TEXT ·dot2x3AVX2(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -660,69 +605,51 @@ tail:
 	VFMADD231PS Y8, Y7, Y5
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
 	MOVQ (dotArgs_ldo+0)(DI), CX
 	VEXTRACTF128 $1, Y0, X6
 	VADDPS X6, X0, X0
-	VSHUFPS $0xee, X0, X0, X6
-	VADDPS X6, X0, X0
-	VSHUFPS $0x55, X0, X0, X6
-	VADDSS X6, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF128 $1, Y1, X6
 	VADDPS X6, X1, X1
-	VSHUFPS $0xee, X1, X1, X6
-	VADDPS X6, X1, X1
-	VSHUFPS $0x55, X1, X1, X6
-	VADDSS X6, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF128 $1, Y2, X6
 	VADDPS X6, X2, X2
-	VSHUFPS $0xee, X2, X2, X6
-	VADDPS X6, X2, X2
-	VSHUFPS $0x55, X2, X2, X6
-	VADDSS X6, X2, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
 	VADDSS 8(BX), X2, X2
 	VMOVSS X2, 8(BX)
 	ADDQ CX, BX
 	VEXTRACTF128 $1, Y3, X6
-	VADDPS X6, X3, X3
-	VSHUFPS $0xee, X3, X3, X6
-	VADDPS X6, X3, X3
-	VSHUFPS $0x55, X3, X3, X6
-	VADDSS X6, X3, X3
-	VADDSS (BX), X3, X3
-	VMOVSS X3, (BX)
+	VADDPS X6, X3, X0
 	VEXTRACTF128 $1, Y4, X6
-	VADDPS X6, X4, X4
-	VSHUFPS $0xee, X4, X4, X6
-	VADDPS X6, X4, X4
-	VSHUFPS $0x55, X4, X4, X6
-	VADDSS X6, X4, X4
-	VADDSS 4(BX), X4, X4
-	VMOVSS X4, 4(BX)
+	VADDPS X6, X4, X1
 	VEXTRACTF128 $1, Y5, X6
-	VADDPS X6, X5, X5
-	VSHUFPS $0xee, X5, X5, X6
-	VADDPS X6, X5, X5
-	VSHUFPS $0x55, X5, X5, X6
-	VADDSS X6, X5, X5
-	VADDSS 8(BX), X5, X5
-	VMOVSS X5, 8(BX)
+	VADDPS X6, X5, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
+	VADDSS 8(BX), X2, X2
+	VMOVSS X2, 8(BX)
 	VZEROUPPER
 	RET
 
@@ -747,21 +674,21 @@ TEXT ·dot2x4AVX2(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -809,85 +736,47 @@ tail:
 	VFMADD231PS Y10, Y9, Y7
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
 	MOVQ (dotArgs_ldo+0)(DI), CX
 	VEXTRACTF128 $1, Y0, X8
 	VADDPS X8, X0, X0
-	VSHUFPS $0xee, X0, X0, X8
-	VADDPS X8, X0, X0
-	VSHUFPS $0x55, X0, X0, X8
-	VADDSS X8, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF128 $1, Y1, X8
 	VADDPS X8, X1, X1
-	VSHUFPS $0xee, X1, X1, X8
-	VADDPS X8, X1, X1
-	VSHUFPS $0x55, X1, X1, X8
-	VADDSS X8, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF128 $1, Y2, X8
 	VADDPS X8, X2, X2
-	VSHUFPS $0xee, X2, X2, X8
-	VADDPS X8, X2, X2
-	VSHUFPS $0x55, X2, X2, X8
-	VADDSS X8, X2, X2
-	VADDSS 8(BX), X2, X2
-	VMOVSS X2, 8(BX)
 	VEXTRACTF128 $1, Y3, X8
 	VADDPS X8, X3, X3
-	VSHUFPS $0xee, X3, X3, X8
-	VADDPS X8, X3, X3
-	VSHUFPS $0x55, X3, X3, X8
-	VADDSS X8, X3, X3
-	VADDSS 12(BX), X3, X3
-	VMOVSS X3, 12(BX)
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF128 $1, Y4, X8
-	VADDPS X8, X4, X4
-	VSHUFPS $0xee, X4, X4, X8
-	VADDPS X8, X4, X4
-	VSHUFPS $0x55, X4, X4, X8
-	VADDSS X8, X4, X4
-	VADDSS (BX), X4, X4
-	VMOVSS X4, (BX)
+	VADDPS X8, X4, X0
 	VEXTRACTF128 $1, Y5, X8
-	VADDPS X8, X5, X5
-	VSHUFPS $0xee, X5, X5, X8
-	VADDPS X8, X5, X5
-	VSHUFPS $0x55, X5, X5, X8
-	VADDSS X8, X5, X5
-	VADDSS 4(BX), X5, X5
-	VMOVSS X5, 4(BX)
+	VADDPS X8, X5, X1
 	VEXTRACTF128 $1, Y6, X8
-	VADDPS X8, X6, X6
-	VSHUFPS $0xee, X6, X6, X8
-	VADDPS X8, X6, X6
-	VSHUFPS $0x55, X6, X6, X8
-	VADDSS X8, X6, X6
-	VADDSS 8(BX), X6, X6
-	VMOVSS X6, 8(BX)
+	VADDPS X8, X6, X2
 	VEXTRACTF128 $1, Y7, X8
-	VADDPS X8, X7, X7
-	VSHUFPS $0xee, X7, X7, X8
-	VADDPS X8, X7, X7
-	VSHUFPS $0x55, X7, X7, X8
-	VADDSS X8, X7, X7
-	VADDSS 12(BX), X7, X7
-	VMOVSS X7, 12(BX)
+	VADDPS X8, X7, X3
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
 	VZEROUPPER
 	RET
 
@@ -904,21 +793,21 @@ TEXT ·dot3x1AVX2(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -949,46 +838,40 @@ tail:
 	VFMADD231PS Y6, Y5, Y2
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
 	MOVQ (dotArgs_ldo+0)(DI), CX
 	VEXTRACTF128 $1, Y0, X3
 	VADDPS X3, X0, X0
-	VSHUFPS $0xee, X0, X0, X3
-	VADDPS X3, X0, X0
-	VSHUFPS $0x55, X0, X0, X3
-	VADDSS X3, X0, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
 	VADDSS (BX), X0, X0
 	VMOVSS X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF128 $1, Y1, X3
-	VADDPS X3, X1, X1
-	VSHUFPS $0xee, X1, X1, X3
-	VADDPS X3, X1, X1
-	VSHUFPS $0x55, X1, X1, X3
-	VADDSS X3, X1, X1
-	VADDSS (BX), X1, X1
-	VMOVSS X1, (BX)
+	VADDPS X3, X1, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
+	VADDSS (BX), X0, X0
+	VMOVSS X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF128 $1, Y2, X3
-	VADDPS X3, X2, X2
-	VSHUFPS $0xee, X2, X2, X3
-	VADDPS X3, X2, X2
-	VSHUFPS $0x55, X2, X2, X3
-	VADDSS X3, X2, X2
-	VADDSS (BX), X2, X2
-	VMOVSS X2, (BX)
+	VADDPS X3, X2, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
+	VADDSS (BX), X0, X0
+	VMOVSS X0, (BX)
 	VZEROUPPER
 	RET
 
@@ -1009,21 +892,21 @@ TEXT ·dot3x2AVX2(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -1063,70 +946,49 @@ tail:
 	VFMADD231PS Y9, Y8, Y5
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
 	MOVQ (dotArgs_ldo+0)(DI), CX
 	VEXTRACTF128 $1, Y0, X6
 	VADDPS X6, X0, X0
-	VSHUFPS $0xee, X0, X0, X6
-	VADDPS X6, X0, X0
-	VSHUFPS $0x55, X0, X0, X6
-	VADDSS X6, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF128 $1, Y1, X6
 	VADDPS X6, X1, X1
-	VSHUFPS $0xee, X1, X1, X6
-	VADDPS X6, X1, X1
-	VSHUFPS $0x55, X1, X1, X6
-	VADDSS X6, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF128 $1, Y2, X6
-	VADDPS X6, X2, X2
-	VSHUFPS $0xee, X2, X2, X6
-	VADDPS X6, X2, X2
-	VSHUFPS $0x55, X2, X2, X6
-	VADDSS X6, X2, X2
-	VADDSS (BX), X2, X2
-	VMOVSS X2, (BX)
+	VADDPS X6, X2, X0
 	VEXTRACTF128 $1, Y3, X6
-	VADDPS X6, X3, X3
-	VSHUFPS $0xee, X3, X3, X6
-	VADDPS X6, X3, X3
-	VSHUFPS $0x55, X3, X3, X6
-	VADDSS X6, X3, X3
-	VADDSS 4(BX), X3, X3
-	VMOVSS X3, 4(BX)
+	VADDPS X6, X3, X1
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF128 $1, Y4, X6
-	VADDPS X6, X4, X4
-	VSHUFPS $0xee, X4, X4, X6
-	VADDPS X6, X4, X4
-	VSHUFPS $0x55, X4, X4, X6
-	VADDSS X6, X4, X4
-	VADDSS (BX), X4, X4
-	VMOVSS X4, (BX)
+	VADDPS X6, X4, X0
 	VEXTRACTF128 $1, Y5, X6
-	VADDPS X6, X5, X5
-	VSHUFPS $0xee, X5, X5, X6
-	VADDPS X6, X5, X5
-	VSHUFPS $0x55, X5, X5, X6
-	VADDSS X6, X5, X5
-	VADDSS 4(BX), X5, X5
-	VMOVSS X5, 4(BX)
+	VADDPS X6, X5, X1
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
 	VZEROUPPER
 	RET
 
@@ -1151,21 +1013,21 @@ TEXT ·dot3x3AVX2(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -1214,94 +1076,67 @@ tail:
 	VFMADD231PS Y12, Y11, Y8
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
 	MOVQ (dotArgs_ldo+0)(DI), CX
 	VEXTRACTF128 $1, Y0, X9
 	VADDPS X9, X0, X0
-	VSHUFPS $0xee, X0, X0, X9
-	VADDPS X9, X0, X0
-	VSHUFPS $0x55, X0, X0, X9
-	VADDSS X9, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF128 $1, Y1, X9
 	VADDPS X9, X1, X1
-	VSHUFPS $0xee, X1, X1, X9
-	VADDPS X9, X1, X1
-	VSHUFPS $0x55, X1, X1, X9
-	VADDSS X9, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF128 $1, Y2, X9
 	VADDPS X9, X2, X2
-	VSHUFPS $0xee, X2, X2, X9
-	VADDPS X9, X2, X2
-	VSHUFPS $0x55, X2, X2, X9
-	VADDSS X9, X2, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
 	VADDSS 8(BX), X2, X2
 	VMOVSS X2, 8(BX)
 	ADDQ CX, BX
 	VEXTRACTF128 $1, Y3, X9
-	VADDPS X9, X3, X3
-	VSHUFPS $0xee, X3, X3, X9
-	VADDPS X9, X3, X3
-	VSHUFPS $0x55, X3, X3, X9
-	VADDSS X9, X3, X3
-	VADDSS (BX), X3, X3
-	VMOVSS X3, (BX)
+	VADDPS X9, X3, X0
 	VEXTRACTF128 $1, Y4, X9
-	VADDPS X9, X4, X4
-	VSHUFPS $0xee, X4, X4, X9
-	VADDPS X9, X4, X4
-	VSHUFPS $0x55, X4, X4, X9
-	VADDSS X9, X4, X4
-	VADDSS 4(BX), X4, X4
-	VMOVSS X4, 4(BX)
+	VADDPS X9, X4, X1
 	VEXTRACTF128 $1, Y5, X9
-	VADDPS X9, X5, X5
-	VSHUFPS $0xee, X5, X5, X9
-	VADDPS X9, X5, X5
-	VSHUFPS $0x55, X5, X5, X9
-	VADDSS X9, X5, X5
-	VADDSS 8(BX), X5, X5
-	VMOVSS X5, 8(BX)
+	VADDPS X9, X5, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
+	VADDSS 8(BX), X2, X2
+	VMOVSS X2, 8(BX)
 	ADDQ CX, BX
 	VEXTRACTF128 $1, Y6, X9
-	VADDPS X9, X6, X6
-	VSHUFPS $0xee, X6, X6, X9
-	VADDPS X9, X6, X6
-	VSHUFPS $0x55, X6, X6, X9
-	VADDSS X9, X6, X6
-	VADDSS (BX), X6, X6
-	VMOVSS X6, (BX)
+	VADDPS X9, X6, X0
 	VEXTRACTF128 $1, Y7, X9
-	VADDPS X9, X7, X7
-	VSHUFPS $0xee, X7, X7, X9
-	VADDPS X9, X7, X7
-	VSHUFPS $0x55, X7, X7, X9
-	VADDSS X9, X7, X7
-	VADDSS 4(BX), X7, X7
-	VMOVSS X7, 4(BX)
+	VADDPS X9, X7, X1
 	VEXTRACTF128 $1, Y8, X9
-	VADDPS X9, X8, X8
-	VSHUFPS $0xee, X8, X8, X9
-	VADDPS X9, X8, X8
-	VSHUFPS $0x55, X8, X8, X9
-	VADDSS X9, X8, X8
-	VADDSS 8(BX), X8, X8
-	VMOVSS X8, 8(BX)
+	VADDPS X9, X8, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
+	VADDSS 8(BX), X2, X2
+	VMOVSS X2, 8(BX)
 	VZEROUPPER
 	RET
 
@@ -1330,21 +1165,21 @@ TEXT ·dot3x4AVX2(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -1402,117 +1237,60 @@ tail:
 	VFMADD231PS Y15, Y14, Y11
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
 	MOVQ (dotArgs_ldo+0)(DI), CX
 	VEXTRACTF128 $1, Y0, X12
 	VADDPS X12, X0, X0
-	VSHUFPS $0xee, X0, X0, X12
-	VADDPS X12, X0, X0
-	VSHUFPS $0x55, X0, X0, X12
-	VADDSS X12, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF128 $1, Y1, X12
 	VADDPS X12, X1, X1
-	VSHUFPS $0xee, X1, X1, X12
-	VADDPS X12, X1, X1
-	VSHUFPS $0x55, X1, X1, X12
-	VADDSS X12, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF128 $1, Y2, X12
 	VADDPS X12, X2, X2
-	VSHUFPS $0xee, X2, X2, X12
-	VADDPS X12, X2, X2
-	VSHUFPS $0x55, X2, X2, X12
-	VADDSS X12, X2, X2
-	VADDSS 8(BX), X2, X2
-	VMOVSS X2, 8(BX)
 	VEXTRACTF128 $1, Y3, X12
 	VADDPS X12, X3, X3
-	VSHUFPS $0xee, X3, X3, X12
-	VADDPS X12, X3, X3
-	VSHUFPS $0x55, X3, X3, X12
-	VADDSS X12, X3, X3
-	VADDSS 12(BX), X3, X3
-	VMOVSS X3, 12(BX)
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF128 $1, Y4, X12
-	VADDPS X12, X4, X4
-	VSHUFPS $0xee, X4, X4, X12
-	VADDPS X12, X4, X4
-	VSHUFPS $0x55, X4, X4, X12
-	VADDSS X12, X4, X4
-	VADDSS (BX), X4, X4
-	VMOVSS X4, (BX)
+	VADDPS X12, X4, X0
 	VEXTRACTF128 $1, Y5, X12
-	VADDPS X12, X5, X5
-	VSHUFPS $0xee, X5, X5, X12
-	VADDPS X12, X5, X5
-	VSHUFPS $0x55, X5, X5, X12
-	VADDSS X12, X5, X5
-	VADDSS 4(BX), X5, X5
-	VMOVSS X5, 4(BX)
+	VADDPS X12, X5, X1
 	VEXTRACTF128 $1, Y6, X12
-	VADDPS X12, X6, X6
-	VSHUFPS $0xee, X6, X6, X12
-	VADDPS X12, X6, X6
-	VSHUFPS $0x55, X6, X6, X12
-	VADDSS X12, X6, X6
-	VADDSS 8(BX), X6, X6
-	VMOVSS X6, 8(BX)
+	VADDPS X12, X6, X2
 	VEXTRACTF128 $1, Y7, X12
-	VADDPS X12, X7, X7
-	VSHUFPS $0xee, X7, X7, X12
-	VADDPS X12, X7, X7
-	VSHUFPS $0x55, X7, X7, X12
-	VADDSS X12, X7, X7
-	VADDSS 12(BX), X7, X7
-	VMOVSS X7, 12(BX)
+	VADDPS X12, X7, X3
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF128 $1, Y8, X12
-	VADDPS X12, X8, X8
-	VSHUFPS $0xee, X8, X8, X12
-	VADDPS X12, X8, X8
-	VSHUFPS $0x55, X8, X8, X12
-	VADDSS X12, X8, X8
-	VADDSS (BX), X8, X8
-	VMOVSS X8, (BX)
+	VADDPS X12, X8, X0
 	VEXTRACTF128 $1, Y9, X12
-	VADDPS X12, X9, X9
-	VSHUFPS $0xee, X9, X9, X12
-	VADDPS X12, X9, X9
-	VSHUFPS $0x55, X9, X9, X12
-	VADDSS X12, X9, X9
-	VADDSS 4(BX), X9, X9
-	VMOVSS X9, 4(BX)
+	VADDPS X12, X9, X1
 	VEXTRACTF128 $1, Y10, X12
-	VADDPS X12, X10, X10
-	VSHUFPS $0xee, X10, X10, X12
-	VADDPS X12, X10, X10
-	VSHUFPS $0x55, X10, X10, X12
-	VADDSS X12, X10, X10
-	VADDSS 8(BX), X10, X10
-	VMOVSS X10, 8(BX)
+	VADDPS X12, X10, X2
 	VEXTRACTF128 $1, Y11, X12
-	VADDPS X12, X11, X11
-	VSHUFPS $0xee, X11, X11, X12
-	VADDPS X12, X11, X11
-	VSHUFPS $0x55, X11, X11, X12
-	VADDSS X12, X11, X11
-	VADDSS 12(BX), X11, X11
-	VMOVSS X11, 12(BX)
+	VADDPS X12, X11, X3
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
 	VZEROUPPER
 	RET

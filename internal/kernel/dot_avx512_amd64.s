@@ -17,21 +17,21 @@ TEXT ·dot1x1AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -52,16 +52,16 @@ tail:
 	VFMADD231PS Z2, Z1, Z0
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -70,10 +70,8 @@ done:
 	VADDPS Y1, Y0, Y0
 	VEXTRACTF128 $1, Y0, X1
 	VADDPS X1, X0, X0
-	VSHUFPS $0xee, X0, X0, X1
-	VADDPS X1, X0, X0
-	VSHUFPS $0x55, X0, X0, X1
-	VADDSS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
 	VADDSS (BX), X0, X0
 	VMOVSS X0, (BX)
 	VZEROUPPER
@@ -91,21 +89,21 @@ TEXT ·dotHalves1x1AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -126,19 +124,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -147,10 +145,8 @@ done:
 	VADDPS Y1, Y0, Y0
 	VEXTRACTF128 $1, Y0, X1
 	VADDPS X1, X0, X0
-	VSHUFPS $0xee, X0, X0, X1
-	VADDPS X1, X0, X0
-	VSHUFPS $0x55, X0, X0, X1
-	VADDSS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
 	VADDSS (BX), X0, X0
 	VMOVSS X0, (BX)
 	VZEROUPPER
@@ -170,21 +166,21 @@ TEXT ·dot1x2AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -209,16 +205,16 @@ tail:
 	VFMADD231PS Z4, Z2, Z1
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -227,22 +223,15 @@ done:
 	VADDPS Y2, Y0, Y0
 	VEXTRACTF128 $1, Y0, X2
 	VADDPS X2, X0, X0
-	VSHUFPS $0xee, X0, X0, X2
-	VADDPS X2, X0, X0
-	VSHUFPS $0x55, X0, X0, X2
-	VADDSS X2, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y2
 	VADDPS Y2, Y1, Y1
 	VEXTRACTF128 $1, Y1, X2
 	VADDPS X2, X1, X1
-	VSHUFPS $0xee, X1, X1, X2
-	VADDPS X2, X1, X1
-	VSHUFPS $0x55, X1, X1, X2
-	VADDSS X2, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
 	VZEROUPPER
 	RET
 
@@ -260,21 +249,21 @@ TEXT ·dotHalves1x2AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -298,19 +287,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -319,22 +308,15 @@ done:
 	VADDPS Y2, Y0, Y0
 	VEXTRACTF128 $1, Y0, X2
 	VADDPS X2, X0, X0
-	VSHUFPS $0xee, X0, X0, X2
-	VADDPS X2, X0, X0
-	VSHUFPS $0x55, X0, X0, X2
-	VADDSS X2, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y2
 	VADDPS Y2, Y1, Y1
 	VEXTRACTF128 $1, Y1, X2
 	VADDPS X2, X1, X1
-	VSHUFPS $0xee, X1, X1, X2
-	VADDPS X2, X1, X1
-	VSHUFPS $0x55, X1, X1, X2
-	VADDSS X2, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
 	VZEROUPPER
 	RET
 
@@ -354,21 +336,21 @@ TEXT ·dot1x3AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -397,16 +379,16 @@ tail:
 	VFMADD231PS Z6, Z3, Z2
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -415,30 +397,21 @@ done:
 	VADDPS Y3, Y0, Y0
 	VEXTRACTF128 $1, Y0, X3
 	VADDPS X3, X0, X0
-	VSHUFPS $0xee, X0, X0, X3
-	VADDPS X3, X0, X0
-	VSHUFPS $0x55, X0, X0, X3
-	VADDSS X3, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y3
 	VADDPS Y3, Y1, Y1
 	VEXTRACTF128 $1, Y1, X3
 	VADDPS X3, X1, X1
-	VSHUFPS $0xee, X1, X1, X3
-	VADDPS X3, X1, X1
-	VSHUFPS $0x55, X1, X1, X3
-	VADDSS X3, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF32X8 $1, Z2, Y3
 	VADDPS Y3, Y2, Y2
 	VEXTRACTF128 $1, Y2, X3
 	VADDPS X3, X2, X2
-	VSHUFPS $0xee, X2, X2, X3
-	VADDPS X3, X2, X2
-	VSHUFPS $0x55, X2, X2, X3
-	VADDSS X3, X2, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
 	VADDSS 8(BX), X2, X2
 	VMOVSS X2, 8(BX)
 	VZEROUPPER
@@ -460,21 +433,21 @@ TEXT ·dotHalves1x3AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -501,19 +474,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -522,30 +495,21 @@ done:
 	VADDPS Y3, Y0, Y0
 	VEXTRACTF128 $1, Y0, X3
 	VADDPS X3, X0, X0
-	VSHUFPS $0xee, X0, X0, X3
-	VADDPS X3, X0, X0
-	VSHUFPS $0x55, X0, X0, X3
-	VADDSS X3, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y3
 	VADDPS Y3, Y1, Y1
 	VEXTRACTF128 $1, Y1, X3
 	VADDPS X3, X1, X1
-	VSHUFPS $0xee, X1, X1, X3
-	VADDPS X3, X1, X1
-	VSHUFPS $0x55, X1, X1, X3
-	VADDSS X3, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF32X8 $1, Z2, Y3
 	VADDPS Y3, Y2, Y2
 	VEXTRACTF128 $1, Y2, X3
 	VADDPS X3, X2, X2
-	VSHUFPS $0xee, X2, X2, X3
-	VADDPS X3, X2, X2
-	VSHUFPS $0x55, X2, X2, X3
-	VADDSS X3, X2, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
 	VADDSS 8(BX), X2, X2
 	VMOVSS X2, 8(BX)
 	VZEROUPPER
@@ -569,21 +533,21 @@ TEXT ·dot1x4AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -616,16 +580,16 @@ tail:
 	VFMADD231PS Z8, Z4, Z3
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -634,42 +598,23 @@ done:
 	VADDPS Y4, Y0, Y0
 	VEXTRACTF128 $1, Y0, X4
 	VADDPS X4, X0, X0
-	VSHUFPS $0xee, X0, X0, X4
-	VADDPS X4, X0, X0
-	VSHUFPS $0x55, X0, X0, X4
-	VADDSS X4, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y4
 	VADDPS Y4, Y1, Y1
 	VEXTRACTF128 $1, Y1, X4
 	VADDPS X4, X1, X1
-	VSHUFPS $0xee, X1, X1, X4
-	VADDPS X4, X1, X1
-	VSHUFPS $0x55, X1, X1, X4
-	VADDSS X4, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF32X8 $1, Z2, Y4
 	VADDPS Y4, Y2, Y2
 	VEXTRACTF128 $1, Y2, X4
 	VADDPS X4, X2, X2
-	VSHUFPS $0xee, X2, X2, X4
-	VADDPS X4, X2, X2
-	VSHUFPS $0x55, X2, X2, X4
-	VADDSS X4, X2, X2
-	VADDSS 8(BX), X2, X2
-	VMOVSS X2, 8(BX)
 	VEXTRACTF32X8 $1, Z3, Y4
 	VADDPS Y4, Y3, Y3
 	VEXTRACTF128 $1, Y3, X4
 	VADDPS X4, X3, X3
-	VSHUFPS $0xee, X3, X3, X4
-	VADDPS X4, X3, X3
-	VSHUFPS $0x55, X3, X3, X4
-	VADDSS X4, X3, X3
-	VADDSS 12(BX), X3, X3
-	VMOVSS X3, 12(BX)
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
 	VZEROUPPER
 	RET
 
@@ -691,21 +636,21 @@ TEXT ·dotHalves1x4AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -735,19 +680,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -756,42 +701,23 @@ done:
 	VADDPS Y4, Y0, Y0
 	VEXTRACTF128 $1, Y0, X4
 	VADDPS X4, X0, X0
-	VSHUFPS $0xee, X0, X0, X4
-	VADDPS X4, X0, X0
-	VSHUFPS $0x55, X0, X0, X4
-	VADDSS X4, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y4
 	VADDPS Y4, Y1, Y1
 	VEXTRACTF128 $1, Y1, X4
 	VADDPS X4, X1, X1
-	VSHUFPS $0xee, X1, X1, X4
-	VADDPS X4, X1, X1
-	VSHUFPS $0x55, X1, X1, X4
-	VADDSS X4, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF32X8 $1, Z2, Y4
 	VADDPS Y4, Y2, Y2
 	VEXTRACTF128 $1, Y2, X4
 	VADDPS X4, X2, X2
-	VSHUFPS $0xee, X2, X2, X4
-	VADDPS X4, X2, X2
-	VSHUFPS $0x55, X2, X2, X4
-	VADDSS X4, X2, X2
-	VADDSS 8(BX), X2, X2
-	VMOVSS X2, 8(BX)
 	VEXTRACTF32X8 $1, Z3, Y4
 	VADDPS Y4, Y3, Y3
 	VEXTRACTF128 $1, Y3, X4
 	VADDPS X4, X3, X3
-	VSHUFPS $0xee, X3, X3, X4
-	VADDPS X4, X3, X3
-	VSHUFPS $0x55, X3, X3, X4
-	VADDSS X4, X3, X3
-	VADDSS 12(BX), X3, X3
-	VMOVSS X3, 12(BX)
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
 	VZEROUPPER
 	RET
 
@@ -815,21 +741,21 @@ TEXT ·dot1x5AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -866,16 +792,16 @@ tail:
 	VFMADD231PS Z6, Z5, Z4
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -884,50 +810,29 @@ done:
 	VADDPS Y5, Y0, Y0
 	VEXTRACTF128 $1, Y0, X5
 	VADDPS X5, X0, X0
-	VSHUFPS $0xee, X0, X0, X5
-	VADDPS X5, X0, X0
-	VSHUFPS $0x55, X0, X0, X5
-	VADDSS X5, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y5
 	VADDPS Y5, Y1, Y1
 	VEXTRACTF128 $1, Y1, X5
 	VADDPS X5, X1, X1
-	VSHUFPS $0xee, X1, X1, X5
-	VADDPS X5, X1, X1
-	VSHUFPS $0x55, X1, X1, X5
-	VADDSS X5, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF32X8 $1, Z2, Y5
 	VADDPS Y5, Y2, Y2
 	VEXTRACTF128 $1, Y2, X5
 	VADDPS X5, X2, X2
-	VSHUFPS $0xee, X2, X2, X5
-	VADDPS X5, X2, X2
-	VSHUFPS $0x55, X2, X2, X5
-	VADDSS X5, X2, X2
-	VADDSS 8(BX), X2, X2
-	VMOVSS X2, 8(BX)
 	VEXTRACTF32X8 $1, Z3, Y5
 	VADDPS Y5, Y3, Y3
 	VEXTRACTF128 $1, Y3, X5
 	VADDPS X5, X3, X3
-	VSHUFPS $0xee, X3, X3, X5
-	VADDPS X5, X3, X3
-	VSHUFPS $0x55, X3, X3, X5
-	VADDSS X5, X3, X3
-	VADDSS 12(BX), X3, X3
-	VMOVSS X3, 12(BX)
 	VEXTRACTF32X8 $1, Z4, Y5
 	VADDPS Y5, Y4, Y4
 	VEXTRACTF128 $1, Y4, X5
 	VADDPS X5, X4, X4
-	VSHUFPS $0xee, X4, X4, X5
-	VADDPS X5, X4, X4
-	VSHUFPS $0x55, X4, X4, X5
-	VADDSS X5, X4, X4
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X4, X4, X4
+	VHADDPS X4, X4, X4
 	VADDSS 16(BX), X4, X4
 	VMOVSS X4, 16(BX)
 	VZEROUPPER
@@ -953,21 +858,21 @@ TEXT ·dotHalves1x5AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -1000,19 +905,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -1021,50 +926,29 @@ done:
 	VADDPS Y5, Y0, Y0
 	VEXTRACTF128 $1, Y0, X5
 	VADDPS X5, X0, X0
-	VSHUFPS $0xee, X0, X0, X5
-	VADDPS X5, X0, X0
-	VSHUFPS $0x55, X0, X0, X5
-	VADDSS X5, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y5
 	VADDPS Y5, Y1, Y1
 	VEXTRACTF128 $1, Y1, X5
 	VADDPS X5, X1, X1
-	VSHUFPS $0xee, X1, X1, X5
-	VADDPS X5, X1, X1
-	VSHUFPS $0x55, X1, X1, X5
-	VADDSS X5, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF32X8 $1, Z2, Y5
 	VADDPS Y5, Y2, Y2
 	VEXTRACTF128 $1, Y2, X5
 	VADDPS X5, X2, X2
-	VSHUFPS $0xee, X2, X2, X5
-	VADDPS X5, X2, X2
-	VSHUFPS $0x55, X2, X2, X5
-	VADDSS X5, X2, X2
-	VADDSS 8(BX), X2, X2
-	VMOVSS X2, 8(BX)
 	VEXTRACTF32X8 $1, Z3, Y5
 	VADDPS Y5, Y3, Y3
 	VEXTRACTF128 $1, Y3, X5
 	VADDPS X5, X3, X3
-	VSHUFPS $0xee, X3, X3, X5
-	VADDPS X5, X3, X3
-	VSHUFPS $0x55, X3, X3, X5
-	VADDSS X5, X3, X3
-	VADDSS 12(BX), X3, X3
-	VMOVSS X3, 12(BX)
 	VEXTRACTF32X8 $1, Z4, Y5
 	VADDPS Y5, Y4, Y4
 	VEXTRACTF128 $1, Y4, X5
 	VADDPS X5, X4, X4
-	VSHUFPS $0xee, X4, X4, X5
-	VADDPS X5, X4, X4
-	VSHUFPS $0x55, X4, X4, X5
-	VADDSS X5, X4, X4
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X4, X4, X4
+	VHADDPS X4, X4, X4
 	VADDSS 16(BX), X4, X4
 	VMOVSS X4, 16(BX)
 	VZEROUPPER
@@ -1092,21 +976,21 @@ TEXT ·dot1x6AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -1147,16 +1031,16 @@ tail:
 	VFMADD231PS Z8, Z6, Z5
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -1165,62 +1049,36 @@ done:
 	VADDPS Y6, Y0, Y0
 	VEXTRACTF128 $1, Y0, X6
 	VADDPS X6, X0, X0
-	VSHUFPS $0xee, X0, X0, X6
-	VADDPS X6, X0, X0
-	VSHUFPS $0x55, X0, X0, X6
-	VADDSS X6, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y6
 	VADDPS Y6, Y1, Y1
 	VEXTRACTF128 $1, Y1, X6
 	VADDPS X6, X1, X1
-	VSHUFPS $0xee, X1, X1, X6
-	VADDPS X6, X1, X1
-	VSHUFPS $0x55, X1, X1, X6
-	VADDSS X6, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF32X8 $1, Z2, Y6
 	VADDPS Y6, Y2, Y2
 	VEXTRACTF128 $1, Y2, X6
 	VADDPS X6, X2, X2
-	VSHUFPS $0xee, X2, X2, X6
-	VADDPS X6, X2, X2
-	VSHUFPS $0x55, X2, X2, X6
-	VADDSS X6, X2, X2
-	VADDSS 8(BX), X2, X2
-	VMOVSS X2, 8(BX)
 	VEXTRACTF32X8 $1, Z3, Y6
 	VADDPS Y6, Y3, Y3
 	VEXTRACTF128 $1, Y3, X6
 	VADDPS X6, X3, X3
-	VSHUFPS $0xee, X3, X3, X6
-	VADDPS X6, X3, X3
-	VSHUFPS $0x55, X3, X3, X6
-	VADDSS X6, X3, X3
-	VADDSS 12(BX), X3, X3
-	VMOVSS X3, 12(BX)
 	VEXTRACTF32X8 $1, Z4, Y6
 	VADDPS Y6, Y4, Y4
 	VEXTRACTF128 $1, Y4, X6
 	VADDPS X6, X4, X4
-	VSHUFPS $0xee, X4, X4, X6
-	VADDPS X6, X4, X4
-	VSHUFPS $0x55, X4, X4, X6
-	VADDSS X6, X4, X4
-	VADDSS 16(BX), X4, X4
-	VMOVSS X4, 16(BX)
 	VEXTRACTF32X8 $1, Z5, Y6
 	VADDPS Y6, Y5, Y5
 	VEXTRACTF128 $1, Y5, X6
 	VADDPS X6, X5, X5
-	VSHUFPS $0xee, X5, X5, X6
-	VADDPS X6, X5, X5
-	VSHUFPS $0x55, X5, X5, X6
-	VADDSS X6, X5, X5
-	VADDSS 20(BX), X5, X5
-	VMOVSS X5, 20(BX)
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X5, X4, X4
+	VHADDPS X4, X4, X4
+	VMOVSD 16(BX), X5
+	VADDPS X5, X4, X4
+	VMOVSD X4, 16(BX)
 	VZEROUPPER
 	RET
 
@@ -1246,21 +1104,21 @@ TEXT ·dotHalves1x6AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -1296,19 +1154,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -1317,62 +1175,36 @@ done:
 	VADDPS Y6, Y0, Y0
 	VEXTRACTF128 $1, Y0, X6
 	VADDPS X6, X0, X0
-	VSHUFPS $0xee, X0, X0, X6
-	VADDPS X6, X0, X0
-	VSHUFPS $0x55, X0, X0, X6
-	VADDSS X6, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y6
 	VADDPS Y6, Y1, Y1
 	VEXTRACTF128 $1, Y1, X6
 	VADDPS X6, X1, X1
-	VSHUFPS $0xee, X1, X1, X6
-	VADDPS X6, X1, X1
-	VSHUFPS $0x55, X1, X1, X6
-	VADDSS X6, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF32X8 $1, Z2, Y6
 	VADDPS Y6, Y2, Y2
 	VEXTRACTF128 $1, Y2, X6
 	VADDPS X6, X2, X2
-	VSHUFPS $0xee, X2, X2, X6
-	VADDPS X6, X2, X2
-	VSHUFPS $0x55, X2, X2, X6
-	VADDSS X6, X2, X2
-	VADDSS 8(BX), X2, X2
-	VMOVSS X2, 8(BX)
 	VEXTRACTF32X8 $1, Z3, Y6
 	VADDPS Y6, Y3, Y3
 	VEXTRACTF128 $1, Y3, X6
 	VADDPS X6, X3, X3
-	VSHUFPS $0xee, X3, X3, X6
-	VADDPS X6, X3, X3
-	VSHUFPS $0x55, X3, X3, X6
-	VADDSS X6, X3, X3
-	VADDSS 12(BX), X3, X3
-	VMOVSS X3, 12(BX)
 	VEXTRACTF32X8 $1, Z4, Y6
 	VADDPS Y6, Y4, Y4
 	VEXTRACTF128 $1, Y4, X6
 	VADDPS X6, X4, X4
-	VSHUFPS $0xee, X4, X4, X6
-	VADDPS X6, X4, X4
-	VSHUFPS $0x55, X4, X4, X6
-	VADDSS X6, X4, X4
-	VADDSS 16(BX), X4, X4
-	VMOVSS X4, 16(BX)
 	VEXTRACTF32X8 $1, Z5, Y6
 	VADDPS Y6, Y5, Y5
 	VEXTRACTF128 $1, Y5, X6
 	VADDPS X6, X5, X5
-	VSHUFPS $0xee, X5, X5, X6
-	VADDPS X6, X5, X5
-	VSHUFPS $0x55, X5, X5, X6
-	VADDSS X6, X5, X5
-	VADDSS 20(BX), X5, X5
-	VMOVSS X5, 20(BX)
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X5, X4, X4
+	VHADDPS X4, X4, X4
+	VMOVSD 16(BX), X5
+	VADDPS X5, X4, X4
+	VMOVSD X4, 16(BX)
 	VZEROUPPER
 	RET
 
@@ -1389,21 +1221,21 @@ TEXT ·dot2x1AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -1428,16 +1260,16 @@ tail:
 	VFMADD231PS Z4, Z3, Z1
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -1446,23 +1278,19 @@ done:
 	VADDPS Y2, Y0, Y0
 	VEXTRACTF128 $1, Y0, X2
 	VADDPS X2, X0, X0
-	VSHUFPS $0xee, X0, X0, X2
-	VADDPS X2, X0, X0
-	VSHUFPS $0x55, X0, X0, X2
-	VADDSS X2, X0, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
 	VADDSS (BX), X0, X0
 	VMOVSS X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z1, Y2
 	VADDPS Y2, Y1, Y1
 	VEXTRACTF128 $1, Y1, X2
-	VADDPS X2, X1, X1
-	VSHUFPS $0xee, X1, X1, X2
-	VADDPS X2, X1, X1
-	VSHUFPS $0x55, X1, X1, X2
-	VADDSS X2, X1, X1
-	VADDSS (BX), X1, X1
-	VMOVSS X1, (BX)
+	VADDPS X2, X1, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
+	VADDSS (BX), X0, X0
+	VMOVSS X0, (BX)
 	VZEROUPPER
 	RET
 
@@ -1479,21 +1307,21 @@ TEXT ·dotHalves2x1AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -1517,19 +1345,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -1538,23 +1366,19 @@ done:
 	VADDPS Y2, Y0, Y0
 	VEXTRACTF128 $1, Y0, X2
 	VADDPS X2, X0, X0
-	VSHUFPS $0xee, X0, X0, X2
-	VADDPS X2, X0, X0
-	VSHUFPS $0x55, X0, X0, X2
-	VADDSS X2, X0, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
 	VADDSS (BX), X0, X0
 	VMOVSS X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z1, Y2
 	VADDPS Y2, Y1, Y1
 	VEXTRACTF128 $1, Y1, X2
-	VADDPS X2, X1, X1
-	VSHUFPS $0xee, X1, X1, X2
-	VADDPS X2, X1, X1
-	VSHUFPS $0x55, X1, X1, X2
-	VADDSS X2, X1, X1
-	VADDSS (BX), X1, X1
-	VMOVSS X1, (BX)
+	VADDPS X2, X1, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
+	VADDSS (BX), X0, X0
+	VMOVSS X0, (BX)
 	VZEROUPPER
 	RET
 
@@ -1574,21 +1398,21 @@ TEXT ·dot2x2AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -1619,16 +1443,16 @@ tail:
 	VFMADD231PS Z7, Z5, Z3
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -1637,43 +1461,29 @@ done:
 	VADDPS Y4, Y0, Y0
 	VEXTRACTF128 $1, Y0, X4
 	VADDPS X4, X0, X0
-	VSHUFPS $0xee, X0, X0, X4
-	VADDPS X4, X0, X0
-	VSHUFPS $0x55, X0, X0, X4
-	VADDSS X4, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y4
 	VADDPS Y4, Y1, Y1
 	VEXTRACTF128 $1, Y1, X4
 	VADDPS X4, X1, X1
-	VSHUFPS $0xee, X1, X1, X4
-	VADDPS X4, X1, X1
-	VSHUFPS $0x55, X1, X1, X4
-	VADDSS X4, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z2, Y4
 	VADDPS Y4, Y2, Y2
 	VEXTRACTF128 $1, Y2, X4
-	VADDPS X4, X2, X2
-	VSHUFPS $0xee, X2, X2, X4
-	VADDPS X4, X2, X2
-	VSHUFPS $0x55, X2, X2, X4
-	VADDSS X4, X2, X2
-	VADDSS (BX), X2, X2
-	VMOVSS X2, (BX)
+	VADDPS X4, X2, X0
 	VEXTRACTF32X8 $1, Z3, Y4
 	VADDPS Y4, Y3, Y3
 	VEXTRACTF128 $1, Y3, X4
-	VADDPS X4, X3, X3
-	VSHUFPS $0xee, X3, X3, X4
-	VADDPS X4, X3, X3
-	VSHUFPS $0x55, X3, X3, X4
-	VADDSS X4, X3, X3
-	VADDSS 4(BX), X3, X3
-	VMOVSS X3, 4(BX)
+	VADDPS X4, X3, X1
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
 	VZEROUPPER
 	RET
 
@@ -1693,21 +1503,21 @@ TEXT ·dotHalves2x2AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -1735,19 +1545,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -1756,43 +1566,29 @@ done:
 	VADDPS Y4, Y0, Y0
 	VEXTRACTF128 $1, Y0, X4
 	VADDPS X4, X0, X0
-	VSHUFPS $0xee, X0, X0, X4
-	VADDPS X4, X0, X0
-	VSHUFPS $0x55, X0, X0, X4
-	VADDSS X4, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y4
 	VADDPS Y4, Y1, Y1
 	VEXTRACTF128 $1, Y1, X4
 	VADDPS X4, X1, X1
-	VSHUFPS $0xee, X1, X1, X4
-	VADDPS X4, X1, X1
-	VSHUFPS $0x55, X1, X1, X4
-	VADDSS X4, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z2, Y4
 	VADDPS Y4, Y2, Y2
 	VEXTRACTF128 $1, Y2, X4
-	VADDPS X4, X2, X2
-	VSHUFPS $0xee, X2, X2, X4
-	VADDPS X4, X2, X2
-	VSHUFPS $0x55, X2, X2, X4
-	VADDSS X4, X2, X2
-	VADDSS (BX), X2, X2
-	VMOVSS X2, (BX)
+	VADDPS X4, X2, X0
 	VEXTRACTF32X8 $1, Z3, Y4
 	VADDPS Y4, Y3, Y3
 	VEXTRACTF128 $1, Y3, X4
-	VADDPS X4, X3, X3
-	VSHUFPS $0xee, X3, X3, X4
-	VADDPS X4, X3, X3
-	VSHUFPS $0x55, X3, X3, X4
-	VADDSS X4, X3, X3
-	VADDSS 4(BX), X3, X3
-	VMOVSS X3, 4(BX)
+	VADDPS X4, X3, X1
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
 	VZEROUPPER
 	RET
 
@@ -1815,21 +1611,21 @@ TEXT ·dot2x3AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -1866,16 +1662,16 @@ tail:
 	VFMADD231PS Z10, Z7, Z5
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -1884,63 +1680,45 @@ done:
 	VADDPS Y6, Y0, Y0
 	VEXTRACTF128 $1, Y0, X6
 	VADDPS X6, X0, X0
-	VSHUFPS $0xee, X0, X0, X6
-	VADDPS X6, X0, X0
-	VSHUFPS $0x55, X0, X0, X6
-	VADDSS X6, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y6
 	VADDPS Y6, Y1, Y1
 	VEXTRACTF128 $1, Y1, X6
 	VADDPS X6, X1, X1
-	VSHUFPS $0xee, X1, X1, X6
-	VADDPS X6, X1, X1
-	VSHUFPS $0x55, X1, X1, X6
-	VADDSS X6, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF32X8 $1, Z2, Y6
 	VADDPS Y6, Y2, Y2
 	VEXTRACTF128 $1, Y2, X6
 	VADDPS X6, X2, X2
-	VSHUFPS $0xee, X2, X2, X6
-	VADDPS X6, X2, X2
-	VSHUFPS $0x55, X2, X2, X6
-	VADDSS X6, X2, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
 	VADDSS 8(BX), X2, X2
 	VMOVSS X2, 8(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z3, Y6
 	VADDPS Y6, Y3, Y3
 	VEXTRACTF128 $1, Y3, X6
-	VADDPS X6, X3, X3
-	VSHUFPS $0xee, X3, X3, X6
-	VADDPS X6, X3, X3
-	VSHUFPS $0x55, X3, X3, X6
-	VADDSS X6, X3, X3
-	VADDSS (BX), X3, X3
-	VMOVSS X3, (BX)
+	VADDPS X6, X3, X0
 	VEXTRACTF32X8 $1, Z4, Y6
 	VADDPS Y6, Y4, Y4
 	VEXTRACTF128 $1, Y4, X6
-	VADDPS X6, X4, X4
-	VSHUFPS $0xee, X4, X4, X6
-	VADDPS X6, X4, X4
-	VSHUFPS $0x55, X4, X4, X6
-	VADDSS X6, X4, X4
-	VADDSS 4(BX), X4, X4
-	VMOVSS X4, 4(BX)
+	VADDPS X6, X4, X1
 	VEXTRACTF32X8 $1, Z5, Y6
 	VADDPS Y6, Y5, Y5
 	VEXTRACTF128 $1, Y5, X6
-	VADDPS X6, X5, X5
-	VSHUFPS $0xee, X5, X5, X6
-	VADDPS X6, X5, X5
-	VSHUFPS $0x55, X5, X5, X6
-	VADDSS X6, X5, X5
-	VADDSS 8(BX), X5, X5
-	VMOVSS X5, 8(BX)
+	VADDPS X6, X5, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
+	VADDSS 8(BX), X2, X2
+	VMOVSS X2, 8(BX)
 	VZEROUPPER
 	RET
 
@@ -1963,21 +1741,21 @@ TEXT ·dotHalves2x3AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -2009,19 +1787,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -2030,63 +1808,45 @@ done:
 	VADDPS Y6, Y0, Y0
 	VEXTRACTF128 $1, Y0, X6
 	VADDPS X6, X0, X0
-	VSHUFPS $0xee, X0, X0, X6
-	VADDPS X6, X0, X0
-	VSHUFPS $0x55, X0, X0, X6
-	VADDSS X6, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y6
 	VADDPS Y6, Y1, Y1
 	VEXTRACTF128 $1, Y1, X6
 	VADDPS X6, X1, X1
-	VSHUFPS $0xee, X1, X1, X6
-	VADDPS X6, X1, X1
-	VSHUFPS $0x55, X1, X1, X6
-	VADDSS X6, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF32X8 $1, Z2, Y6
 	VADDPS Y6, Y2, Y2
 	VEXTRACTF128 $1, Y2, X6
 	VADDPS X6, X2, X2
-	VSHUFPS $0xee, X2, X2, X6
-	VADDPS X6, X2, X2
-	VSHUFPS $0x55, X2, X2, X6
-	VADDSS X6, X2, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
 	VADDSS 8(BX), X2, X2
 	VMOVSS X2, 8(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z3, Y6
 	VADDPS Y6, Y3, Y3
 	VEXTRACTF128 $1, Y3, X6
-	VADDPS X6, X3, X3
-	VSHUFPS $0xee, X3, X3, X6
-	VADDPS X6, X3, X3
-	VSHUFPS $0x55, X3, X3, X6
-	VADDSS X6, X3, X3
-	VADDSS (BX), X3, X3
-	VMOVSS X3, (BX)
+	VADDPS X6, X3, X0
 	VEXTRACTF32X8 $1, Z4, Y6
 	VADDPS Y6, Y4, Y4
 	VEXTRACTF128 $1, Y4, X6
-	VADDPS X6, X4, X4
-	VSHUFPS $0xee, X4, X4, X6
-	VADDPS X6, X4, X4
-	VSHUFPS $0x55, X4, X4, X6
-	VADDSS X6, X4, X4
-	VADDSS 4(BX), X4, X4
-	VMOVSS X4, 4(BX)
+	VADDPS X6, X4, X1
 	VEXTRACTF32X8 $1, Z5, Y6
 	VADDPS Y6, Y5, Y5
 	VEXTRACTF128 $1, Y5, X6
-	VADDPS X6, X5, X5
-	VSHUFPS $0xee, X5, X5, X6
-	VADDPS X6, X5, X5
-	VSHUFPS $0x55, X5, X5, X6
-	VADDSS X6, X5, X5
-	VADDSS 8(BX), X5, X5
-	VMOVSS X5, 8(BX)
+	VADDPS X6, X5, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
+	VADDSS 8(BX), X2, X2
+	VMOVSS X2, 8(BX)
 	VZEROUPPER
 	RET
 
@@ -2112,21 +1872,21 @@ TEXT ·dot2x4AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -2169,16 +1929,16 @@ tail:
 	VFMADD231PS Z13, Z9, Z7
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -2187,83 +1947,45 @@ done:
 	VADDPS Y8, Y0, Y0
 	VEXTRACTF128 $1, Y0, X8
 	VADDPS X8, X0, X0
-	VSHUFPS $0xee, X0, X0, X8
-	VADDPS X8, X0, X0
-	VSHUFPS $0x55, X0, X0, X8
-	VADDSS X8, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y8
 	VADDPS Y8, Y1, Y1
 	VEXTRACTF128 $1, Y1, X8
 	VADDPS X8, X1, X1
-	VSHUFPS $0xee, X1, X1, X8
-	VADDPS X8, X1, X1
-	VSHUFPS $0x55, X1, X1, X8
-	VADDSS X8, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF32X8 $1, Z2, Y8
 	VADDPS Y8, Y2, Y2
 	VEXTRACTF128 $1, Y2, X8
 	VADDPS X8, X2, X2
-	VSHUFPS $0xee, X2, X2, X8
-	VADDPS X8, X2, X2
-	VSHUFPS $0x55, X2, X2, X8
-	VADDSS X8, X2, X2
-	VADDSS 8(BX), X2, X2
-	VMOVSS X2, 8(BX)
 	VEXTRACTF32X8 $1, Z3, Y8
 	VADDPS Y8, Y3, Y3
 	VEXTRACTF128 $1, Y3, X8
 	VADDPS X8, X3, X3
-	VSHUFPS $0xee, X3, X3, X8
-	VADDPS X8, X3, X3
-	VSHUFPS $0x55, X3, X3, X8
-	VADDSS X8, X3, X3
-	VADDSS 12(BX), X3, X3
-	VMOVSS X3, 12(BX)
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z4, Y8
 	VADDPS Y8, Y4, Y4
 	VEXTRACTF128 $1, Y4, X8
-	VADDPS X8, X4, X4
-	VSHUFPS $0xee, X4, X4, X8
-	VADDPS X8, X4, X4
-	VSHUFPS $0x55, X4, X4, X8
-	VADDSS X8, X4, X4
-	VADDSS (BX), X4, X4
-	VMOVSS X4, (BX)
+	VADDPS X8, X4, X0
 	VEXTRACTF32X8 $1, Z5, Y8
 	VADDPS Y8, Y5, Y5
 	VEXTRACTF128 $1, Y5, X8
-	VADDPS X8, X5, X5
-	VSHUFPS $0xee, X5, X5, X8
-	VADDPS X8, X5, X5
-	VSHUFPS $0x55, X5, X5, X8
-	VADDSS X8, X5, X5
-	VADDSS 4(BX), X5, X5
-	VMOVSS X5, 4(BX)
+	VADDPS X8, X5, X1
 	VEXTRACTF32X8 $1, Z6, Y8
 	VADDPS Y8, Y6, Y6
 	VEXTRACTF128 $1, Y6, X8
-	VADDPS X8, X6, X6
-	VSHUFPS $0xee, X6, X6, X8
-	VADDPS X8, X6, X6
-	VSHUFPS $0x55, X6, X6, X8
-	VADDSS X8, X6, X6
-	VADDSS 8(BX), X6, X6
-	VMOVSS X6, 8(BX)
+	VADDPS X8, X6, X2
 	VEXTRACTF32X8 $1, Z7, Y8
 	VADDPS Y8, Y7, Y7
 	VEXTRACTF128 $1, Y7, X8
-	VADDPS X8, X7, X7
-	VSHUFPS $0xee, X7, X7, X8
-	VADDPS X8, X7, X7
-	VSHUFPS $0x55, X7, X7, X8
-	VADDSS X8, X7, X7
-	VADDSS 12(BX), X7, X7
-	VMOVSS X7, 12(BX)
+	VADDPS X8, X7, X3
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
 	VZEROUPPER
 	RET
 
@@ -2289,21 +2011,21 @@ TEXT ·dotHalves2x4AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -2339,19 +2061,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -2360,83 +2082,45 @@ done:
 	VADDPS Y8, Y0, Y0
 	VEXTRACTF128 $1, Y0, X8
 	VADDPS X8, X0, X0
-	VSHUFPS $0xee, X0, X0, X8
-	VADDPS X8, X0, X0
-	VSHUFPS $0x55, X0, X0, X8
-	VADDSS X8, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y8
 	VADDPS Y8, Y1, Y1
 	VEXTRACTF128 $1, Y1, X8
 	VADDPS X8, X1, X1
-	VSHUFPS $0xee, X1, X1, X8
-	VADDPS X8, X1, X1
-	VSHUFPS $0x55, X1, X1, X8
-	VADDSS X8, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF32X8 $1, Z2, Y8
 	VADDPS Y8, Y2, Y2
 	VEXTRACTF128 $1, Y2, X8
 	VADDPS X8, X2, X2
-	VSHUFPS $0xee, X2, X2, X8
-	VADDPS X8, X2, X2
-	VSHUFPS $0x55, X2, X2, X8
-	VADDSS X8, X2, X2
-	VADDSS 8(BX), X2, X2
-	VMOVSS X2, 8(BX)
 	VEXTRACTF32X8 $1, Z3, Y8
 	VADDPS Y8, Y3, Y3
 	VEXTRACTF128 $1, Y3, X8
 	VADDPS X8, X3, X3
-	VSHUFPS $0xee, X3, X3, X8
-	VADDPS X8, X3, X3
-	VSHUFPS $0x55, X3, X3, X8
-	VADDSS X8, X3, X3
-	VADDSS 12(BX), X3, X3
-	VMOVSS X3, 12(BX)
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z4, Y8
 	VADDPS Y8, Y4, Y4
 	VEXTRACTF128 $1, Y4, X8
-	VADDPS X8, X4, X4
-	VSHUFPS $0xee, X4, X4, X8
-	VADDPS X8, X4, X4
-	VSHUFPS $0x55, X4, X4, X8
-	VADDSS X8, X4, X4
-	VADDSS (BX), X4, X4
-	VMOVSS X4, (BX)
+	VADDPS X8, X4, X0
 	VEXTRACTF32X8 $1, Z5, Y8
 	VADDPS Y8, Y5, Y5
 	VEXTRACTF128 $1, Y5, X8
-	VADDPS X8, X5, X5
-	VSHUFPS $0xee, X5, X5, X8
-	VADDPS X8, X5, X5
-	VSHUFPS $0x55, X5, X5, X8
-	VADDSS X8, X5, X5
-	VADDSS 4(BX), X5, X5
-	VMOVSS X5, 4(BX)
+	VADDPS X8, X5, X1
 	VEXTRACTF32X8 $1, Z6, Y8
 	VADDPS Y8, Y6, Y6
 	VEXTRACTF128 $1, Y6, X8
-	VADDPS X8, X6, X6
-	VSHUFPS $0xee, X6, X6, X8
-	VADDPS X8, X6, X6
-	VSHUFPS $0x55, X6, X6, X8
-	VADDSS X8, X6, X6
-	VADDSS 8(BX), X6, X6
-	VMOVSS X6, 8(BX)
+	VADDPS X8, X6, X2
 	VEXTRACTF32X8 $1, Z7, Y8
 	VADDPS Y8, Y7, Y7
 	VEXTRACTF128 $1, Y7, X8
-	VADDPS X8, X7, X7
-	VSHUFPS $0xee, X7, X7, X8
-	VADDPS X8, X7, X7
-	VSHUFPS $0x55, X7, X7, X8
-	VADDSS X8, X7, X7
-	VADDSS 12(BX), X7, X7
-	VMOVSS X7, 12(BX)
+	VADDPS X8, X7, X3
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
 	VZEROUPPER
 	RET
 
@@ -2465,21 +2149,21 @@ TEXT ·dot2x5AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -2528,16 +2212,16 @@ tail:
 	VFMADD231PS Z12, Z11, Z9
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -2546,103 +2230,61 @@ done:
 	VADDPS Y10, Y0, Y0
 	VEXTRACTF128 $1, Y0, X10
 	VADDPS X10, X0, X0
-	VSHUFPS $0xee, X0, X0, X10
-	VADDPS X10, X0, X0
-	VSHUFPS $0x55, X0, X0, X10
-	VADDSS X10, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y10
 	VADDPS Y10, Y1, Y1
 	VEXTRACTF128 $1, Y1, X10
 	VADDPS X10, X1, X1
-	VSHUFPS $0xee, X1, X1, X10
-	VADDPS X10, X1, X1
-	VSHUFPS $0x55, X1, X1, X10
-	VADDSS X10, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF32X8 $1, Z2, Y10
 	VADDPS Y10, Y2, Y2
 	VEXTRACTF128 $1, Y2, X10
 	VADDPS X10, X2, X2
-	VSHUFPS $0xee, X2, X2, X10
-	VADDPS X10, X2, X2
-	VSHUFPS $0x55, X2, X2, X10
-	VADDSS X10, X2, X2
-	VADDSS 8(BX), X2, X2
-	VMOVSS X2, 8(BX)
 	VEXTRACTF32X8 $1, Z3, Y10
 	VADDPS Y10, Y3, Y3
 	VEXTRACTF128 $1, Y3, X10
 	VADDPS X10, X3, X3
-	VSHUFPS $0xee, X3, X3, X10
-	VADDPS X10, X3, X3
-	VSHUFPS $0x55, X3, X3, X10
-	VADDSS X10, X3, X3
-	VADDSS 12(BX), X3, X3
-	VMOVSS X3, 12(BX)
 	VEXTRACTF32X8 $1, Z4, Y10
 	VADDPS Y10, Y4, Y4
 	VEXTRACTF128 $1, Y4, X10
 	VADDPS X10, X4, X4
-	VSHUFPS $0xee, X4, X4, X10
-	VADDPS X10, X4, X4
-	VSHUFPS $0x55, X4, X4, X10
-	VADDSS X10, X4, X4
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X4, X4, X4
+	VHADDPS X4, X4, X4
 	VADDSS 16(BX), X4, X4
 	VMOVSS X4, 16(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z5, Y10
 	VADDPS Y10, Y5, Y5
 	VEXTRACTF128 $1, Y5, X10
-	VADDPS X10, X5, X5
-	VSHUFPS $0xee, X5, X5, X10
-	VADDPS X10, X5, X5
-	VSHUFPS $0x55, X5, X5, X10
-	VADDSS X10, X5, X5
-	VADDSS (BX), X5, X5
-	VMOVSS X5, (BX)
+	VADDPS X10, X5, X0
 	VEXTRACTF32X8 $1, Z6, Y10
 	VADDPS Y10, Y6, Y6
 	VEXTRACTF128 $1, Y6, X10
-	VADDPS X10, X6, X6
-	VSHUFPS $0xee, X6, X6, X10
-	VADDPS X10, X6, X6
-	VSHUFPS $0x55, X6, X6, X10
-	VADDSS X10, X6, X6
-	VADDSS 4(BX), X6, X6
-	VMOVSS X6, 4(BX)
+	VADDPS X10, X6, X1
 	VEXTRACTF32X8 $1, Z7, Y10
 	VADDPS Y10, Y7, Y7
 	VEXTRACTF128 $1, Y7, X10
-	VADDPS X10, X7, X7
-	VSHUFPS $0xee, X7, X7, X10
-	VADDPS X10, X7, X7
-	VSHUFPS $0x55, X7, X7, X10
-	VADDSS X10, X7, X7
-	VADDSS 8(BX), X7, X7
-	VMOVSS X7, 8(BX)
+	VADDPS X10, X7, X2
 	VEXTRACTF32X8 $1, Z8, Y10
 	VADDPS Y10, Y8, Y8
 	VEXTRACTF128 $1, Y8, X10
-	VADDPS X10, X8, X8
-	VSHUFPS $0xee, X8, X8, X10
-	VADDPS X10, X8, X8
-	VSHUFPS $0x55, X8, X8, X10
-	VADDSS X10, X8, X8
-	VADDSS 12(BX), X8, X8
-	VMOVSS X8, 12(BX)
+	VADDPS X10, X8, X3
 	VEXTRACTF32X8 $1, Z9, Y10
 	VADDPS Y10, Y9, Y9
 	VEXTRACTF128 $1, Y9, X10
-	VADDPS X10, X9, X9
-	VSHUFPS $0xee, X9, X9, X10
-	VADDPS X10, X9, X9
-	VSHUFPS $0x55, X9, X9, X10
-	VADDSS X10, X9, X9
-	VADDSS 16(BX), X9, X9
-	VMOVSS X9, 16(BX)
+	VADDPS X10, X9, X4
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X4, X4, X4
+	VHADDPS X4, X4, X4
+	VADDSS 16(BX), X4, X4
+	VMOVSS X4, 16(BX)
 	VZEROUPPER
 	RET
 
@@ -2671,21 +2313,21 @@ TEXT ·dotHalves2x5AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -2725,19 +2367,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -2746,103 +2388,61 @@ done:
 	VADDPS Y10, Y0, Y0
 	VEXTRACTF128 $1, Y0, X10
 	VADDPS X10, X0, X0
-	VSHUFPS $0xee, X0, X0, X10
-	VADDPS X10, X0, X0
-	VSHUFPS $0x55, X0, X0, X10
-	VADDSS X10, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y10
 	VADDPS Y10, Y1, Y1
 	VEXTRACTF128 $1, Y1, X10
 	VADDPS X10, X1, X1
-	VSHUFPS $0xee, X1, X1, X10
-	VADDPS X10, X1, X1
-	VSHUFPS $0x55, X1, X1, X10
-	VADDSS X10, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF32X8 $1, Z2, Y10
 	VADDPS Y10, Y2, Y2
 	VEXTRACTF128 $1, Y2, X10
 	VADDPS X10, X2, X2
-	VSHUFPS $0xee, X2, X2, X10
-	VADDPS X10, X2, X2
-	VSHUFPS $0x55, X2, X2, X10
-	VADDSS X10, X2, X2
-	VADDSS 8(BX), X2, X2
-	VMOVSS X2, 8(BX)
 	VEXTRACTF32X8 $1, Z3, Y10
 	VADDPS Y10, Y3, Y3
 	VEXTRACTF128 $1, Y3, X10
 	VADDPS X10, X3, X3
-	VSHUFPS $0xee, X3, X3, X10
-	VADDPS X10, X3, X3
-	VSHUFPS $0x55, X3, X3, X10
-	VADDSS X10, X3, X3
-	VADDSS 12(BX), X3, X3
-	VMOVSS X3, 12(BX)
 	VEXTRACTF32X8 $1, Z4, Y10
 	VADDPS Y10, Y4, Y4
 	VEXTRACTF128 $1, Y4, X10
 	VADDPS X10, X4, X4
-	VSHUFPS $0xee, X4, X4, X10
-	VADDPS X10, X4, X4
-	VSHUFPS $0x55, X4, X4, X10
-	VADDSS X10, X4, X4
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X4, X4, X4
+	VHADDPS X4, X4, X4
 	VADDSS 16(BX), X4, X4
 	VMOVSS X4, 16(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z5, Y10
 	VADDPS Y10, Y5, Y5
 	VEXTRACTF128 $1, Y5, X10
-	VADDPS X10, X5, X5
-	VSHUFPS $0xee, X5, X5, X10
-	VADDPS X10, X5, X5
-	VSHUFPS $0x55, X5, X5, X10
-	VADDSS X10, X5, X5
-	VADDSS (BX), X5, X5
-	VMOVSS X5, (BX)
+	VADDPS X10, X5, X0
 	VEXTRACTF32X8 $1, Z6, Y10
 	VADDPS Y10, Y6, Y6
 	VEXTRACTF128 $1, Y6, X10
-	VADDPS X10, X6, X6
-	VSHUFPS $0xee, X6, X6, X10
-	VADDPS X10, X6, X6
-	VSHUFPS $0x55, X6, X6, X10
-	VADDSS X10, X6, X6
-	VADDSS 4(BX), X6, X6
-	VMOVSS X6, 4(BX)
+	VADDPS X10, X6, X1
 	VEXTRACTF32X8 $1, Z7, Y10
 	VADDPS Y10, Y7, Y7
 	VEXTRACTF128 $1, Y7, X10
-	VADDPS X10, X7, X7
-	VSHUFPS $0xee, X7, X7, X10
-	VADDPS X10, X7, X7
-	VSHUFPS $0x55, X7, X7, X10
-	VADDSS X10, X7, X7
-	VADDSS 8(BX), X7, X7
-	VMOVSS X7, 8(BX)
+	VADDPS X10, X7, X2
 	VEXTRACTF32X8 $1, Z8, Y10
 	VADDPS Y10, Y8, Y8
 	VEXTRACTF128 $1, Y8, X10
-	VADDPS X10, X8, X8
-	VSHUFPS $0xee, X8, X8, X10
-	VADDPS X10, X8, X8
-	VSHUFPS $0x55, X8, X8, X10
-	VADDSS X10, X8, X8
-	VADDSS 12(BX), X8, X8
-	VMOVSS X8, 12(BX)
+	VADDPS X10, X8, X3
 	VEXTRACTF32X8 $1, Z9, Y10
 	VADDPS Y10, Y9, Y9
 	VEXTRACTF128 $1, Y9, X10
-	VADDPS X10, X9, X9
-	VSHUFPS $0xee, X9, X9, X10
-	VADDPS X10, X9, X9
-	VSHUFPS $0x55, X9, X9, X10
-	VADDSS X10, X9, X9
-	VADDSS 16(BX), X9, X9
-	VMOVSS X9, 16(BX)
+	VADDPS X10, X9, X4
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X4, X4, X4
+	VHADDPS X4, X4, X4
+	VADDSS 16(BX), X4, X4
+	VMOVSS X4, 16(BX)
 	VZEROUPPER
 	RET
 
@@ -2874,21 +2474,21 @@ TEXT ·dot2x6AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -2943,16 +2543,16 @@ tail:
 	VFMADD231PS Z15, Z13, Z11
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -2961,123 +2561,71 @@ done:
 	VADDPS Y12, Y0, Y0
 	VEXTRACTF128 $1, Y0, X12
 	VADDPS X12, X0, X0
-	VSHUFPS $0xee, X0, X0, X12
-	VADDPS X12, X0, X0
-	VSHUFPS $0x55, X0, X0, X12
-	VADDSS X12, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y12
 	VADDPS Y12, Y1, Y1
 	VEXTRACTF128 $1, Y1, X12
 	VADDPS X12, X1, X1
-	VSHUFPS $0xee, X1, X1, X12
-	VADDPS X12, X1, X1
-	VSHUFPS $0x55, X1, X1, X12
-	VADDSS X12, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF32X8 $1, Z2, Y12
 	VADDPS Y12, Y2, Y2
 	VEXTRACTF128 $1, Y2, X12
 	VADDPS X12, X2, X2
-	VSHUFPS $0xee, X2, X2, X12
-	VADDPS X12, X2, X2
-	VSHUFPS $0x55, X2, X2, X12
-	VADDSS X12, X2, X2
-	VADDSS 8(BX), X2, X2
-	VMOVSS X2, 8(BX)
 	VEXTRACTF32X8 $1, Z3, Y12
 	VADDPS Y12, Y3, Y3
 	VEXTRACTF128 $1, Y3, X12
 	VADDPS X12, X3, X3
-	VSHUFPS $0xee, X3, X3, X12
-	VADDPS X12, X3, X3
-	VSHUFPS $0x55, X3, X3, X12
-	VADDSS X12, X3, X3
-	VADDSS 12(BX), X3, X3
-	VMOVSS X3, 12(BX)
 	VEXTRACTF32X8 $1, Z4, Y12
 	VADDPS Y12, Y4, Y4
 	VEXTRACTF128 $1, Y4, X12
 	VADDPS X12, X4, X4
-	VSHUFPS $0xee, X4, X4, X12
-	VADDPS X12, X4, X4
-	VSHUFPS $0x55, X4, X4, X12
-	VADDSS X12, X4, X4
-	VADDSS 16(BX), X4, X4
-	VMOVSS X4, 16(BX)
 	VEXTRACTF32X8 $1, Z5, Y12
 	VADDPS Y12, Y5, Y5
 	VEXTRACTF128 $1, Y5, X12
 	VADDPS X12, X5, X5
-	VSHUFPS $0xee, X5, X5, X12
-	VADDPS X12, X5, X5
-	VSHUFPS $0x55, X5, X5, X12
-	VADDSS X12, X5, X5
-	VADDSS 20(BX), X5, X5
-	VMOVSS X5, 20(BX)
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X5, X4, X4
+	VHADDPS X4, X4, X4
+	VMOVSD 16(BX), X5
+	VADDPS X5, X4, X4
+	VMOVSD X4, 16(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z6, Y12
 	VADDPS Y12, Y6, Y6
 	VEXTRACTF128 $1, Y6, X12
-	VADDPS X12, X6, X6
-	VSHUFPS $0xee, X6, X6, X12
-	VADDPS X12, X6, X6
-	VSHUFPS $0x55, X6, X6, X12
-	VADDSS X12, X6, X6
-	VADDSS (BX), X6, X6
-	VMOVSS X6, (BX)
+	VADDPS X12, X6, X0
 	VEXTRACTF32X8 $1, Z7, Y12
 	VADDPS Y12, Y7, Y7
 	VEXTRACTF128 $1, Y7, X12
-	VADDPS X12, X7, X7
-	VSHUFPS $0xee, X7, X7, X12
-	VADDPS X12, X7, X7
-	VSHUFPS $0x55, X7, X7, X12
-	VADDSS X12, X7, X7
-	VADDSS 4(BX), X7, X7
-	VMOVSS X7, 4(BX)
+	VADDPS X12, X7, X1
 	VEXTRACTF32X8 $1, Z8, Y12
 	VADDPS Y12, Y8, Y8
 	VEXTRACTF128 $1, Y8, X12
-	VADDPS X12, X8, X8
-	VSHUFPS $0xee, X8, X8, X12
-	VADDPS X12, X8, X8
-	VSHUFPS $0x55, X8, X8, X12
-	VADDSS X12, X8, X8
-	VADDSS 8(BX), X8, X8
-	VMOVSS X8, 8(BX)
+	VADDPS X12, X8, X2
 	VEXTRACTF32X8 $1, Z9, Y12
 	VADDPS Y12, Y9, Y9
 	VEXTRACTF128 $1, Y9, X12
-	VADDPS X12, X9, X9
-	VSHUFPS $0xee, X9, X9, X12
-	VADDPS X12, X9, X9
-	VSHUFPS $0x55, X9, X9, X12
-	VADDSS X12, X9, X9
-	VADDSS 12(BX), X9, X9
-	VMOVSS X9, 12(BX)
+	VADDPS X12, X9, X3
 	VEXTRACTF32X8 $1, Z10, Y12
 	VADDPS Y12, Y10, Y10
 	VEXTRACTF128 $1, Y10, X12
-	VADDPS X12, X10, X10
-	VSHUFPS $0xee, X10, X10, X12
-	VADDPS X12, X10, X10
-	VSHUFPS $0x55, X10, X10, X12
-	VADDSS X12, X10, X10
-	VADDSS 16(BX), X10, X10
-	VMOVSS X10, 16(BX)
+	VADDPS X12, X10, X4
 	VEXTRACTF32X8 $1, Z11, Y12
 	VADDPS Y12, Y11, Y11
 	VEXTRACTF128 $1, Y11, X12
-	VADDPS X12, X11, X11
-	VSHUFPS $0xee, X11, X11, X12
-	VADDPS X12, X11, X11
-	VSHUFPS $0x55, X11, X11, X12
-	VADDSS X12, X11, X11
-	VADDSS 20(BX), X11, X11
-	VMOVSS X11, 20(BX)
+	VADDPS X12, X11, X5
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X5, X4, X4
+	VHADDPS X4, X4, X4
+	VMOVSD 16(BX), X5
+	VADDPS X5, X4, X4
+	VMOVSD X4, 16(BX)
 	VZEROUPPER
 	RET
 
@@ -3109,21 +2657,21 @@ TEXT ·dotHalves2x6AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -3167,19 +2715,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -3188,123 +2736,71 @@ done:
 	VADDPS Y12, Y0, Y0
 	VEXTRACTF128 $1, Y0, X12
 	VADDPS X12, X0, X0
-	VSHUFPS $0xee, X0, X0, X12
-	VADDPS X12, X0, X0
-	VSHUFPS $0x55, X0, X0, X12
-	VADDSS X12, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y12
 	VADDPS Y12, Y1, Y1
 	VEXTRACTF128 $1, Y1, X12
 	VADDPS X12, X1, X1
-	VSHUFPS $0xee, X1, X1, X12
-	VADDPS X12, X1, X1
-	VSHUFPS $0x55, X1, X1, X12
-	VADDSS X12, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF32X8 $1, Z2, Y12
 	VADDPS Y12, Y2, Y2
 	VEXTRACTF128 $1, Y2, X12
 	VADDPS X12, X2, X2
-	VSHUFPS $0xee, X2, X2, X12
-	VADDPS X12, X2, X2
-	VSHUFPS $0x55, X2, X2, X12
-	VADDSS X12, X2, X2
-	VADDSS 8(BX), X2, X2
-	VMOVSS X2, 8(BX)
 	VEXTRACTF32X8 $1, Z3, Y12
 	VADDPS Y12, Y3, Y3
 	VEXTRACTF128 $1, Y3, X12
 	VADDPS X12, X3, X3
-	VSHUFPS $0xee, X3, X3, X12
-	VADDPS X12, X3, X3
-	VSHUFPS $0x55, X3, X3, X12
-	VADDSS X12, X3, X3
-	VADDSS 12(BX), X3, X3
-	VMOVSS X3, 12(BX)
 	VEXTRACTF32X8 $1, Z4, Y12
 	VADDPS Y12, Y4, Y4
 	VEXTRACTF128 $1, Y4, X12
 	VADDPS X12, X4, X4
-	VSHUFPS $0xee, X4, X4, X12
-	VADDPS X12, X4, X4
-	VSHUFPS $0x55, X4, X4, X12
-	VADDSS X12, X4, X4
-	VADDSS 16(BX), X4, X4
-	VMOVSS X4, 16(BX)
 	VEXTRACTF32X8 $1, Z5, Y12
 	VADDPS Y12, Y5, Y5
 	VEXTRACTF128 $1, Y5, X12
 	VADDPS X12, X5, X5
-	VSHUFPS $0xee, X5, X5, X12
-	VADDPS X12, X5, X5
-	VSHUFPS $0x55, X5, X5, X12
-	VADDSS X12, X5, X5
-	VADDSS 20(BX), X5, X5
-	VMOVSS X5, 20(BX)
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X5, X4, X4
+	VHADDPS X4, X4, X4
+	VMOVSD 16(BX), X5
+	VADDPS X5, X4, X4
+	VMOVSD X4, 16(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z6, Y12
 	VADDPS Y12, Y6, Y6
 	VEXTRACTF128 $1, Y6, X12
-	VADDPS X12, X6, X6
-	VSHUFPS $0xee, X6, X6, X12
-	VADDPS X12, X6, X6
-	VSHUFPS $0x55, X6, X6, X12
-	VADDSS X12, X6, X6
-	VADDSS (BX), X6, X6
-	VMOVSS X6, (BX)
+	VADDPS X12, X6, X0
 	VEXTRACTF32X8 $1, Z7, Y12
 	VADDPS Y12, Y7, Y7
 	VEXTRACTF128 $1, Y7, X12
-	VADDPS X12, X7, X7
-	VSHUFPS $0xee, X7, X7, X12
-	VADDPS X12, X7, X7
-	VSHUFPS $0x55, X7, X7, X12
-	VADDSS X12, X7, X7
-	VADDSS 4(BX), X7, X7
-	VMOVSS X7, 4(BX)
+	VADDPS X12, X7, X1
 	VEXTRACTF32X8 $1, Z8, Y12
 	VADDPS Y12, Y8, Y8
 	VEXTRACTF128 $1, Y8, X12
-	VADDPS X12, X8, X8
-	VSHUFPS $0xee, X8, X8, X12
-	VADDPS X12, X8, X8
-	VSHUFPS $0x55, X8, X8, X12
-	VADDSS X12, X8, X8
-	VADDSS 8(BX), X8, X8
-	VMOVSS X8, 8(BX)
+	VADDPS X12, X8, X2
 	VEXTRACTF32X8 $1, Z9, Y12
 	VADDPS Y12, Y9, Y9
 	VEXTRACTF128 $1, Y9, X12
-	VADDPS X12, X9, X9
-	VSHUFPS $0xee, X9, X9, X12
-	VADDPS X12, X9, X9
-	VSHUFPS $0x55, X9, X9, X12
-	VADDSS X12, X9, X9
-	VADDSS 12(BX), X9, X9
-	VMOVSS X9, 12(BX)
+	VADDPS X12, X9, X3
 	VEXTRACTF32X8 $1, Z10, Y12
 	VADDPS Y12, Y10, Y10
 	VEXTRACTF128 $1, Y10, X12
-	VADDPS X12, X10, X10
-	VSHUFPS $0xee, X10, X10, X12
-	VADDPS X12, X10, X10
-	VSHUFPS $0x55, X10, X10, X12
-	VADDSS X12, X10, X10
-	VADDSS 16(BX), X10, X10
-	VMOVSS X10, 16(BX)
+	VADDPS X12, X10, X4
 	VEXTRACTF32X8 $1, Z11, Y12
 	VADDPS Y12, Y11, Y11
 	VEXTRACTF128 $1, Y11, X12
-	VADDPS X12, X11, X11
-	VSHUFPS $0xee, X11, X11, X12
-	VADDPS X12, X11, X11
-	VSHUFPS $0x55, X11, X11, X12
-	VADDSS X12, X11, X11
-	VADDSS 20(BX), X11, X11
-	VMOVSS X11, 20(BX)
+	VADDPS X12, X11, X5
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X5, X4, X4
+	VHADDPS X4, X4, X4
+	VMOVSD 16(BX), X5
+	VADDPS X5, X4, X4
+	VMOVSD X4, 16(BX)
 	VZEROUPPER
 	RET
 
@@ -3322,21 +2818,21 @@ TEXT ·dot3x1AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -3365,16 +2861,16 @@ tail:
 	VFMADD231PS Z6, Z5, Z2
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -3383,34 +2879,28 @@ done:
 	VADDPS Y3, Y0, Y0
 	VEXTRACTF128 $1, Y0, X3
 	VADDPS X3, X0, X0
-	VSHUFPS $0xee, X0, X0, X3
-	VADDPS X3, X0, X0
-	VSHUFPS $0x55, X0, X0, X3
-	VADDSS X3, X0, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
 	VADDSS (BX), X0, X0
 	VMOVSS X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z1, Y3
 	VADDPS Y3, Y1, Y1
 	VEXTRACTF128 $1, Y1, X3
-	VADDPS X3, X1, X1
-	VSHUFPS $0xee, X1, X1, X3
-	VADDPS X3, X1, X1
-	VSHUFPS $0x55, X1, X1, X3
-	VADDSS X3, X1, X1
-	VADDSS (BX), X1, X1
-	VMOVSS X1, (BX)
+	VADDPS X3, X1, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
+	VADDSS (BX), X0, X0
+	VMOVSS X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z2, Y3
 	VADDPS Y3, Y2, Y2
 	VEXTRACTF128 $1, Y2, X3
-	VADDPS X3, X2, X2
-	VSHUFPS $0xee, X2, X2, X3
-	VADDPS X3, X2, X2
-	VSHUFPS $0x55, X2, X2, X3
-	VADDSS X3, X2, X2
-	VADDSS (BX), X2, X2
-	VMOVSS X2, (BX)
+	VADDPS X3, X2, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
+	VADDSS (BX), X0, X0
+	VMOVSS X0, (BX)
 	VZEROUPPER
 	RET
 
@@ -3428,21 +2918,21 @@ TEXT ·dotHalves3x1AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -3469,19 +2959,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -3490,34 +2980,28 @@ done:
 	VADDPS Y3, Y0, Y0
 	VEXTRACTF128 $1, Y0, X3
 	VADDPS X3, X0, X0
-	VSHUFPS $0xee, X0, X0, X3
-	VADDPS X3, X0, X0
-	VSHUFPS $0x55, X0, X0, X3
-	VADDSS X3, X0, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
 	VADDSS (BX), X0, X0
 	VMOVSS X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z1, Y3
 	VADDPS Y3, Y1, Y1
 	VEXTRACTF128 $1, Y1, X3
-	VADDPS X3, X1, X1
-	VSHUFPS $0xee, X1, X1, X3
-	VADDPS X3, X1, X1
-	VSHUFPS $0x55, X1, X1, X3
-	VADDSS X3, X1, X1
-	VADDSS (BX), X1, X1
-	VMOVSS X1, (BX)
+	VADDPS X3, X1, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
+	VADDSS (BX), X0, X0
+	VMOVSS X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z2, Y3
 	VADDPS Y3, Y2, Y2
 	VEXTRACTF128 $1, Y2, X3
-	VADDPS X3, X2, X2
-	VSHUFPS $0xee, X2, X2, X3
-	VADDPS X3, X2, X2
-	VSHUFPS $0x55, X2, X2, X3
-	VADDSS X3, X2, X2
-	VADDSS (BX), X2, X2
-	VMOVSS X2, (BX)
+	VADDPS X3, X2, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
+	VADDSS (BX), X0, X0
+	VMOVSS X0, (BX)
 	VZEROUPPER
 	RET
 
@@ -3539,21 +3023,21 @@ TEXT ·dot3x2AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -3590,16 +3074,16 @@ tail:
 	VFMADD231PS Z10, Z8, Z5
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -3608,64 +3092,43 @@ done:
 	VADDPS Y6, Y0, Y0
 	VEXTRACTF128 $1, Y0, X6
 	VADDPS X6, X0, X0
-	VSHUFPS $0xee, X0, X0, X6
-	VADDPS X6, X0, X0
-	VSHUFPS $0x55, X0, X0, X6
-	VADDSS X6, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y6
 	VADDPS Y6, Y1, Y1
 	VEXTRACTF128 $1, Y1, X6
 	VADDPS X6, X1, X1
-	VSHUFPS $0xee, X1, X1, X6
-	VADDPS X6, X1, X1
-	VSHUFPS $0x55, X1, X1, X6
-	VADDSS X6, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z2, Y6
 	VADDPS Y6, Y2, Y2
 	VEXTRACTF128 $1, Y2, X6
-	VADDPS X6, X2, X2
-	VSHUFPS $0xee, X2, X2, X6
-	VADDPS X6, X2, X2
-	VSHUFPS $0x55, X2, X2, X6
-	VADDSS X6, X2, X2
-	VADDSS (BX), X2, X2
-	VMOVSS X2, (BX)
+	VADDPS X6, X2, X0
 	VEXTRACTF32X8 $1, Z3, Y6
 	VADDPS Y6, Y3, Y3
 	VEXTRACTF128 $1, Y3, X6
-	VADDPS X6, X3, X3
-	VSHUFPS $0xee, X3, X3, X6
-	VADDPS X6, X3, X3
-	VSHUFPS $0x55, X3, X3, X6
-	VADDSS X6, X3, X3
-	VADDSS 4(BX), X3, X3
-	VMOVSS X3, 4(BX)
+	VADDPS X6, X3, X1
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z4, Y6
 	VADDPS Y6, Y4, Y4
 	VEXTRACTF128 $1, Y4, X6
-	VADDPS X6, X4, X4
-	VSHUFPS $0xee, X4, X4, X6
-	VADDPS X6, X4, X4
-	VSHUFPS $0x55, X4, X4, X6
-	VADDSS X6, X4, X4
-	VADDSS (BX), X4, X4
-	VMOVSS X4, (BX)
+	VADDPS X6, X4, X0
 	VEXTRACTF32X8 $1, Z5, Y6
 	VADDPS Y6, Y5, Y5
 	VEXTRACTF128 $1, Y5, X6
-	VADDPS X6, X5, X5
-	VSHUFPS $0xee, X5, X5, X6
-	VADDPS X6, X5, X5
-	VSHUFPS $0x55, X5, X5, X6
-	VADDSS X6, X5, X5
-	VADDSS 4(BX), X5, X5
-	VMOVSS X5, 4(BX)
+	VADDPS X6, X5, X1
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
 	VZEROUPPER
 	RET
 
@@ -3687,21 +3150,21 @@ TEXT ·dotHalves3x2AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -3733,19 +3196,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -3754,64 +3217,43 @@ done:
 	VADDPS Y6, Y0, Y0
 	VEXTRACTF128 $1, Y0, X6
 	VADDPS X6, X0, X0
-	VSHUFPS $0xee, X0, X0, X6
-	VADDPS X6, X0, X0
-	VSHUFPS $0x55, X0, X0, X6
-	VADDSS X6, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y6
 	VADDPS Y6, Y1, Y1
 	VEXTRACTF128 $1, Y1, X6
 	VADDPS X6, X1, X1
-	VSHUFPS $0xee, X1, X1, X6
-	VADDPS X6, X1, X1
-	VSHUFPS $0x55, X1, X1, X6
-	VADDSS X6, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z2, Y6
 	VADDPS Y6, Y2, Y2
 	VEXTRACTF128 $1, Y2, X6
-	VADDPS X6, X2, X2
-	VSHUFPS $0xee, X2, X2, X6
-	VADDPS X6, X2, X2
-	VSHUFPS $0x55, X2, X2, X6
-	VADDSS X6, X2, X2
-	VADDSS (BX), X2, X2
-	VMOVSS X2, (BX)
+	VADDPS X6, X2, X0
 	VEXTRACTF32X8 $1, Z3, Y6
 	VADDPS Y6, Y3, Y3
 	VEXTRACTF128 $1, Y3, X6
-	VADDPS X6, X3, X3
-	VSHUFPS $0xee, X3, X3, X6
-	VADDPS X6, X3, X3
-	VSHUFPS $0x55, X3, X3, X6
-	VADDSS X6, X3, X3
-	VADDSS 4(BX), X3, X3
-	VMOVSS X3, 4(BX)
+	VADDPS X6, X3, X1
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z4, Y6
 	VADDPS Y6, Y4, Y4
 	VEXTRACTF128 $1, Y4, X6
-	VADDPS X6, X4, X4
-	VSHUFPS $0xee, X4, X4, X6
-	VADDPS X6, X4, X4
-	VSHUFPS $0x55, X4, X4, X6
-	VADDSS X6, X4, X4
-	VADDSS (BX), X4, X4
-	VMOVSS X4, (BX)
+	VADDPS X6, X4, X0
 	VEXTRACTF32X8 $1, Z5, Y6
 	VADDPS Y6, Y5, Y5
 	VEXTRACTF128 $1, Y5, X6
-	VADDPS X6, X5, X5
-	VSHUFPS $0xee, X5, X5, X6
-	VADDPS X6, X5, X5
-	VSHUFPS $0x55, X5, X5, X6
-	VADDSS X6, X5, X5
-	VADDSS 4(BX), X5, X5
-	VMOVSS X5, 4(BX)
+	VADDPS X6, X5, X1
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
 	VZEROUPPER
 	RET
 
@@ -3837,21 +3279,21 @@ TEXT ·dot3x3AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -3896,16 +3338,16 @@ tail:
 	VFMADD231PS Z14, Z11, Z8
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -3914,94 +3356,67 @@ done:
 	VADDPS Y9, Y0, Y0
 	VEXTRACTF128 $1, Y0, X9
 	VADDPS X9, X0, X0
-	VSHUFPS $0xee, X0, X0, X9
-	VADDPS X9, X0, X0
-	VSHUFPS $0x55, X0, X0, X9
-	VADDSS X9, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y9
 	VADDPS Y9, Y1, Y1
 	VEXTRACTF128 $1, Y1, X9
 	VADDPS X9, X1, X1
-	VSHUFPS $0xee, X1, X1, X9
-	VADDPS X9, X1, X1
-	VSHUFPS $0x55, X1, X1, X9
-	VADDSS X9, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF32X8 $1, Z2, Y9
 	VADDPS Y9, Y2, Y2
 	VEXTRACTF128 $1, Y2, X9
 	VADDPS X9, X2, X2
-	VSHUFPS $0xee, X2, X2, X9
-	VADDPS X9, X2, X2
-	VSHUFPS $0x55, X2, X2, X9
-	VADDSS X9, X2, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
 	VADDSS 8(BX), X2, X2
 	VMOVSS X2, 8(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z3, Y9
 	VADDPS Y9, Y3, Y3
 	VEXTRACTF128 $1, Y3, X9
-	VADDPS X9, X3, X3
-	VSHUFPS $0xee, X3, X3, X9
-	VADDPS X9, X3, X3
-	VSHUFPS $0x55, X3, X3, X9
-	VADDSS X9, X3, X3
-	VADDSS (BX), X3, X3
-	VMOVSS X3, (BX)
+	VADDPS X9, X3, X0
 	VEXTRACTF32X8 $1, Z4, Y9
 	VADDPS Y9, Y4, Y4
 	VEXTRACTF128 $1, Y4, X9
-	VADDPS X9, X4, X4
-	VSHUFPS $0xee, X4, X4, X9
-	VADDPS X9, X4, X4
-	VSHUFPS $0x55, X4, X4, X9
-	VADDSS X9, X4, X4
-	VADDSS 4(BX), X4, X4
-	VMOVSS X4, 4(BX)
+	VADDPS X9, X4, X1
 	VEXTRACTF32X8 $1, Z5, Y9
 	VADDPS Y9, Y5, Y5
 	VEXTRACTF128 $1, Y5, X9
-	VADDPS X9, X5, X5
-	VSHUFPS $0xee, X5, X5, X9
-	VADDPS X9, X5, X5
-	VSHUFPS $0x55, X5, X5, X9
-	VADDSS X9, X5, X5
-	VADDSS 8(BX), X5, X5
-	VMOVSS X5, 8(BX)
+	VADDPS X9, X5, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
+	VADDSS 8(BX), X2, X2
+	VMOVSS X2, 8(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z6, Y9
 	VADDPS Y9, Y6, Y6
 	VEXTRACTF128 $1, Y6, X9
-	VADDPS X9, X6, X6
-	VSHUFPS $0xee, X6, X6, X9
-	VADDPS X9, X6, X6
-	VSHUFPS $0x55, X6, X6, X9
-	VADDSS X9, X6, X6
-	VADDSS (BX), X6, X6
-	VMOVSS X6, (BX)
+	VADDPS X9, X6, X0
 	VEXTRACTF32X8 $1, Z7, Y9
 	VADDPS Y9, Y7, Y7
 	VEXTRACTF128 $1, Y7, X9
-	VADDPS X9, X7, X7
-	VSHUFPS $0xee, X7, X7, X9
-	VADDPS X9, X7, X7
-	VSHUFPS $0x55, X7, X7, X9
-	VADDSS X9, X7, X7
-	VADDSS 4(BX), X7, X7
-	VMOVSS X7, 4(BX)
+	VADDPS X9, X7, X1
 	VEXTRACTF32X8 $1, Z8, Y9
 	VADDPS Y9, Y8, Y8
 	VEXTRACTF128 $1, Y8, X9
-	VADDPS X9, X8, X8
-	VSHUFPS $0xee, X8, X8, X9
-	VADDPS X9, X8, X8
-	VSHUFPS $0x55, X8, X8, X9
-	VADDSS X9, X8, X8
-	VADDSS 8(BX), X8, X8
-	VMOVSS X8, 8(BX)
+	VADDPS X9, X8, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
+	VADDSS 8(BX), X2, X2
+	VMOVSS X2, 8(BX)
 	VZEROUPPER
 	RET
 
@@ -4027,21 +3442,21 @@ TEXT ·dotHalves3x3AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -4078,19 +3493,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -4099,94 +3514,67 @@ done:
 	VADDPS Y9, Y0, Y0
 	VEXTRACTF128 $1, Y0, X9
 	VADDPS X9, X0, X0
-	VSHUFPS $0xee, X0, X0, X9
-	VADDPS X9, X0, X0
-	VSHUFPS $0x55, X0, X0, X9
-	VADDSS X9, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y9
 	VADDPS Y9, Y1, Y1
 	VEXTRACTF128 $1, Y1, X9
 	VADDPS X9, X1, X1
-	VSHUFPS $0xee, X1, X1, X9
-	VADDPS X9, X1, X1
-	VSHUFPS $0x55, X1, X1, X9
-	VADDSS X9, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF32X8 $1, Z2, Y9
 	VADDPS Y9, Y2, Y2
 	VEXTRACTF128 $1, Y2, X9
 	VADDPS X9, X2, X2
-	VSHUFPS $0xee, X2, X2, X9
-	VADDPS X9, X2, X2
-	VSHUFPS $0x55, X2, X2, X9
-	VADDSS X9, X2, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
 	VADDSS 8(BX), X2, X2
 	VMOVSS X2, 8(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z3, Y9
 	VADDPS Y9, Y3, Y3
 	VEXTRACTF128 $1, Y3, X9
-	VADDPS X9, X3, X3
-	VSHUFPS $0xee, X3, X3, X9
-	VADDPS X9, X3, X3
-	VSHUFPS $0x55, X3, X3, X9
-	VADDSS X9, X3, X3
-	VADDSS (BX), X3, X3
-	VMOVSS X3, (BX)
+	VADDPS X9, X3, X0
 	VEXTRACTF32X8 $1, Z4, Y9
 	VADDPS Y9, Y4, Y4
 	VEXTRACTF128 $1, Y4, X9
-	VADDPS X9, X4, X4
-	VSHUFPS $0xee, X4, X4, X9
-	VADDPS X9, X4, X4
-	VSHUFPS $0x55, X4, X4, X9
-	VADDSS X9, X4, X4
-	VADDSS 4(BX), X4, X4
-	VMOVSS X4, 4(BX)
+	VADDPS X9, X4, X1
 	VEXTRACTF32X8 $1, Z5, Y9
 	VADDPS Y9, Y5, Y5
 	VEXTRACTF128 $1, Y5, X9
-	VADDPS X9, X5, X5
-	VSHUFPS $0xee, X5, X5, X9
-	VADDPS X9, X5, X5
-	VSHUFPS $0x55, X5, X5, X9
-	VADDSS X9, X5, X5
-	VADDSS 8(BX), X5, X5
-	VMOVSS X5, 8(BX)
+	VADDPS X9, X5, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
+	VADDSS 8(BX), X2, X2
+	VMOVSS X2, 8(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z6, Y9
 	VADDPS Y9, Y6, Y6
 	VEXTRACTF128 $1, Y6, X9
-	VADDPS X9, X6, X6
-	VSHUFPS $0xee, X6, X6, X9
-	VADDPS X9, X6, X6
-	VSHUFPS $0x55, X6, X6, X9
-	VADDSS X9, X6, X6
-	VADDSS (BX), X6, X6
-	VMOVSS X6, (BX)
+	VADDPS X9, X6, X0
 	VEXTRACTF32X8 $1, Z7, Y9
 	VADDPS Y9, Y7, Y7
 	VEXTRACTF128 $1, Y7, X9
-	VADDPS X9, X7, X7
-	VSHUFPS $0xee, X7, X7, X9
-	VADDPS X9, X7, X7
-	VSHUFPS $0x55, X7, X7, X9
-	VADDSS X9, X7, X7
-	VADDSS 4(BX), X7, X7
-	VMOVSS X7, 4(BX)
+	VADDPS X9, X7, X1
 	VEXTRACTF32X8 $1, Z8, Y9
 	VADDPS Y9, Y8, Y8
 	VEXTRACTF128 $1, Y8, X9
-	VADDPS X9, X8, X8
-	VSHUFPS $0xee, X8, X8, X9
-	VADDPS X9, X8, X8
-	VSHUFPS $0x55, X8, X8, X9
-	VADDSS X9, X8, X8
-	VADDSS 8(BX), X8, X8
-	VMOVSS X8, 8(BX)
+	VADDPS X9, X8, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
+	VADDSS 8(BX), X2, X2
+	VMOVSS X2, 8(BX)
 	VZEROUPPER
 	RET
 
@@ -4216,21 +3604,21 @@ TEXT ·dot3x4AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -4283,16 +3671,16 @@ tail:
 	VFMADD231PS Z18, Z14, Z11
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -4301,124 +3689,67 @@ done:
 	VADDPS Y12, Y0, Y0
 	VEXTRACTF128 $1, Y0, X12
 	VADDPS X12, X0, X0
-	VSHUFPS $0xee, X0, X0, X12
-	VADDPS X12, X0, X0
-	VSHUFPS $0x55, X0, X0, X12
-	VADDSS X12, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y12
 	VADDPS Y12, Y1, Y1
 	VEXTRACTF128 $1, Y1, X12
 	VADDPS X12, X1, X1
-	VSHUFPS $0xee, X1, X1, X12
-	VADDPS X12, X1, X1
-	VSHUFPS $0x55, X1, X1, X12
-	VADDSS X12, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF32X8 $1, Z2, Y12
 	VADDPS Y12, Y2, Y2
 	VEXTRACTF128 $1, Y2, X12
 	VADDPS X12, X2, X2
-	VSHUFPS $0xee, X2, X2, X12
-	VADDPS X12, X2, X2
-	VSHUFPS $0x55, X2, X2, X12
-	VADDSS X12, X2, X2
-	VADDSS 8(BX), X2, X2
-	VMOVSS X2, 8(BX)
 	VEXTRACTF32X8 $1, Z3, Y12
 	VADDPS Y12, Y3, Y3
 	VEXTRACTF128 $1, Y3, X12
 	VADDPS X12, X3, X3
-	VSHUFPS $0xee, X3, X3, X12
-	VADDPS X12, X3, X3
-	VSHUFPS $0x55, X3, X3, X12
-	VADDSS X12, X3, X3
-	VADDSS 12(BX), X3, X3
-	VMOVSS X3, 12(BX)
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z4, Y12
 	VADDPS Y12, Y4, Y4
 	VEXTRACTF128 $1, Y4, X12
-	VADDPS X12, X4, X4
-	VSHUFPS $0xee, X4, X4, X12
-	VADDPS X12, X4, X4
-	VSHUFPS $0x55, X4, X4, X12
-	VADDSS X12, X4, X4
-	VADDSS (BX), X4, X4
-	VMOVSS X4, (BX)
+	VADDPS X12, X4, X0
 	VEXTRACTF32X8 $1, Z5, Y12
 	VADDPS Y12, Y5, Y5
 	VEXTRACTF128 $1, Y5, X12
-	VADDPS X12, X5, X5
-	VSHUFPS $0xee, X5, X5, X12
-	VADDPS X12, X5, X5
-	VSHUFPS $0x55, X5, X5, X12
-	VADDSS X12, X5, X5
-	VADDSS 4(BX), X5, X5
-	VMOVSS X5, 4(BX)
+	VADDPS X12, X5, X1
 	VEXTRACTF32X8 $1, Z6, Y12
 	VADDPS Y12, Y6, Y6
 	VEXTRACTF128 $1, Y6, X12
-	VADDPS X12, X6, X6
-	VSHUFPS $0xee, X6, X6, X12
-	VADDPS X12, X6, X6
-	VSHUFPS $0x55, X6, X6, X12
-	VADDSS X12, X6, X6
-	VADDSS 8(BX), X6, X6
-	VMOVSS X6, 8(BX)
+	VADDPS X12, X6, X2
 	VEXTRACTF32X8 $1, Z7, Y12
 	VADDPS Y12, Y7, Y7
 	VEXTRACTF128 $1, Y7, X12
-	VADDPS X12, X7, X7
-	VSHUFPS $0xee, X7, X7, X12
-	VADDPS X12, X7, X7
-	VSHUFPS $0x55, X7, X7, X12
-	VADDSS X12, X7, X7
-	VADDSS 12(BX), X7, X7
-	VMOVSS X7, 12(BX)
+	VADDPS X12, X7, X3
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z8, Y12
 	VADDPS Y12, Y8, Y8
 	VEXTRACTF128 $1, Y8, X12
-	VADDPS X12, X8, X8
-	VSHUFPS $0xee, X8, X8, X12
-	VADDPS X12, X8, X8
-	VSHUFPS $0x55, X8, X8, X12
-	VADDSS X12, X8, X8
-	VADDSS (BX), X8, X8
-	VMOVSS X8, (BX)
+	VADDPS X12, X8, X0
 	VEXTRACTF32X8 $1, Z9, Y12
 	VADDPS Y12, Y9, Y9
 	VEXTRACTF128 $1, Y9, X12
-	VADDPS X12, X9, X9
-	VSHUFPS $0xee, X9, X9, X12
-	VADDPS X12, X9, X9
-	VSHUFPS $0x55, X9, X9, X12
-	VADDSS X12, X9, X9
-	VADDSS 4(BX), X9, X9
-	VMOVSS X9, 4(BX)
+	VADDPS X12, X9, X1
 	VEXTRACTF32X8 $1, Z10, Y12
 	VADDPS Y12, Y10, Y10
 	VEXTRACTF128 $1, Y10, X12
-	VADDPS X12, X10, X10
-	VSHUFPS $0xee, X10, X10, X12
-	VADDPS X12, X10, X10
-	VSHUFPS $0x55, X10, X10, X12
-	VADDSS X12, X10, X10
-	VADDSS 8(BX), X10, X10
-	VMOVSS X10, 8(BX)
+	VADDPS X12, X10, X2
 	VEXTRACTF32X8 $1, Z11, Y12
 	VADDPS Y12, Y11, Y11
 	VEXTRACTF128 $1, Y11, X12
-	VADDPS X12, X11, X11
-	VSHUFPS $0xee, X11, X11, X12
-	VADDPS X12, X11, X11
-	VSHUFPS $0x55, X11, X11, X12
-	VADDSS X12, X11, X11
-	VADDSS 12(BX), X11, X11
-	VMOVSS X11, 12(BX)
+	VADDPS X12, X11, X3
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
 	VZEROUPPER
 	RET
 
@@ -4448,21 +3779,21 @@ TEXT ·dotHalves3x4AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -4504,19 +3835,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -4525,124 +3856,67 @@ done:
 	VADDPS Y12, Y0, Y0
 	VEXTRACTF128 $1, Y0, X12
 	VADDPS X12, X0, X0
-	VSHUFPS $0xee, X0, X0, X12
-	VADDPS X12, X0, X0
-	VSHUFPS $0x55, X0, X0, X12
-	VADDSS X12, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y12
 	VADDPS Y12, Y1, Y1
 	VEXTRACTF128 $1, Y1, X12
 	VADDPS X12, X1, X1
-	VSHUFPS $0xee, X1, X1, X12
-	VADDPS X12, X1, X1
-	VSHUFPS $0x55, X1, X1, X12
-	VADDSS X12, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF32X8 $1, Z2, Y12
 	VADDPS Y12, Y2, Y2
 	VEXTRACTF128 $1, Y2, X12
 	VADDPS X12, X2, X2
-	VSHUFPS $0xee, X2, X2, X12
-	VADDPS X12, X2, X2
-	VSHUFPS $0x55, X2, X2, X12
-	VADDSS X12, X2, X2
-	VADDSS 8(BX), X2, X2
-	VMOVSS X2, 8(BX)
 	VEXTRACTF32X8 $1, Z3, Y12
 	VADDPS Y12, Y3, Y3
 	VEXTRACTF128 $1, Y3, X12
 	VADDPS X12, X3, X3
-	VSHUFPS $0xee, X3, X3, X12
-	VADDPS X12, X3, X3
-	VSHUFPS $0x55, X3, X3, X12
-	VADDSS X12, X3, X3
-	VADDSS 12(BX), X3, X3
-	VMOVSS X3, 12(BX)
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z4, Y12
 	VADDPS Y12, Y4, Y4
 	VEXTRACTF128 $1, Y4, X12
-	VADDPS X12, X4, X4
-	VSHUFPS $0xee, X4, X4, X12
-	VADDPS X12, X4, X4
-	VSHUFPS $0x55, X4, X4, X12
-	VADDSS X12, X4, X4
-	VADDSS (BX), X4, X4
-	VMOVSS X4, (BX)
+	VADDPS X12, X4, X0
 	VEXTRACTF32X8 $1, Z5, Y12
 	VADDPS Y12, Y5, Y5
 	VEXTRACTF128 $1, Y5, X12
-	VADDPS X12, X5, X5
-	VSHUFPS $0xee, X5, X5, X12
-	VADDPS X12, X5, X5
-	VSHUFPS $0x55, X5, X5, X12
-	VADDSS X12, X5, X5
-	VADDSS 4(BX), X5, X5
-	VMOVSS X5, 4(BX)
+	VADDPS X12, X5, X1
 	VEXTRACTF32X8 $1, Z6, Y12
 	VADDPS Y12, Y6, Y6
 	VEXTRACTF128 $1, Y6, X12
-	VADDPS X12, X6, X6
-	VSHUFPS $0xee, X6, X6, X12
-	VADDPS X12, X6, X6
-	VSHUFPS $0x55, X6, X6, X12
-	VADDSS X12, X6, X6
-	VADDSS 8(BX), X6, X6
-	VMOVSS X6, 8(BX)
+	VADDPS X12, X6, X2
 	VEXTRACTF32X8 $1, Z7, Y12
 	VADDPS Y12, Y7, Y7
 	VEXTRACTF128 $1, Y7, X12
-	VADDPS X12, X7, X7
-	VSHUFPS $0xee, X7, X7, X12
-	VADDPS X12, X7, X7
-	VSHUFPS $0x55, X7, X7, X12
-	VADDSS X12, X7, X7
-	VADDSS 12(BX), X7, X7
-	VMOVSS X7, 12(BX)
+	VADDPS X12, X7, X3
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z8, Y12
 	VADDPS Y12, Y8, Y8
 	VEXTRACTF128 $1, Y8, X12
-	VADDPS X12, X8, X8
-	VSHUFPS $0xee, X8, X8, X12
-	VADDPS X12, X8, X8
-	VSHUFPS $0x55, X8, X8, X12
-	VADDSS X12, X8, X8
-	VADDSS (BX), X8, X8
-	VMOVSS X8, (BX)
+	VADDPS X12, X8, X0
 	VEXTRACTF32X8 $1, Z9, Y12
 	VADDPS Y12, Y9, Y9
 	VEXTRACTF128 $1, Y9, X12
-	VADDPS X12, X9, X9
-	VSHUFPS $0xee, X9, X9, X12
-	VADDPS X12, X9, X9
-	VSHUFPS $0x55, X9, X9, X12
-	VADDSS X12, X9, X9
-	VADDSS 4(BX), X9, X9
-	VMOVSS X9, 4(BX)
+	VADDPS X12, X9, X1
 	VEXTRACTF32X8 $1, Z10, Y12
 	VADDPS Y12, Y10, Y10
 	VEXTRACTF128 $1, Y10, X12
-	VADDPS X12, X10, X10
-	VSHUFPS $0xee, X10, X10, X12
-	VADDPS X12, X10, X10
-	VSHUFPS $0x55, X10, X10, X12
-	VADDSS X12, X10, X10
-	VADDSS 8(BX), X10, X10
-	VMOVSS X10, 8(BX)
+	VADDPS X12, X10, X2
 	VEXTRACTF32X8 $1, Z11, Y12
 	VADDPS Y12, Y11, Y11
 	VEXTRACTF128 $1, Y11, X12
-	VADDPS X12, X11, X11
-	VSHUFPS $0xee, X11, X11, X12
-	VADDPS X12, X11, X11
-	VSHUFPS $0x55, X11, X11, X12
-	VADDSS X12, X11, X11
-	VADDSS 12(BX), X11, X11
-	VMOVSS X11, 12(BX)
+	VADDPS X12, X11, X3
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
 	VZEROUPPER
 	RET
 
@@ -4676,21 +3950,21 @@ TEXT ·dot3x5AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -4751,16 +4025,16 @@ tail:
 	VFMADD231PS Z18, Z17, Z14
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -4769,154 +4043,91 @@ done:
 	VADDPS Y15, Y0, Y0
 	VEXTRACTF128 $1, Y0, X15
 	VADDPS X15, X0, X0
-	VSHUFPS $0xee, X0, X0, X15
-	VADDPS X15, X0, X0
-	VSHUFPS $0x55, X0, X0, X15
-	VADDSS X15, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y15
 	VADDPS Y15, Y1, Y1
 	VEXTRACTF128 $1, Y1, X15
 	VADDPS X15, X1, X1
-	VSHUFPS $0xee, X1, X1, X15
-	VADDPS X15, X1, X1
-	VSHUFPS $0x55, X1, X1, X15
-	VADDSS X15, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF32X8 $1, Z2, Y15
 	VADDPS Y15, Y2, Y2
 	VEXTRACTF128 $1, Y2, X15
 	VADDPS X15, X2, X2
-	VSHUFPS $0xee, X2, X2, X15
-	VADDPS X15, X2, X2
-	VSHUFPS $0x55, X2, X2, X15
-	VADDSS X15, X2, X2
-	VADDSS 8(BX), X2, X2
-	VMOVSS X2, 8(BX)
 	VEXTRACTF32X8 $1, Z3, Y15
 	VADDPS Y15, Y3, Y3
 	VEXTRACTF128 $1, Y3, X15
 	VADDPS X15, X3, X3
-	VSHUFPS $0xee, X3, X3, X15
-	VADDPS X15, X3, X3
-	VSHUFPS $0x55, X3, X3, X15
-	VADDSS X15, X3, X3
-	VADDSS 12(BX), X3, X3
-	VMOVSS X3, 12(BX)
 	VEXTRACTF32X8 $1, Z4, Y15
 	VADDPS Y15, Y4, Y4
 	VEXTRACTF128 $1, Y4, X15
 	VADDPS X15, X4, X4
-	VSHUFPS $0xee, X4, X4, X15
-	VADDPS X15, X4, X4
-	VSHUFPS $0x55, X4, X4, X15
-	VADDSS X15, X4, X4
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X4, X4, X4
+	VHADDPS X4, X4, X4
 	VADDSS 16(BX), X4, X4
 	VMOVSS X4, 16(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z5, Y15
 	VADDPS Y15, Y5, Y5
 	VEXTRACTF128 $1, Y5, X15
-	VADDPS X15, X5, X5
-	VSHUFPS $0xee, X5, X5, X15
-	VADDPS X15, X5, X5
-	VSHUFPS $0x55, X5, X5, X15
-	VADDSS X15, X5, X5
-	VADDSS (BX), X5, X5
-	VMOVSS X5, (BX)
+	VADDPS X15, X5, X0
 	VEXTRACTF32X8 $1, Z6, Y15
 	VADDPS Y15, Y6, Y6
 	VEXTRACTF128 $1, Y6, X15
-	VADDPS X15, X6, X6
-	VSHUFPS $0xee, X6, X6, X15
-	VADDPS X15, X6, X6
-	VSHUFPS $0x55, X6, X6, X15
-	VADDSS X15, X6, X6
-	VADDSS 4(BX), X6, X6
-	VMOVSS X6, 4(BX)
+	VADDPS X15, X6, X1
 	VEXTRACTF32X8 $1, Z7, Y15
 	VADDPS Y15, Y7, Y7
 	VEXTRACTF128 $1, Y7, X15
-	VADDPS X15, X7, X7
-	VSHUFPS $0xee, X7, X7, X15
-	VADDPS X15, X7, X7
-	VSHUFPS $0x55, X7, X7, X15
-	VADDSS X15, X7, X7
-	VADDSS 8(BX), X7, X7
-	VMOVSS X7, 8(BX)
+	VADDPS X15, X7, X2
 	VEXTRACTF32X8 $1, Z8, Y15
 	VADDPS Y15, Y8, Y8
 	VEXTRACTF128 $1, Y8, X15
-	VADDPS X15, X8, X8
-	VSHUFPS $0xee, X8, X8, X15
-	VADDPS X15, X8, X8
-	VSHUFPS $0x55, X8, X8, X15
-	VADDSS X15, X8, X8
-	VADDSS 12(BX), X8, X8
-	VMOVSS X8, 12(BX)
+	VADDPS X15, X8, X3
 	VEXTRACTF32X8 $1, Z9, Y15
 	VADDPS Y15, Y9, Y9
 	VEXTRACTF128 $1, Y9, X15
-	VADDPS X15, X9, X9
-	VSHUFPS $0xee, X9, X9, X15
-	VADDPS X15, X9, X9
-	VSHUFPS $0x55, X9, X9, X15
-	VADDSS X15, X9, X9
-	VADDSS 16(BX), X9, X9
-	VMOVSS X9, 16(BX)
+	VADDPS X15, X9, X4
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X4, X4, X4
+	VHADDPS X4, X4, X4
+	VADDSS 16(BX), X4, X4
+	VMOVSS X4, 16(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z10, Y15
 	VADDPS Y15, Y10, Y10
 	VEXTRACTF128 $1, Y10, X15
-	VADDPS X15, X10, X10
-	VSHUFPS $0xee, X10, X10, X15
-	VADDPS X15, X10, X10
-	VSHUFPS $0x55, X10, X10, X15
-	VADDSS X15, X10, X10
-	VADDSS (BX), X10, X10
-	VMOVSS X10, (BX)
+	VADDPS X15, X10, X0
 	VEXTRACTF32X8 $1, Z11, Y15
 	VADDPS Y15, Y11, Y11
 	VEXTRACTF128 $1, Y11, X15
-	VADDPS X15, X11, X11
-	VSHUFPS $0xee, X11, X11, X15
-	VADDPS X15, X11, X11
-	VSHUFPS $0x55, X11, X11, X15
-	VADDSS X15, X11, X11
-	VADDSS 4(BX), X11, X11
-	VMOVSS X11, 4(BX)
+	VADDPS X15, X11, X1
 	VEXTRACTF32X8 $1, Z12, Y15
 	VADDPS Y15, Y12, Y12
 	VEXTRACTF128 $1, Y12, X15
-	VADDPS X15, X12, X12
-	VSHUFPS $0xee, X12, X12, X15
-	VADDPS X15, X12, X12
-	VSHUFPS $0x55, X12, X12, X15
-	VADDSS X15, X12, X12
-	VADDSS 8(BX), X12, X12
-	VMOVSS X12, 8(BX)
+	VADDPS X15, X12, X2
 	VEXTRACTF32X8 $1, Z13, Y15
 	VADDPS Y15, Y13, Y13
 	VEXTRACTF128 $1, Y13, X15
-	VADDPS X15, X13, X13
-	VSHUFPS $0xee, X13, X13, X15
-	VADDPS X15, X13, X13
-	VSHUFPS $0x55, X13, X13, X15
-	VADDSS X15, X13, X13
-	VADDSS 12(BX), X13, X13
-	VMOVSS X13, 12(BX)
+	VADDPS X15, X13, X3
 	VEXTRACTF32X8 $1, Z14, Y15
 	VADDPS Y15, Y14, Y14
 	VEXTRACTF128 $1, Y14, X15
-	VADDPS X15, X14, X14
-	VSHUFPS $0xee, X14, X14, X15
-	VADDPS X15, X14, X14
-	VSHUFPS $0x55, X14, X14, X15
-	VADDSS X15, X14, X14
-	VADDSS 16(BX), X14, X14
-	VMOVSS X14, 16(BX)
+	VADDPS X15, X14, X4
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X4, X4, X4
+	VHADDPS X4, X4, X4
+	VADDSS 16(BX), X4, X4
+	VMOVSS X4, 16(BX)
 	VZEROUPPER
 	RET
 
@@ -4950,21 +4161,21 @@ TEXT ·dotHalves3x5AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -5011,19 +4222,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -5032,154 +4243,91 @@ done:
 	VADDPS Y15, Y0, Y0
 	VEXTRACTF128 $1, Y0, X15
 	VADDPS X15, X0, X0
-	VSHUFPS $0xee, X0, X0, X15
-	VADDPS X15, X0, X0
-	VSHUFPS $0x55, X0, X0, X15
-	VADDSS X15, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y15
 	VADDPS Y15, Y1, Y1
 	VEXTRACTF128 $1, Y1, X15
 	VADDPS X15, X1, X1
-	VSHUFPS $0xee, X1, X1, X15
-	VADDPS X15, X1, X1
-	VSHUFPS $0x55, X1, X1, X15
-	VADDSS X15, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF32X8 $1, Z2, Y15
 	VADDPS Y15, Y2, Y2
 	VEXTRACTF128 $1, Y2, X15
 	VADDPS X15, X2, X2
-	VSHUFPS $0xee, X2, X2, X15
-	VADDPS X15, X2, X2
-	VSHUFPS $0x55, X2, X2, X15
-	VADDSS X15, X2, X2
-	VADDSS 8(BX), X2, X2
-	VMOVSS X2, 8(BX)
 	VEXTRACTF32X8 $1, Z3, Y15
 	VADDPS Y15, Y3, Y3
 	VEXTRACTF128 $1, Y3, X15
 	VADDPS X15, X3, X3
-	VSHUFPS $0xee, X3, X3, X15
-	VADDPS X15, X3, X3
-	VSHUFPS $0x55, X3, X3, X15
-	VADDSS X15, X3, X3
-	VADDSS 12(BX), X3, X3
-	VMOVSS X3, 12(BX)
 	VEXTRACTF32X8 $1, Z4, Y15
 	VADDPS Y15, Y4, Y4
 	VEXTRACTF128 $1, Y4, X15
 	VADDPS X15, X4, X4
-	VSHUFPS $0xee, X4, X4, X15
-	VADDPS X15, X4, X4
-	VSHUFPS $0x55, X4, X4, X15
-	VADDSS X15, X4, X4
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X4, X4, X4
+	VHADDPS X4, X4, X4
 	VADDSS 16(BX), X4, X4
 	VMOVSS X4, 16(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z5, Y15
 	VADDPS Y15, Y5, Y5
 	VEXTRACTF128 $1, Y5, X15
-	VADDPS X15, X5, X5
-	VSHUFPS $0xee, X5, X5, X15
-	VADDPS X15, X5, X5
-	VSHUFPS $0x55, X5, X5, X15
-	VADDSS X15, X5, X5
-	VADDSS (BX), X5, X5
-	VMOVSS X5, (BX)
+	VADDPS X15, X5, X0
 	VEXTRACTF32X8 $1, Z6, Y15
 	VADDPS Y15, Y6, Y6
 	VEXTRACTF128 $1, Y6, X15
-	VADDPS X15, X6, X6
-	VSHUFPS $0xee, X6, X6, X15
-	VADDPS X15, X6, X6
-	VSHUFPS $0x55, X6, X6, X15
-	VADDSS X15, X6, X6
-	VADDSS 4(BX), X6, X6
-	VMOVSS X6, 4(BX)
+	VADDPS X15, X6, X1
 	VEXTRACTF32X8 $1, Z7, Y15
 	VADDPS Y15, Y7, Y7
 	VEXTRACTF128 $1, Y7, X15
-	VADDPS X15, X7, X7
-	VSHUFPS $0xee, X7, X7, X15
-	VADDPS X15, X7, X7
-	VSHUFPS $0x55, X7, X7, X15
-	VADDSS X15, X7, X7
-	VADDSS 8(BX), X7, X7
-	VMOVSS X7, 8(BX)
+	VADDPS X15, X7, X2
 	VEXTRACTF32X8 $1, Z8, Y15
 	VADDPS Y15, Y8, Y8
 	VEXTRACTF128 $1, Y8, X15
-	VADDPS X15, X8, X8
-	VSHUFPS $0xee, X8, X8, X15
-	VADDPS X15, X8, X8
-	VSHUFPS $0x55, X8, X8, X15
-	VADDSS X15, X8, X8
-	VADDSS 12(BX), X8, X8
-	VMOVSS X8, 12(BX)
+	VADDPS X15, X8, X3
 	VEXTRACTF32X8 $1, Z9, Y15
 	VADDPS Y15, Y9, Y9
 	VEXTRACTF128 $1, Y9, X15
-	VADDPS X15, X9, X9
-	VSHUFPS $0xee, X9, X9, X15
-	VADDPS X15, X9, X9
-	VSHUFPS $0x55, X9, X9, X15
-	VADDSS X15, X9, X9
-	VADDSS 16(BX), X9, X9
-	VMOVSS X9, 16(BX)
+	VADDPS X15, X9, X4
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X4, X4, X4
+	VHADDPS X4, X4, X4
+	VADDSS 16(BX), X4, X4
+	VMOVSS X4, 16(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z10, Y15
 	VADDPS Y15, Y10, Y10
 	VEXTRACTF128 $1, Y10, X15
-	VADDPS X15, X10, X10
-	VSHUFPS $0xee, X10, X10, X15
-	VADDPS X15, X10, X10
-	VSHUFPS $0x55, X10, X10, X15
-	VADDSS X15, X10, X10
-	VADDSS (BX), X10, X10
-	VMOVSS X10, (BX)
+	VADDPS X15, X10, X0
 	VEXTRACTF32X8 $1, Z11, Y15
 	VADDPS Y15, Y11, Y11
 	VEXTRACTF128 $1, Y11, X15
-	VADDPS X15, X11, X11
-	VSHUFPS $0xee, X11, X11, X15
-	VADDPS X15, X11, X11
-	VSHUFPS $0x55, X11, X11, X15
-	VADDSS X15, X11, X11
-	VADDSS 4(BX), X11, X11
-	VMOVSS X11, 4(BX)
+	VADDPS X15, X11, X1
 	VEXTRACTF32X8 $1, Z12, Y15
 	VADDPS Y15, Y12, Y12
 	VEXTRACTF128 $1, Y12, X15
-	VADDPS X15, X12, X12
-	VSHUFPS $0xee, X12, X12, X15
-	VADDPS X15, X12, X12
-	VSHUFPS $0x55, X12, X12, X15
-	VADDSS X15, X12, X12
-	VADDSS 8(BX), X12, X12
-	VMOVSS X12, 8(BX)
+	VADDPS X15, X12, X2
 	VEXTRACTF32X8 $1, Z13, Y15
 	VADDPS Y15, Y13, Y13
 	VEXTRACTF128 $1, Y13, X15
-	VADDPS X15, X13, X13
-	VSHUFPS $0xee, X13, X13, X15
-	VADDPS X15, X13, X13
-	VSHUFPS $0x55, X13, X13, X15
-	VADDSS X15, X13, X13
-	VADDSS 12(BX), X13, X13
-	VMOVSS X13, 12(BX)
+	VADDPS X15, X13, X3
 	VEXTRACTF32X8 $1, Z14, Y15
 	VADDPS Y15, Y14, Y14
 	VEXTRACTF128 $1, Y14, X15
-	VADDPS X15, X14, X14
-	VSHUFPS $0xee, X14, X14, X15
-	VADDPS X15, X14, X14
-	VSHUFPS $0x55, X14, X14, X15
-	VADDSS X15, X14, X14
-	VADDSS 16(BX), X14, X14
-	VMOVSS X14, 16(BX)
+	VADDPS X15, X14, X4
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X4, X4, X4
+	VHADDPS X4, X4, X4
+	VADDSS 16(BX), X4, X4
+	VMOVSS X4, 16(BX)
 	VZEROUPPER
 	RET
 
@@ -5217,21 +4365,21 @@ TEXT ·dot3x6AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -5300,16 +4448,16 @@ tail:
 	VFMADD231PS Z22, Z20, Z17
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -5318,184 +4466,106 @@ done:
 	VADDPS Y18, Y0, Y0
 	VEXTRACTF32X4 $1, Y0, X18
 	VADDPS X18, X0, X0
-	VSHUFPS $0xee, X0, X0, X18
-	VADDPS X18, X0, X0
-	VSHUFPS $0x55, X0, X0, X18
-	VADDSS X18, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y18
 	VADDPS Y18, Y1, Y1
 	VEXTRACTF32X4 $1, Y1, X18
 	VADDPS X18, X1, X1
-	VSHUFPS $0xee, X1, X1, X18
-	VADDPS X18, X1, X1
-	VSHUFPS $0x55, X1, X1, X18
-	VADDSS X18, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF32X8 $1, Z2, Y18
 	VADDPS Y18, Y2, Y2
 	VEXTRACTF32X4 $1, Y2, X18
 	VADDPS X18, X2, X2
-	VSHUFPS $0xee, X2, X2, X18
-	VADDPS X18, X2, X2
-	VSHUFPS $0x55, X2, X2, X18
-	VADDSS X18, X2, X2
-	VADDSS 8(BX), X2, X2
-	VMOVSS X2, 8(BX)
 	VEXTRACTF32X8 $1, Z3, Y18
 	VADDPS Y18, Y3, Y3
 	VEXTRACTF32X4 $1, Y3, X18
 	VADDPS X18, X3, X3
-	VSHUFPS $0xee, X3, X3, X18
-	VADDPS X18, X3, X3
-	VSHUFPS $0x55, X3, X3, X18
-	VADDSS X18, X3, X3
-	VADDSS 12(BX), X3, X3
-	VMOVSS X3, 12(BX)
 	VEXTRACTF32X8 $1, Z4, Y18
 	VADDPS Y18, Y4, Y4
 	VEXTRACTF32X4 $1, Y4, X18
 	VADDPS X18, X4, X4
-	VSHUFPS $0xee, X4, X4, X18
-	VADDPS X18, X4, X4
-	VSHUFPS $0x55, X4, X4, X18
-	VADDSS X18, X4, X4
-	VADDSS 16(BX), X4, X4
-	VMOVSS X4, 16(BX)
 	VEXTRACTF32X8 $1, Z5, Y18
 	VADDPS Y18, Y5, Y5
 	VEXTRACTF32X4 $1, Y5, X18
 	VADDPS X18, X5, X5
-	VSHUFPS $0xee, X5, X5, X18
-	VADDPS X18, X5, X5
-	VSHUFPS $0x55, X5, X5, X18
-	VADDSS X18, X5, X5
-	VADDSS 20(BX), X5, X5
-	VMOVSS X5, 20(BX)
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X5, X4, X4
+	VHADDPS X4, X4, X4
+	VMOVSD 16(BX), X5
+	VADDPS X5, X4, X4
+	VMOVSD X4, 16(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z6, Y18
 	VADDPS Y18, Y6, Y6
 	VEXTRACTF32X4 $1, Y6, X18
-	VADDPS X18, X6, X6
-	VSHUFPS $0xee, X6, X6, X18
-	VADDPS X18, X6, X6
-	VSHUFPS $0x55, X6, X6, X18
-	VADDSS X18, X6, X6
-	VADDSS (BX), X6, X6
-	VMOVSS X6, (BX)
+	VADDPS X18, X6, X0
 	VEXTRACTF32X8 $1, Z7, Y18
 	VADDPS Y18, Y7, Y7
 	VEXTRACTF32X4 $1, Y7, X18
-	VADDPS X18, X7, X7
-	VSHUFPS $0xee, X7, X7, X18
-	VADDPS X18, X7, X7
-	VSHUFPS $0x55, X7, X7, X18
-	VADDSS X18, X7, X7
-	VADDSS 4(BX), X7, X7
-	VMOVSS X7, 4(BX)
+	VADDPS X18, X7, X1
 	VEXTRACTF32X8 $1, Z8, Y18
 	VADDPS Y18, Y8, Y8
 	VEXTRACTF32X4 $1, Y8, X18
-	VADDPS X18, X8, X8
-	VSHUFPS $0xee, X8, X8, X18
-	VADDPS X18, X8, X8
-	VSHUFPS $0x55, X8, X8, X18
-	VADDSS X18, X8, X8
-	VADDSS 8(BX), X8, X8
-	VMOVSS X8, 8(BX)
+	VADDPS X18, X8, X2
 	VEXTRACTF32X8 $1, Z9, Y18
 	VADDPS Y18, Y9, Y9
 	VEXTRACTF32X4 $1, Y9, X18
-	VADDPS X18, X9, X9
-	VSHUFPS $0xee, X9, X9, X18
-	VADDPS X18, X9, X9
-	VSHUFPS $0x55, X9, X9, X18
-	VADDSS X18, X9, X9
-	VADDSS 12(BX), X9, X9
-	VMOVSS X9, 12(BX)
+	VADDPS X18, X9, X3
 	VEXTRACTF32X8 $1, Z10, Y18
 	VADDPS Y18, Y10, Y10
 	VEXTRACTF32X4 $1, Y10, X18
-	VADDPS X18, X10, X10
-	VSHUFPS $0xee, X10, X10, X18
-	VADDPS X18, X10, X10
-	VSHUFPS $0x55, X10, X10, X18
-	VADDSS X18, X10, X10
-	VADDSS 16(BX), X10, X10
-	VMOVSS X10, 16(BX)
+	VADDPS X18, X10, X4
 	VEXTRACTF32X8 $1, Z11, Y18
 	VADDPS Y18, Y11, Y11
 	VEXTRACTF32X4 $1, Y11, X18
-	VADDPS X18, X11, X11
-	VSHUFPS $0xee, X11, X11, X18
-	VADDPS X18, X11, X11
-	VSHUFPS $0x55, X11, X11, X18
-	VADDSS X18, X11, X11
-	VADDSS 20(BX), X11, X11
-	VMOVSS X11, 20(BX)
+	VADDPS X18, X11, X5
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X5, X4, X4
+	VHADDPS X4, X4, X4
+	VMOVSD 16(BX), X5
+	VADDPS X5, X4, X4
+	VMOVSD X4, 16(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z12, Y18
 	VADDPS Y18, Y12, Y12
 	VEXTRACTF32X4 $1, Y12, X18
-	VADDPS X18, X12, X12
-	VSHUFPS $0xee, X12, X12, X18
-	VADDPS X18, X12, X12
-	VSHUFPS $0x55, X12, X12, X18
-	VADDSS X18, X12, X12
-	VADDSS (BX), X12, X12
-	VMOVSS X12, (BX)
+	VADDPS X18, X12, X0
 	VEXTRACTF32X8 $1, Z13, Y18
 	VADDPS Y18, Y13, Y13
 	VEXTRACTF32X4 $1, Y13, X18
-	VADDPS X18, X13, X13
-	VSHUFPS $0xee, X13, X13, X18
-	VADDPS X18, X13, X13
-	VSHUFPS $0x55, X13, X13, X18
-	VADDSS X18, X13, X13
-	VADDSS 4(BX), X13, X13
-	VMOVSS X13, 4(BX)
+	VADDPS X18, X13, X1
 	VEXTRACTF32X8 $1, Z14, Y18
 	VADDPS Y18, Y14, Y14
 	VEXTRACTF32X4 $1, Y14, X18
-	VADDPS X18, X14, X14
-	VSHUFPS $0xee, X14, X14, X18
-	VADDPS X18, X14, X14
-	VSHUFPS $0x55, X14, X14, X18
-	VADDSS X18, X14, X14
-	VADDSS 8(BX), X14, X14
-	VMOVSS X14, 8(BX)
+	VADDPS X18, X14, X2
 	VEXTRACTF32X8 $1, Z15, Y18
 	VADDPS Y18, Y15, Y15
 	VEXTRACTF32X4 $1, Y15, X18
-	VADDPS X18, X15, X15
-	VSHUFPS $0xee, X15, X15, X18
-	VADDPS X18, X15, X15
-	VSHUFPS $0x55, X15, X15, X18
-	VADDSS X18, X15, X15
-	VADDSS 12(BX), X15, X15
-	VMOVSS X15, 12(BX)
+	VADDPS X18, X15, X3
 	VEXTRACTF32X8 $1, Z16, Y18
 	VADDPS Y18, Y16, Y16
 	VEXTRACTF32X4 $1, Y16, X18
-	VADDPS X18, X16, X16
-	VSHUFPS $0xee, X16, X16, X18
-	VADDPS X18, X16, X16
-	VSHUFPS $0x55, X16, X16, X18
-	VADDSS X18, X16, X16
-	VADDSS 16(BX), X16, X16
-	VMOVSS X16, 16(BX)
+	VADDPS X18, X16, X4
 	VEXTRACTF32X8 $1, Z17, Y18
 	VADDPS Y18, Y17, Y17
 	VEXTRACTF32X4 $1, Y17, X18
-	VADDPS X18, X17, X17
-	VSHUFPS $0xee, X17, X17, X18
-	VADDPS X18, X17, X17
-	VSHUFPS $0x55, X17, X17, X18
-	VADDSS X18, X17, X17
-	VADDSS 20(BX), X17, X17
-	VMOVSS X17, 20(BX)
+	VADDPS X18, X17, X5
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X5, X4, X4
+	VHADDPS X4, X4, X4
+	VMOVSD 16(BX), X5
+	VADDPS X5, X4, X4
+	VMOVSD X4, 16(BX)
 	VZEROUPPER
 	RET
 
@@ -5533,21 +4603,21 @@ TEXT ·dotHalves3x6AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -5599,19 +4669,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -5620,184 +4690,106 @@ done:
 	VADDPS Y18, Y0, Y0
 	VEXTRACTF32X4 $1, Y0, X18
 	VADDPS X18, X0, X0
-	VSHUFPS $0xee, X0, X0, X18
-	VADDPS X18, X0, X0
-	VSHUFPS $0x55, X0, X0, X18
-	VADDSS X18, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y18
 	VADDPS Y18, Y1, Y1
 	VEXTRACTF32X4 $1, Y1, X18
 	VADDPS X18, X1, X1
-	VSHUFPS $0xee, X1, X1, X18
-	VADDPS X18, X1, X1
-	VSHUFPS $0x55, X1, X1, X18
-	VADDSS X18, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF32X8 $1, Z2, Y18
 	VADDPS Y18, Y2, Y2
 	VEXTRACTF32X4 $1, Y2, X18
 	VADDPS X18, X2, X2
-	VSHUFPS $0xee, X2, X2, X18
-	VADDPS X18, X2, X2
-	VSHUFPS $0x55, X2, X2, X18
-	VADDSS X18, X2, X2
-	VADDSS 8(BX), X2, X2
-	VMOVSS X2, 8(BX)
 	VEXTRACTF32X8 $1, Z3, Y18
 	VADDPS Y18, Y3, Y3
 	VEXTRACTF32X4 $1, Y3, X18
 	VADDPS X18, X3, X3
-	VSHUFPS $0xee, X3, X3, X18
-	VADDPS X18, X3, X3
-	VSHUFPS $0x55, X3, X3, X18
-	VADDSS X18, X3, X3
-	VADDSS 12(BX), X3, X3
-	VMOVSS X3, 12(BX)
 	VEXTRACTF32X8 $1, Z4, Y18
 	VADDPS Y18, Y4, Y4
 	VEXTRACTF32X4 $1, Y4, X18
 	VADDPS X18, X4, X4
-	VSHUFPS $0xee, X4, X4, X18
-	VADDPS X18, X4, X4
-	VSHUFPS $0x55, X4, X4, X18
-	VADDSS X18, X4, X4
-	VADDSS 16(BX), X4, X4
-	VMOVSS X4, 16(BX)
 	VEXTRACTF32X8 $1, Z5, Y18
 	VADDPS Y18, Y5, Y5
 	VEXTRACTF32X4 $1, Y5, X18
 	VADDPS X18, X5, X5
-	VSHUFPS $0xee, X5, X5, X18
-	VADDPS X18, X5, X5
-	VSHUFPS $0x55, X5, X5, X18
-	VADDSS X18, X5, X5
-	VADDSS 20(BX), X5, X5
-	VMOVSS X5, 20(BX)
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X5, X4, X4
+	VHADDPS X4, X4, X4
+	VMOVSD 16(BX), X5
+	VADDPS X5, X4, X4
+	VMOVSD X4, 16(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z6, Y18
 	VADDPS Y18, Y6, Y6
 	VEXTRACTF32X4 $1, Y6, X18
-	VADDPS X18, X6, X6
-	VSHUFPS $0xee, X6, X6, X18
-	VADDPS X18, X6, X6
-	VSHUFPS $0x55, X6, X6, X18
-	VADDSS X18, X6, X6
-	VADDSS (BX), X6, X6
-	VMOVSS X6, (BX)
+	VADDPS X18, X6, X0
 	VEXTRACTF32X8 $1, Z7, Y18
 	VADDPS Y18, Y7, Y7
 	VEXTRACTF32X4 $1, Y7, X18
-	VADDPS X18, X7, X7
-	VSHUFPS $0xee, X7, X7, X18
-	VADDPS X18, X7, X7
-	VSHUFPS $0x55, X7, X7, X18
-	VADDSS X18, X7, X7
-	VADDSS 4(BX), X7, X7
-	VMOVSS X7, 4(BX)
+	VADDPS X18, X7, X1
 	VEXTRACTF32X8 $1, Z8, Y18
 	VADDPS Y18, Y8, Y8
 	VEXTRACTF32X4 $1, Y8, X18
-	VADDPS X18, X8, X8
-	VSHUFPS $0xee, X8, X8, X18
-	VADDPS X18, X8, X8
-	VSHUFPS $0x55, X8, X8, X18
-	VADDSS X18, X8, X8
-	VADDSS 8(BX), X8, X8
-	VMOVSS X8, 8(BX)
+	VADDPS X18, X8, X2
 	VEXTRACTF32X8 $1, Z9, Y18
 	VADDPS Y18, Y9, Y9
 	VEXTRACTF32X4 $1, Y9, X18
-	VADDPS X18, X9, X9
-	VSHUFPS $0xee, X9, X9, X18
-	VADDPS X18, X9, X9
-	VSHUFPS $0x55, X9, X9, X18
-	VADDSS X18, X9, X9
-	VADDSS 12(BX), X9, X9
-	VMOVSS X9, 12(BX)
+	VADDPS X18, X9, X3
 	VEXTRACTF32X8 $1, Z10, Y18
 	VADDPS Y18, Y10, Y10
 	VEXTRACTF32X4 $1, Y10, X18
-	VADDPS X18, X10, X10
-	VSHUFPS $0xee, X10, X10, X18
-	VADDPS X18, X10, X10
-	VSHUFPS $0x55, X10, X10, X18
-	VADDSS X18, X10, X10
-	VADDSS 16(BX), X10, X10
-	VMOVSS X10, 16(BX)
+	VADDPS X18, X10, X4
 	VEXTRACTF32X8 $1, Z11, Y18
 	VADDPS Y18, Y11, Y11
 	VEXTRACTF32X4 $1, Y11, X18
-	VADDPS X18, X11, X11
-	VSHUFPS $0xee, X11, X11, X18
-	VADDPS X18, X11, X11
-	VSHUFPS $0x55, X11, X11, X18
-	VADDSS X18, X11, X11
-	VADDSS 20(BX), X11, X11
-	VMOVSS X11, 20(BX)
+	VADDPS X18, X11, X5
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X5, X4, X4
+	VHADDPS X4, X4, X4
+	VMOVSD 16(BX), X5
+	VADDPS X5, X4, X4
+	VMOVSD X4, 16(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z12, Y18
 	VADDPS Y18, Y12, Y12
 	VEXTRACTF32X4 $1, Y12, X18
-	VADDPS X18, X12, X12
-	VSHUFPS $0xee, X12, X12, X18
-	VADDPS X18, X12, X12
-	VSHUFPS $0x55, X12, X12, X18
-	VADDSS X18, X12, X12
-	VADDSS (BX), X12, X12
-	VMOVSS X12, (BX)
+	VADDPS X18, X12, X0
 	VEXTRACTF32X8 $1, Z13, Y18
 	VADDPS Y18, Y13, Y13
 	VEXTRACTF32X4 $1, Y13, X18
-	VADDPS X18, X13, X13
-	VSHUFPS $0xee, X13, X13, X18
-	VADDPS X18, X13, X13
-	VSHUFPS $0x55, X13, X13, X18
-	VADDSS X18, X13, X13
-	VADDSS 4(BX), X13, X13
-	VMOVSS X13, 4(BX)
+	VADDPS X18, X13, X1
 	VEXTRACTF32X8 $1, Z14, Y18
 	VADDPS Y18, Y14, Y14
 	VEXTRACTF32X4 $1, Y14, X18
-	VADDPS X18, X14, X14
-	VSHUFPS $0xee, X14, X14, X18
-	VADDPS X18, X14, X14
-	VSHUFPS $0x55, X14, X14, X18
-	VADDSS X18, X14, X14
-	VADDSS 8(BX), X14, X14
-	VMOVSS X14, 8(BX)
+	VADDPS X18, X14, X2
 	VEXTRACTF32X8 $1, Z15, Y18
 	VADDPS Y18, Y15, Y15
 	VEXTRACTF32X4 $1, Y15, X18
-	VADDPS X18, X15, X15
-	VSHUFPS $0xee, X15, X15, X18
-	VADDPS X18, X15, X15
-	VSHUFPS $0x55, X15, X15, X18
-	VADDSS X18, X15, X15
-	VADDSS 12(BX), X15, X15
-	VMOVSS X15, 12(BX)
+	VADDPS X18, X15, X3
 	VEXTRACTF32X8 $1, Z16, Y18
 	VADDPS Y18, Y16, Y16
 	VEXTRACTF32X4 $1, Y16, X18
-	VADDPS X18, X16, X16
-	VSHUFPS $0xee, X16, X16, X18
-	VADDPS X18, X16, X16
-	VSHUFPS $0x55, X16, X16, X18
-	VADDSS X18, X16, X16
-	VADDSS 16(BX), X16, X16
-	VMOVSS X16, 16(BX)
+	VADDPS X18, X16, X4
 	VEXTRACTF32X8 $1, Z17, Y18
 	VADDPS Y18, Y17, Y17
 	VEXTRACTF32X4 $1, Y17, X18
-	VADDPS X18, X17, X17
-	VSHUFPS $0xee, X17, X17, X18
-	VADDPS X18, X17, X17
-	VSHUFPS $0x55, X17, X17, X18
-	VADDSS X18, X17, X17
-	VADDSS 20(BX), X17, X17
-	VMOVSS X17, 20(BX)
+	VADDPS X18, X17, X5
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X5, X4, X4
+	VHADDPS X4, X4, X4
+	VMOVSD 16(BX), X5
+	VADDPS X5, X4, X4
+	VMOVSD X4, 16(BX)
 	VZEROUPPER
 	RET
 
@@ -5816,21 +4808,21 @@ TEXT ·dot4x1AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -5865,16 +4857,16 @@ tail:
 	VFMADD231PS Z8, Z7, Z3
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -5883,45 +4875,37 @@ done:
 	VADDPS Y4, Y0, Y0
 	VEXTRACTF128 $1, Y0, X4
 	VADDPS X4, X0, X0
-	VSHUFPS $0xee, X0, X0, X4
-	VADDPS X4, X0, X0
-	VSHUFPS $0x55, X0, X0, X4
-	VADDSS X4, X0, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
 	VADDSS (BX), X0, X0
 	VMOVSS X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z1, Y4
 	VADDPS Y4, Y1, Y1
 	VEXTRACTF128 $1, Y1, X4
-	VADDPS X4, X1, X1
-	VSHUFPS $0xee, X1, X1, X4
-	VADDPS X4, X1, X1
-	VSHUFPS $0x55, X1, X1, X4
-	VADDSS X4, X1, X1
-	VADDSS (BX), X1, X1
-	VMOVSS X1, (BX)
+	VADDPS X4, X1, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
+	VADDSS (BX), X0, X0
+	VMOVSS X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z2, Y4
 	VADDPS Y4, Y2, Y2
 	VEXTRACTF128 $1, Y2, X4
-	VADDPS X4, X2, X2
-	VSHUFPS $0xee, X2, X2, X4
-	VADDPS X4, X2, X2
-	VSHUFPS $0x55, X2, X2, X4
-	VADDSS X4, X2, X2
-	VADDSS (BX), X2, X2
-	VMOVSS X2, (BX)
+	VADDPS X4, X2, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
+	VADDSS (BX), X0, X0
+	VMOVSS X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z3, Y4
 	VADDPS Y4, Y3, Y3
 	VEXTRACTF128 $1, Y3, X4
-	VADDPS X4, X3, X3
-	VSHUFPS $0xee, X3, X3, X4
-	VADDPS X4, X3, X3
-	VSHUFPS $0x55, X3, X3, X4
-	VADDSS X4, X3, X3
-	VADDSS (BX), X3, X3
-	VMOVSS X3, (BX)
+	VADDPS X4, X3, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
+	VADDSS (BX), X0, X0
+	VMOVSS X0, (BX)
 	VZEROUPPER
 	RET
 
@@ -5940,21 +4924,21 @@ TEXT ·dotHalves4x1AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -5986,19 +4970,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -6007,45 +4991,37 @@ done:
 	VADDPS Y4, Y0, Y0
 	VEXTRACTF128 $1, Y0, X4
 	VADDPS X4, X0, X0
-	VSHUFPS $0xee, X0, X0, X4
-	VADDPS X4, X0, X0
-	VSHUFPS $0x55, X0, X0, X4
-	VADDSS X4, X0, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
 	VADDSS (BX), X0, X0
 	VMOVSS X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z1, Y4
 	VADDPS Y4, Y1, Y1
 	VEXTRACTF128 $1, Y1, X4
-	VADDPS X4, X1, X1
-	VSHUFPS $0xee, X1, X1, X4
-	VADDPS X4, X1, X1
-	VSHUFPS $0x55, X1, X1, X4
-	VADDSS X4, X1, X1
-	VADDSS (BX), X1, X1
-	VMOVSS X1, (BX)
+	VADDPS X4, X1, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
+	VADDSS (BX), X0, X0
+	VMOVSS X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z2, Y4
 	VADDPS Y4, Y2, Y2
 	VEXTRACTF128 $1, Y2, X4
-	VADDPS X4, X2, X2
-	VSHUFPS $0xee, X2, X2, X4
-	VADDPS X4, X2, X2
-	VSHUFPS $0x55, X2, X2, X4
-	VADDSS X4, X2, X2
-	VADDSS (BX), X2, X2
-	VMOVSS X2, (BX)
+	VADDPS X4, X2, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
+	VADDSS (BX), X0, X0
+	VMOVSS X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z3, Y4
 	VADDPS Y4, Y3, Y3
 	VEXTRACTF128 $1, Y3, X4
-	VADDPS X4, X3, X3
-	VSHUFPS $0xee, X3, X3, X4
-	VADDPS X4, X3, X3
-	VSHUFPS $0x55, X3, X3, X4
-	VADDSS X4, X3, X3
-	VADDSS (BX), X3, X3
-	VMOVSS X3, (BX)
+	VADDPS X4, X3, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
+	VADDSS (BX), X0, X0
+	VMOVSS X0, (BX)
 	VZEROUPPER
 	RET
 
@@ -6069,21 +5045,21 @@ TEXT ·dot4x2AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -6128,16 +5104,16 @@ tail:
 	VFMADD231PS Z13, Z11, Z7
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -6146,85 +5122,57 @@ done:
 	VADDPS Y8, Y0, Y0
 	VEXTRACTF128 $1, Y0, X8
 	VADDPS X8, X0, X0
-	VSHUFPS $0xee, X0, X0, X8
-	VADDPS X8, X0, X0
-	VSHUFPS $0x55, X0, X0, X8
-	VADDSS X8, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y8
 	VADDPS Y8, Y1, Y1
 	VEXTRACTF128 $1, Y1, X8
 	VADDPS X8, X1, X1
-	VSHUFPS $0xee, X1, X1, X8
-	VADDPS X8, X1, X1
-	VSHUFPS $0x55, X1, X1, X8
-	VADDSS X8, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z2, Y8
 	VADDPS Y8, Y2, Y2
 	VEXTRACTF128 $1, Y2, X8
-	VADDPS X8, X2, X2
-	VSHUFPS $0xee, X2, X2, X8
-	VADDPS X8, X2, X2
-	VSHUFPS $0x55, X2, X2, X8
-	VADDSS X8, X2, X2
-	VADDSS (BX), X2, X2
-	VMOVSS X2, (BX)
+	VADDPS X8, X2, X0
 	VEXTRACTF32X8 $1, Z3, Y8
 	VADDPS Y8, Y3, Y3
 	VEXTRACTF128 $1, Y3, X8
-	VADDPS X8, X3, X3
-	VSHUFPS $0xee, X3, X3, X8
-	VADDPS X8, X3, X3
-	VSHUFPS $0x55, X3, X3, X8
-	VADDSS X8, X3, X3
-	VADDSS 4(BX), X3, X3
-	VMOVSS X3, 4(BX)
+	VADDPS X8, X3, X1
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z4, Y8
 	VADDPS Y8, Y4, Y4
 	VEXTRACTF128 $1, Y4, X8
-	VADDPS X8, X4, X4
-	VSHUFPS $0xee, X4, X4, X8
-	VADDPS X8, X4, X4
-	VSHUFPS $0x55, X4, X4, X8
-	VADDSS X8, X4, X4
-	VADDSS (BX), X4, X4
-	VMOVSS X4, (BX)
+	VADDPS X8, X4, X0
 	VEXTRACTF32X8 $1, Z5, Y8
 	VADDPS Y8, Y5, Y5
 	VEXTRACTF128 $1, Y5, X8
-	VADDPS X8, X5, X5
-	VSHUFPS $0xee, X5, X5, X8
-	VADDPS X8, X5, X5
-	VSHUFPS $0x55, X5, X5, X8
-	VADDSS X8, X5, X5
-	VADDSS 4(BX), X5, X5
-	VMOVSS X5, 4(BX)
+	VADDPS X8, X5, X1
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z6, Y8
 	VADDPS Y8, Y6, Y6
 	VEXTRACTF128 $1, Y6, X8
-	VADDPS X8, X6, X6
-	VSHUFPS $0xee, X6, X6, X8
-	VADDPS X8, X6, X6
-	VSHUFPS $0x55, X6, X6, X8
-	VADDSS X8, X6, X6
-	VADDSS (BX), X6, X6
-	VMOVSS X6, (BX)
+	VADDPS X8, X6, X0
 	VEXTRACTF32X8 $1, Z7, Y8
 	VADDPS Y8, Y7, Y7
 	VEXTRACTF128 $1, Y7, X8
-	VADDPS X8, X7, X7
-	VSHUFPS $0xee, X7, X7, X8
-	VADDPS X8, X7, X7
-	VSHUFPS $0x55, X7, X7, X8
-	VADDSS X8, X7, X7
-	VADDSS 4(BX), X7, X7
-	VMOVSS X7, 4(BX)
+	VADDPS X8, X7, X1
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
 	VZEROUPPER
 	RET
 
@@ -6248,21 +5196,21 @@ TEXT ·dotHalves4x2AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -6300,19 +5248,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -6321,85 +5269,57 @@ done:
 	VADDPS Y8, Y0, Y0
 	VEXTRACTF128 $1, Y0, X8
 	VADDPS X8, X0, X0
-	VSHUFPS $0xee, X0, X0, X8
-	VADDPS X8, X0, X0
-	VSHUFPS $0x55, X0, X0, X8
-	VADDSS X8, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y8
 	VADDPS Y8, Y1, Y1
 	VEXTRACTF128 $1, Y1, X8
 	VADDPS X8, X1, X1
-	VSHUFPS $0xee, X1, X1, X8
-	VADDPS X8, X1, X1
-	VSHUFPS $0x55, X1, X1, X8
-	VADDSS X8, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z2, Y8
 	VADDPS Y8, Y2, Y2
 	VEXTRACTF128 $1, Y2, X8
-	VADDPS X8, X2, X2
-	VSHUFPS $0xee, X2, X2, X8
-	VADDPS X8, X2, X2
-	VSHUFPS $0x55, X2, X2, X8
-	VADDSS X8, X2, X2
-	VADDSS (BX), X2, X2
-	VMOVSS X2, (BX)
+	VADDPS X8, X2, X0
 	VEXTRACTF32X8 $1, Z3, Y8
 	VADDPS Y8, Y3, Y3
 	VEXTRACTF128 $1, Y3, X8
-	VADDPS X8, X3, X3
-	VSHUFPS $0xee, X3, X3, X8
-	VADDPS X8, X3, X3
-	VSHUFPS $0x55, X3, X3, X8
-	VADDSS X8, X3, X3
-	VADDSS 4(BX), X3, X3
-	VMOVSS X3, 4(BX)
+	VADDPS X8, X3, X1
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z4, Y8
 	VADDPS Y8, Y4, Y4
 	VEXTRACTF128 $1, Y4, X8
-	VADDPS X8, X4, X4
-	VSHUFPS $0xee, X4, X4, X8
-	VADDPS X8, X4, X4
-	VSHUFPS $0x55, X4, X4, X8
-	VADDSS X8, X4, X4
-	VADDSS (BX), X4, X4
-	VMOVSS X4, (BX)
+	VADDPS X8, X4, X0
 	VEXTRACTF32X8 $1, Z5, Y8
 	VADDPS Y8, Y5, Y5
 	VEXTRACTF128 $1, Y5, X8
-	VADDPS X8, X5, X5
-	VSHUFPS $0xee, X5, X5, X8
-	VADDPS X8, X5, X5
-	VSHUFPS $0x55, X5, X5, X8
-	VADDSS X8, X5, X5
-	VADDSS 4(BX), X5, X5
-	VMOVSS X5, 4(BX)
+	VADDPS X8, X5, X1
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z6, Y8
 	VADDPS Y8, Y6, Y6
 	VEXTRACTF128 $1, Y6, X8
-	VADDPS X8, X6, X6
-	VSHUFPS $0xee, X6, X6, X8
-	VADDPS X8, X6, X6
-	VSHUFPS $0x55, X6, X6, X8
-	VADDSS X8, X6, X6
-	VADDSS (BX), X6, X6
-	VMOVSS X6, (BX)
+	VADDPS X8, X6, X0
 	VEXTRACTF32X8 $1, Z7, Y8
 	VADDPS Y8, Y7, Y7
 	VEXTRACTF128 $1, Y7, X8
-	VADDPS X8, X7, X7
-	VSHUFPS $0xee, X7, X7, X8
-	VADDPS X8, X7, X7
-	VSHUFPS $0x55, X7, X7, X8
-	VADDSS X8, X7, X7
-	VADDSS 4(BX), X7, X7
-	VMOVSS X7, 4(BX)
+	VADDPS X8, X7, X1
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
 	VZEROUPPER
 	RET
 
@@ -6428,21 +5348,21 @@ TEXT ·dot4x3AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -6497,16 +5417,16 @@ tail:
 	VFMADD231PS Z18, Z15, Z11
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -6515,125 +5435,89 @@ done:
 	VADDPS Y12, Y0, Y0
 	VEXTRACTF128 $1, Y0, X12
 	VADDPS X12, X0, X0
-	VSHUFPS $0xee, X0, X0, X12
-	VADDPS X12, X0, X0
-	VSHUFPS $0x55, X0, X0, X12
-	VADDSS X12, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y12
 	VADDPS Y12, Y1, Y1
 	VEXTRACTF128 $1, Y1, X12
 	VADDPS X12, X1, X1
-	VSHUFPS $0xee, X1, X1, X12
-	VADDPS X12, X1, X1
-	VSHUFPS $0x55, X1, X1, X12
-	VADDSS X12, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF32X8 $1, Z2, Y12
 	VADDPS Y12, Y2, Y2
 	VEXTRACTF128 $1, Y2, X12
 	VADDPS X12, X2, X2
-	VSHUFPS $0xee, X2, X2, X12
-	VADDPS X12, X2, X2
-	VSHUFPS $0x55, X2, X2, X12
-	VADDSS X12, X2, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
 	VADDSS 8(BX), X2, X2
 	VMOVSS X2, 8(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z3, Y12
 	VADDPS Y12, Y3, Y3
 	VEXTRACTF128 $1, Y3, X12
-	VADDPS X12, X3, X3
-	VSHUFPS $0xee, X3, X3, X12
-	VADDPS X12, X3, X3
-	VSHUFPS $0x55, X3, X3, X12
-	VADDSS X12, X3, X3
-	VADDSS (BX), X3, X3
-	VMOVSS X3, (BX)
+	VADDPS X12, X3, X0
 	VEXTRACTF32X8 $1, Z4, Y12
 	VADDPS Y12, Y4, Y4
 	VEXTRACTF128 $1, Y4, X12
-	VADDPS X12, X4, X4
-	VSHUFPS $0xee, X4, X4, X12
-	VADDPS X12, X4, X4
-	VSHUFPS $0x55, X4, X4, X12
-	VADDSS X12, X4, X4
-	VADDSS 4(BX), X4, X4
-	VMOVSS X4, 4(BX)
+	VADDPS X12, X4, X1
 	VEXTRACTF32X8 $1, Z5, Y12
 	VADDPS Y12, Y5, Y5
 	VEXTRACTF128 $1, Y5, X12
-	VADDPS X12, X5, X5
-	VSHUFPS $0xee, X5, X5, X12
-	VADDPS X12, X5, X5
-	VSHUFPS $0x55, X5, X5, X12
-	VADDSS X12, X5, X5
-	VADDSS 8(BX), X5, X5
-	VMOVSS X5, 8(BX)
+	VADDPS X12, X5, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
+	VADDSS 8(BX), X2, X2
+	VMOVSS X2, 8(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z6, Y12
 	VADDPS Y12, Y6, Y6
 	VEXTRACTF128 $1, Y6, X12
-	VADDPS X12, X6, X6
-	VSHUFPS $0xee, X6, X6, X12
-	VADDPS X12, X6, X6
-	VSHUFPS $0x55, X6, X6, X12
-	VADDSS X12, X6, X6
-	VADDSS (BX), X6, X6
-	VMOVSS X6, (BX)
+	VADDPS X12, X6, X0
 	VEXTRACTF32X8 $1, Z7, Y12
 	VADDPS Y12, Y7, Y7
 	VEXTRACTF128 $1, Y7, X12
-	VADDPS X12, X7, X7
-	VSHUFPS $0xee, X7, X7, X12
-	VADDPS X12, X7, X7
-	VSHUFPS $0x55, X7, X7, X12
-	VADDSS X12, X7, X7
-	VADDSS 4(BX), X7, X7
-	VMOVSS X7, 4(BX)
+	VADDPS X12, X7, X1
 	VEXTRACTF32X8 $1, Z8, Y12
 	VADDPS Y12, Y8, Y8
 	VEXTRACTF128 $1, Y8, X12
-	VADDPS X12, X8, X8
-	VSHUFPS $0xee, X8, X8, X12
-	VADDPS X12, X8, X8
-	VSHUFPS $0x55, X8, X8, X12
-	VADDSS X12, X8, X8
-	VADDSS 8(BX), X8, X8
-	VMOVSS X8, 8(BX)
+	VADDPS X12, X8, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
+	VADDSS 8(BX), X2, X2
+	VMOVSS X2, 8(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z9, Y12
 	VADDPS Y12, Y9, Y9
 	VEXTRACTF128 $1, Y9, X12
-	VADDPS X12, X9, X9
-	VSHUFPS $0xee, X9, X9, X12
-	VADDPS X12, X9, X9
-	VSHUFPS $0x55, X9, X9, X12
-	VADDSS X12, X9, X9
-	VADDSS (BX), X9, X9
-	VMOVSS X9, (BX)
+	VADDPS X12, X9, X0
 	VEXTRACTF32X8 $1, Z10, Y12
 	VADDPS Y12, Y10, Y10
 	VEXTRACTF128 $1, Y10, X12
-	VADDPS X12, X10, X10
-	VSHUFPS $0xee, X10, X10, X12
-	VADDPS X12, X10, X10
-	VSHUFPS $0x55, X10, X10, X12
-	VADDSS X12, X10, X10
-	VADDSS 4(BX), X10, X10
-	VMOVSS X10, 4(BX)
+	VADDPS X12, X10, X1
 	VEXTRACTF32X8 $1, Z11, Y12
 	VADDPS Y12, Y11, Y11
 	VEXTRACTF128 $1, Y11, X12
-	VADDPS X12, X11, X11
-	VSHUFPS $0xee, X11, X11, X12
-	VADDPS X12, X11, X11
-	VSHUFPS $0x55, X11, X11, X12
-	VADDSS X12, X11, X11
-	VADDSS 8(BX), X11, X11
-	VMOVSS X11, 8(BX)
+	VADDPS X12, X11, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
+	VADDSS 8(BX), X2, X2
+	VMOVSS X2, 8(BX)
 	VZEROUPPER
 	RET
 
@@ -6662,21 +5546,21 @@ TEXT ·dotHalves4x3AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -6720,19 +5604,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -6741,125 +5625,89 @@ done:
 	VADDPS Y12, Y0, Y0
 	VEXTRACTF128 $1, Y0, X12
 	VADDPS X12, X0, X0
-	VSHUFPS $0xee, X0, X0, X12
-	VADDPS X12, X0, X0
-	VSHUFPS $0x55, X0, X0, X12
-	VADDSS X12, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y12
 	VADDPS Y12, Y1, Y1
 	VEXTRACTF128 $1, Y1, X12
 	VADDPS X12, X1, X1
-	VSHUFPS $0xee, X1, X1, X12
-	VADDPS X12, X1, X1
-	VSHUFPS $0x55, X1, X1, X12
-	VADDSS X12, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF32X8 $1, Z2, Y12
 	VADDPS Y12, Y2, Y2
 	VEXTRACTF128 $1, Y2, X12
 	VADDPS X12, X2, X2
-	VSHUFPS $0xee, X2, X2, X12
-	VADDPS X12, X2, X2
-	VSHUFPS $0x55, X2, X2, X12
-	VADDSS X12, X2, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
 	VADDSS 8(BX), X2, X2
 	VMOVSS X2, 8(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z3, Y12
 	VADDPS Y12, Y3, Y3
 	VEXTRACTF128 $1, Y3, X12
-	VADDPS X12, X3, X3
-	VSHUFPS $0xee, X3, X3, X12
-	VADDPS X12, X3, X3
-	VSHUFPS $0x55, X3, X3, X12
-	VADDSS X12, X3, X3
-	VADDSS (BX), X3, X3
-	VMOVSS X3, (BX)
+	VADDPS X12, X3, X0
 	VEXTRACTF32X8 $1, Z4, Y12
 	VADDPS Y12, Y4, Y4
 	VEXTRACTF128 $1, Y4, X12
-	VADDPS X12, X4, X4
-	VSHUFPS $0xee, X4, X4, X12
-	VADDPS X12, X4, X4
-	VSHUFPS $0x55, X4, X4, X12
-	VADDSS X12, X4, X4
-	VADDSS 4(BX), X4, X4
-	VMOVSS X4, 4(BX)
+	VADDPS X12, X4, X1
 	VEXTRACTF32X8 $1, Z5, Y12
 	VADDPS Y12, Y5, Y5
 	VEXTRACTF128 $1, Y5, X12
-	VADDPS X12, X5, X5
-	VSHUFPS $0xee, X5, X5, X12
-	VADDPS X12, X5, X5
-	VSHUFPS $0x55, X5, X5, X12
-	VADDSS X12, X5, X5
-	VADDSS 8(BX), X5, X5
-	VMOVSS X5, 8(BX)
+	VADDPS X12, X5, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
+	VADDSS 8(BX), X2, X2
+	VMOVSS X2, 8(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z6, Y12
 	VADDPS Y12, Y6, Y6
 	VEXTRACTF128 $1, Y6, X12
-	VADDPS X12, X6, X6
-	VSHUFPS $0xee, X6, X6, X12
-	VADDPS X12, X6, X6
-	VSHUFPS $0x55, X6, X6, X12
-	VADDSS X12, X6, X6
-	VADDSS (BX), X6, X6
-	VMOVSS X6, (BX)
+	VADDPS X12, X6, X0
 	VEXTRACTF32X8 $1, Z7, Y12
 	VADDPS Y12, Y7, Y7
 	VEXTRACTF128 $1, Y7, X12
-	VADDPS X12, X7, X7
-	VSHUFPS $0xee, X7, X7, X12
-	VADDPS X12, X7, X7
-	VSHUFPS $0x55, X7, X7, X12
-	VADDSS X12, X7, X7
-	VADDSS 4(BX), X7, X7
-	VMOVSS X7, 4(BX)
+	VADDPS X12, X7, X1
 	VEXTRACTF32X8 $1, Z8, Y12
 	VADDPS Y12, Y8, Y8
 	VEXTRACTF128 $1, Y8, X12
-	VADDPS X12, X8, X8
-	VSHUFPS $0xee, X8, X8, X12
-	VADDPS X12, X8, X8
-	VSHUFPS $0x55, X8, X8, X12
-	VADDSS X12, X8, X8
-	VADDSS 8(BX), X8, X8
-	VMOVSS X8, 8(BX)
+	VADDPS X12, X8, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
+	VADDSS 8(BX), X2, X2
+	VMOVSS X2, 8(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z9, Y12
 	VADDPS Y12, Y9, Y9
 	VEXTRACTF128 $1, Y9, X12
-	VADDPS X12, X9, X9
-	VSHUFPS $0xee, X9, X9, X12
-	VADDPS X12, X9, X9
-	VSHUFPS $0x55, X9, X9, X12
-	VADDSS X12, X9, X9
-	VADDSS (BX), X9, X9
-	VMOVSS X9, (BX)
+	VADDPS X12, X9, X0
 	VEXTRACTF32X8 $1, Z10, Y12
 	VADDPS Y12, Y10, Y10
 	VEXTRACTF128 $1, Y10, X12
-	VADDPS X12, X10, X10
-	VSHUFPS $0xee, X10, X10, X12
-	VADDPS X12, X10, X10
-	VSHUFPS $0x55, X10, X10, X12
-	VADDSS X12, X10, X10
-	VADDSS 4(BX), X10, X10
-	VMOVSS X10, 4(BX)
+	VADDPS X12, X10, X1
 	VEXTRACTF32X8 $1, Z11, Y12
 	VADDPS Y12, Y11, Y11
 	VEXTRACTF128 $1, Y11, X12
-	VADDPS X12, X11, X11
-	VSHUFPS $0xee, X11, X11, X12
-	VADDPS X12, X11, X11
-	VSHUFPS $0x55, X11, X11, X12
-	VADDSS X12, X11, X11
-	VADDSS 8(BX), X11, X11
-	VMOVSS X11, 8(BX)
+	VADDPS X12, X11, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
+	VADDSS 8(BX), X2, X2
+	VMOVSS X2, 8(BX)
 	VZEROUPPER
 	RET
 
@@ -6893,21 +5741,21 @@ TEXT ·dot4x4AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -6972,16 +5820,16 @@ tail:
 	VFMADD231PS Z23, Z19, Z15
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -6990,165 +5838,89 @@ done:
 	VADDPS Y16, Y0, Y0
 	VEXTRACTF32X4 $1, Y0, X16
 	VADDPS X16, X0, X0
-	VSHUFPS $0xee, X0, X0, X16
-	VADDPS X16, X0, X0
-	VSHUFPS $0x55, X0, X0, X16
-	VADDSS X16, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y16
 	VADDPS Y16, Y1, Y1
 	VEXTRACTF32X4 $1, Y1, X16
 	VADDPS X16, X1, X1
-	VSHUFPS $0xee, X1, X1, X16
-	VADDPS X16, X1, X1
-	VSHUFPS $0x55, X1, X1, X16
-	VADDSS X16, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF32X8 $1, Z2, Y16
 	VADDPS Y16, Y2, Y2
 	VEXTRACTF32X4 $1, Y2, X16
 	VADDPS X16, X2, X2
-	VSHUFPS $0xee, X2, X2, X16
-	VADDPS X16, X2, X2
-	VSHUFPS $0x55, X2, X2, X16
-	VADDSS X16, X2, X2
-	VADDSS 8(BX), X2, X2
-	VMOVSS X2, 8(BX)
 	VEXTRACTF32X8 $1, Z3, Y16
 	VADDPS Y16, Y3, Y3
 	VEXTRACTF32X4 $1, Y3, X16
 	VADDPS X16, X3, X3
-	VSHUFPS $0xee, X3, X3, X16
-	VADDPS X16, X3, X3
-	VSHUFPS $0x55, X3, X3, X16
-	VADDSS X16, X3, X3
-	VADDSS 12(BX), X3, X3
-	VMOVSS X3, 12(BX)
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z4, Y16
 	VADDPS Y16, Y4, Y4
 	VEXTRACTF32X4 $1, Y4, X16
-	VADDPS X16, X4, X4
-	VSHUFPS $0xee, X4, X4, X16
-	VADDPS X16, X4, X4
-	VSHUFPS $0x55, X4, X4, X16
-	VADDSS X16, X4, X4
-	VADDSS (BX), X4, X4
-	VMOVSS X4, (BX)
+	VADDPS X16, X4, X0
 	VEXTRACTF32X8 $1, Z5, Y16
 	VADDPS Y16, Y5, Y5
 	VEXTRACTF32X4 $1, Y5, X16
-	VADDPS X16, X5, X5
-	VSHUFPS $0xee, X5, X5, X16
-	VADDPS X16, X5, X5
-	VSHUFPS $0x55, X5, X5, X16
-	VADDSS X16, X5, X5
-	VADDSS 4(BX), X5, X5
-	VMOVSS X5, 4(BX)
+	VADDPS X16, X5, X1
 	VEXTRACTF32X8 $1, Z6, Y16
 	VADDPS Y16, Y6, Y6
 	VEXTRACTF32X4 $1, Y6, X16
-	VADDPS X16, X6, X6
-	VSHUFPS $0xee, X6, X6, X16
-	VADDPS X16, X6, X6
-	VSHUFPS $0x55, X6, X6, X16
-	VADDSS X16, X6, X6
-	VADDSS 8(BX), X6, X6
-	VMOVSS X6, 8(BX)
+	VADDPS X16, X6, X2
 	VEXTRACTF32X8 $1, Z7, Y16
 	VADDPS Y16, Y7, Y7
 	VEXTRACTF32X4 $1, Y7, X16
-	VADDPS X16, X7, X7
-	VSHUFPS $0xee, X7, X7, X16
-	VADDPS X16, X7, X7
-	VSHUFPS $0x55, X7, X7, X16
-	VADDSS X16, X7, X7
-	VADDSS 12(BX), X7, X7
-	VMOVSS X7, 12(BX)
+	VADDPS X16, X7, X3
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z8, Y16
 	VADDPS Y16, Y8, Y8
 	VEXTRACTF32X4 $1, Y8, X16
-	VADDPS X16, X8, X8
-	VSHUFPS $0xee, X8, X8, X16
-	VADDPS X16, X8, X8
-	VSHUFPS $0x55, X8, X8, X16
-	VADDSS X16, X8, X8
-	VADDSS (BX), X8, X8
-	VMOVSS X8, (BX)
+	VADDPS X16, X8, X0
 	VEXTRACTF32X8 $1, Z9, Y16
 	VADDPS Y16, Y9, Y9
 	VEXTRACTF32X4 $1, Y9, X16
-	VADDPS X16, X9, X9
-	VSHUFPS $0xee, X9, X9, X16
-	VADDPS X16, X9, X9
-	VSHUFPS $0x55, X9, X9, X16
-	VADDSS X16, X9, X9
-	VADDSS 4(BX), X9, X9
-	VMOVSS X9, 4(BX)
+	VADDPS X16, X9, X1
 	VEXTRACTF32X8 $1, Z10, Y16
 	VADDPS Y16, Y10, Y10
 	VEXTRACTF32X4 $1, Y10, X16
-	VADDPS X16, X10, X10
-	VSHUFPS $0xee, X10, X10, X16
-	VADDPS X16, X10, X10
-	VSHUFPS $0x55, X10, X10, X16
-	VADDSS X16, X10, X10
-	VADDSS 8(BX), X10, X10
-	VMOVSS X10, 8(BX)
+	VADDPS X16, X10, X2
 	VEXTRACTF32X8 $1, Z11, Y16
 	VADDPS Y16, Y11, Y11
 	VEXTRACTF32X4 $1, Y11, X16
-	VADDPS X16, X11, X11
-	VSHUFPS $0xee, X11, X11, X16
-	VADDPS X16, X11, X11
-	VSHUFPS $0x55, X11, X11, X16
-	VADDSS X16, X11, X11
-	VADDSS 12(BX), X11, X11
-	VMOVSS X11, 12(BX)
+	VADDPS X16, X11, X3
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z12, Y16
 	VADDPS Y16, Y12, Y12
 	VEXTRACTF32X4 $1, Y12, X16
-	VADDPS X16, X12, X12
-	VSHUFPS $0xee, X12, X12, X16
-	VADDPS X16, X12, X12
-	VSHUFPS $0x55, X12, X12, X16
-	VADDSS X16, X12, X12
-	VADDSS (BX), X12, X12
-	VMOVSS X12, (BX)
+	VADDPS X16, X12, X0
 	VEXTRACTF32X8 $1, Z13, Y16
 	VADDPS Y16, Y13, Y13
 	VEXTRACTF32X4 $1, Y13, X16
-	VADDPS X16, X13, X13
-	VSHUFPS $0xee, X13, X13, X16
-	VADDPS X16, X13, X13
-	VSHUFPS $0x55, X13, X13, X16
-	VADDSS X16, X13, X13
-	VADDSS 4(BX), X13, X13
-	VMOVSS X13, 4(BX)
+	VADDPS X16, X13, X1
 	VEXTRACTF32X8 $1, Z14, Y16
 	VADDPS Y16, Y14, Y14
 	VEXTRACTF32X4 $1, Y14, X16
-	VADDPS X16, X14, X14
-	VSHUFPS $0xee, X14, X14, X16
-	VADDPS X16, X14, X14
-	VSHUFPS $0x55, X14, X14, X16
-	VADDSS X16, X14, X14
-	VADDSS 8(BX), X14, X14
-	VMOVSS X14, 8(BX)
+	VADDPS X16, X14, X2
 	VEXTRACTF32X8 $1, Z15, Y16
 	VADDPS Y16, Y15, Y15
 	VEXTRACTF32X4 $1, Y15, X16
-	VADDPS X16, X15, X15
-	VSHUFPS $0xee, X15, X15, X16
-	VADDPS X16, X15, X15
-	VSHUFPS $0x55, X15, X15, X16
-	VADDSS X16, X15, X15
-	VADDSS 12(BX), X15, X15
-	VMOVSS X15, 12(BX)
+	VADDPS X16, X15, X3
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
 	VZEROUPPER
 	RET
 
@@ -7182,21 +5954,21 @@ TEXT ·dotHalves4x4AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -7246,19 +6018,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -7267,165 +6039,89 @@ done:
 	VADDPS Y16, Y0, Y0
 	VEXTRACTF32X4 $1, Y0, X16
 	VADDPS X16, X0, X0
-	VSHUFPS $0xee, X0, X0, X16
-	VADDPS X16, X0, X0
-	VSHUFPS $0x55, X0, X0, X16
-	VADDSS X16, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y16
 	VADDPS Y16, Y1, Y1
 	VEXTRACTF32X4 $1, Y1, X16
 	VADDPS X16, X1, X1
-	VSHUFPS $0xee, X1, X1, X16
-	VADDPS X16, X1, X1
-	VSHUFPS $0x55, X1, X1, X16
-	VADDSS X16, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF32X8 $1, Z2, Y16
 	VADDPS Y16, Y2, Y2
 	VEXTRACTF32X4 $1, Y2, X16
 	VADDPS X16, X2, X2
-	VSHUFPS $0xee, X2, X2, X16
-	VADDPS X16, X2, X2
-	VSHUFPS $0x55, X2, X2, X16
-	VADDSS X16, X2, X2
-	VADDSS 8(BX), X2, X2
-	VMOVSS X2, 8(BX)
 	VEXTRACTF32X8 $1, Z3, Y16
 	VADDPS Y16, Y3, Y3
 	VEXTRACTF32X4 $1, Y3, X16
 	VADDPS X16, X3, X3
-	VSHUFPS $0xee, X3, X3, X16
-	VADDPS X16, X3, X3
-	VSHUFPS $0x55, X3, X3, X16
-	VADDSS X16, X3, X3
-	VADDSS 12(BX), X3, X3
-	VMOVSS X3, 12(BX)
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z4, Y16
 	VADDPS Y16, Y4, Y4
 	VEXTRACTF32X4 $1, Y4, X16
-	VADDPS X16, X4, X4
-	VSHUFPS $0xee, X4, X4, X16
-	VADDPS X16, X4, X4
-	VSHUFPS $0x55, X4, X4, X16
-	VADDSS X16, X4, X4
-	VADDSS (BX), X4, X4
-	VMOVSS X4, (BX)
+	VADDPS X16, X4, X0
 	VEXTRACTF32X8 $1, Z5, Y16
 	VADDPS Y16, Y5, Y5
 	VEXTRACTF32X4 $1, Y5, X16
-	VADDPS X16, X5, X5
-	VSHUFPS $0xee, X5, X5, X16
-	VADDPS X16, X5, X5
-	VSHUFPS $0x55, X5, X5, X16
-	VADDSS X16, X5, X5
-	VADDSS 4(BX), X5, X5
-	VMOVSS X5, 4(BX)
+	VADDPS X16, X5, X1
 	VEXTRACTF32X8 $1, Z6, Y16
 	VADDPS Y16, Y6, Y6
 	VEXTRACTF32X4 $1, Y6, X16
-	VADDPS X16, X6, X6
-	VSHUFPS $0xee, X6, X6, X16
-	VADDPS X16, X6, X6
-	VSHUFPS $0x55, X6, X6, X16
-	VADDSS X16, X6, X6
-	VADDSS 8(BX), X6, X6
-	VMOVSS X6, 8(BX)
+	VADDPS X16, X6, X2
 	VEXTRACTF32X8 $1, Z7, Y16
 	VADDPS Y16, Y7, Y7
 	VEXTRACTF32X4 $1, Y7, X16
-	VADDPS X16, X7, X7
-	VSHUFPS $0xee, X7, X7, X16
-	VADDPS X16, X7, X7
-	VSHUFPS $0x55, X7, X7, X16
-	VADDSS X16, X7, X7
-	VADDSS 12(BX), X7, X7
-	VMOVSS X7, 12(BX)
+	VADDPS X16, X7, X3
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z8, Y16
 	VADDPS Y16, Y8, Y8
 	VEXTRACTF32X4 $1, Y8, X16
-	VADDPS X16, X8, X8
-	VSHUFPS $0xee, X8, X8, X16
-	VADDPS X16, X8, X8
-	VSHUFPS $0x55, X8, X8, X16
-	VADDSS X16, X8, X8
-	VADDSS (BX), X8, X8
-	VMOVSS X8, (BX)
+	VADDPS X16, X8, X0
 	VEXTRACTF32X8 $1, Z9, Y16
 	VADDPS Y16, Y9, Y9
 	VEXTRACTF32X4 $1, Y9, X16
-	VADDPS X16, X9, X9
-	VSHUFPS $0xee, X9, X9, X16
-	VADDPS X16, X9, X9
-	VSHUFPS $0x55, X9, X9, X16
-	VADDSS X16, X9, X9
-	VADDSS 4(BX), X9, X9
-	VMOVSS X9, 4(BX)
+	VADDPS X16, X9, X1
 	VEXTRACTF32X8 $1, Z10, Y16
 	VADDPS Y16, Y10, Y10
 	VEXTRACTF32X4 $1, Y10, X16
-	VADDPS X16, X10, X10
-	VSHUFPS $0xee, X10, X10, X16
-	VADDPS X16, X10, X10
-	VSHUFPS $0x55, X10, X10, X16
-	VADDSS X16, X10, X10
-	VADDSS 8(BX), X10, X10
-	VMOVSS X10, 8(BX)
+	VADDPS X16, X10, X2
 	VEXTRACTF32X8 $1, Z11, Y16
 	VADDPS Y16, Y11, Y11
 	VEXTRACTF32X4 $1, Y11, X16
-	VADDPS X16, X11, X11
-	VSHUFPS $0xee, X11, X11, X16
-	VADDPS X16, X11, X11
-	VSHUFPS $0x55, X11, X11, X16
-	VADDSS X16, X11, X11
-	VADDSS 12(BX), X11, X11
-	VMOVSS X11, 12(BX)
+	VADDPS X16, X11, X3
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z12, Y16
 	VADDPS Y16, Y12, Y12
 	VEXTRACTF32X4 $1, Y12, X16
-	VADDPS X16, X12, X12
-	VSHUFPS $0xee, X12, X12, X16
-	VADDPS X16, X12, X12
-	VSHUFPS $0x55, X12, X12, X16
-	VADDSS X16, X12, X12
-	VADDSS (BX), X12, X12
-	VMOVSS X12, (BX)
+	VADDPS X16, X12, X0
 	VEXTRACTF32X8 $1, Z13, Y16
 	VADDPS Y16, Y13, Y13
 	VEXTRACTF32X4 $1, Y13, X16
-	VADDPS X16, X13, X13
-	VSHUFPS $0xee, X13, X13, X16
-	VADDPS X16, X13, X13
-	VSHUFPS $0x55, X13, X13, X16
-	VADDSS X16, X13, X13
-	VADDSS 4(BX), X13, X13
-	VMOVSS X13, 4(BX)
+	VADDPS X16, X13, X1
 	VEXTRACTF32X8 $1, Z14, Y16
 	VADDPS Y16, Y14, Y14
 	VEXTRACTF32X4 $1, Y14, X16
-	VADDPS X16, X14, X14
-	VSHUFPS $0xee, X14, X14, X16
-	VADDPS X16, X14, X14
-	VSHUFPS $0x55, X14, X14, X16
-	VADDSS X16, X14, X14
-	VADDSS 8(BX), X14, X14
-	VMOVSS X14, 8(BX)
+	VADDPS X16, X14, X2
 	VEXTRACTF32X8 $1, Z15, Y16
 	VADDPS Y16, Y15, Y15
 	VEXTRACTF32X4 $1, Y15, X16
-	VADDPS X16, X15, X15
-	VSHUFPS $0xee, X15, X15, X16
-	VADDPS X16, X15, X15
-	VSHUFPS $0x55, X15, X15, X16
-	VADDSS X16, X15, X15
-	VADDSS 12(BX), X15, X15
-	VMOVSS X15, 12(BX)
+	VADDPS X16, X15, X3
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
 	VZEROUPPER
 	RET
 
@@ -7464,21 +6160,21 @@ TEXT ·dot4x5AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -7553,16 +6249,16 @@ tail:
 	VFMADD231PS Z24, Z23, Z19
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -7571,205 +6267,121 @@ done:
 	VADDPS Y20, Y0, Y0
 	VEXTRACTF32X4 $1, Y0, X20
 	VADDPS X20, X0, X0
-	VSHUFPS $0xee, X0, X0, X20
-	VADDPS X20, X0, X0
-	VSHUFPS $0x55, X0, X0, X20
-	VADDSS X20, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y20
 	VADDPS Y20, Y1, Y1
 	VEXTRACTF32X4 $1, Y1, X20
 	VADDPS X20, X1, X1
-	VSHUFPS $0xee, X1, X1, X20
-	VADDPS X20, X1, X1
-	VSHUFPS $0x55, X1, X1, X20
-	VADDSS X20, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF32X8 $1, Z2, Y20
 	VADDPS Y20, Y2, Y2
 	VEXTRACTF32X4 $1, Y2, X20
 	VADDPS X20, X2, X2
-	VSHUFPS $0xee, X2, X2, X20
-	VADDPS X20, X2, X2
-	VSHUFPS $0x55, X2, X2, X20
-	VADDSS X20, X2, X2
-	VADDSS 8(BX), X2, X2
-	VMOVSS X2, 8(BX)
 	VEXTRACTF32X8 $1, Z3, Y20
 	VADDPS Y20, Y3, Y3
 	VEXTRACTF32X4 $1, Y3, X20
 	VADDPS X20, X3, X3
-	VSHUFPS $0xee, X3, X3, X20
-	VADDPS X20, X3, X3
-	VSHUFPS $0x55, X3, X3, X20
-	VADDSS X20, X3, X3
-	VADDSS 12(BX), X3, X3
-	VMOVSS X3, 12(BX)
 	VEXTRACTF32X8 $1, Z4, Y20
 	VADDPS Y20, Y4, Y4
 	VEXTRACTF32X4 $1, Y4, X20
 	VADDPS X20, X4, X4
-	VSHUFPS $0xee, X4, X4, X20
-	VADDPS X20, X4, X4
-	VSHUFPS $0x55, X4, X4, X20
-	VADDSS X20, X4, X4
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X4, X4, X4
+	VHADDPS X4, X4, X4
 	VADDSS 16(BX), X4, X4
 	VMOVSS X4, 16(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z5, Y20
 	VADDPS Y20, Y5, Y5
 	VEXTRACTF32X4 $1, Y5, X20
-	VADDPS X20, X5, X5
-	VSHUFPS $0xee, X5, X5, X20
-	VADDPS X20, X5, X5
-	VSHUFPS $0x55, X5, X5, X20
-	VADDSS X20, X5, X5
-	VADDSS (BX), X5, X5
-	VMOVSS X5, (BX)
+	VADDPS X20, X5, X0
 	VEXTRACTF32X8 $1, Z6, Y20
 	VADDPS Y20, Y6, Y6
 	VEXTRACTF32X4 $1, Y6, X20
-	VADDPS X20, X6, X6
-	VSHUFPS $0xee, X6, X6, X20
-	VADDPS X20, X6, X6
-	VSHUFPS $0x55, X6, X6, X20
-	VADDSS X20, X6, X6
-	VADDSS 4(BX), X6, X6
-	VMOVSS X6, 4(BX)
+	VADDPS X20, X6, X1
 	VEXTRACTF32X8 $1, Z7, Y20
 	VADDPS Y20, Y7, Y7
 	VEXTRACTF32X4 $1, Y7, X20
-	VADDPS X20, X7, X7
-	VSHUFPS $0xee, X7, X7, X20
-	VADDPS X20, X7, X7
-	VSHUFPS $0x55, X7, X7, X20
-	VADDSS X20, X7, X7
-	VADDSS 8(BX), X7, X7
-	VMOVSS X7, 8(BX)
+	VADDPS X20, X7, X2
 	VEXTRACTF32X8 $1, Z8, Y20
 	VADDPS Y20, Y8, Y8
 	VEXTRACTF32X4 $1, Y8, X20
-	VADDPS X20, X8, X8
-	VSHUFPS $0xee, X8, X8, X20
-	VADDPS X20, X8, X8
-	VSHUFPS $0x55, X8, X8, X20
-	VADDSS X20, X8, X8
-	VADDSS 12(BX), X8, X8
-	VMOVSS X8, 12(BX)
+	VADDPS X20, X8, X3
 	VEXTRACTF32X8 $1, Z9, Y20
 	VADDPS Y20, Y9, Y9
 	VEXTRACTF32X4 $1, Y9, X20
-	VADDPS X20, X9, X9
-	VSHUFPS $0xee, X9, X9, X20
-	VADDPS X20, X9, X9
-	VSHUFPS $0x55, X9, X9, X20
-	VADDSS X20, X9, X9
-	VADDSS 16(BX), X9, X9
-	VMOVSS X9, 16(BX)
+	VADDPS X20, X9, X4
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X4, X4, X4
+	VHADDPS X4, X4, X4
+	VADDSS 16(BX), X4, X4
+	VMOVSS X4, 16(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z10, Y20
 	VADDPS Y20, Y10, Y10
 	VEXTRACTF32X4 $1, Y10, X20
-	VADDPS X20, X10, X10
-	VSHUFPS $0xee, X10, X10, X20
-	VADDPS X20, X10, X10
-	VSHUFPS $0x55, X10, X10, X20
-	VADDSS X20, X10, X10
-	VADDSS (BX), X10, X10
-	VMOVSS X10, (BX)
+	VADDPS X20, X10, X0
 	VEXTRACTF32X8 $1, Z11, Y20
 	VADDPS Y20, Y11, Y11
 	VEXTRACTF32X4 $1, Y11, X20
-	VADDPS X20, X11, X11
-	VSHUFPS $0xee, X11, X11, X20
-	VADDPS X20, X11, X11
-	VSHUFPS $0x55, X11, X11, X20
-	VADDSS X20, X11, X11
-	VADDSS 4(BX), X11, X11
-	VMOVSS X11, 4(BX)
+	VADDPS X20, X11, X1
 	VEXTRACTF32X8 $1, Z12, Y20
 	VADDPS Y20, Y12, Y12
 	VEXTRACTF32X4 $1, Y12, X20
-	VADDPS X20, X12, X12
-	VSHUFPS $0xee, X12, X12, X20
-	VADDPS X20, X12, X12
-	VSHUFPS $0x55, X12, X12, X20
-	VADDSS X20, X12, X12
-	VADDSS 8(BX), X12, X12
-	VMOVSS X12, 8(BX)
+	VADDPS X20, X12, X2
 	VEXTRACTF32X8 $1, Z13, Y20
 	VADDPS Y20, Y13, Y13
 	VEXTRACTF32X4 $1, Y13, X20
-	VADDPS X20, X13, X13
-	VSHUFPS $0xee, X13, X13, X20
-	VADDPS X20, X13, X13
-	VSHUFPS $0x55, X13, X13, X20
-	VADDSS X20, X13, X13
-	VADDSS 12(BX), X13, X13
-	VMOVSS X13, 12(BX)
+	VADDPS X20, X13, X3
 	VEXTRACTF32X8 $1, Z14, Y20
 	VADDPS Y20, Y14, Y14
 	VEXTRACTF32X4 $1, Y14, X20
-	VADDPS X20, X14, X14
-	VSHUFPS $0xee, X14, X14, X20
-	VADDPS X20, X14, X14
-	VSHUFPS $0x55, X14, X14, X20
-	VADDSS X20, X14, X14
-	VADDSS 16(BX), X14, X14
-	VMOVSS X14, 16(BX)
+	VADDPS X20, X14, X4
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X4, X4, X4
+	VHADDPS X4, X4, X4
+	VADDSS 16(BX), X4, X4
+	VMOVSS X4, 16(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z15, Y20
 	VADDPS Y20, Y15, Y15
 	VEXTRACTF32X4 $1, Y15, X20
-	VADDPS X20, X15, X15
-	VSHUFPS $0xee, X15, X15, X20
-	VADDPS X20, X15, X15
-	VSHUFPS $0x55, X15, X15, X20
-	VADDSS X20, X15, X15
-	VADDSS (BX), X15, X15
-	VMOVSS X15, (BX)
+	VADDPS X20, X15, X0
 	VEXTRACTF32X8 $1, Z16, Y20
 	VADDPS Y20, Y16, Y16
 	VEXTRACTF32X4 $1, Y16, X20
-	VADDPS X20, X16, X16
-	VSHUFPS $0xee, X16, X16, X20
-	VADDPS X20, X16, X16
-	VSHUFPS $0x55, X16, X16, X20
-	VADDSS X20, X16, X16
-	VADDSS 4(BX), X16, X16
-	VMOVSS X16, 4(BX)
+	VADDPS X20, X16, X1
 	VEXTRACTF32X8 $1, Z17, Y20
 	VADDPS Y20, Y17, Y17
 	VEXTRACTF32X4 $1, Y17, X20
-	VADDPS X20, X17, X17
-	VSHUFPS $0xee, X17, X17, X20
-	VADDPS X20, X17, X17
-	VSHUFPS $0x55, X17, X17, X20
-	VADDSS X20, X17, X17
-	VADDSS 8(BX), X17, X17
-	VMOVSS X17, 8(BX)
+	VADDPS X20, X17, X2
 	VEXTRACTF32X8 $1, Z18, Y20
 	VADDPS Y20, Y18, Y18
 	VEXTRACTF32X4 $1, Y18, X20
-	VADDPS X20, X18, X18
-	VSHUFPS $0xee, X18, X18, X20
-	VADDPS X20, X18, X18
-	VSHUFPS $0x55, X18, X18, X20
-	VADDSS X20, X18, X18
-	VADDSS 12(BX), X18, X18
-	VMOVSS X18, 12(BX)
+	VADDPS X20, X18, X3
 	VEXTRACTF32X8 $1, Z19, Y20
 	VADDPS Y20, Y19, Y19
 	VEXTRACTF32X4 $1, Y19, X20
-	VADDPS X20, X19, X19
-	VSHUFPS $0xee, X19, X19, X20
-	VADDPS X20, X19, X19
-	VSHUFPS $0x55, X19, X19, X20
-	VADDSS X20, X19, X19
-	VADDSS 16(BX), X19, X19
-	VMOVSS X19, 16(BX)
+	VADDPS X20, X19, X4
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X4, X4, X4
+	VHADDPS X4, X4, X4
+	VADDSS 16(BX), X4, X4
+	VMOVSS X4, 16(BX)
 	VZEROUPPER
 	RET
 
@@ -7808,21 +6420,21 @@ TEXT ·dotHalves4x5AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -7878,19 +6490,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -7899,205 +6511,121 @@ done:
 	VADDPS Y20, Y0, Y0
 	VEXTRACTF32X4 $1, Y0, X20
 	VADDPS X20, X0, X0
-	VSHUFPS $0xee, X0, X0, X20
-	VADDPS X20, X0, X0
-	VSHUFPS $0x55, X0, X0, X20
-	VADDSS X20, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y20
 	VADDPS Y20, Y1, Y1
 	VEXTRACTF32X4 $1, Y1, X20
 	VADDPS X20, X1, X1
-	VSHUFPS $0xee, X1, X1, X20
-	VADDPS X20, X1, X1
-	VSHUFPS $0x55, X1, X1, X20
-	VADDSS X20, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF32X8 $1, Z2, Y20
 	VADDPS Y20, Y2, Y2
 	VEXTRACTF32X4 $1, Y2, X20
 	VADDPS X20, X2, X2
-	VSHUFPS $0xee, X2, X2, X20
-	VADDPS X20, X2, X2
-	VSHUFPS $0x55, X2, X2, X20
-	VADDSS X20, X2, X2
-	VADDSS 8(BX), X2, X2
-	VMOVSS X2, 8(BX)
 	VEXTRACTF32X8 $1, Z3, Y20
 	VADDPS Y20, Y3, Y3
 	VEXTRACTF32X4 $1, Y3, X20
 	VADDPS X20, X3, X3
-	VSHUFPS $0xee, X3, X3, X20
-	VADDPS X20, X3, X3
-	VSHUFPS $0x55, X3, X3, X20
-	VADDSS X20, X3, X3
-	VADDSS 12(BX), X3, X3
-	VMOVSS X3, 12(BX)
 	VEXTRACTF32X8 $1, Z4, Y20
 	VADDPS Y20, Y4, Y4
 	VEXTRACTF32X4 $1, Y4, X20
 	VADDPS X20, X4, X4
-	VSHUFPS $0xee, X4, X4, X20
-	VADDPS X20, X4, X4
-	VSHUFPS $0x55, X4, X4, X20
-	VADDSS X20, X4, X4
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X4, X4, X4
+	VHADDPS X4, X4, X4
 	VADDSS 16(BX), X4, X4
 	VMOVSS X4, 16(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z5, Y20
 	VADDPS Y20, Y5, Y5
 	VEXTRACTF32X4 $1, Y5, X20
-	VADDPS X20, X5, X5
-	VSHUFPS $0xee, X5, X5, X20
-	VADDPS X20, X5, X5
-	VSHUFPS $0x55, X5, X5, X20
-	VADDSS X20, X5, X5
-	VADDSS (BX), X5, X5
-	VMOVSS X5, (BX)
+	VADDPS X20, X5, X0
 	VEXTRACTF32X8 $1, Z6, Y20
 	VADDPS Y20, Y6, Y6
 	VEXTRACTF32X4 $1, Y6, X20
-	VADDPS X20, X6, X6
-	VSHUFPS $0xee, X6, X6, X20
-	VADDPS X20, X6, X6
-	VSHUFPS $0x55, X6, X6, X20
-	VADDSS X20, X6, X6
-	VADDSS 4(BX), X6, X6
-	VMOVSS X6, 4(BX)
+	VADDPS X20, X6, X1
 	VEXTRACTF32X8 $1, Z7, Y20
 	VADDPS Y20, Y7, Y7
 	VEXTRACTF32X4 $1, Y7, X20
-	VADDPS X20, X7, X7
-	VSHUFPS $0xee, X7, X7, X20
-	VADDPS X20, X7, X7
-	VSHUFPS $0x55, X7, X7, X20
-	VADDSS X20, X7, X7
-	VADDSS 8(BX), X7, X7
-	VMOVSS X7, 8(BX)
+	VADDPS X20, X7, X2
 	VEXTRACTF32X8 $1, Z8, Y20
 	VADDPS Y20, Y8, Y8
 	VEXTRACTF32X4 $1, Y8, X20
-	VADDPS X20, X8, X8
-	VSHUFPS $0xee, X8, X8, X20
-	VADDPS X20, X8, X8
-	VSHUFPS $0x55, X8, X8, X20
-	VADDSS X20, X8, X8
-	VADDSS 12(BX), X8, X8
-	VMOVSS X8, 12(BX)
+	VADDPS X20, X8, X3
 	VEXTRACTF32X8 $1, Z9, Y20
 	VADDPS Y20, Y9, Y9
 	VEXTRACTF32X4 $1, Y9, X20
-	VADDPS X20, X9, X9
-	VSHUFPS $0xee, X9, X9, X20
-	VADDPS X20, X9, X9
-	VSHUFPS $0x55, X9, X9, X20
-	VADDSS X20, X9, X9
-	VADDSS 16(BX), X9, X9
-	VMOVSS X9, 16(BX)
+	VADDPS X20, X9, X4
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X4, X4, X4
+	VHADDPS X4, X4, X4
+	VADDSS 16(BX), X4, X4
+	VMOVSS X4, 16(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z10, Y20
 	VADDPS Y20, Y10, Y10
 	VEXTRACTF32X4 $1, Y10, X20
-	VADDPS X20, X10, X10
-	VSHUFPS $0xee, X10, X10, X20
-	VADDPS X20, X10, X10
-	VSHUFPS $0x55, X10, X10, X20
-	VADDSS X20, X10, X10
-	VADDSS (BX), X10, X10
-	VMOVSS X10, (BX)
+	VADDPS X20, X10, X0
 	VEXTRACTF32X8 $1, Z11, Y20
 	VADDPS Y20, Y11, Y11
 	VEXTRACTF32X4 $1, Y11, X20
-	VADDPS X20, X11, X11
-	VSHUFPS $0xee, X11, X11, X20
-	VADDPS X20, X11, X11
-	VSHUFPS $0x55, X11, X11, X20
-	VADDSS X20, X11, X11
-	VADDSS 4(BX), X11, X11
-	VMOVSS X11, 4(BX)
+	VADDPS X20, X11, X1
 	VEXTRACTF32X8 $1, Z12, Y20
 	VADDPS Y20, Y12, Y12
 	VEXTRACTF32X4 $1, Y12, X20
-	VADDPS X20, X12, X12
-	VSHUFPS $0xee, X12, X12, X20
-	VADDPS X20, X12, X12
-	VSHUFPS $0x55, X12, X12, X20
-	VADDSS X20, X12, X12
-	VADDSS 8(BX), X12, X12
-	VMOVSS X12, 8(BX)
+	VADDPS X20, X12, X2
 	VEXTRACTF32X8 $1, Z13, Y20
 	VADDPS Y20, Y13, Y13
 	VEXTRACTF32X4 $1, Y13, X20
-	VADDPS X20, X13, X13
-	VSHUFPS $0xee, X13, X13, X20
-	VADDPS X20, X13, X13
-	VSHUFPS $0x55, X13, X13, X20
-	VADDSS X20, X13, X13
-	VADDSS 12(BX), X13, X13
-	VMOVSS X13, 12(BX)
+	VADDPS X20, X13, X3
 	VEXTRACTF32X8 $1, Z14, Y20
 	VADDPS Y20, Y14, Y14
 	VEXTRACTF32X4 $1, Y14, X20
-	VADDPS X20, X14, X14
-	VSHUFPS $0xee, X14, X14, X20
-	VADDPS X20, X14, X14
-	VSHUFPS $0x55, X14, X14, X20
-	VADDSS X20, X14, X14
-	VADDSS 16(BX), X14, X14
-	VMOVSS X14, 16(BX)
+	VADDPS X20, X14, X4
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X4, X4, X4
+	VHADDPS X4, X4, X4
+	VADDSS 16(BX), X4, X4
+	VMOVSS X4, 16(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z15, Y20
 	VADDPS Y20, Y15, Y15
 	VEXTRACTF32X4 $1, Y15, X20
-	VADDPS X20, X15, X15
-	VSHUFPS $0xee, X15, X15, X20
-	VADDPS X20, X15, X15
-	VSHUFPS $0x55, X15, X15, X20
-	VADDSS X20, X15, X15
-	VADDSS (BX), X15, X15
-	VMOVSS X15, (BX)
+	VADDPS X20, X15, X0
 	VEXTRACTF32X8 $1, Z16, Y20
 	VADDPS Y20, Y16, Y16
 	VEXTRACTF32X4 $1, Y16, X20
-	VADDPS X20, X16, X16
-	VSHUFPS $0xee, X16, X16, X20
-	VADDPS X20, X16, X16
-	VSHUFPS $0x55, X16, X16, X20
-	VADDSS X20, X16, X16
-	VADDSS 4(BX), X16, X16
-	VMOVSS X16, 4(BX)
+	VADDPS X20, X16, X1
 	VEXTRACTF32X8 $1, Z17, Y20
 	VADDPS Y20, Y17, Y17
 	VEXTRACTF32X4 $1, Y17, X20
-	VADDPS X20, X17, X17
-	VSHUFPS $0xee, X17, X17, X20
-	VADDPS X20, X17, X17
-	VSHUFPS $0x55, X17, X17, X20
-	VADDSS X20, X17, X17
-	VADDSS 8(BX), X17, X17
-	VMOVSS X17, 8(BX)
+	VADDPS X20, X17, X2
 	VEXTRACTF32X8 $1, Z18, Y20
 	VADDPS Y20, Y18, Y18
 	VEXTRACTF32X4 $1, Y18, X20
-	VADDPS X20, X18, X18
-	VSHUFPS $0xee, X18, X18, X20
-	VADDPS X20, X18, X18
-	VSHUFPS $0x55, X18, X18, X20
-	VADDSS X20, X18, X18
-	VADDSS 12(BX), X18, X18
-	VMOVSS X18, 12(BX)
+	VADDPS X20, X18, X3
 	VEXTRACTF32X8 $1, Z19, Y20
 	VADDPS Y20, Y19, Y19
 	VEXTRACTF32X4 $1, Y19, X20
-	VADDPS X20, X19, X19
-	VSHUFPS $0xee, X19, X19, X20
-	VADDPS X20, X19, X19
-	VSHUFPS $0x55, X19, X19, X20
-	VADDSS X20, X19, X19
-	VADDSS 16(BX), X19, X19
-	VMOVSS X19, 16(BX)
+	VADDPS X20, X19, X4
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X4, X4, X4
+	VHADDPS X4, X4, X4
+	VADDSS 16(BX), X4, X4
+	VMOVSS X4, 16(BX)
 	VZEROUPPER
 	RET
 
@@ -8141,21 +6669,21 @@ TEXT ·dot4x6AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -8240,16 +6768,16 @@ tail:
 	VFMADD231PS Z29, Z27, Z23
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -8258,245 +6786,141 @@ done:
 	VADDPS Y24, Y0, Y0
 	VEXTRACTF32X4 $1, Y0, X24
 	VADDPS X24, X0, X0
-	VSHUFPS $0xee, X0, X0, X24
-	VADDPS X24, X0, X0
-	VSHUFPS $0x55, X0, X0, X24
-	VADDSS X24, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y24
 	VADDPS Y24, Y1, Y1
 	VEXTRACTF32X4 $1, Y1, X24
 	VADDPS X24, X1, X1
-	VSHUFPS $0xee, X1, X1, X24
-	VADDPS X24, X1, X1
-	VSHUFPS $0x55, X1, X1, X24
-	VADDSS X24, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF32X8 $1, Z2, Y24
 	VADDPS Y24, Y2, Y2
 	VEXTRACTF32X4 $1, Y2, X24
 	VADDPS X24, X2, X2
-	VSHUFPS $0xee, X2, X2, X24
-	VADDPS X24, X2, X2
-	VSHUFPS $0x55, X2, X2, X24
-	VADDSS X24, X2, X2
-	VADDSS 8(BX), X2, X2
-	VMOVSS X2, 8(BX)
 	VEXTRACTF32X8 $1, Z3, Y24
 	VADDPS Y24, Y3, Y3
 	VEXTRACTF32X4 $1, Y3, X24
 	VADDPS X24, X3, X3
-	VSHUFPS $0xee, X3, X3, X24
-	VADDPS X24, X3, X3
-	VSHUFPS $0x55, X3, X3, X24
-	VADDSS X24, X3, X3
-	VADDSS 12(BX), X3, X3
-	VMOVSS X3, 12(BX)
 	VEXTRACTF32X8 $1, Z4, Y24
 	VADDPS Y24, Y4, Y4
 	VEXTRACTF32X4 $1, Y4, X24
 	VADDPS X24, X4, X4
-	VSHUFPS $0xee, X4, X4, X24
-	VADDPS X24, X4, X4
-	VSHUFPS $0x55, X4, X4, X24
-	VADDSS X24, X4, X4
-	VADDSS 16(BX), X4, X4
-	VMOVSS X4, 16(BX)
 	VEXTRACTF32X8 $1, Z5, Y24
 	VADDPS Y24, Y5, Y5
 	VEXTRACTF32X4 $1, Y5, X24
 	VADDPS X24, X5, X5
-	VSHUFPS $0xee, X5, X5, X24
-	VADDPS X24, X5, X5
-	VSHUFPS $0x55, X5, X5, X24
-	VADDSS X24, X5, X5
-	VADDSS 20(BX), X5, X5
-	VMOVSS X5, 20(BX)
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X5, X4, X4
+	VHADDPS X4, X4, X4
+	VMOVSD 16(BX), X5
+	VADDPS X5, X4, X4
+	VMOVSD X4, 16(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z6, Y24
 	VADDPS Y24, Y6, Y6
 	VEXTRACTF32X4 $1, Y6, X24
-	VADDPS X24, X6, X6
-	VSHUFPS $0xee, X6, X6, X24
-	VADDPS X24, X6, X6
-	VSHUFPS $0x55, X6, X6, X24
-	VADDSS X24, X6, X6
-	VADDSS (BX), X6, X6
-	VMOVSS X6, (BX)
+	VADDPS X24, X6, X0
 	VEXTRACTF32X8 $1, Z7, Y24
 	VADDPS Y24, Y7, Y7
 	VEXTRACTF32X4 $1, Y7, X24
-	VADDPS X24, X7, X7
-	VSHUFPS $0xee, X7, X7, X24
-	VADDPS X24, X7, X7
-	VSHUFPS $0x55, X7, X7, X24
-	VADDSS X24, X7, X7
-	VADDSS 4(BX), X7, X7
-	VMOVSS X7, 4(BX)
+	VADDPS X24, X7, X1
 	VEXTRACTF32X8 $1, Z8, Y24
 	VADDPS Y24, Y8, Y8
 	VEXTRACTF32X4 $1, Y8, X24
-	VADDPS X24, X8, X8
-	VSHUFPS $0xee, X8, X8, X24
-	VADDPS X24, X8, X8
-	VSHUFPS $0x55, X8, X8, X24
-	VADDSS X24, X8, X8
-	VADDSS 8(BX), X8, X8
-	VMOVSS X8, 8(BX)
+	VADDPS X24, X8, X2
 	VEXTRACTF32X8 $1, Z9, Y24
 	VADDPS Y24, Y9, Y9
 	VEXTRACTF32X4 $1, Y9, X24
-	VADDPS X24, X9, X9
-	VSHUFPS $0xee, X9, X9, X24
-	VADDPS X24, X9, X9
-	VSHUFPS $0x55, X9, X9, X24
-	VADDSS X24, X9, X9
-	VADDSS 12(BX), X9, X9
-	VMOVSS X9, 12(BX)
+	VADDPS X24, X9, X3
 	VEXTRACTF32X8 $1, Z10, Y24
 	VADDPS Y24, Y10, Y10
 	VEXTRACTF32X4 $1, Y10, X24
-	VADDPS X24, X10, X10
-	VSHUFPS $0xee, X10, X10, X24
-	VADDPS X24, X10, X10
-	VSHUFPS $0x55, X10, X10, X24
-	VADDSS X24, X10, X10
-	VADDSS 16(BX), X10, X10
-	VMOVSS X10, 16(BX)
+	VADDPS X24, X10, X4
 	VEXTRACTF32X8 $1, Z11, Y24
 	VADDPS Y24, Y11, Y11
 	VEXTRACTF32X4 $1, Y11, X24
-	VADDPS X24, X11, X11
-	VSHUFPS $0xee, X11, X11, X24
-	VADDPS X24, X11, X11
-	VSHUFPS $0x55, X11, X11, X24
-	VADDSS X24, X11, X11
-	VADDSS 20(BX), X11, X11
-	VMOVSS X11, 20(BX)
+	VADDPS X24, X11, X5
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X5, X4, X4
+	VHADDPS X4, X4, X4
+	VMOVSD 16(BX), X5
+	VADDPS X5, X4, X4
+	VMOVSD X4, 16(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z12, Y24
 	VADDPS Y24, Y12, Y12
 	VEXTRACTF32X4 $1, Y12, X24
-	VADDPS X24, X12, X12
-	VSHUFPS $0xee, X12, X12, X24
-	VADDPS X24, X12, X12
-	VSHUFPS $0x55, X12, X12, X24
-	VADDSS X24, X12, X12
-	VADDSS (BX), X12, X12
-	VMOVSS X12, (BX)
+	VADDPS X24, X12, X0
 	VEXTRACTF32X8 $1, Z13, Y24
 	VADDPS Y24, Y13, Y13
 	VEXTRACTF32X4 $1, Y13, X24
-	VADDPS X24, X13, X13
-	VSHUFPS $0xee, X13, X13, X24
-	VADDPS X24, X13, X13
-	VSHUFPS $0x55, X13, X13, X24
-	VADDSS X24, X13, X13
-	VADDSS 4(BX), X13, X13
-	VMOVSS X13, 4(BX)
+	VADDPS X24, X13, X1
 	VEXTRACTF32X8 $1, Z14, Y24
 	VADDPS Y24, Y14, Y14
 	VEXTRACTF32X4 $1, Y14, X24
-	VADDPS X24, X14, X14
-	VSHUFPS $0xee, X14, X14, X24
-	VADDPS X24, X14, X14
-	VSHUFPS $0x55, X14, X14, X24
-	VADDSS X24, X14, X14
-	VADDSS 8(BX), X14, X14
-	VMOVSS X14, 8(BX)
+	VADDPS X24, X14, X2
 	VEXTRACTF32X8 $1, Z15, Y24
 	VADDPS Y24, Y15, Y15
 	VEXTRACTF32X4 $1, Y15, X24
-	VADDPS X24, X15, X15
-	VSHUFPS $0xee, X15, X15, X24
-	VADDPS X24, X15, X15
-	VSHUFPS $0x55, X15, X15, X24
-	VADDSS X24, X15, X15
-	VADDSS 12(BX), X15, X15
-	VMOVSS X15, 12(BX)
+	VADDPS X24, X15, X3
 	VEXTRACTF32X8 $1, Z16, Y24
 	VADDPS Y24, Y16, Y16
 	VEXTRACTF32X4 $1, Y16, X24
-	VADDPS X24, X16, X16
-	VSHUFPS $0xee, X16, X16, X24
-	VADDPS X24, X16, X16
-	VSHUFPS $0x55, X16, X16, X24
-	VADDSS X24, X16, X16
-	VADDSS 16(BX), X16, X16
-	VMOVSS X16, 16(BX)
+	VADDPS X24, X16, X4
 	VEXTRACTF32X8 $1, Z17, Y24
 	VADDPS Y24, Y17, Y17
 	VEXTRACTF32X4 $1, Y17, X24
-	VADDPS X24, X17, X17
-	VSHUFPS $0xee, X17, X17, X24
-	VADDPS X24, X17, X17
-	VSHUFPS $0x55, X17, X17, X24
-	VADDSS X24, X17, X17
-	VADDSS 20(BX), X17, X17
-	VMOVSS X17, 20(BX)
+	VADDPS X24, X17, X5
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X5, X4, X4
+	VHADDPS X4, X4, X4
+	VMOVSD 16(BX), X5
+	VADDPS X5, X4, X4
+	VMOVSD X4, 16(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z18, Y24
 	VADDPS Y24, Y18, Y18
 	VEXTRACTF32X4 $1, Y18, X24
-	VADDPS X24, X18, X18
-	VSHUFPS $0xee, X18, X18, X24
-	VADDPS X24, X18, X18
-	VSHUFPS $0x55, X18, X18, X24
-	VADDSS X24, X18, X18
-	VADDSS (BX), X18, X18
-	VMOVSS X18, (BX)
+	VADDPS X24, X18, X0
 	VEXTRACTF32X8 $1, Z19, Y24
 	VADDPS Y24, Y19, Y19
 	VEXTRACTF32X4 $1, Y19, X24
-	VADDPS X24, X19, X19
-	VSHUFPS $0xee, X19, X19, X24
-	VADDPS X24, X19, X19
-	VSHUFPS $0x55, X19, X19, X24
-	VADDSS X24, X19, X19
-	VADDSS 4(BX), X19, X19
-	VMOVSS X19, 4(BX)
+	VADDPS X24, X19, X1
 	VEXTRACTF32X8 $1, Z20, Y24
 	VADDPS Y24, Y20, Y20
 	VEXTRACTF32X4 $1, Y20, X24
-	VADDPS X24, X20, X20
-	VSHUFPS $0xee, X20, X20, X24
-	VADDPS X24, X20, X20
-	VSHUFPS $0x55, X20, X20, X24
-	VADDSS X24, X20, X20
-	VADDSS 8(BX), X20, X20
-	VMOVSS X20, 8(BX)
+	VADDPS X24, X20, X2
 	VEXTRACTF32X8 $1, Z21, Y24
 	VADDPS Y24, Y21, Y21
 	VEXTRACTF32X4 $1, Y21, X24
-	VADDPS X24, X21, X21
-	VSHUFPS $0xee, X21, X21, X24
-	VADDPS X24, X21, X21
-	VSHUFPS $0x55, X21, X21, X24
-	VADDSS X24, X21, X21
-	VADDSS 12(BX), X21, X21
-	VMOVSS X21, 12(BX)
+	VADDPS X24, X21, X3
 	VEXTRACTF32X8 $1, Z22, Y24
 	VADDPS Y24, Y22, Y22
 	VEXTRACTF32X4 $1, Y22, X24
-	VADDPS X24, X22, X22
-	VSHUFPS $0xee, X22, X22, X24
-	VADDPS X24, X22, X22
-	VSHUFPS $0x55, X22, X22, X24
-	VADDSS X24, X22, X22
-	VADDSS 16(BX), X22, X22
-	VMOVSS X22, 16(BX)
+	VADDPS X24, X22, X4
 	VEXTRACTF32X8 $1, Z23, Y24
 	VADDPS Y24, Y23, Y23
 	VEXTRACTF32X4 $1, Y23, X24
-	VADDPS X24, X23, X23
-	VSHUFPS $0xee, X23, X23, X24
-	VADDPS X24, X23, X23
-	VSHUFPS $0x55, X23, X23, X24
-	VADDSS X24, X23, X23
-	VADDSS 20(BX), X23, X23
-	VMOVSS X23, 20(BX)
+	VADDPS X24, X23, X5
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X5, X4, X4
+	VHADDPS X4, X4, X4
+	VMOVSD 16(BX), X5
+	VADDPS X5, X4, X4
+	VMOVSD X4, 16(BX)
 	VZEROUPPER
 	RET
 
@@ -8540,21 +6964,21 @@ TEXT ·dotHalves4x6AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -8616,19 +7040,19 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -8637,244 +7061,140 @@ done:
 	VADDPS Y24, Y0, Y0
 	VEXTRACTF32X4 $1, Y0, X24
 	VADDPS X24, X0, X0
-	VSHUFPS $0xee, X0, X0, X24
-	VADDPS X24, X0, X0
-	VSHUFPS $0x55, X0, X0, X24
-	VADDSS X24, X0, X0
-	VADDSS (BX), X0, X0
-	VMOVSS X0, (BX)
 	VEXTRACTF32X8 $1, Z1, Y24
 	VADDPS Y24, Y1, Y1
 	VEXTRACTF32X4 $1, Y1, X24
 	VADDPS X24, X1, X1
-	VSHUFPS $0xee, X1, X1, X24
-	VADDPS X24, X1, X1
-	VSHUFPS $0x55, X1, X1, X24
-	VADDSS X24, X1, X1
-	VADDSS 4(BX), X1, X1
-	VMOVSS X1, 4(BX)
 	VEXTRACTF32X8 $1, Z2, Y24
 	VADDPS Y24, Y2, Y2
 	VEXTRACTF32X4 $1, Y2, X24
 	VADDPS X24, X2, X2
-	VSHUFPS $0xee, X2, X2, X24
-	VADDPS X24, X2, X2
-	VSHUFPS $0x55, X2, X2, X24
-	VADDSS X24, X2, X2
-	VADDSS 8(BX), X2, X2
-	VMOVSS X2, 8(BX)
 	VEXTRACTF32X8 $1, Z3, Y24
 	VADDPS Y24, Y3, Y3
 	VEXTRACTF32X4 $1, Y3, X24
 	VADDPS X24, X3, X3
-	VSHUFPS $0xee, X3, X3, X24
-	VADDPS X24, X3, X3
-	VSHUFPS $0x55, X3, X3, X24
-	VADDSS X24, X3, X3
-	VADDSS 12(BX), X3, X3
-	VMOVSS X3, 12(BX)
 	VEXTRACTF32X8 $1, Z4, Y24
 	VADDPS Y24, Y4, Y4
 	VEXTRACTF32X4 $1, Y4, X24
 	VADDPS X24, X4, X4
-	VSHUFPS $0xee, X4, X4, X24
-	VADDPS X24, X4, X4
-	VSHUFPS $0x55, X4, X4, X24
-	VADDSS X24, X4, X4
-	VADDSS 16(BX), X4, X4
-	VMOVSS X4, 16(BX)
 	VEXTRACTF32X8 $1, Z5, Y24
 	VADDPS Y24, Y5, Y5
 	VEXTRACTF32X4 $1, Y5, X24
 	VADDPS X24, X5, X5
-	VSHUFPS $0xee, X5, X5, X24
-	VADDPS X24, X5, X5
-	VSHUFPS $0x55, X5, X5, X24
-	VADDSS X24, X5, X5
-	VADDSS 20(BX), X5, X5
-	VMOVSS X5, 20(BX)
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X5, X4, X4
+	VHADDPS X4, X4, X4
+	VMOVSD 16(BX), X5
+	VADDPS X5, X4, X4
+	VMOVSD X4, 16(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z6, Y24
 	VADDPS Y24, Y6, Y6
 	VEXTRACTF32X4 $1, Y6, X24
-	VADDPS X24, X6, X6
-	VSHUFPS $0xee, X6, X6, X24
-	VADDPS X24, X6, X6
-	VSHUFPS $0x55, X6, X6, X24
-	VADDSS X24, X6, X6
-	VADDSS (BX), X6, X6
-	VMOVSS X6, (BX)
+	VADDPS X24, X6, X0
 	VEXTRACTF32X8 $1, Z7, Y24
 	VADDPS Y24, Y7, Y7
 	VEXTRACTF32X4 $1, Y7, X24
-	VADDPS X24, X7, X7
-	VSHUFPS $0xee, X7, X7, X24
-	VADDPS X24, X7, X7
-	VSHUFPS $0x55, X7, X7, X24
-	VADDSS X24, X7, X7
-	VADDSS 4(BX), X7, X7
-	VMOVSS X7, 4(BX)
+	VADDPS X24, X7, X1
 	VEXTRACTF32X8 $1, Z8, Y24
 	VADDPS Y24, Y8, Y8
 	VEXTRACTF32X4 $1, Y8, X24
-	VADDPS X24, X8, X8
-	VSHUFPS $0xee, X8, X8, X24
-	VADDPS X24, X8, X8
-	VSHUFPS $0x55, X8, X8, X24
-	VADDSS X24, X8, X8
-	VADDSS 8(BX), X8, X8
-	VMOVSS X8, 8(BX)
+	VADDPS X24, X8, X2
 	VEXTRACTF32X8 $1, Z9, Y24
 	VADDPS Y24, Y9, Y9
 	VEXTRACTF32X4 $1, Y9, X24
-	VADDPS X24, X9, X9
-	VSHUFPS $0xee, X9, X9, X24
-	VADDPS X24, X9, X9
-	VSHUFPS $0x55, X9, X9, X24
-	VADDSS X24, X9, X9
-	VADDSS 12(BX), X9, X9
-	VMOVSS X9, 12(BX)
+	VADDPS X24, X9, X3
 	VEXTRACTF32X8 $1, Z10, Y24
 	VADDPS Y24, Y10, Y10
 	VEXTRACTF32X4 $1, Y10, X24
-	VADDPS X24, X10, X10
-	VSHUFPS $0xee, X10, X10, X24
-	VADDPS X24, X10, X10
-	VSHUFPS $0x55, X10, X10, X24
-	VADDSS X24, X10, X10
-	VADDSS 16(BX), X10, X10
-	VMOVSS X10, 16(BX)
+	VADDPS X24, X10, X4
 	VEXTRACTF32X8 $1, Z11, Y24
 	VADDPS Y24, Y11, Y11
 	VEXTRACTF32X4 $1, Y11, X24
-	VADDPS X24, X11, X11
-	VSHUFPS $0xee, X11, X11, X24
-	VADDPS X24, X11, X11
-	VSHUFPS $0x55, X11, X11, X24
-	VADDSS X24, X11, X11
-	VADDSS 20(BX), X11, X11
-	VMOVSS X11, 20(BX)
+	VADDPS X24, X11, X5
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X5, X4, X4
+	VHADDPS X4, X4, X4
+	VMOVSD 16(BX), X5
+	VADDPS X5, X4, X4
+	VMOVSD X4, 16(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z12, Y24
 	VADDPS Y24, Y12, Y12
 	VEXTRACTF32X4 $1, Y12, X24
-	VADDPS X24, X12, X12
-	VSHUFPS $0xee, X12, X12, X24
-	VADDPS X24, X12, X12
-	VSHUFPS $0x55, X12, X12, X24
-	VADDSS X24, X12, X12
-	VADDSS (BX), X12, X12
-	VMOVSS X12, (BX)
+	VADDPS X24, X12, X0
 	VEXTRACTF32X8 $1, Z13, Y24
 	VADDPS Y24, Y13, Y13
 	VEXTRACTF32X4 $1, Y13, X24
-	VADDPS X24, X13, X13
-	VSHUFPS $0xee, X13, X13, X24
-	VADDPS X24, X13, X13
-	VSHUFPS $0x55, X13, X13, X24
-	VADDSS X24, X13, X13
-	VADDSS 4(BX), X13, X13
-	VMOVSS X13, 4(BX)
+	VADDPS X24, X13, X1
 	VEXTRACTF32X8 $1, Z14, Y24
 	VADDPS Y24, Y14, Y14
 	VEXTRACTF32X4 $1, Y14, X24
-	VADDPS X24, X14, X14
-	VSHUFPS $0xee, X14, X14, X24
-	VADDPS X24, X14, X14
-	VSHUFPS $0x55, X14, X14, X24
-	VADDSS X24, X14, X14
-	VADDSS 8(BX), X14, X14
-	VMOVSS X14, 8(BX)
+	VADDPS X24, X14, X2
 	VEXTRACTF32X8 $1, Z15, Y24
 	VADDPS Y24, Y15, Y15
 	VEXTRACTF32X4 $1, Y15, X24
-	VADDPS X24, X15, X15
-	VSHUFPS $0xee, X15, X15, X24
-	VADDPS X24, X15, X15
-	VSHUFPS $0x55, X15, X15, X24
-	VADDSS X24, X15, X15
-	VADDSS 12(BX), X15, X15
-	VMOVSS X15, 12(BX)
+	VADDPS X24, X15, X3
 	VEXTRACTF32X8 $1, Z16, Y24
 	VADDPS Y24, Y16, Y16
 	VEXTRACTF32X4 $1, Y16, X24
-	VADDPS X24, X16, X16
-	VSHUFPS $0xee, X16, X16, X24
-	VADDPS X24, X16, X16
-	VSHUFPS $0x55, X16, X16, X24
-	VADDSS X24, X16, X16
-	VADDSS 16(BX), X16, X16
-	VMOVSS X16, 16(BX)
+	VADDPS X24, X16, X4
 	VEXTRACTF32X8 $1, Z17, Y24
 	VADDPS Y24, Y17, Y17
 	VEXTRACTF32X4 $1, Y17, X24
-	VADDPS X24, X17, X17
-	VSHUFPS $0xee, X17, X17, X24
-	VADDPS X24, X17, X17
-	VSHUFPS $0x55, X17, X17, X24
-	VADDSS X24, X17, X17
-	VADDSS 20(BX), X17, X17
-	VMOVSS X17, 20(BX)
+	VADDPS X24, X17, X5
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X5, X4, X4
+	VHADDPS X4, X4, X4
+	VMOVSD 16(BX), X5
+	VADDPS X5, X4, X4
+	VMOVSD X4, 16(BX)
 	ADDQ CX, BX
 	VEXTRACTF32X8 $1, Z18, Y24
 	VADDPS Y24, Y18, Y18
 	VEXTRACTF32X4 $1, Y18, X24
-	VADDPS X24, X18, X18
-	VSHUFPS $0xee, X18, X18, X24
-	VADDPS X24, X18, X18
-	VSHUFPS $0x55, X18, X18, X24
-	VADDSS X24, X18, X18
-	VADDSS (BX), X18, X18
-	VMOVSS X18, (BX)
+	VADDPS X24, X18, X0
 	VEXTRACTF32X8 $1, Z19, Y24
 	VADDPS Y24, Y19, Y19
 	VEXTRACTF32X4 $1, Y19, X24
-	VADDPS X24, X19, X19
-	VSHUFPS $0xee, X19, X19, X24
-	VADDPS X24, X19, X19
-	VSHUFPS $0x55, X19, X19, X24
-	VADDSS X24, X19, X19
-	VADDSS 4(BX), X19, X19
-	VMOVSS X19, 4(BX)
+	VADDPS X24, X19, X1
 	VEXTRACTF32X8 $1, Z20, Y24
 	VADDPS Y24, Y20, Y20
 	VEXTRACTF32X4 $1, Y20, X24
-	VADDPS X24, X20, X20
-	VSHUFPS $0xee, X20, X20, X24
-	VADDPS X24, X20, X20
-	VSHUFPS $0x55, X20, X20, X24
-	VADDSS X24, X20, X20
-	VADDSS 8(BX), X20, X20
-	VMOVSS X20, 8(BX)
+	VADDPS X24, X20, X2
 	VEXTRACTF32X8 $1, Z21, Y24
 	VADDPS Y24, Y21, Y21
 	VEXTRACTF32X4 $1, Y21, X24
-	VADDPS X24, X21, X21
-	VSHUFPS $0xee, X21, X21, X24
-	VADDPS X24, X21, X21
-	VSHUFPS $0x55, X21, X21, X24
-	VADDSS X24, X21, X21
-	VADDSS 12(BX), X21, X21
-	VMOVSS X21, 12(BX)
+	VADDPS X24, X21, X3
 	VEXTRACTF32X8 $1, Z22, Y24
 	VADDPS Y24, Y22, Y22
 	VEXTRACTF32X4 $1, Y22, X24
-	VADDPS X24, X22, X22
-	VSHUFPS $0xee, X22, X22, X24
-	VADDPS X24, X22, X22
-	VSHUFPS $0x55, X22, X22, X24
-	VADDSS X24, X22, X22
-	VADDSS 16(BX), X22, X22
-	VMOVSS X22, 16(BX)
+	VADDPS X24, X22, X4
 	VEXTRACTF32X8 $1, Z23, Y24
 	VADDPS Y24, Y23, Y23
 	VEXTRACTF32X4 $1, Y23, X24
-	VADDPS X24, X23, X23
-	VSHUFPS $0xee, X23, X23, X24
-	VADDPS X24, X23, X23
-	VSHUFPS $0x55, X23, X23, X24
-	VADDSS X24, X23, X23
-	VADDSS 20(BX), X23, X23
-	VMOVSS X23, 20(BX)
+	VADDPS X24, X23, X5
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X5, X4, X4
+	VHADDPS X4, X4, X4
+	VMOVSD 16(BX), X5
+	VADDPS X5, X4, X4
+	VMOVSD X4, 16(BX)
 	VZEROUPPER
 	RET

@@ -22,7 +22,7 @@ type gradJob struct {
 	half   bool // a register holds eight columns of two lines
 	packed bool // dy is copied, to lines of whole registers and an even number of them
 
-	images, rows             int // that are looked at together
+	images, rows, channels   int // that are looked at together; channels are of x
 	dyPitch, dyPlane         int
 	imageParts, channelParts int
 	partials                 []float32
@@ -88,33 +88,28 @@ func (j *gradJob) plan() {
 	j.direct = inside && j.StrideW == 1 && !j.packed
 
 	const copied, pixels = 96 << 10, 2048
-	j.images, j.rows = 1, j.OutH
-	if !j.direct {
-		b.plane = b.rows(j.OutH+j.OutH%2) * b.pitch
-		for j.rows > 2 && j.ic*b.rows(j.rows)*b.pitch > copied {
-			j.rows = (j.rows/2 + 1) / 2 * 2
-		}
-	}
-	if j.rows == j.OutH {
-		j.images = max(1, pixels/(j.OutH*j.OutW))
-		if !j.direct {
-			j.images = max(1, min(j.images, copied/(j.ic*b.plane)))
-		}
-		j.images = min(j.images, max(j.Batch, 1))
-	}
+	j.images, j.rows, j.channels = 1, j.OutH, j.ic
 	if j.direct {
 		b.pitch, b.plane, b.rowStep = j.InW, j.InH*j.InW, j.StrideH
 	} else {
-		b.plane = b.rows(j.rows+j.rows%2) * b.pitch
-		if b.plane%512 == 0 {
-			b.plane += 16
+		// A copy of a few channels has to fit.
+		for j.rows > 2 && min(j.ic, 8)*b.rows(j.rows)*b.pitch > copied {
+			j.rows = (j.rows/2 + 1) / 2 * 2
 		}
+		b.setPlane(j.rows + j.rows%2)
+	}
+	if j.rows == j.OutH {
+		j.images = min(max(1, pixels/(j.OutH*j.OutW)), max(j.Batch, 1))
+	}
+	if !j.direct {
+		j.images = max(1, min(j.images, copied/(min(j.ic, 8)*b.plane)))
+		j.channels = max(1, min(j.ic, copied/(j.images*b.plane)))
 	}
 	if j.packed {
 		j.dyPitch = ceilDiv(j.OutW, lanes/2) * (lanes / 2)
 		j.dyPlane = (j.rows + j.rows%2) * j.dyPitch
 	}
-	for c := range j.ic {
+	for c := range j.channels {
 		for u := range j.KH {
 			for v := range j.KW {
 				col := v * j.DilationW
@@ -151,7 +146,7 @@ func (j *gradJob) do(p *Pool, worker, i int) {
 	}
 	sizeX, sizeDY := 0, 0
 	if !j.direct {
-		sizeX = j.images*j.ic*j.buffer.plane + slack
+		sizeX = j.images*j.channels*j.buffer.plane + slack
 	}
 	if j.packed {
 		sizeDY = j.images*(o1-o0)*j.dyPlane + slack
@@ -171,35 +166,9 @@ func (j *gradJob) add(w *gemmWorker, dw, bufX, bufDY []float32, g, n0, n1, o0, o
 	b := &j.buffer
 	t := &w.dot
 	rows := i1 - i0
-	*t = dotArgs{groups: n1 - n0, lines: rows, ldo: 4 * j.k}
+	*t = dotArgs{groups: n1 - n0, lines: rows, ldo: 4 * j.k, xLine: 4 * b.rowStep * b.pitch}
 
-	sizeX, sizeY := j.InH*j.InW, j.OutH*j.OutW
-	x := j.x[(n0*j.InC+g*j.ic)*sizeX:]
-	if j.direct {
-		x = x[(i0*j.StrideH+b.rowLo)*j.InW+b.colLo:]
-		t.xGroupStep = 4 * j.InC * sizeX
-	} else {
-		span := b.rows(rows)
-		for n := range n1 - n0 {
-			dst := bufX[n*j.ic*b.plane:]
-			b.copyPlanes(j.in, w, dst, x[n*j.InC*sizeX:], j.ic, j.InH, j.InW, j.StrideW, i0*j.StrideH+b.rowLo, span)
-			if j.packed && rows%2 != 0 {
-				// The line that makes the number even meets zeros of dy; it must
-				// be finite.
-				for c := range j.ic {
-					plane := dst[c*b.plane:][:b.plane]
-					clear(plane[span*b.pitch:])
-				}
-			}
-		}
-		if j.packed {
-			clear(bufX[(n1-n0)*j.ic*b.plane:])
-		}
-		x = bufX
-		t.xGroupStep = 4 * j.ic * b.plane
-	}
-	t.xLine = 4 * b.rowStep * b.pitch
-
+	sizeY := j.OutH * j.OutW
 	y := j.dy[((n0*j.OutC+g*j.oc+o0)*j.OutH+i0)*j.OutW:]
 	t.yStep, t.yLine, t.yGroupStep = 4*sizeY, 4*j.OutW, 4*j.OutC*sizeY
 	if j.packed {
@@ -214,26 +183,62 @@ func (j *gradJob) add(w *gemmWorker, dw, bufX, bufDY []float32, g, n0, n1, o0, o
 		t.vectors = ceilDiv(j.OutW, j.in.lanes/2)
 	} else {
 		rest := j.OutW % j.in.lanes
-		t.vectors, t.mask, t.lanes = j.OutW/j.in.lanes, laneMask(rest), laneWords(rest)
+		t.vectors, t.rest, t.mask, t.lanes = j.OutW/j.in.lanes, rest, laneMask(rest), laneWords(rest)
 	}
+	taps := j.KH * j.KW
 	maxRows, maxCols := len(dots)-1, len(dots[1])-1
-	os, ks := ceilDiv(o1-o0, maxRows), ceilDiv(j.k, maxCols)
-	t.x = at(x, 0)
-	for s := range os {
-		r0, r1 := split(o1-o0, os, s), split(o1-o0, os, s+1)
-		if j.packed {
-			t.y = at(y, r0*j.dyPlane)
-		} else {
-			t.y = at(y, r0*sizeY)
-		}
-		for c := range ks {
-			c0, c1 := split(j.k, ks, c), split(j.k, ks, c+1)
-			copy(t.off[:], j.off[c0:c1])
-			t.out = at(dw, r0*j.k+c0)
-			dots[r1-r0][c1-c0](t)
+	os := ceilDiv(o1-o0, maxRows)
+	for c0 := 0; c0 < j.ic; c0 += j.channels {
+		c1 := min(j.ic, c0+j.channels)
+		x := j.image(w, t, bufX, g, n0, n1, i0, rows, c0, c1)
+		t.x = at(x, 0)
+		count := (c1 - c0) * taps
+		ks := ceilDiv(count, maxCols)
+		for s := range os {
+			r0, r1 := split(o1-o0, os, s), split(o1-o0, os, s+1)
+			if j.packed {
+				t.y = at(y, r0*j.dyPlane)
+			} else {
+				t.y = at(y, r0*sizeY)
+			}
+			for c := range ks {
+				k0, k1 := split(count, ks, c), split(count, ks, c+1)
+				copy(t.off[:], j.off[k0:k1])
+				t.out = at(dw, r0*j.k+c0*taps+k0)
+				dots[r1-r0][k1-k0](t)
+			}
 		}
 	}
 	*t = dotArgs{}
+}
+
+// image returns channels [c0, c1) of x as the dot products want them, and sets the
+// distance of images.
+func (j *gradJob) image(w *gemmWorker, t *dotArgs, buf []float32, g, n0, n1, i0, rows, c0, c1 int) []float32 {
+	b := &j.buffer
+	size := j.InH * j.InW
+	x := j.x[(n0*j.InC+g*j.ic+c0)*size:]
+	first := i0*j.StrideH + b.rowLo
+	if j.direct {
+		t.xGroupStep = 4 * j.InC * size
+		return x[first*j.InW+b.colLo:]
+	}
+	t.xGroupStep = 4 * (c1 - c0) * b.plane
+	span := b.rows(rows)
+	for n := range n1 - n0 {
+		dst := buf[n*(c1-c0)*b.plane:]
+		b.copyPlanes(j.in, w, dst, x[n*j.InC*size:], c1-c0, j.InH, j.InW, j.StrideW, first, span)
+		if j.packed {
+			// What is behind the rows meets zeros of dy: it must be finite.
+			for c := range c1 - c0 {
+				clear(dst[c*b.plane+span*b.pitch : (c+1)*b.plane])
+			}
+		}
+	}
+	if j.packed {
+		clear(buf[(n1-n0)*(c1-c0)*b.plane:])
+	}
+	return buf
 }
 
 // copyDY copies rows of channels of dy, with zeros that fill up lines and make
@@ -246,8 +251,8 @@ func (j *gradJob) copyDY(c *copyArgs, dst, dy []float32, images, channels, rows 
 			*c = copyArgs{
 				dst: at(plane, 0), src: at(dy, (n*j.OutC+o)*j.OutH*j.OutW), rows: rows,
 				dstStep: 4 * j.dyPitch, srcStep: 4 * j.OutW, vectors: j.OutW / j.in.lanes,
-				mask: [2]uint64{laneMask(rest)}, lanes: [2][8]int32{laneWords(rest)},
 			}
+			c.setMask(0, rest)
 			j.in.copyRows(c)
 			if rows%2 != 0 {
 				clear(plane[rows*j.dyPitch:][:j.dyPitch])

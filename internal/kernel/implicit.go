@@ -59,8 +59,10 @@ const (
 // weights are w, (OutC, InC/Groups, KH, KW), as A, forwards or, for gradients,
 // with the channels exchanged.
 type weights struct {
-	w              []float32
-	kh, kw         int
+	w      []float32
+	kh, kw int
+	// exchanged also has the rows of taps outermost in A, so that those that see
+	// only zeros, above or below the image, can be left out.
 	exchanged      bool
 	rowSel, colSel []int // which u and v the taps are, if exchanged
 }
@@ -101,6 +103,13 @@ func (b *geometry) columns(outW, strideH, strideW, rowTaps, colTaps, span int) {
 	if b.onePhase = colTaps == 1 && strideW > 1; b.onePhase {
 		b.pitch = b.phase
 	}
+}
+
+// setPlane makes planes large enough for n output rows, and an odd number of cache
+// lines: else those of many channels would compete for the same few places.
+func (b *geometry) setPlane(n int) {
+	const line = 16
+	b.plane = (ceilDiv(b.rows(n)*b.pitch, line) | 1) * line
 }
 
 // rows returns how many rows of the copy n output rows see.
@@ -146,17 +155,25 @@ func (p *Pool) conv(j *convJob) {
 	if j.direct {
 		b.pitch, b.plane, b.rowStep = j.inW, j.inSize, j.strideH
 	} else {
-		b.plane = b.rows(j.rowsPer) * b.pitch
-		if b.plane%512 == 0 {
-			b.plane += 16 // or planes would compete for the same lines of the cache
-		}
+		b.setPlane(j.rowsPer)
 	}
 	j.off = j.off[:0]
-	for c := range j.ic {
+	add := func(c, u int) {
+		for _, v := range j.colTap {
+			col := v - colLo
+			j.off = append(j.off, 4*(c*b.plane+(u-rowLo)*b.pitch+col%j.strideW*b.phase+col/j.strideW))
+		}
+	}
+	if j.weights.exchanged {
 		for _, u := range j.rowTap {
-			for _, v := range j.colTap {
-				col := v - colLo
-				j.off = append(j.off, 4*(c*b.plane+(u-rowLo)*b.pitch+col%j.strideW*b.phase+col/j.strideW))
+			for c := range j.ic {
+				add(c, u)
+			}
+		}
+	} else {
+		for c := range j.ic {
+			for _, u := range j.rowTap {
+				add(c, u)
 			}
 		}
 	}
@@ -258,9 +275,9 @@ func (j *convJob) pack(c *copyArgs, g, s int) {
 	// The rows are input channels of the forward convolution, whose weights have
 	// j.ic outputs and j.oc inputs in a group.
 	i := 0
-	for o := range j.ic {
-		src := w.w[((g*j.ic+o)*j.oc+r0)*taps:]
-		for _, u := range w.rowSel {
+	for _, u := range w.rowSel {
+		for o := range j.ic {
+			src := w.w[((g*j.ic+o)*j.oc+r0)*taps:]
 			for _, v := range w.colSel {
 				tap := u*w.kw + v
 				for r := range rows {
@@ -302,7 +319,10 @@ func (b *geometry) copyRows(in *inner, w *gemmWorker, dst, src []float32, left, 
 		*c = copyArgs{
 			dst: at(dst, 0), src: at(src, 0), rows: rows,
 			dstStep: 4 * b.pitch, srcStep: 4 * srcStep, left: 4 * left, vectors: n / in.lanes,
-			mask: [2]uint64{laneMask(rest)}, lanes: [2][8]int32{laneWords(rest)},
+		}
+		if c.setMask(0, rest); b.pitch <= in.lanes && in.lanes >= 8 {
+			c.single = 1
+			c.setMask(left, left+n)
 		}
 		in.copyRows(c)
 		*c = copyArgs{}
@@ -394,6 +414,7 @@ func (j *convJob) strip(t *tileArgs, tmp, image, y []float32, size, first, n, g,
 		row, col := i0, 0
 		for seg := 0; seg < segments; seg += slots {
 			var offsets [4]int
+			firstRow := row
 			for s := range slots {
 				if seg+s >= segments {
 					t.b[s], offsets[s], t.mask[s] = t.b[0], offsets[0], 0
@@ -411,10 +432,17 @@ func (j *convJob) strip(t *tileArgs, tmp, image, y []float32, size, first, n, g,
 					row, col = row+1, 0
 				}
 			}
+			k0, k1 := 0, j.k
+			if j.weights.exchanged {
+				// The tile is of rows firstRow to row, or to the one before if row
+				// has not begun.
+				k0, k1 = j.seen(firstRow, row, col)
+			}
+			t.k, t.off = k1-k0, intAt(j.off[k0:])
 			for s := from; s < to; s++ {
 				r0, r1 := split(j.oc, j.strips, s), split(j.oc, j.strips, s+1)
 				rows := r1 - r0
-				t.a, t.aStep = at(j.packed, (g*j.oc+r0)*j.k), 4*rows
+				t.a, t.aStep = at(j.packed, (g*j.oc+r0)*j.k+k0*rows), 4*rows
 				for i := range slots {
 					t.c[i] = at(y, r0*size+offsets[i])
 				}
@@ -432,6 +460,25 @@ func (j *convJob) strip(t *tileArgs, tmp, image, y []float32, size, first, n, g,
 		from = to
 	}
 	*t = tileArgs{}
+}
+
+// seen returns the part of K in which the rows of taps lie that see the image from
+// output rows first to last, without last if col is 0.
+func (j *convJob) seen(first, last, col int) (k0, k1 int) {
+	if col == 0 {
+		last--
+	}
+	u0, u1 := len(j.rowTap), 0
+	for u, tap := range j.rowTap {
+		if last*j.strideH+tap >= 0 && first*j.strideH+tap < j.inH {
+			u0, u1 = min(u0, u), u+1
+		}
+	}
+	if u0 >= u1 {
+		return 0, 0
+	}
+	perRow := j.k / len(j.rowTap)
+	return u0 * perRow, u1 * perRow
 }
 
 // scatter puts the results of a phase where they belong in dx. Channel r of them

@@ -6,6 +6,9 @@ import "golang.org/x/sys/cpu"
 
 //go:generate go run ./gen .
 
+// assembly: this build has some.
+const assembly = true
+
 // available returns the paths that this machine has, the best one last.
 func available() []*inner {
 	all := []*inner{&portableInner}

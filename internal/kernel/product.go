@@ -310,17 +310,15 @@ func (j *gemmJob) packA(c *copyArgs, dst []float32, i0, i1 int) {
 // pack makes dst[k·step + r] = src[r·ld + k] for rows r and k below n. Nothing
 // behind the last element of dst is written.
 func (in *inner) pack(c *copyArgs, dst []float32, step int, src []float32, ld, rows, n int) {
-	for r0 := 0; r0 < rows; r0 += in.lanes {
+	// The last block of rows comes first: a register of it may reach into the first
+	// rows of the next k.
+	for r0 := (rows - 1) / in.lanes * in.lanes; r0 >= 0; r0 -= in.lanes {
 		count := min(rows-r0, in.lanes)
 		// A register is stored for each k: the last ones are for Go, if they would
 		// reach too far.
 		vectors := n / in.lanes
 		for vectors > 0 && (vectors*in.lanes-1)*step+r0+in.lanes > len(dst) {
 			vectors--
-		}
-		if r0+in.lanes > rows && rows > in.lanes && step > in.lanes {
-			// What is stored behind the rows is overwritten by the next k.
-			vectors = min(vectors, n/in.lanes)
 		}
 		if vectors > 0 {
 			*c = copyArgs{
@@ -354,7 +352,7 @@ func (in *inner) packPanel(c *copyArgs, dst, b []float32, ld int, trans bool, k0
 		return
 	}
 	*c = copyArgs{
-		dst: at(dst, 0), src: at(b, k0*ld+c0), rows: k1 - k0, srcStep: 4 * ld,
+		dst: at(dst, 0), src: at(b, k0*ld+c0), rows: k1 - k0, srcStep: 4 * ld, cols: cols,
 		mask:  [2]uint64{laneMask(min(cols, in.lanes)), laneMask(max(cols-in.lanes, 0))},
 		lanes: [2][8]int32{laneWords(cols), laneWords(cols - 8)},
 	}
@@ -387,7 +385,7 @@ func (j *gemmJob) dots(t *dotArgs, c0, c1 int) {
 	}
 	rest := j.K % in.lanes
 	*t = dotArgs{
-		groups: 1, lines: 1, vectors: j.K / in.lanes, mask: laneMask(rest),
+		groups: 1, lines: 1, vectors: j.K / in.lanes, rest: rest, mask: laneMask(rest),
 		lanes: laneWords(rest), yStep: 4 * j.LDA, ldo: 4 * j.LDC,
 	}
 	for c := c0; c < c1; c += maxCols {

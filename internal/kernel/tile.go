@@ -37,12 +37,12 @@ type dotArgs struct {
 	groups, yGroupStep, xGroupStep int
 	lines, yLine, xLine            int // the number of lines, or of pairs of them for halves
 	vectors                        int // whole registers of a line; half registers for halves
+	rest                           int // elements behind them
 	mask                           uint64
 	lanes                          [8]int32 // mask, for AVX2
 	out                            unsafe.Pointer
 	ldo                            int
-	groupsLeft, linesLeft          int
-	yGroup, xGroup, yNow, xNow     uintptr // where assembly keeps its place
+	place                          [6]int //nolint:unused // assembly keeps its place here
 }
 
 // copyArgs say what to copy, to where, in which order. Assembly knows the offsets.
@@ -54,7 +54,9 @@ type copyArgs struct {
 	left             int // of zeros before a row
 	vectors          int
 	mask             [2]uint64
+	cols             int         // elements in the masks
 	lanes            [2][8]int32 // mask, for AVX2
+	single           int         // a row of dst, zeros included, is no longer than a register, and the mask says which lanes are of src
 }
 
 // columnArgs are rows of pixels of which even and odd ones are told apart.
@@ -66,6 +68,18 @@ type columnArgs struct {
 	vectors          int       // whole registers
 	mask             [4]uint64 // of what is behind them
 	accumulate       int
+}
+
+// setMask makes the lanes [lo, hi) those that exist.
+func (c *copyArgs) setMask(lo, hi int) {
+	c.mask[0] = laneMask(hi) &^ laneMask(lo)
+	c.cols = hi - lo
+	for i := range c.lanes[0] {
+		c.lanes[0][i] = 0
+		if lo <= i && i < hi {
+			c.lanes[0][i] = -1
+		}
+	}
 }
 
 // laneMask has the lowest n bits set.

@@ -1,6 +1,9 @@
 package kernel
 
-import "unsafe"
+import (
+	"math/bits"
+	"unsafe"
+)
 
 // The tiles of the portable path have up to 4 rows, and slots of 8 lanes.
 
@@ -75,6 +78,11 @@ func portableCopyRows(t *copyArgs) {
 		dst := unsafe.Add(t.dst, r*t.dstStep)
 		clear(unsafe.Slice((*float32)(dst), portableLanes))
 		src := unsafe.Add(t.src, r*t.srcStep)
+		if t.single != 0 {
+			n := bits.OnesCount64(t.mask[0])
+			copy(unsafe.Slice((*float32)(unsafe.Add(dst, t.left)), n), unsafe.Slice((*float32)(src), n))
+			continue
+		}
 		n := t.vectors * portableLanes
 		for m := t.mask[0]; m != 0; m &= m - 1 {
 			n++

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"go/format"
 	"strings"
 )
 
@@ -13,6 +14,7 @@ type machine struct {
 	bytes int    // of such a register
 	lanes int
 	masks bool
+	arm   bool
 	mr    int // rows of the largest tile
 	// rows and columns of the largest tile of dot products
 	dotRows, dotCols int
@@ -38,13 +40,21 @@ func (f *file) text() string {
 }
 
 func (f *file) declarations() string {
-	return header + "package kernel\n" + f.decls.String()
+	text, err := format.Source([]byte(header + "package kernel\n" + f.decls.String()))
+	if err != nil {
+		panic(err) // a mistake in this program
+	}
+	return string(text)
 }
 
 // fn begins a function of one pointer.
 func (f *file) fn(name, arg, typ string) {
 	fmt.Fprintf(&f.decls, "\n//go:noescape\nfunc %s(%s *%s)\n", name, arg, typ)
 	fmt.Fprintf(&f.body, "// func %s(%s *%s)\nTEXT ·%s(SB), NOSPLIT, $0-8\n", name, arg, typ, name)
+	if f.arm {
+		f.op("MOVD", arg+"+0(FP)", "R0")
+		return
+	}
 	f.op("MOVQ", arg+"+0(FP)", "DI")
 }
 
@@ -78,7 +88,9 @@ func (f *file) at(label string) { f.body.WriteString(label + ":\n") }
 func (f *file) r(i int) string { return fmt.Sprint(f.reg, i) }
 
 func (f *file) zero(i int) {
-	if f.masks {
+	if f.arm {
+		f.armZero(i)
+	} else if f.masks {
 		f.op("VPXORD", f.r(i), f.r(i), f.r(i))
 	} else {
 		f.op("VXORPS", f.r(i), f.r(i), f.r(i))

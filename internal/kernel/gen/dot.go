@@ -127,21 +127,21 @@ func dot(f *file, rows, cols int, half bool) {
 		f.op("JLE", "done")
 	}
 	f.op("MOVQ", arg("groups", 0), "DX")
-	f.op("MOVQ", "DX", arg("groupsLeft", 0))
+	f.op("MOVQ", "DX", arg("place", 0))
 	f.op("MOVQ", arg("y", 0), "BX")
-	f.op("MOVQ", "BX", arg("yGroup", 0))
+	f.op("MOVQ", "BX", arg("place", 2))
 	f.op("MOVQ", arg("x", 0), "SI")
-	f.op("MOVQ", "SI", arg("xGroup", 0))
+	f.op("MOVQ", "SI", arg("place", 3))
 	f.at("group")
 	f.op("MOVQ", arg("lines", 0), "DX")
-	f.op("MOVQ", "DX", arg("linesLeft", 0))
-	f.op("MOVQ", arg("yGroup", 0), "DX")
-	f.op("MOVQ", "DX", arg("yNow", 0))
-	f.op("MOVQ", arg("xGroup", 0), "DX")
-	f.op("MOVQ", "DX", arg("xNow", 0))
+	f.op("MOVQ", "DX", arg("place", 1))
+	f.op("MOVQ", arg("place", 2), "DX")
+	f.op("MOVQ", "DX", arg("place", 4))
+	f.op("MOVQ", arg("place", 3), "DX")
+	f.op("MOVQ", "DX", arg("place", 5))
 	f.at("line")
-	f.op("MOVQ", arg("yNow", 0), "BX")
-	f.op("MOVQ", arg("xNow", 0), "SI")
+	f.op("MOVQ", arg("place", 4), "BX")
+	f.op("MOVQ", arg("place", 5), "SI")
 	f.op("MOVQ", arg("vectors", 0), "CX")
 	f.op("TESTQ", "CX", "CX")
 	f.op("JEQ", "tail")
@@ -167,48 +167,69 @@ func dot(f *file, rows, cols int, half bool) {
 		f.at("whole")
 	}
 	f.op("MOVQ", arg("yLine", 0), "DX")
-	f.op("ADDQ", "DX", arg("yNow", 0))
+	f.op("ADDQ", "DX", arg("place", 4))
 	f.op("MOVQ", arg("xLine", 0), "DX")
-	f.op("ADDQ", "DX", arg("xNow", 0))
+	f.op("ADDQ", "DX", arg("place", 5))
 	if half { // two lines at a time
-		f.op("ADDQ", "DX", arg("xNow", 0))
+		f.op("ADDQ", "DX", arg("place", 5))
 		f.op("MOVQ", arg("yLine", 0), "DX")
-		f.op("ADDQ", "DX", arg("yNow", 0))
+		f.op("ADDQ", "DX", arg("place", 4))
 	}
-	f.op("DECQ", arg("linesLeft", 0))
+	f.op("DECQ", arg("place", 1))
 	f.op("JNE", "line")
 	f.op("MOVQ", arg("yGroupStep", 0), "DX")
-	f.op("ADDQ", "DX", arg("yGroup", 0))
+	f.op("ADDQ", "DX", arg("place", 2))
 	f.op("MOVQ", arg("xGroupStep", 0), "DX")
-	f.op("ADDQ", "DX", arg("xGroup", 0))
-	f.op("DECQ", arg("groupsLeft", 0))
+	f.op("ADDQ", "DX", arg("place", 3))
+	f.op("DECQ", arg("place", 0))
 	f.op("JNE", "group")
 	f.at("done")
 
-	// Sums over lanes: halves onto halves, then neighbours.
+	// Sums over lanes: halves onto halves into registers 0 to cols − 1, which are
+	// free once the first row is done, then neighbours, four sums at a time.
 	f.op("MOVQ", arg("out", 0), "BX")
 	f.op("MOVQ", arg("ldo", 0), "CX")
 	t := rows * cols
-	tx := fmt.Sprint("X", t)
+	ty, tx := fmt.Sprint("Y", t), fmt.Sprint("X", t)
 	for r := range rows {
 		for c := range cols {
 			i := acc(r, c)
+			sum := fmt.Sprint("Y", i)
 			if f.lanes == 16 {
-				f.op("VEXTRACTF32X8", "$1", f.r(i), fmt.Sprint("Y", t))
-				f.op("VADDPS", fmt.Sprint("Y", t), fmt.Sprint("Y", i), fmt.Sprint("Y", i))
+				f.op("VEXTRACTF32X8", "$1", f.r(i), ty)
+				f.op("VADDPS", ty, sum, sum)
 			}
 			if i < 16 && t < 16 {
-				f.op("VEXTRACTF128", "$1", fmt.Sprint("Y", i), tx)
+				f.op("VEXTRACTF128", "$1", sum, tx)
 			} else {
-				f.op("VEXTRACTF32X4", "$1", fmt.Sprint("Y", i), tx)
+				f.op("VEXTRACTF32X4", "$1", sum, tx)
 			}
-			f.op("VADDPS", tx, fmt.Sprint("X", i), fmt.Sprint("X", i))
-			f.op("VSHUFPS", "$0xee", fmt.Sprint("X", i), fmt.Sprint("X", i), tx)
-			f.op("VADDPS", tx, fmt.Sprint("X", i), fmt.Sprint("X", i))
-			f.op("VSHUFPS", "$0x55", fmt.Sprint("X", i), fmt.Sprint("X", i), tx)
-			f.op("VADDSS", tx, fmt.Sprint("X", i), fmt.Sprint("X", i))
-			f.op("VADDSS", disp(4*c, "BX"), fmt.Sprint("X", i), fmt.Sprint("X", i))
-			f.op("VMOVSS", fmt.Sprint("X", i), disp(4*c, "BX"))
+			f.op("VADDPS", tx, fmt.Sprint("X", i), fmt.Sprint("X", c))
+		}
+		for c := 0; c < cols; {
+			x := func(i int) string { return fmt.Sprint("X", c+i) }
+			switch {
+			case cols-c >= 4:
+				f.op("VHADDPS", x(1), x(0), x(0))
+				f.op("VHADDPS", x(3), x(2), x(2))
+				f.op("VHADDPS", x(2), x(0), x(0))
+				f.op("VADDPS", disp(4*c, "BX"), x(0), x(0))
+				f.op("VMOVUPS", x(0), disp(4*c, "BX"))
+				c += 4
+			case cols-c >= 2:
+				f.op("VHADDPS", x(1), x(0), x(0))
+				f.op("VHADDPS", x(0), x(0), x(0))
+				f.op("VMOVSD", disp(4*c, "BX"), x(1))
+				f.op("VADDPS", x(1), x(0), x(0))
+				f.op("VMOVSD", x(0), disp(4*c, "BX"))
+				c += 2
+			default:
+				f.op("VHADDPS", x(0), x(0), x(0))
+				f.op("VHADDPS", x(0), x(0), x(0))
+				f.op("VADDSS", disp(4*c, "BX"), x(0), x(0))
+				f.op("VMOVSS", x(0), disp(4*c, "BX"))
+				c++
+			}
 		}
 		if r < rows-1 {
 			f.op("ADDQ", "CX", "BX")

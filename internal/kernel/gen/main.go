@@ -50,6 +50,16 @@ func files() map[string]string {
 		out["vector_"+m.name+"_amd64.s"] = f.text()
 		out["vector_"+m.name+"_amd64.go"] = f.declarations()
 	}
+	for name, write := range map[string]func(*file){
+		"tile": func(f *file) { armTiles(f); f.tables("tileArgs", tileTables(neon)) },
+		"dot":  func(f *file) { armDots(f); f.dotTables() },
+		"copy": armCopies, "vector": vectors,
+	} {
+		f := &file{machine: neon}
+		write(f)
+		out[name+"_neon_arm64.s"] = f.text()
+		out[name+"_neon_arm64.go"] = f.declarations()
+	}
 	f := &file{machine: avx512}
 	columnKernels(f)
 	out["columns_avx512_amd64.s"] = f.text()

@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
-	"sort"
+	"slices"
 	"strings"
 )
 
@@ -16,87 +16,151 @@ type vec struct {
 	sum0   int // first accumulator
 	consts map[uint32]bool
 	runK   map[int]string
+	lits   int // literals so far, on machines that have no operands in memory
 }
 
 // The registers of a loop. Temporaries are 0 to 9.
 func (v *vec) t(i int) string { return v.r(i) }
 
 // tailMask is the register of the mask, on machines that have no masks.
-const tailMask = 15
+func (v *vec) tailMask() int {
+	if v.arm {
+		return 16
+	}
+	return 15
+}
 
 // k is constant i of the caller.
 func (v *vec) k(i int) string { return v.runK[i] }
 
 // lit is a number as an operand in memory.
-func (v *vec) lit(x float64) string {
-	b := math.Float32bits(float32(x))
-	v.consts[b] = true
-	return fmt.Sprintf("lit%08x<>(SB)", b)
-}
+func (v *vec) lit(x float64) string { return v.bits(math.Float32bits(float32(x))) }
 
-// bits is a pattern as an operand in memory.
+// bits is a pattern as an operand in memory or, where there are no such operands, in
+// a register, of which the last four are kept.
 func (v *vec) bits(b uint32) string {
+	if v.arm {
+		v.lits = (v.lits + 1) % 4
+		reg := v.r(12 + v.lits)
+		v.op("MOVD", fmt.Sprintf("$0x%08x", b), "R11")
+		v.op("VDUP", "R11", reg+".S4")
+		return reg
+	}
 	v.consts[b] = true
 	return fmt.Sprintf("lit%08x<>(SB)", b)
 }
 
 // In what follows dst comes first, and the last operand may be in memory.
 
-func (v *vec) add(dst, a, b string) { v.op("VADDPS", b, a, dst) }
-func (v *vec) sub(dst, a, b string) { v.op("VSUBPS", b, a, dst) }
-func (v *vec) mul(dst, a, b string) { v.op("VMULPS", b, a, dst) }
-func (v *vec) div(dst, a, b string) { v.op("VDIVPS", b, a, dst) }
+func (v *vec) add(dst, a, b string) { v.three("VADDPS", armADD, dst, a, b) }
+func (v *vec) sub(dst, a, b string) { v.three("VSUBPS", armSUB, dst, a, b) }
+func (v *vec) mul(dst, a, b string) { v.three("VMULPS", armMUL, dst, a, b) }
+func (v *vec) div(dst, a, b string) { v.three("VDIVPS", armDIV, dst, a, b) }
 
-// max and min are b if one of a and b is NaN.
-func (v *vec) max(dst, a, b string) { v.op("VMAXPS", b, a, dst) }
-func (v *vec) min(dst, a, b string) { v.op("VMINPS", b, a, dst) }
+// max and min are NaN if b is.
+func (v *vec) max(dst, a, b string) { v.three("VMAXPS", armMAX, dst, a, b) }
+func (v *vec) min(dst, a, b string) { v.three("VMINPS", armMIN, dst, a, b) }
 
-// fma: dst += a·b; fnma: dst −= a·b; fmaTo: dst = dst·a + b.
-func (v *vec) fma(dst, a, b string)   { v.op("VFMADD231PS", b, a, dst) }
-func (v *vec) fnma(dst, a, b string)  { v.op("VFNMADD231PS", b, a, dst) }
-func (v *vec) fmaTo(dst, a, b string) { v.op("VFMADD213PS", b, a, dst) }
+func (v *vec) and(dst, a, b string) { v.three(v.either("VPANDD", "VANDPS"), armAND, dst, a, b) }
+func (v *vec) or(dst, a, b string)  { v.three(v.either("VPORD", "VORPS"), armORR, dst, a, b) }
 
-func (v *vec) mov(dst, a string) { v.op("VMOVUPS", a, dst) }
+// addInt and subInt are of integers.
+func (v *vec) addInt(dst, a, b string) { v.three("VPADDD", armIADD, dst, a, b) }
+func (v *vec) subInt(dst, a, b string) { v.three("VPSUBD", armISUB, dst, a, b) }
 
-func (v *vec) and(dst, a, b string) {
-	if v.masks {
-		v.op("VPANDD", b, a, dst)
+func (v *vec) three(name string, code int, dst, a, b string) {
+	if v.arm {
+		v.arm3(code, number(dst), number(a), number(b))
 	} else {
-		v.op("VANDPS", b, a, dst)
+		v.op(name, b, a, dst)
 	}
 }
 
-func (v *vec) or(dst, a, b string) {
+// either is the name with masks or without.
+func (v *vec) either(with, without string) string {
 	if v.masks {
-		v.op("VPORD", b, a, dst)
-	} else {
-		v.op("VORPS", b, a, dst)
+		return with
 	}
+	return without
+}
+
+// spare is a register that only three-operand forms of instructions use, on
+// machines that have two-operand ones.
+const spare = 11
+
+// fma: dst += a·b; fnma: dst −= a·b; fms: dst = a·b − dst; fmaTo: dst = dst·a + b.
+func (v *vec) fma(dst, a, b string)  { v.three("VFMADD231PS", armMLA, dst, a, b) }
+func (v *vec) fnma(dst, a, b string) { v.three("VFNMADD231PS", armMLS, dst, a, b) }
+
+func (v *vec) fms(dst, a, b string) {
+	if v.arm {
+		v.arm2(armNEG, number(dst), number(dst))
+		v.arm3(armMLA, number(dst), number(a), number(b))
+		return
+	}
+	v.op("VFMSUB231PS", b, a, dst)
+}
+
+func (v *vec) fmaTo(dst, a, b string) {
+	if v.arm {
+		v.armMove(spare, number(b))
+		v.arm3(armMLA, spare, number(dst), number(a))
+		v.armMove(number(dst), spare)
+		return
+	}
+	v.op("VFMADD213PS", b, a, dst)
+}
+
+func (v *vec) mov(dst, a string) {
+	if v.arm {
+		v.armMove(number(dst), number(a))
+		return
+	}
+	v.op("VMOVUPS", a, dst)
+}
+
+func (v *vec) sqrt(dst, a string) {
+	if v.arm {
+		v.arm2(armSQRT, number(dst), number(a))
+		return
+	}
+	v.op("VSQRTPS", a, dst)
 }
 
 func (v *vec) round(dst, a string) {
-	if v.masks {
+	switch {
+	case v.arm:
+		v.arm2(armROUND, number(dst), number(a))
+	case v.masks:
 		v.op("VRNDSCALEPS", "$0", a, dst)
-	} else {
+	default:
 		v.op("VROUNDPS", "$0", a, dst)
 	}
 }
 
 // less makes mask i the lanes where a < b. Without masks, it lies in register 7−i.
 func (v *vec) less(i int, a, b string) {
-	if v.masks {
+	switch {
+	case v.arm:
+		v.arm3(armGT, 7-i, number(b), number(a))
+	case v.masks:
 		v.op("VCMPPS", "$1", b, a, fmt.Sprint("K", 2+i))
-	} else {
+	default:
 		v.op("VCMPPS", "$1", b, a, v.r(7-i))
 	}
 }
 
-// choose: dst = yes where mask i is, else no; no is in a register.
-func (v *vec) choose(dst string, i int, yes, no string) {
-	if v.masks {
-		v.op("VBLENDMPS", yes, no, fmt.Sprint("K", 2+i), dst)
-	} else {
-		v.op("VBLENDVPS", v.r(7-i), yes, no, dst)
+// choose: dst = yes where mask 0 is, else no; no is in a register.
+func (v *vec) choose(dst, yes, no string) {
+	switch {
+	case v.arm:
+		v.armMove(spare, 7)
+		v.arm3(armBSL, spare, number(yes), number(no))
+		v.armMove(number(dst), spare)
+	case v.masks:
+		v.op("VBLENDMPS", yes, no, "K2", dst)
+	default:
+		v.op("VBLENDVPS", v.r(7), yes, no, dst)
 	}
 }
 
@@ -104,14 +168,33 @@ func (v *vec) choose(dst string, i int, yes, no string) {
 func (v *vec) keep(dst string, i int, a string) {
 	if v.masks {
 		v.op("VMOVAPS.Z", a, fmt.Sprint("K", 2+i), dst)
-	} else {
-		v.op("VANDPS", v.r(7-i), a, dst)
+		return
 	}
+	v.and(dst, v.r(7-i), a)
 }
 
 var pointer = map[string]string{"dst": "BX", "a": "SI", "b": "R8", "c": "R9"}
 
+var armPointer = map[string]string{"dst": "R1", "a": "R2", "b": "R3", "c": "R4"}
+
+// place is the address of what the body works on, on arm64.
+func (v *vec) place(array string) string {
+	if v.unroll == 0 {
+		return armPointer[array]
+	}
+	v.op("ADD", fmt.Sprint("$", v.unroll*v.bytes), armPointer[array], "R12")
+	return "R12"
+}
+
 func (v *vec) load(dst, array string) {
+	if v.arm {
+		if v.tail { // an element, and zeros
+			v.op("FMOVS", "("+v.place(array)+")", fmt.Sprint("F", number(dst)))
+		} else {
+			v.armLoad(v.place(array), number(dst))
+		}
+		return
+	}
 	mem := "(" + pointer[array] + ")(R10*1)"
 	if v.unroll > 0 {
 		mem = fmt.Sprintf("%d(%s)(R10*1)", v.unroll*v.bytes, pointer[array])
@@ -120,13 +203,21 @@ func (v *vec) load(dst, array string) {
 	case v.tail && v.masks:
 		v.op("VMOVUPS.Z", mem, "K1", dst)
 	case v.tail:
-		v.op("VMASKMOVPS", mem, v.r(tailMask), dst)
+		v.op("VMASKMOVPS", mem, v.r(v.tailMask()), dst)
 	default:
 		v.op("VMOVUPS", mem, dst)
 	}
 }
 
 func (v *vec) store(array, src string) {
+	if v.arm {
+		if v.tail {
+			v.op("FMOVS", fmt.Sprint("F", number(src)), "("+v.place(array)+")")
+		} else {
+			v.armStore(number(src), v.place(array))
+		}
+		return
+	}
 	mem := "(" + pointer[array] + ")(R10*1)"
 	if v.unroll > 0 {
 		mem = fmt.Sprintf("%d(%s)(R10*1)", v.unroll*v.bytes, pointer[array])
@@ -135,7 +226,7 @@ func (v *vec) store(array, src string) {
 	case v.tail && v.masks:
 		v.op("VMOVUPS", src, "K1", mem)
 	case v.tail:
-		v.op("VMASKMOVPS", src, v.r(tailMask), mem)
+		v.op("VMASKMOVPS", src, v.r(v.tailMask()), mem)
 	default:
 		v.op("VMOVUPS", src, mem)
 	}
@@ -161,10 +252,10 @@ func (v *vec) collect(result int, x string) {
 	case v.tail && v.masks:
 		v.op("VADDPS", x, acc, "K1", acc)
 	case v.tail:
-		v.op("VANDPS", v.r(tailMask), x, x)
-		v.op("VADDPS", x, acc, acc)
+		v.and(x, x, v.r(v.tailMask()))
+		v.add(acc, acc, x)
 	default:
-		v.op("VADDPS", x, acc, acc)
+		v.add(acc, acc, x)
 	}
 }
 
@@ -195,14 +286,14 @@ func vectors(f *file) {
 	for b := range consts {
 		sorted = append(sorted, b)
 	}
-	sort.Slice(sorted, func(i, k int) bool { return sorted[i] < sorted[k] })
+	slices.Sort(sorted)
 	for _, b := range sorted {
 		for i := 0; i < f.bytes; i += 8 {
 			fmt.Fprintf(&f.body, "DATA lit%08x<>+%d(SB)/8, $0x%08x%08x\n", b, i, b, b)
 		}
 		fmt.Fprintf(&f.body, "GLOBL lit%08x<>(SB), RODATA|NOPTR, $%d\n", b, f.bytes)
 	}
-	if !f.masks {
+	if !f.masks && !f.arm {
 		// Eight lanes that exist, and eight that do not.
 		for i := 0; i < 64; i += 8 {
 			word := "0xffffffffffffffff"
@@ -216,10 +307,14 @@ func vectors(f *file) {
 }
 
 func (v *vec) write(l loop) {
+	if v.arm {
+		v.writeARM(l)
+		return
+	}
 	v.label = 0
 	v.fn("vec"+l.name+v.tag, "v", "vecArgs")
 	arg := func(name string, i int) string { return fmt.Sprintf("(vecArgs_%s+%d)(DI)", name, 4*i) }
-	for _, a := range strings.Split("dst a b c", " ") {
+	for _, a := range []string{"dst", "a", "b", "c"} {
 		if strings.Contains(l.arrays, a[:1]) {
 			v.op("MOVQ", arg(a, 0), pointer[a])
 		}
@@ -277,7 +372,7 @@ func (v *vec) write(l loop) {
 		v.op("LEAQ", "lanes<>+32(SB)", "AX")
 		v.op("SHLQ", "$2", "CX")
 		v.op("SUBQ", "CX", "AX")
-		v.op("VMOVDQU", "(AX)", v.r(tailMask))
+		v.op("VMOVDQU", "(AX)", v.r(v.tailMask()))
 	}
 	v.tail = true
 	l.body(v)
@@ -304,6 +399,84 @@ func (v *vec) write(l loop) {
 		v.op("VSHUFPS", "$0x55", "X0", "X0", "X1")
 		v.op(fold, "X1", "X0", "X0")
 		v.op("VMOVSS", "X0", arg("r", s))
+	}
+	v.end()
+}
+
+// writeARM is write for arm64: pointers move, and the tail goes element by
+// element.
+func (v *vec) writeARM(l loop) {
+	v.label = 0
+	v.fn("vec"+l.name+v.tag, "v", "vecArgs")
+	arg := func(name string, i int) string { return fmt.Sprintf("(vecArgs_%s+%d)(R0)", name, 4*i) }
+	var used []string
+	for _, a := range []string{"dst", "a", "b", "c"} {
+		if strings.Contains(l.arrays, a[:1]) {
+			v.op("MOVD", arg(a, 0), armPointer[a])
+			used = append(used, armPointer[a])
+		}
+	}
+	v.op("MOVD", arg("n", 0), "R5")
+	top := 31
+	broadcast := func(i, reg int) {
+		v.op("MOVWU", arg("k", i), "R11")
+		v.op("VDUP", "R11", fmt.Sprintf("V%d.S4", reg))
+	}
+	for _, i := range l.k {
+		v.runK[i] = v.r(top)
+		broadcast(i, top)
+		top--
+	}
+	unroll := unrolled(l.sums)
+	if l.sums > 0 {
+		v.sum0 = top - l.sums*unroll + 1
+		for i := range l.sums * unroll {
+			if l.isMax {
+				broadcast(0, v.sum0+i)
+			} else {
+				v.armZero(v.sum0 + i)
+			}
+		}
+	}
+	part := func(n, elements int, label, next string) {
+		v.op("CMP", fmt.Sprint("$", elements), "R5")
+		v.op("BLT", next)
+		v.at(label)
+		for v.unroll = 0; v.unroll < n; v.unroll++ {
+			l.body(v)
+		}
+		v.unroll = 0
+		for _, p := range used {
+			v.op("ADD", fmt.Sprint("$", 4*elements), p)
+		}
+		v.op("SUB", fmt.Sprint("$", elements), "R5")
+		v.op("CMP", fmt.Sprint("$", elements), "R5")
+		v.op("BGE", label)
+		v.at(next)
+	}
+	if unroll > 1 {
+		part(unroll, unroll*v.lanes, "loop", "rest")
+	}
+	part(1, v.lanes, "single", "last")
+	// The lowest lane exists.
+	v.op("MOVD", "$0xffffffff", "R11")
+	v.op("FMOVS", "ZR", fmt.Sprint("F", v.tailMask()))
+	v.op("VMOV", "R11", fmt.Sprintf("V%d.S[0]", v.tailMask()))
+	v.tail = true
+	part(1, 1, "element", "done")
+	v.tail = false
+	fold, pairs := armADD, armADDP
+	if l.isMax {
+		fold, pairs = armMAX, armMAXP
+	}
+	for s := range l.sums {
+		x := v.sum0 + s*unroll
+		for u := 1; u < unroll; u++ {
+			v.arm3(fold, x, x, x+u)
+		}
+		v.arm3(pairs, x, x, x)
+		v.arm3(pairs, x, x, x)
+		v.op("FMOVS", fmt.Sprint("F", x), arg("r", s))
 	}
 	v.end()
 }
@@ -362,12 +535,21 @@ func (v *vec) exp(x, a, b, c string) {
 		return
 	}
 	// 2ⁿ may be too large or too small for a float: two factors are not.
-	v.op("VCVTPS2DQ", a, a)
-	v.op("VPSRAD", "$1", a, c)
-	v.op("VPSUBD", c, a, a)
+	if v.arm {
+		v.arm2(armTOINT, number(a), number(a))
+		v.arm2(armSSHR1, number(c), number(a))
+	} else {
+		v.op("VCVTPS2DQ", a, a)
+		v.op("VPSRAD", "$1", a, c)
+	}
+	v.subInt(a, a, c)
 	for _, n := range []string{a, c} {
-		v.op("VPADDD", v.bits(127), n, n)
-		v.op("VPSLLD", "$23", n, n)
+		v.addInt(n, n, v.bits(127))
+		if v.arm {
+			v.arm2(armSHL23, number(n), number(n))
+		} else {
+			v.op("VPSLLD", "$23", n, n)
+		}
 	}
 	v.mul(b, b, a)
 	v.mul(x, b, c)
@@ -381,7 +563,7 @@ func (v *vec) sigmoid(dst, x string, t int) {
 	v.add(a, e, v.lit(1))
 	v.mov(dst, v.lit(1))
 	v.less(0, x, v.zeroIn(t+2))
-	v.choose(dst, 0, e, dst)
+	v.choose(dst, e, dst)
 	v.div(dst, dst, a)
 }
 
@@ -400,7 +582,7 @@ func (v *vec) square(x string, limit float64) {
 	v.min(t, v.t(4), t)
 	v.mul(v.t(3), t, t)
 	v.mov(v.t(8), v.t(3))
-	v.op("VFMSUB231PS", t, t, v.t(8)) // t·t − t²
+	v.fms(v.t(8), t, t)
 }
 
 // phi: register 2 = exp(−t²), 3 = erf(t) or erfc(t) for t in register 1, for t
@@ -422,7 +604,7 @@ func (v *vec) phi(limit float64) {
 	v.poly(v.t(6), v.t(3), erfPoly)
 	v.mul(v.t(6), v.t(6), t)
 	v.less(0, t, v.lit(limit))
-	v.choose(v.t(3), 0, v.t(6), v.t(5))
+	v.choose(v.t(3), v.t(6), v.t(5))
 }
 
 // normal: register 3 = Φ(register 0); register 2 = exp(−x²/2); uses 1 to 9.
@@ -436,11 +618,11 @@ func (v *vec) normal() {
 	// Below 1/2 it is (1 ± erf)/2, above erfc/2 or 1 − erfc/2.
 	v.mov(v.t(5), v.lit(0.5))
 	v.sub(v.t(6), v.t(5), v.t(4))
-	v.choose(v.t(6), 0, v.t(6), v.t(4)) // Φ(−|x|)
+	v.choose(v.t(6), v.t(6), v.t(4)) // Φ(−|x|)
 	v.mov(v.t(5), v.lit(1))
 	v.sub(v.t(5), v.t(5), v.t(6))
 	v.less(0, v.t(0), v.zeroIn(7))
-	v.choose(v.t(3), 0, v.t(6), v.t(5))
+	v.choose(v.t(3), v.t(6), v.t(5))
 }
 
 var loops = []loop{
@@ -491,7 +673,7 @@ var loops = []loop{
 		v.mov(v.t(5), v.lit(2))
 		v.div(t, v.t(5), t)
 		v.sub(t, v.t(4), t)
-		v.choose(s, 0, s, t)
+		v.choose(s, s, t)
 		v.and(x, x, v.bits(0x80000000))
 		v.or(x, x, s)
 	})},
@@ -500,7 +682,7 @@ var loops = []loop{
 		v.phi(1)
 		v.mov(v.t(4), v.lit(1))
 		v.sub(v.t(4), v.t(4), v.t(3))
-		v.choose(v.t(3), 0, v.t(3), v.t(4))
+		v.choose(v.t(3), v.t(3), v.t(4))
 		v.and(v.t(0), v.t(0), v.bits(0x80000000))
 		v.or(v.t(0), v.t(0), v.t(3))
 	})},
@@ -563,7 +745,7 @@ var loops = []loop{
 		v.fma(v.t(2), v.t(0), v.lit(1.0/3))
 		v.mul(v.t(2), v.t(2), v.t(1))
 		v.less(0, v.t(0), v.lit(3))
-		v.choose(v.t(2), 0, v.t(2), v.t(1))
+		v.choose(v.t(2), v.t(2), v.t(1))
 		v.mov(v.t(3), v.lit(-3))
 		v.less(0, v.t(3), v.t(0))
 		v.keep(v.t(0), 0, v.t(2))
@@ -590,8 +772,12 @@ var loops = []loop{
 		switch {
 		case v.tail && v.masks:
 			v.op("VMAXPS", acc, v.t(0), "K1", acc)
+		case v.tail && v.arm:
+			v.armMove(1, v.tailMask())
+			v.arm3(armBSL, 1, 0, number(acc))
+			v.max(acc, acc, v.t(1))
 		case v.tail:
-			v.op("VBLENDVPS", v.r(tailMask), v.t(0), acc, v.t(0))
+			v.op("VBLENDVPS", v.r(v.tailMask()), v.t(0), acc, v.t(0))
 			v.max(acc, v.t(0), acc)
 		default:
 			v.max(acc, v.t(0), acc)
@@ -663,7 +849,7 @@ var loops = []loop{
 		v.mul(v.t(3), v.t(3), v.k(2))
 		v.fma(v.t(3), v.t(1), v.k(3))
 		v.store("c", v.t(3))
-		v.op("VSQRTPS", v.t(3), v.t(3))
+		v.sqrt(v.t(3), v.t(3))
 		v.fmaTo(v.t(3), v.k(6), v.k(7))
 		v.div(v.t(2), v.t(2), v.t(3))
 		v.mul(v.t(0), v.t(0), v.k(8))
