@@ -283,15 +283,16 @@ func (j *convJob) pack(c *copyArgs, g, s int) {
 	}
 	// The rows are input channels of the forward convolution, whose weights have
 	// j.ic outputs and j.oc inputs in a group.
-	i := 0
-	for _, u := range w.rowSel {
-		for o := range j.ic {
-			src := w.w[((g*j.ic+o)*j.oc+r0)*taps:]
-			for _, v := range w.colSel {
-				tap := u*w.kw + v
-				for r := range rows {
-					dst[i] = src[r*taps+tap]
-					i++
+	cols := len(w.colSel)
+	for o := range j.ic {
+		src := w.w[((g*j.ic+o)*j.oc+r0)*taps:][:rows*taps]
+		for i, u := range w.rowSel {
+			for k, v := range w.colSel {
+				to := dst[((i*j.ic+o)*cols+k)*rows:][:rows]
+				at := u*w.kw + v
+				for r := range to {
+					to[r] = src[at]
+					at += taps
 				}
 			}
 		}
