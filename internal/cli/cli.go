@@ -16,6 +16,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -76,7 +77,8 @@ func (e *env) run(ctx context.Context, args []string) (status int) {
 	root.SetOut(e.stdout)
 	root.SetErr(e.stderr)
 	err := root.ExecuteContext(ctx)
-	if err != nil && ctx.Err() != nil {
+	var own *verdict // which knows how to go on
+	if err != nil && ctx.Err() != nil && !(errors.As(err, &own) && own.status == exitInterrupted) {
 		err = errInterrupted
 	}
 	// Flags that could not be parsed leave e.json as it was.
@@ -127,6 +129,7 @@ contents. It never changes its inputs and never uses the network.`,
 	root.SetHelpCommand(newHelp())
 	root.AddCommand(
 		newPack(e), newUnpack(e), newInspect(e), newDiff(e), newTest(e),
+		newTrain(e), newEval(e),
 		newCompletion(), newMan(), newVersion(e),
 	)
 	return root

@@ -38,7 +38,7 @@ var meanings = map[int]string{
 	exitNegative:    "the checkpoints differ",
 	exitRefused:     "an input was refused: it is corrupt, unsupported, or the wrong base; trying again is of no use",
 	exitBudget:      "cannot be done within the limit that was asked for",
-	exitInterrupted: "interrupted; nothing was left behind",
+	exitInterrupted: "interrupted; nothing was left behind, but by train a snapshot to go on from",
 }
 
 // kinds are the names of the statuses in JSON.

@@ -20,6 +20,7 @@ type inspectOptions struct {
 	tensors  string
 	stats    bool
 	statsSet bool // --stats or --stats=false was given
+	blocks   blockOptions
 }
 
 // autoStats is how many bytes of tensors inspect reads unasked.
@@ -42,15 +43,32 @@ with --stats:
   distinct  different values
   zeros     share of values that are 0
 
-Entropy and distinct values are counted up to 65,536 different ones.`,
+Entropy and distinct values are counted up to 65,536 different ones.
+
+--entropy shows H_n/n, the entropy of blocks of n consecutive weights in bits
+per weight, of each tensor whose values are levels: at most 4096 different ones,
+each for more than 10 weights. Blocks do not overlap. The last line is for all
+these tensors with one table of their indices, as HEMP measures it. It is an
+entropy of what is there, without the price of a table: of few blocks it is too
+low, since it cannot exceed the logarithm of their number. --levels N counts
+other floats as the N levels that HEMP would give them.`,
 		Example: example(
 			"a first look", "ropewalk inspect model.onnx",
 			"one part of a large model, with statistics", "ropewalk inspect --stats --tensors 'layers.0.*' model.safetensors.index.json",
+			"how much order there is in a quantized network", "ropewalk inspect --entropy --order 1..4 lenet.rope",
 			"the ten largest tensors", "ropewalk inspect --json model.pt | jq -c '.tensors | sort_by(-.bytes)[:10][] | [.name, .bytes]'",
 		),
 		Args: arguments(1, 1, "FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.statsSet = cmd.Flags().Changed("stats")
+			for _, name := range []string{"order", "levels"} {
+				if cmd.Flags().Changed(name) && !o.blocks.show {
+					return usagef("--%s is for --entropy", name)
+				}
+			}
+			if err := o.blocks.check(); err != nil {
+				return err
+			}
 			return e.inspect(cmd.Context(), &o, args[0])
 		},
 	}
@@ -59,6 +77,9 @@ Entropy and distinct values are counted up to 65,536 different ones.`,
 	fs.StringVar(&o.tensors, "tensors", "", "only tensors whose name matches `PATTERN`, with * for any text and ? for any letter")
 	fs.BoolVar(&o.stats, "stats", false, "read all values for statistics; --stats=false never does")
 	fs.StringVar(&o.base, "base", "", "the checkpoint `OLD` that FILE was packed against")
+	fs.BoolVar(&o.blocks.show, "entropy", false, "show the entropy of blocks of weights, of tensors with levels")
+	fs.StringVar(&o.blocks.order, "order", "1..4", "weights in a block: a number or a range `N..M`")
+	fs.IntVar(&o.blocks.levels, "levels", 0, "count tensors of other floats as `N` Gaussian Lloyd-Max levels")
 	complete(cmd, "tensors", e.completeTensor)
 	exits(cmd, exitUsage, exitRefused, exitInterrupted)
 	return cmd
@@ -79,6 +100,8 @@ type inspectResult struct {
 	Values   int64         `json:"values" about:"of all tensors"`
 	Tensors  []tensorInfo  `json:"tensors" about:"those that match --tensors"`
 	Ledger   []rope.Entry  `json:"ledger"`
+
+	Pooled *pooledEntropy `json:"pooled,omitempty" about:"of the tensors with entropy, together"`
 }
 
 // tensorInfo is what inspect says of one tensor.
@@ -88,6 +111,9 @@ type tensorInfo struct {
 	Stored *float64     `json:"stored_bits,omitempty" about:"in a .rope, bits per value of the array that holds the tensor"`
 	Coders string       `json:"coders,omitempty" about:"in a .rope, of its blocks, or what it is the same as"`
 	Stats  *tensorStats `json:"stats,omitempty"`
+
+	Levels  int            `json:"levels,omitempty" about:"different values that entropy counts, or levels by --levels"`
+	Entropy []blockEntropy `json:"entropy,omitempty" about:"of blocks of weights, if the values are levels"`
 }
 
 func (e *env) inspect(ctx context.Context, o *inspectOptions, input string) error {
@@ -128,6 +154,11 @@ func (e *env) inspect(ctx context.Context, o *inspectOptions, input string) erro
 		r.Tensors[j] = info(i)
 		if stats != nil {
 			r.Tensors[j].Stats = stats[i]
+		}
+	}
+	if o.blocks.show {
+		if err := e.blocksOf(ctx, c, &o.blocks, picked, r); err != nil {
+			return err
 		}
 	}
 	return e.answer(&inspectText{r, e.verbose})
@@ -236,6 +267,7 @@ func (r *inspectText) text(w *bufio.Writer) {
 		fmt.Fprintf(w, "  %s: %s\n", shorten(m.Key, r.verbose), shorten(m.Value, r.verbose))
 	}
 	r.tree(w)
+	r.blocks(w)
 	r.ledger(w)
 }
 

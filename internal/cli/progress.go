@@ -24,7 +24,8 @@ type progress struct {
 	start time.Time
 	total atomic.Int64
 	done  atomic.Int64
-	mixed atomic.Bool // work of several kinds: a part of it, but no bytes
+	mixed atomic.Bool            // work of several kinds: a part of it, but no bytes
+	line  atomic.Pointer[string] // what the job says itself, or nil
 	quit  chan struct{}
 	wg    sync.WaitGroup
 
@@ -63,6 +64,9 @@ func (p *progress) show(elapsed time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	line := amount{p.done.Load(), p.total.Load(), p.mixed.Load()}.line(p.verb, elapsed)
+	if own := p.line.Load(); own != nil {
+		line = *own
+	}
 	if p.live {
 		p.sayf("\r%s\x1b[K", line)
 		p.shown = true
@@ -90,6 +94,9 @@ func (p *progress) part(n int64) func(done, total int64) {
 		}
 	}
 }
+
+// say replaces the line that is shown.
+func (p *progress) say(line string) { p.line.Store(&line) }
 
 // clear makes room for something else to be printed. p may be nil.
 func (p *progress) clear() {

@@ -17,13 +17,16 @@ var update = flag.Bool("update", false, "write docs/schema")
 
 // results are all that the program prints as JSON.
 var results = map[string]any{
-	"pack":    packResult{},
-	"unpack":  unpackResult{},
-	"inspect": inspectResult{},
-	"diff":    diffResult{},
-	"test":    testResult{},
-	"version": versionResult{},
-	"error":   errorResult{},
+	"pack":        packResult{},
+	"unpack":      unpackResult{},
+	"inspect":     inspectResult{},
+	"diff":        diffResult{},
+	"test":        testResult{},
+	"train":       trainResult{},
+	"eval":        evalResult{},
+	"train-epoch": epochLine{},
+	"version":     versionResult{},
+	"error":       errorResult{},
 }
 
 // docs/schema says what the results are. Whoever changes one changes the
@@ -97,9 +100,11 @@ func schemaOf(t reflect.Type) map[string]any {
 		return map[string]any{"type": "array", "items": schemaOf(t.Elem())}
 	case reflect.String:
 		return map[string]any{"type": "string"}
+	case reflect.Map:
+		return map[string]any{"type": "object", "additionalProperties": schemaOf(t.Elem())}
 	case reflect.Bool:
 		return map[string]any{"type": "boolean"}
-	case reflect.Int, reflect.Int64:
+	case reflect.Int, reflect.Int64, reflect.Uint64:
 		return map[string]any{"type": "integer"}
 	case reflect.Float64:
 		return map[string]any{"type": "number"}

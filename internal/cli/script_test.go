@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image"
+	"image/png"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -59,6 +61,7 @@ func TestScript(t *testing.T) {
 			"files":    files,
 			"json":     jsonField,
 			"perturb":  perturb,
+			"mkimages": mkimages,
 		},
 	})
 }
@@ -236,6 +239,42 @@ func perturb(ts *testscript.TestScript, neg bool, args []string) {
 	set, err := tensor.Overlay(c.Tensors, &t)
 	ts.Check(err)
 	ts.Check(writeModel(ts.MkAbs(args[1]), set))
+}
+
+// mkimages DIR N [SIDE [CLASSES]] writes a folder of grey images: N of each class to
+// train on, and half as many to test. Cats are bright at the top and dogs at the
+// bottom; if there are more classes, each is bright in a place of its own.
+func mkimages(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: mkimages DIR N [SIDE [CLASSES]]")
+	}
+	number := []int{0, 8, 2}
+	for i, text := range args[1:] {
+		var err error
+		number[i], err = strconv.Atoi(text)
+		ts.Check(err)
+	}
+	n, side, classes := number[0], number[1], number[2]
+	rng := rand.New(rand.NewPCG(1, 2))
+	names := []string{"cats", "dogs", "eels", "foxes", "goats"}
+	for c := range classes {
+		for split, n := range map[string]int{"train": n, "test": n / 2} {
+			dir := filepath.Join(ts.MkAbs(args[0]), split, names[c])
+			ts.Check(os.MkdirAll(dir, 0o777))
+			for i := range n {
+				img := image.NewGray(image.Rect(0, 0, side, side))
+				for p := range img.Pix {
+					img.Pix[p] = byte(rng.IntN(60))
+					if p*classes/len(img.Pix) == c {
+						img.Pix[p] += 180
+					}
+				}
+				var b bytes.Buffer
+				ts.Check(png.Encode(&b, img))
+				ts.Check(os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d.png", i)), b.Bytes(), 0o666))
+			}
+		}
+	}
 }
 
 // flip FILE OFFSET inverts the bits of a byte; a negative offset counts from

@@ -102,17 +102,17 @@ func (h *histogram) stats() *tensorStats {
 	s := &tensorStats{Values: h.n, Zeros: h.zeros, NonFinite: h.nonFinite}
 	if h.counts != nil {
 		distinct := int64(h.counts.used)
-		bits := entropy(h.counts.n, h.n)
+		bits := order0(h.counts.n, h.n)
 		s.Distinct, s.Entropy = &distinct, &bits
 	}
 	for p := range h.planes {
-		s.Bytes += entropy(h.planes[p][:], h.n)
+		s.Bytes += order0(h.planes[p][:], h.n)
 	}
 	return s
 }
 
-// entropy returns the order-0 entropy in bits of n things with these counts.
-func entropy(counts []int64, n int64) float64 {
+// order0 returns the order-0 entropy in bits of n things with these counts.
+func order0(counts []int64, n int64) float64 {
 	sum := 0.0
 	for _, c := range counts {
 		if c > 0 {

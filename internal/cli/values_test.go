@@ -120,8 +120,8 @@ func TestStats(t *testing.T) {
 	}
 	// Bytes 0 and 1 are all zero; byte 2 is 00 00 80 80 c0 80 00 00, and byte 3
 	// 00 80 3f 3f 7f 7f 40 40.
-	byte2 := entropy([]int64{4, 3, 1}, 8)
-	byte3 := entropy([]int64{1, 1, 2, 2, 2}, 8)
+	byte2 := order0([]int64{4, 3, 1}, 8)
+	byte3 := order0([]int64{1, 1, 2, 2, 2}, 8)
 	if math.Abs(got.Bytes-byte2-byte3) > 1e-12 {
 		t.Errorf("by byte %v, want %v", got.Bytes, byte2+byte3)
 	}

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the Fashion-MNIST subset of testdata/fashion-mnist.
+"""Write the Fashion-MNIST subset of dataset/fashion-mnist.
 
     python3 subset.py SOURCE TARGET
 

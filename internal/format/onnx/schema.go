@@ -28,33 +28,65 @@ const (
 	trainingAlgorithm      protowire.Number = 2
 
 	functionName      protowire.Number = 1
+	functionInput     protowire.Number = 4
+	functionOutput    protowire.Number = 5
+	functionRequired  protowire.Number = 6 // names of attributes without a default
 	functionNode      protowire.Number = 7
+	functionOpset     protowire.Number = 9
 	functionDomain    protowire.Number = 10
 	functionAttribute protowire.Number = 11
 	functionOverload  protowire.Number = 13
 
 	graphNode   protowire.Number = 1
-	graphTensor protowire.Number = 5  // initializer
+	graphName   protowire.Number = 2
+	graphTensor protowire.Number = 5 // initializer
+	graphInput  protowire.Number = 11
+	graphOutput protowire.Number = 12
+	graphValue  protowire.Number = 13
 	graphSparse protowire.Number = 15 // sparse_initializer
 
+	nodeInput     protowire.Number = 1
 	nodeOutput    protowire.Number = 2
 	nodeName      protowire.Number = 3
 	nodeOp        protowire.Number = 4
 	nodeAttribute protowire.Number = 5
 	nodeDomain    protowire.Number = 7
+	nodeOverload  protowire.Number = 8
 
 	attributeName          protowire.Number = 1
+	attributeFloat         protowire.Number = 2
+	attributeInt           protowire.Number = 3
+	attributeString        protowire.Number = 4
 	attributeTensor        protowire.Number = 5
 	attributeGraph         protowire.Number = 6
 	attributeFloats        protowire.Number = 7
 	attributeInts          protowire.Number = 8
+	attributeStrings       protowire.Number = 9
 	attributeTensors       protowire.Number = 10
 	attributeGraphs        protowire.Number = 11
+	attributeTypeProto     protowire.Number = 14
+	attributeTypeProtos    protowire.Number = 15
+	attributeKind          protowire.Number = 20
+	attributeRef           protowire.Number = 21
 	attributeSparseTensor  protowire.Number = 22
 	attributeSparseTensors protowire.Number = 23
 
+	valueName protowire.Number = 1
+	valueType protowire.Number = 2
+
+	typeTensor protowire.Number = 1 // of TypeProto
+
+	tensorTypeElement protowire.Number = 1 // of TypeProto.Tensor
+	tensorTypeShape   protowire.Number = 2
+
+	shapeDim protowire.Number = 1
+
+	dimValue protowire.Number = 1
+	dimParam protowire.Number = 2
+
 	sparseValues  protowire.Number = 1
 	sparseIndices protowire.Number = 2
+	sparseDims    protowire.Number = 3
 
 	tensorDims     protowire.Number = 1
 	tensorType     protowire.Number = 2

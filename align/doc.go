@@ -1,0 +1,38 @@
+// Package align finds which neuron of one network is which neuron of another.
+//
+// Shuffling the neurons of a layer, and rescaling them, leaves the function of a
+// network as it was, but breaks everything that reads weights by position. Given
+// the original (the reference), this package puts the neurons of the other
+// network (the suspect) back in order, also after its weights were pruned,
+// quantized or trained further.
+//
+// [Match] works on one [Group]: neurons that are described by one or more views,
+// each a row of numbers per neuron. [Network] works on all groups of a network
+// at once, where no order is known at first; a [Spec] says which axes of which
+// tensors move together.
+//
+// # Two methods
+//
+// [Paper] is that of Find the Lady (arXiv 2312.14182): incoming weights,
+// cosines, and for each neuron the most similar one. It is exactly as
+// published: two neurons may get the same partner, and nothing says how sure a
+// match is. [Joint], the default, adds the evidence of all tensors that touch
+// the neurons, matches one to one (package internal/assignment), sees through
+// rescaling and sign flips where the group has that freedom, and gives a
+// certainty with each match.
+//
+// # Certainty
+//
+// It is a posterior probability under a model that is fitted to the two
+// networks: cosines of neurons that do not belong together are Gaussian with a
+// variance that is measured on the second-best ones, those of pairs are shifted,
+// views are independent, and any partner is as likely as any other beforehand.
+// It is no p-value. Two networks that have nothing to do with each other get
+// certainties near one over the number of neurons; tests hold it to that.
+//
+// # What it cannot do
+//
+// Neurons that are equal (or dead) can't be told apart by anything, and are
+// listed as ambiguous. Networks that were trained anew from the outputs of
+// the reference have other neurons; no method that looks at weights finds them.
+package align

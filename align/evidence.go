@@ -1,0 +1,341 @@
+package align
+
+import (
+	"math"
+	"slices"
+)
+
+// ViewEvidence tells what one view contributed.
+type ViewEvidence struct {
+	Name        string  `json:"name"`
+	Role        string  `json:"role"`
+	Dim         int     `json:"dim"`         // numbers per neuron
+	Effective   float64 `json:"effective"`   // independent numbers that strangers' cosines show
+	Correlation float64 `json:"correlation"` // of pairs; 0: the view said nothing and was left out
+	Share       float64 `json:"share"`       // of neurons that seem to have a partner
+	LogRatio    float64 `json:"log_ratio"`   // how much likelier a relation is than none, natural log
+	Imitated    bool    `json:"imitated"`    // compared with the reference pruned or quantized alike
+}
+
+// evidence is the log-likelihood ratio of "reference neuron i is suspect neuron j"
+// against "strangers", for all i and j, as a sum over views. Views whose sign can
+// flip are kept apart by their parity, until the best signs are taken.
+type evidence struct {
+	n, m    int
+	parts   [4][]float32 // by parity; parts[0] always there
+	hint    []float32    // for matching only, see pool; or nil
+	flips   int          // how many sign flips are free
+	views   []ViewEvidence
+	scalars []scalar // evidence of single numbers, weighed once there is a matching
+}
+
+// A scalar is a view of one number per neuron, or the length of a longer one, as
+// normal scores.
+type scalar struct {
+	name     string
+	role     Role
+	ref, sus []float64
+}
+
+// maxRho bounds the correlation that weights are made of. The weight ρ/(1-ρ²) of
+// a view would grow without bound, and one damaged tensor beat all others.
+const maxRho = 0.95
+
+// A weak view is one that shows nothing alone.
+type weak struct {
+	cosines []float32
+	fit     fit
+	report  int // its place in evidence.views
+}
+
+// gather computes the evidence of all views with more than one number.
+func gather(g *Group, threads int) *evidence {
+	ref, sus := g.balanced()
+	e := &evidence{n: g.Ref, m: g.Sus}
+	e.parts[0] = make([]float32, g.Ref*g.Sus)
+	for _, f := range g.Factors {
+		if f.flips() {
+			e.flips++
+		}
+	}
+	norms := 0
+	var weaks [4][]weak
+	for k := range g.Views {
+		v := &g.Views[k]
+		p := parity(g.Factors, v.Acts)
+		if v.Dim == 1 {
+			e.scalars = append(e.scalars, scalar{v.Name, v.Role, normalScores(ref[k], p != 0), normalScores(sus[k], p != 0)})
+			continue
+		}
+		c, f, imitated := e.compare(v, p != 0, threads)
+		e.views = append(e.views, ViewEvidence{
+			Name: v.Name, Role: v.Role.String(), Dim: v.Dim, Effective: 1 / (f.sd * f.sd),
+			Share: f.share, LogRatio: f.logLR, Imitated: imitated,
+		})
+		if f.mu == 0 {
+			weaks[p] = append(weaks[p], weak{c, f, len(e.views) - 1})
+		} else {
+			e.add(c, f, p, len(e.views)-1)
+		}
+		// Lengths are evidence as well, but as many of them as there are free scales
+		// say nothing.
+		if norms++; norms > len(g.Factors) {
+			e.scalars = append(e.scalars, scalar{v.Name + " length", v.Role, normalScores(lengths(ref[k], v.Dim), false), normalScores(lengths(sus[k], v.Dim), false)})
+		}
+	}
+	for p, w := range weaks {
+		e.pool(w, p)
+	}
+	return e
+}
+
+// add adds the cosines of one view. Rows y of a pair are ρx + √(1-ρ²)·noise, those
+// of strangers noise: the log ratio of their densities is linear in the cosine.
+func (e *evidence) add(c []float32, f fit, par, report int) {
+	rho, d := min(unspread(f.mu*f.sd), maxRho), 1/(f.sd*f.sd)
+	e.views[report].Correlation = rho
+	weight := d * rho / (1 - rho*rho)
+	// If all pairs had the same correlation, the ratio would be 1 at a cosine
+	// between ρ/2 (for small ρ) and ρ. Rows differ; quiet ones must not be denied.
+	offset := -0.6 * rho * weight
+	if par == 0 {
+		sum := e.parts[0]
+		for k, x := range c {
+			l := weight*float64(x) + offset
+			if l > 0 { // no model makes a cosine more than that likelier
+				l = min(l, -d/2*math.Log1p(-min(float64(x*x), 1-1e-6)))
+			}
+			sum[k] += float32(leak(l))
+		}
+		return
+	}
+	if e.parts[par] == nil {
+		e.parts[par] = make([]float32, len(c))
+	}
+	for k, x := range c {
+		e.parts[par][k] += float32(weight * float64(x))
+		e.parts[0][k] += float32(offset)
+	}
+}
+
+// pool looks at views together that show nothing alone: if pairs have the same
+// correlation in all of them, the sum shows more than each. If that shows nothing
+// either, it is no evidence, but still the best guess: a hint for the matching,
+// which has to choose somebody, and nothing that anyone is certain of.
+func (e *evidence) pool(weaks []weak, par int) {
+	if len(weaks) == 0 {
+		return
+	}
+	var norm float64
+	for _, w := range weaks {
+		norm += 1 / (w.fit.sd * w.fit.sd)
+	}
+	sum := make([]float32, e.n*e.m)
+	for _, w := range weaks {
+		// √d·z/‖√d‖, where z = c·√d
+		a := float32(1 / (w.fit.sd * w.fit.sd) / math.Sqrt(norm))
+		for k, x := range w.cosines {
+			sum[k] += a * x
+		}
+	}
+	f := fitNull(observe(sum, e.n, e.m, par != 0, func(x float64) float64 { return x }), 0.5)
+	if f.mu > 0 && len(weaks) > 1 {
+		for _, w := range weaks {
+			one := w.fit
+			one.mu = f.mu * f.sd / (math.Sqrt(norm) * one.sd)
+			e.views[w.report].Share, e.views[w.report].LogRatio = f.share, f.logLR
+			e.add(w.cosines, one, par, w.report)
+		}
+		return
+	}
+	if e.hint == nil {
+		e.hint = make([]float32, e.n*e.m)
+	}
+	for k, x := range sum {
+		if par != 0 {
+			x = float32(math.Abs(float64(x)))
+		}
+		e.hint[k] += 0.3 * x
+	}
+}
+
+// leak flattens what a single view can say against a pair: a neuron may have been
+// overwritten in one tensor and still be itself in the others.
+func leak(l float64) float64 {
+	const floor, slope = -15, 0.1
+	if l < floor {
+		return floor + slope*(l-floor)
+	}
+	return l
+}
+
+// compare returns the cosines of all rows, centred, the fit to them, and whether
+// they are those of the reference that imitates the suspect.
+func (e *evidence) compare(v *View, folded bool, threads int) (c []float32, f fit, imitated bool) {
+	sus := unit(v.Sus, v.Dim)
+	with := func(ref []float32) ([]float32, fit) {
+		c := products(unit(ref, v.Dim), sus, v.Dim, threads)
+		centre(c, e.n, e.m)
+		return c, fitNull(observe(c, e.n, e.m, folded, spread), 0.5/math.Sqrt(float64(v.Dim)))
+	}
+	c, f = with(v.Ref)
+	if v.imitated != nil {
+		if c2, f2 := with(v.imitated); f2.gap > f.gap {
+			return c2, f2, true
+		}
+	}
+	return c, f, false
+}
+
+// centre takes the means of rows and columns away from c (n, m): what all neurons
+// have in common is no evidence. Small groups keep theirs: the pair itself
+// would weigh too much in the mean.
+func centre(c []float32, n, m int) {
+	if n < 24 || m < 24 {
+		return
+	}
+	cols := make([]float64, m)
+	rows := make([]float64, n)
+	total := 0.0
+	for i := range n {
+		for j, x := range c[i*m:][:m] {
+			rows[i] += float64(x)
+			cols[j] += float64(x)
+		}
+		total += rows[i]
+	}
+	total /= float64(n * m)
+	for i := range n {
+		r := rows[i]/float64(m) - total
+		row := c[i*m:][:m]
+		for j := range row {
+			row[j] -= float32(r + cols[j]/float64(n))
+		}
+	}
+}
+
+// addScalars adds the views of single numbers, each weighed by the correlation it
+// shows over the pairs that are matched now and trusted.
+func (e *evidence) addScalars(total []float32, of []int, trust []float64) []ViewEvidence {
+	var reports []ViewEvidence
+	for _, s := range e.scalars {
+		rho := correlation(s.ref, s.sus, of, trust)
+		reports = append(reports, ViewEvidence{Name: s.name, Role: s.role.String(), Dim: 1, Effective: 1, Correlation: rho})
+		if rho == 0 {
+			continue
+		}
+		q := 1 - rho*rho
+		for i, x := range s.ref {
+			row := total[i*e.m:][:e.m]
+			base := -math.Log(q)/2 - rho*rho*x*x/(2*q)
+			for j, y := range s.sus {
+				row[j] += float32(max(-4, base+(rho*x*y-rho*rho*y*y/2)/q))
+			}
+		}
+	}
+	return reports
+}
+
+// correlation returns that of matched pairs, on the safe side: 1.64 standard
+// errors lower, and 0 if that is negative or there are too few.
+func correlation(ref, sus []float64, of []int, trust []float64) float64 {
+	var w, xx, yy, xy float64
+	for i, j := range of {
+		if j < 0 || trust[i] < 0.5 {
+			continue
+		}
+		w++
+		xx += ref[i] * ref[i]
+		yy += sus[j] * sus[j]
+		xy += ref[i] * sus[j]
+	}
+	if w < 6 || xx == 0 || yy == 0 {
+		return 0
+	}
+	r := min(0.9999, xy/math.Sqrt(xx*yy))
+	return min(maxRho, max(0, math.Tanh(math.Atanh(max(r, -0.9999))-1.64/math.Sqrt(w-3))))
+}
+
+// best returns the evidence of each pair with the signs that suit it best.
+func (e *evidence) best() []float32 {
+	total := slices.Clone(e.parts[0])
+	if e.parts[1] == nil && e.parts[2] == nil && e.parts[3] == nil {
+		return total
+	}
+	for k := range total {
+		x, _ := e.signs(k)
+		total[k] += x
+	}
+	return total
+}
+
+// signs returns the largest sum of the parts with odd parity over all choices of
+// signs at place k, and the choice: bit b for a flip of the b-th factor that can.
+func (e *evidence) signs(k int) (sum float32, flips int) {
+	at := func(p int) float32 {
+		if e.parts[p] == nil {
+			return 0
+		}
+		return e.parts[p][k]
+	}
+	a, b, ab := at(1), at(2), at(3)
+	sum, flips = a+b+ab, 0
+	for f, s := range [...]float32{1: -a + b - ab, 2: a - b - ab, 3: -a - b + ab} {
+		if f >= 1 && f < 1<<e.flips && s > sum {
+			sum, flips = s, f
+		}
+	}
+	return sum, flips
+}
+
+// lengths returns the length of each row of x.
+func lengths(x []float32, dim int) []float32 {
+	out := make([]float32, len(x)/dim)
+	for i := range out {
+		var sum float64
+		for _, v := range x[i*dim:][:dim] {
+			sum += float64(v) * float64(v)
+		}
+		out[i] = float32(math.Sqrt(sum))
+	}
+	return out
+}
+
+// normalScores replaces each number by the quantile of the normal distribution at
+// its rank; equal numbers get the mean rank. So evidence does not depend on
+// units, nor on what does not change the order. Folded ones lose their sign first.
+func normalScores(x []float32, folded bool) []float64 {
+	n := len(x)
+	y := slices.Clone(x)
+	if folded {
+		for i, v := range y {
+			y[i] = float32(math.Abs(float64(v)))
+		}
+	}
+	order := make([]int, n)
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		switch {
+		case y[a] < y[b]:
+			return -1
+		case y[a] > y[b]:
+			return 1
+		}
+		return 0
+	})
+	out := make([]float64, n)
+	for from := 0; from < n; {
+		to := from + 1
+		for to < n && y[order[to]] == y[order[from]] {
+			to++
+		}
+		q := gaussQuantile((float64(from+to) / 2) / float64(n))
+		for _, i := range order[from:to] {
+			out[i] = q
+		}
+		from = to
+	}
+	return out
+}

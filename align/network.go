@@ -1,0 +1,501 @@
+package align
+
+import (
+	"fmt"
+	"math"
+	"slices"
+)
+
+// NetworkOptions changes what [MatchNetworks] does. The nil NetworkOptions are the
+// defaults.
+type NetworkOptions struct {
+	Options
+	// Known holds the matchings of classes, by name, that are not asked for: "outer
+	// axes known". They are used as they are, with positive signs.
+	Known map[string]*Matching
+	// Sweeps bounds how often all classes are gone through, hard and soft each.
+	// 0 means 20.
+	Sweeps int
+	// Hard leaves out the annealed sweeps, which cost several times more and
+	// are made only where hard ones do not end in certainty.
+	Hard bool
+}
+
+// A ClassResult is the result for one class of neurons.
+type ClassResult struct {
+	Name string
+	Result
+}
+
+// A NetworkResult is what is known of all classes of two networks.
+type NetworkResult struct {
+	Classes []ClassResult
+	Sweeps  int  // over all classes, until nothing changed
+	Soft    bool // whether annealed sweeps were needed
+	// Z is the correlation of all weights after the match, in standard deviations of
+	// that of strangers before any matching; LogChoices is the logarithm of how
+	// many matchings there were to choose from. LogEvidence = Z²/2 - LogChoices: for
+	// independent weights, e^-LogEvidence bounds the probability that the best of
+	// all matchings of strangers correlates so well (a union bound over Gaussian
+	// tails). It is evidence under that assumption, not an exact p-value.
+	Z, LogChoices, LogEvidence float64
+	// Related says whether LogEvidence exceeds 10. If not, all certainties are 0:
+	// a search that goes on until the parts agree finds agreement in anything.
+	Related bool
+}
+
+// minLogEvidence is when two networks count as related.
+const minLogEvidence = 10
+
+// annealing of the soft sweeps: what share of the evidence counts in which sweep.
+func annealed(sweep int) float64 { return min(1, 0.15+0.12*float64(sweep)) }
+
+// MatchNetworks finds the partners of all neurons of the reference in the suspect,
+// where each class of neurons may be in any order (a cold start).
+//
+// Joint goes through the classes again and again, each matched by all its
+// tensors with the other axes as they are known so far: first by what does not
+// depend on their order at all. If that does not end in certainty, beliefs replace
+// decisions: each class keeps a doubly stochastic matrix that is annealed, and
+// decisions come at the end. Paper goes through the classes once, in the order
+// of the specification, and looks at the first incoming tensor of each, whose
+// other axes are those of classes before.
+//
+// Both networks are held in memory, several times over. Errors are [ErrInput],
+// wrapped with what does not fit.
+func MatchNetworks(ref, sus Network, o *NetworkOptions) (*NetworkResult, error) {
+	if o == nil {
+		o = &NetworkOptions{}
+	}
+	r, err := load(ref, "reference")
+	if err != nil {
+		return nil, err
+	}
+	s, err := load(sus, "suspect")
+	if err != nil {
+		return nil, err
+	}
+	if err := fitTogether(ref.Spec, sus.Spec, r, s); err != nil {
+		return nil, err
+	}
+	d := &driver{o: o, classes: ref.Spec.Classes, fixed: make([]*Matching, len(ref.Spec.Classes))}
+	for c := range d.classes {
+		class := &d.classes[c]
+		m := o.Known[class.Name]
+		if m == nil {
+			continue
+		}
+		if len(m.Sus) != class.Size || len(m.Ref) != sus.Spec.Classes[c].Size {
+			return nil, fmt.Errorf("%w: the known matching of class %s is of %d and %d neurons, want %d and %d",
+				ErrInput, class.Name, len(m.Sus), len(m.Ref), class.Size, sus.Spec.Classes[c].Size)
+		}
+		d.fixed[c] = m
+	}
+	if o.Method != Joint {
+		d.start(newPair(ref.Spec, sus.Spec, r, s, o.Threads, false))
+		return d.once()
+	}
+	scales, err := d.attempt(ref.Spec, sus.Spec, r, s, true)
+	if err != nil {
+		return nil, err
+	}
+	if scales != nil && d.meanCertainty() < sure {
+		// Balancing rests on sums of squares. Where most of a network is pruned away
+		// after it was rescaled, they are worth less than leaving factors alone.
+		other := *d
+		again, err := other.attempt(ref.Spec, sus.Spec, r, s, false)
+		if err != nil {
+			return nil, err
+		}
+		if other.pair.evidence().z > d.pair.evidence().z {
+			*d, scales = other, again
+		}
+	}
+	return d.result(scales), nil
+}
+
+// sure is the mean certainty at which no further attempt is made.
+const sure = 0.85
+
+// attempt searches, balanced or not, and returns the factors found, nil where
+// there are none.
+func (d *driver) attempt(ref, sus *Spec, r, s *side, balanced bool) ([][][]float64, error) {
+	d.start(newPair(ref, sus, r, s, d.o.Threads, balanced))
+	if err := d.search(); err != nil {
+		return nil, err
+	}
+	scales := d.pair.scales(r, s, d.results)
+	if scales == nil || len(d.pair.imitated) == 0 && balanced {
+		return scales, nil
+	}
+	// What was done to a rescaled network can be imitated only in its own gauge.
+	if err := d.again(ref, sus, r, s, scales); err != nil {
+		return nil, err
+	}
+	return d.pair.scales(r, s, d.results), nil
+}
+
+// A driver goes through the classes of a pair.
+type driver struct {
+	o       *NetworkOptions
+	classes []Class
+	fixed   []*Matching
+	pair    *pair
+	results []*Result
+	sweeps  int
+	soft    bool
+}
+
+// start begins with what is known from outside.
+func (d *driver) start(p *pair) {
+	d.pair = p
+	d.results = make([]*Result, len(d.classes))
+	for c, m := range d.fixed {
+		if m == nil {
+			continue
+		}
+		p.state[c] = state{of: m.Sus, flips: make([]uint8, len(m.Sus))}
+		r := &Result{Matching: *m, Margin: make([]float64, len(m.Sus)), Certainty: make([]float64, len(m.Sus))}
+		for i, j := range m.Sus {
+			if j >= 0 {
+				r.Certainty[i] = 1
+			}
+		}
+		d.results[c] = r
+	}
+}
+
+// once goes through the classes a single time, for the methods without evidence.
+func (d *driver) once() (*NetworkResult, error) {
+	out := &NetworkResult{Sweeps: 1}
+	for c := range d.classes {
+		if d.fixed[c] == nil {
+			g := d.pair.group(c)
+			r, err := Match(g, &d.o.Options)
+			if err != nil {
+				return nil, err
+			}
+			d.results[c] = r
+			d.pair.state[c] = state{of: r.Sus, flips: make([]uint8, len(r.Sus))}
+		}
+		out.Classes = append(out.Classes, ClassResult{d.classes[c].Name, *d.results[c]})
+	}
+	return out, nil
+}
+
+func (d *driver) limit() int {
+	if d.o.Sweeps > 0 {
+		return d.o.Sweeps
+	}
+	return 20
+}
+
+// search makes hard sweeps and, where they do not end in certainty, soft ones.
+func (d *driver) search() error {
+	if err := d.hardSweeps(); err != nil {
+		return err
+	}
+	if d.o.Hard || d.meanCertainty() > sure {
+		return nil
+	}
+	hard, results, before := slices.Clone(d.pair.state), slices.Clone(d.results), d.pair.evidence()
+	d.soft = true
+	d.start(d.pair.restart())
+	if err := d.softSweeps(); err != nil {
+		return err
+	}
+	if err := d.hardSweeps(); err != nil {
+		return err
+	}
+	if d.pair.evidence().z < before.z {
+		d.pair.state, d.results = hard, results
+	}
+	return nil
+}
+
+// again repeats the last sweeps with the reference rescaled to the suspect's gauge.
+func (d *driver) again(ref, sus *Spec, r, s *side, scales [][][]float64) error {
+	own := &side{arrays: map[string]*array{}, owners: r.owners}
+	for name, a := range r.arrays {
+		own.arrays[name] = a.clone()
+	}
+	for c := range d.classes {
+		own.rescale(&d.classes[c], scales[c])
+	}
+	old, results, before := d.pair, slices.Clone(d.results), d.pair.evidence()
+	d.pair = newPair(ref, sus, own, s, d.o.Threads, false)
+	for c, st := range old.state { // signs are in the scales now
+		d.pair.state[c] = state{of: st.of, flips: make([]uint8, len(st.flips))}
+	}
+	if err := d.hardSweeps(); err != nil {
+		return err
+	}
+	if after := d.pair.evidence(); after.z <= before.z {
+		d.pair, d.results = old, results
+		return nil
+	}
+	// Factors found from here on are beside those that were put in.
+	d.pair.refScale = scales
+	return nil
+}
+
+func (d *driver) meanCertainty() float64 {
+	var sum, n float64
+	for _, r := range d.results {
+		if r == nil {
+			return 0
+		}
+		for _, c := range r.Certainty {
+			sum += c
+		}
+		n += float64(len(r.Certainty))
+	}
+	return sum / n
+}
+
+// order returns the classes to match in a sweep: there and back again.
+func (d *driver) order(sweep int) []int {
+	var out []int
+	for c := range d.classes {
+		if d.fixed[c] == nil {
+			out = append(out, c)
+		}
+	}
+	if sweep%2 == 1 {
+		slices.Reverse(out)
+	}
+	return out
+}
+
+// hardSweeps decides class after class until nothing changes.
+func (d *driver) hardSweeps() error {
+	for sweep := range d.limit() {
+		changed := false
+		for _, c := range d.order(sweep) {
+			g := d.pair.group(c)
+			if len(g.Views) == 0 {
+				return fmt.Errorf("%w: class %s has no place that describes its neurons", ErrInput, g.Name)
+			}
+			e := gather(g, d.o.Threads)
+			r, err := e.result(g, &d.o.Options)
+			if err != nil {
+				return err
+			}
+			st := &d.pair.state[c]
+			d.results[c] = r
+			if !st.known() && !e.informed() && !d.pair.grounded(c) {
+				changed = true
+				continue // a guess would hide what profiles can show to its neighbours
+			}
+			flips := make([]uint8, e.n)
+			for i, j := range r.Sus {
+				if j >= 0 {
+					_, f := e.signs(i*e.m + j)
+					flips[i] = uint8(f)
+				}
+			}
+			if st.soft != nil || !slices.Equal(st.of, r.Sus) || !slices.Equal(st.flips, flips) {
+				changed = true
+			}
+			*st = state{of: r.Sus, flips: flips}
+		}
+		d.sweeps++
+		if !changed {
+			break
+		}
+	}
+	// Who is still unknown gets the best guess.
+	for c := range d.classes {
+		if st := &d.pair.state[c]; !st.known() {
+			*st = state{of: d.results[c].Sus, flips: make([]uint8, d.classes[c].Size)}
+		}
+	}
+	return nil
+}
+
+// informed reports whether any view said something.
+func (e *evidence) informed() bool {
+	return slices.ContainsFunc(e.views, func(v ViewEvidence) bool { return v.Correlation > 0 })
+}
+
+// softSweeps anneals beliefs until the decisions that they imply stay the same.
+func (d *driver) softSweeps() error {
+	last := make([][]int, len(d.classes))
+	trust := make([][]float64, len(d.classes))
+	for sweep := range d.limit() {
+		changed := false
+		for _, c := range d.order(sweep) {
+			g := d.pair.group(c)
+			e := gather(g, d.o.Threads)
+			total := e.best()
+			if last[c] != nil {
+				e.addScalars(total, last[c], trust[c])
+			}
+			of, err := e.assign(total, &d.o.Options)
+			if err != nil {
+				return err
+			}
+			changed = changed || !slices.Equal(of, last[c])
+			last[c], trust[c] = of, e.certainty(total, of)
+			if !d.pair.state[c].known() && !e.informed() && !d.pair.grounded(c) {
+				continue
+			}
+			st := state{soft: total, softFlips: make([]uint8, len(total))}
+			a := float32(annealed(sweep))
+			for k := range total {
+				_, f := e.signs(k)
+				st.softFlips[k] = uint8(f)
+				if e.hint != nil {
+					total[k] += e.hint[k]
+				}
+				total[k] *= a
+			}
+			sinkhorn(total, e.n, e.m)
+			d.pair.state[c] = st
+		}
+		d.sweeps++
+		if !changed && annealed(sweep) == 1 {
+			break
+		}
+	}
+	return nil
+}
+
+// grounded reports whether a class has a place in a matrix whose other axes are
+// known, so that even a guess about it rests on something.
+func (p *pair) grounded(c int) bool {
+	for k := range p.classes[c].Places {
+		place := &p.classes[c].Places[k]
+		dims := p.ref.arrays[place.Tensor].dims
+		known := len(dims) > 1
+		for axis := range dims {
+			if axis == place.Axis {
+				continue
+			}
+			if !slices.ContainsFunc(p.ref.owners[place.Tensor][axis], func(o owner) bool { return o.class < 0 || p.state[o.class].known() }) {
+				known = false
+			}
+		}
+		if known {
+			return true
+		}
+	}
+	return false
+}
+
+// restart returns the pair with nothing known.
+func (p *pair) restart() *pair {
+	q := *p
+	q.state = make([]state, len(p.state))
+	return &q
+}
+
+// result collects what was found.
+func (d *driver) result(scales [][][]float64) *NetworkResult {
+	ev := d.pair.evidence()
+	out := &NetworkResult{
+		Sweeps: d.sweeps, Soft: d.soft, Z: ev.z, LogChoices: ev.choices,
+		LogEvidence: ev.z*math.Abs(ev.z)/2 - ev.choices,
+	}
+	out.Related = out.LogEvidence > minLogEvidence
+	for c, r := range d.results {
+		if scales != nil {
+			r.Scale = scales[c]
+		}
+		if !out.Related && d.fixed[c] == nil {
+			clear(r.Certainty)
+		}
+		out.Classes = append(out.Classes, ClassResult{d.classes[c].Name, *r})
+	}
+	return out
+}
+
+// fitness is how well two networks agree.
+type fitness struct{ z, choices float64 }
+
+// evidence measures the agreement of all weights after the match; see
+// NetworkResult. Weights of structured tensors count less: by how much wider than
+// those of independent ones the cosines of strangers scatter.
+func (p *pair) evidence() fitness {
+	var f fitness
+	for c := range p.classes {
+		n, m := p.classes[c].Size, p.suspects[c].Size
+		l, _ := math.Lgamma(float64(max(n, m) + 1))
+		rest, _ := math.Lgamma(float64(max(n, m) - min(n, m) + 1))
+		f.choices += l - rest
+		for _, g := range p.classes[c].Factors {
+			if g.flips() {
+				f.choices += float64(min(n, m)) * math.Ln2
+			}
+		}
+	}
+	var sum, weights float64
+	for _, name := range sortedNames(p.ref.arrays) {
+		a := p.ref.arrays[name]
+		if len(a.dims) < 2 {
+			continue
+		}
+		x := p.sus.arrays[name]
+		masks := make([][]bool, len(a.dims))
+		for axis := range a.dims {
+			x, masks[axis] = p.toReference(x, name, axis)
+		}
+		r, n := correlate(masked(a, masks), x, masks)
+		if like := p.imitated[name]; like != nil {
+			f.choices += math.Ln2
+			if q, _ := correlate(masked(like, masks), x, masks); q > r {
+				r = q
+			}
+		}
+		sum += n * r
+		weights += n
+	}
+	if weights > 0 {
+		f.z = sum / math.Sqrt(weights)
+	}
+	return f
+}
+
+// correlate returns the correlation of the numbers that no mask hides, and how
+// many independent ones they are worth: as rows and columns of a matrix differ in
+// size, a few large ones can carry all of it.
+func correlate(a, b *array, masks [][]bool) (r, n float64) {
+	count := 1.0
+	for _, m := range masks {
+		k := 0
+		for _, ok := range m {
+			if ok {
+				k++
+			}
+		}
+		count *= float64(k)
+	}
+	if count < 2 {
+		return 0, 0
+	}
+	var sa, sb float64
+	for k, x := range a.data {
+		sa += float64(x)
+		sb += float64(b.data[k])
+	}
+	ma, mb := sa/count, sb/count
+	var aa, bb, ab, quad float64
+	for k, x := range a.data {
+		y := float64(b.data[k])
+		if x == 0 && y == 0 {
+			continue // hidden, or pruned on both sides
+		}
+		u, v := float64(x)-ma, y-mb
+		aa += u * u
+		bb += v * v
+		ab += u * v
+		quad += u * u * v * v
+	}
+	if aa == 0 || bb == 0 {
+		return 0, 0
+	}
+	// For strangers ab has the variance Σu²v² (given sizes), which is aa·bb/count
+	// where sizes do not go together.
+	n = aa * bb / max(quad, aa*bb/count)
+	return ab / math.Sqrt(aa*bb), n
+}

@@ -1,0 +1,115 @@
+package align
+
+import "math"
+
+// scales returns for each factor of the group, and each matched pair, what the
+// suspect's neuron was multiplied by: the signs that the evidence prefers, and
+// the magnitudes that fit all views in the least-squares sense.
+//
+// In each view a pair has the ratio r = <x,y>/<x,x>, whose logarithm is the sum of
+// the factors' logarithms times their powers, with a variance of about
+// (1-c²)/(d·c²) for d numbers with cosine c. Reference rows are pruned or
+// quantized as the suspect's are, so that what is missing does not look like a
+// smaller factor.
+func (e *evidence) scales(g *Group, of []int) [][]float64 {
+	out := make([][]float64, len(g.Factors))
+	for f := range out {
+		out[f] = make([]float64, e.n)
+		for i := range out[f] {
+			out[f][i] = 1
+		}
+	}
+	if len(out) == 0 {
+		return out
+	}
+	imitated := map[string]bool{}
+	rho := map[string]float64{}
+	for _, v := range e.views {
+		imitated[v.Name] = v.Imitated
+		rho[v.Name] = v.Correlation
+	}
+	for i, j := range of {
+		if j < 0 {
+			continue
+		}
+		e.magnitudes(g, i, j, imitated, rho, out)
+		_, flips := e.signs(i*e.m + j)
+		bit := 0
+		for f, gauge := range g.Factors {
+			if !gauge.flips() {
+				continue
+			}
+			if flips>>bit&1 == 1 {
+				out[f][i] = -out[f][i]
+			}
+			bit++
+		}
+	}
+	return out
+}
+
+// magnitudes solves for the log factors of one pair by going round the factors.
+func (e *evidence) magnitudes(g *Group, i, j int, imitated map[string]bool, rho map[string]float64, out [][]float64) {
+	type ratio struct {
+		acts      []Act
+		log, prec float64
+	}
+	var ratios []ratio
+	for k := range g.Views {
+		v := &g.Views[k]
+		ref := v.Ref
+		if imitated[v.Name] {
+			ref = v.imitated
+		}
+		var xx, yy, xy float64
+		for c, x := range ref[i*v.Dim:][:v.Dim] {
+			y := float64(v.Sus[j*v.Dim+c])
+			xx += float64(x) * float64(x)
+			yy += y * y
+			xy += float64(x) * y
+		}
+		if xx == 0 || yy == 0 || xy == 0 {
+			continue
+		}
+		if v.Dim > 1 && rho[v.Name] == 0 {
+			continue // said nothing about who is who
+		}
+		c2 := min(xy*xy/(xx*yy), 1-1e-6)
+		prec := float64(v.Dim) * c2 / (1 - c2)
+		if v.Dim == 1 {
+			prec = 0.1 // a single number is its own fit: it decides only where nothing else does
+		}
+		ratios = append(ratios, ratio{v.Acts, math.Log(math.Abs(xy) / xx), prec})
+	}
+	logs := make([]float64, len(g.Factors))
+	for range 8 {
+		for f, gauge := range g.Factors {
+			if !gauge.scales() {
+				continue
+			}
+			var num, den float64
+			for _, r := range ratios {
+				p := float64(powerOf(r.acts, f))
+				if p == 0 {
+					continue
+				}
+				rest := r.log
+				for _, a := range r.acts {
+					if a.Factor != f {
+						rest -= float64(a.Power) * logs[a.Factor]
+					}
+				}
+				num += r.prec * p * rest
+				den += r.prec * p * p
+			}
+			if den > 0 {
+				logs[f] = num / den
+			}
+		}
+	}
+	for f, gauge := range g.Factors {
+		if gauge.scales() {
+			out[f][i] = math.Exp(logs[f])
+		}
+	}
+}

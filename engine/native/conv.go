@@ -1,0 +1,122 @@
+package native
+
+import (
+	"math"
+
+	"ropewalk/internal/kernel"
+)
+
+// A conv is Conv, with what was fused to it: a normalization that is folded into
+// weights and bias at each call, an addend, and a clamp.
+type conv struct {
+	fused
+	pool     *kernel.Pool
+	shape    kernel.ConvShape
+	out      kernel.Planes // of the result
+	x, w     *operand
+	bias     *operand // or nil
+	stats    []*operand
+	addend   *operand // or nil
+	y        *site
+	folded   *memory // weights times the scale of the normalization
+	scale    []float32
+	shift    []float32
+	epilogue kernel.ConvEpilogue
+}
+
+func makeConv(n *node) (operator, error) {
+	o := &conv{fused: n.fused, pool: n.pool, x: n.in[0], w: n.in[1], bias: n.operand(2), y: n.out[0]}
+	h, w, err := n.windows(o.x.shape, o.y.shape, o.w.shape[2:])
+	if err != nil {
+		return nil, err
+	}
+	s := &o.shape
+	s.Batch, s.InC, s.InH, s.InW = image(o.x.shape)
+	s.OutC, s.KH, s.KW = int(o.w.shape[0]), h.size, w.size
+	s.StrideH, s.StrideW, s.DilationH, s.DilationW = h.stride, w.stride, h.dilation, w.dilation
+	s.PadTop, s.PadBottom, s.PadLeft, s.PadRight = h.before, h.after, w.before, w.after
+	s.Groups = int(n.integer("group", 1))
+	_, _, outH, outW := image(o.y.shape)
+	o.out = kernel.Planes{Batch: s.Batch, Channels: s.OutC, Size: outH * outW}
+	o.epilogue.Clamp = n.clamp
+	if n.norm > 0 {
+		o.stats = n.in[n.norm : n.norm+4]
+		o.folded = n.scratch(o.w.size)
+		o.scale, o.shift = make([]float32, s.OutC), make([]float32, s.OutC)
+	}
+	if n.residual > 0 {
+		o.addend = n.in[n.residual]
+		n.inPlace(n.residual)
+	}
+	if n.mayWant(0) {
+		n.keepIn(1)
+	}
+	if n.mayWant(1) {
+		n.keepIn(0)
+	}
+	if n.clamp.On {
+		n.keepOut(0)
+	}
+	n.chooses()
+	return o, nil
+}
+
+func (o *conv) forward() {
+	if o.y.size == 0 {
+		return
+	}
+	e := &o.epilogue
+	e.Bias, e.Residual = nil, nil
+	weights := o.w.float
+	if o.bias != nil {
+		e.Bias = o.bias.float
+	}
+	if o.stats != nil {
+		o.foldNorm(e.Bias)
+		weights, e.Bias = o.folded.float, o.shift
+	}
+	if o.addend != nil {
+		e.Residual = o.addend.float
+	}
+	kernel.ConvForward(o.pool, &o.shape, o.y.float, o.x.float, weights, e)
+}
+
+// foldNorm makes weights and bias that do what the convolution and the
+// normalization after it do.
+func (o *conv) foldNorm(bias []float32) {
+	gamma, beta, mean, variance := o.stats[0].float, o.stats[1].float, o.stats[2].float, o.stats[3].float
+	for c := range o.scale {
+		s := float64(gamma[c]) / math.Sqrt(float64(variance[c])+o.epsilon)
+		t := float64(beta[c]) - s*float64(mean[c])
+		if bias != nil {
+			t += s * float64(bias[c])
+		}
+		o.scale[c], o.shift[c] = float32(s), float32(t)
+	}
+	d := kernel.Planes{Batch: 1, Channels: o.shape.OutC, Size: o.w.size / o.shape.OutC}
+	kernel.ChannelAffine(o.pool, d, o.folded.float, o.w.float, o.scale, nil, kernel.Clamp{})
+}
+
+func (o *conv) backward() {
+	dy := o.y.grad
+	if o.y.size == 0 {
+		for _, in := range []*operand{o.x, o.w, o.bias} {
+			if in != nil && in.wanted() && !in.add {
+				clear(in.into)
+			}
+		}
+		return
+	}
+	if o.clamp.On {
+		o.clamp.Grad(o.pool, dy, o.y.float, dy)
+	}
+	if o.x.wanted() {
+		kernel.ConvBackwardData(o.pool, &o.shape, o.x.into, dy, o.w.float, o.x.add)
+	}
+	if o.w.wanted() {
+		kernel.ConvBackwardWeights(o.pool, &o.shape, o.w.into, o.x.float, dy, o.w.add)
+	}
+	if o.bias != nil && o.bias.wanted() {
+		kernel.ChannelSums(o.pool, o.out, o.bias.into, dy, o.bias.add)
+	}
+}

@@ -1,0 +1,25 @@
+// Package native is the default backend of package engine: float32, NCHW, in Go
+// with the kernels of internal/kernel.
+//
+// # How it works
+//
+//	graph ──Specialize──► nodes with shapes ──fuse──► drafts ──make──► operators ──lay──► plan
+//
+// A program makes a plan for each set of input shapes that it sees, and keeps the
+// last few. A plan is a list of operators in order, and a place in one block of
+// memory, the arena, for each value and each gradient. Places are shared by what is
+// not needed at the same time: a plan for Forward holds little more than the two or
+// three largest values that are alive together, and a plan for Step keeps what
+// backward reads. See [operator] for how operators say what they need, and how to
+// add one.
+//
+// # Bits
+//
+// Results are the same bits for any number of threads, on one machine: work is cut
+// by shape alone, and sums are taken in a fixed order. They differ between
+// kernel paths (AVX-512, AVX2, portable), and Forward differs from Step in rounding,
+// since it folds normalizations into convolutions.
+//
+// Dropout's numbers are a function of Options.Seed, the number of the step, the
+// place of the node and the element, so that a step can be computed again.
+package native

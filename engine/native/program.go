@@ -1,0 +1,187 @@
+package native
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"ropewalk/engine"
+	"ropewalk/graph"
+	"ropewalk/internal/kernel"
+	"ropewalk/tensor"
+)
+
+// plansKept is how many plans a program remembers: those for training and for
+// evaluation, each with the last, smaller batch, and some more.
+const plansKept = 8
+
+// A program is a graph with its weights, and the plans for the shapes that were
+// seen last. All plans share one arena, since one runs at a time.
+type program struct {
+	graph   *graph.Graph
+	weights []*weight
+	byName  map[string]*weight
+	shown   []engine.Weight
+	pool    *kernel.Pool
+	frozen  bool
+	random  random
+	plans   []*plan // the one used last comes first
+	slab    []float32
+
+	// Tests look at both.
+	poison bool // see plan.expire
+	noFuse bool
+}
+
+// Forward implements [engine.Program].
+func (p *program) Forward(inputs []engine.Array) ([]engine.Array, error) {
+	l, err := p.prepare(inputs, mode{fuse: !p.noFuse, poison: p.poison})
+	if err != nil {
+		return nil, err
+	}
+	l.forward()
+	return l.results, nil
+}
+
+// Step implements [engine.Program].
+func (p *program) Step(step uint64, loss engine.Loss, inputs []engine.Array) (float64, error) {
+	p.random.step = step
+	l, err := p.prepare(inputs, mode{training: true, backward: true, fuse: !p.noFuse, poison: p.poison})
+	if err != nil {
+		return 0, err
+	}
+	l.forward()
+	for _, s := range l.slopes {
+		clear(s.Float)
+	}
+	value := loss(l.results, l.slopes)
+	if math.IsNaN(value) || math.IsInf(value, 0) {
+		return value, p.firstNonFinite(step, inputs)
+	}
+	l.commit()
+	l.backwards()
+	return value, nil
+}
+
+// Weights implements [engine.Program].
+func (p *program) Weights() []engine.Weight { return p.shown }
+
+// Close implements [engine.Program].
+func (p *program) Close() error {
+	p.pool.Close()
+	p.plans, p.slab = nil, nil
+	return nil
+}
+
+// prepare returns the plan for the inputs, bound to memory and fed.
+func (p *program) prepare(inputs []engine.Array, m mode) (*plan, error) {
+	i := slices.IndexFunc(p.plans, func(l *plan) bool { return l.mode == m && l.fits(inputs) })
+	if i < 0 {
+		if err := p.check(inputs); err != nil {
+			return nil, err
+		}
+		shapes := make([]tensor.Shape, len(inputs))
+		for k, x := range inputs {
+			shapes[k] = x.Shape
+		}
+		l, err := p.build(shapes, m)
+		if err != nil {
+			return nil, err
+		}
+		if len(p.plans) >= plansKept {
+			p.plans = p.plans[:plansKept-1]
+		}
+		p.plans = append(p.plans, l)
+		i = len(p.plans) - 1
+	}
+	l := p.plans[i]
+	copy(p.plans[1:i+1], p.plans[:i])
+	p.plans[0] = l
+	if err := l.checkFed(inputs); err != nil {
+		return nil, err
+	}
+	if len(p.slab) < l.size {
+		p.slab = nil // let go of it first
+		p.slab = make([]float32, l.size)
+	}
+	l.bind(p.slab)
+	l.feed(inputs)
+	return l, nil
+}
+
+// fits reports whether the plan is for inputs of these shapes.
+func (l *plan) fits(inputs []engine.Array) bool {
+	if len(inputs) != len(l.shapes) {
+		return false
+	}
+	for i, s := range l.shapes {
+		if !s.Equal(inputs[i].Shape) {
+			return false
+		}
+	}
+	return true
+}
+
+// check holds inputs against what the graph says of them.
+func (p *program) check(inputs []engine.Array) error {
+	want := p.graph.Inputs
+	if len(inputs) != len(want) {
+		return fmt.Errorf("engine/native: %d inputs given, and the network %q has %d", len(inputs), p.graph.Name, len(want))
+	}
+	for i, x := range inputs {
+		n, err := x.Shape.Elems()
+		if err != nil {
+			return fmt.Errorf("engine/native: input %q: %w", want[i].Name, err)
+		}
+		if n > maxElements {
+			return fmt.Errorf("engine/native: input %q of shape %v has more than %d elements", want[i].Name, x.Shape, maxElements)
+		}
+		if want[i].Shape == nil {
+			continue
+		}
+		fits := len(x.Shape) == len(want[i].Shape)
+		for k := 0; fits && k < len(x.Shape); k++ {
+			fits = want[i].Shape[k].Size < 0 || want[i].Shape[k].Size == x.Shape[k]
+		}
+		if !fits {
+			return fmt.Errorf("engine/native: input %q has shape %v, and the network wants %v", want[i].Name, x.Shape, dimsText(want[i].Shape))
+		}
+	}
+	return nil
+}
+
+// maxElements bounds an input, so that sizes of what is computed from it stay
+// far from overflow.
+const maxElements = 1 << 31
+
+func dimsText(dims []graph.Dim) string {
+	s := "("
+	for i, d := range dims {
+		if i > 0 {
+			s += ", "
+		}
+		switch {
+		case d.Size >= 0:
+			s += fmt.Sprint(d.Size)
+		case d.Name != "":
+			s += d.Name
+		default:
+			s += "any"
+		}
+	}
+	return s + ")"
+}
+
+// checkFed makes sure that the slices hold what the shapes say.
+func (l *plan) checkFed(inputs []engine.Array) error {
+	for i, s := range l.inputs {
+		have, what := len(inputs[i].Float), "Float"
+		if s.ints {
+			have, what = len(inputs[i].Int), "Int"
+		}
+		if have != s.size {
+			return fmt.Errorf("engine/native: input %q of shape %v needs %d elements in %s, and has %d", s.name, s.shape, s.size, what, have)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,263 @@
+package entropy
+
+import (
+	"fmt"
+	"math"
+	"slices"
+)
+
+// Levels are the learned levels of one tensor: increasing numbers, of which one
+// may be an exact 0 that never moves. Derivatives by levels are added up in
+// Gradient: the [Quantizer] adds those of the task, the [Rate] those of the bits.
+type Levels struct {
+	values []float64
+	zero   int // index of the 0, -1 if there is none
+	// Gradient is the derivative of the loss by each level; [Levels.Step] takes
+	// and clears it.
+	Gradient []float64
+
+	least        float64   // distance of two levels
+	mean, square []float64 // moments of Adam
+	steps        int
+}
+
+// NewLevels returns levels with these values, which increase.
+func NewLevels(values []float64) (*Levels, error) {
+	if err := checkLevels(values); err != nil {
+		return nil, err
+	}
+	n := len(values)
+	l := &Levels{values: slices.Clone(values), zero: slices.Index(values, 0), Gradient: make([]float64, n)}
+	l.mean, l.square = make([]float64, n), make([]float64, n)
+	if n > 1 {
+		const closest = 0.01
+		l.least = closest * (values[n-1] - values[0]) / float64(n-1)
+	}
+	return l, nil
+}
+
+// Symmetric returns levels at 0 and at ±step, …, ±k·step: ternary for k = 1.
+func Symmetric(step float64, k int) (*Levels, error) {
+	var values []float64
+	for i := -k; i <= k; i++ {
+		values = append(values, float64(i)*step)
+	}
+	return NewLevels(values)
+}
+
+// Values returns the levels. The caller must not change them.
+func (l *Levels) Values() []float64 { return l.values }
+
+// Zero returns the index of the level that is 0, or -1.
+func (l *Levels) Zero() int { return l.zero }
+
+// Step moves the levels with Adam (0.9, 0.999) along Gradient, and clears it.
+// Zero stays; the others keep their order and so their sign: two levels come no
+// closer than a hundredth of the mean distance of the first ones. Allocates nothing.
+func (l *Levels) Step(rate float64) {
+	const b1, b2, tiny = 0.9, 0.999, 1e-12
+	l.steps++
+	c1, c2 := 1-math.Pow(b1, float64(l.steps)), 1-math.Pow(b2, float64(l.steps))
+	for i, g := range l.Gradient {
+		l.Gradient[i] = 0
+		if i == l.zero {
+			continue
+		}
+		l.mean[i] = b1*l.mean[i] + (1-b1)*g
+		l.square[i] = b2*l.square[i] + (1-b2)*g*g
+		l.values[i] -= rate * (l.mean[i] / c1) / (math.Sqrt(l.square[i]/c2) + tiny)
+	}
+	start := max(l.zero, 0)
+	for i := start + 1; i < len(l.values); i++ {
+		l.values[i] = max(l.values[i], l.values[i-1]+l.least)
+	}
+	for i := start - 1; i >= 0; i-- {
+		l.values[i] = min(l.values[i], l.values[i+1]-l.least)
+	}
+}
+
+// Round makes each level what a function says, such as the nearest number of 16
+// bits, and reports whether they still increase; if not, nothing is changed.
+// Symbols stay what they are.
+func (l *Levels) Round(to func(float64) float64) bool {
+	r := make([]float64, len(l.values))
+	for i, x := range l.values {
+		r[i] = to(x)
+	}
+	if checkLevels(r) != nil || l.zero >= 0 && r[l.zero] != 0 {
+		return false
+	}
+	l.values = r
+	return true
+}
+
+// QuantizerOptions are the settings of a [Quantizer].
+type QuantizerOptions struct {
+	// DeadZone is where the cell of zero ends, as a part of the way to the next
+	// level: 0.5, the default, takes the nearest level. Below 1.
+	DeadZone float64 `json:"deadZone,omitempty"`
+	// Threads bounds the goroutines; 0 is all processors.
+	Threads int `json:"-"`
+}
+
+// A Quantizer has a network compute with quantized weights while other floats,
+// the latents, are trained ("straight-through": the derivative by a quantized
+// weight is taken for that by its latent).
+//
+//	q.Forward(values, latents)     // before the forward pass
+//	…                              // forward, backward
+//	q.Backward(gradients)          // adds the derivatives by levels
+//	optimizer; levels.Step(rate)
+//
+// The symbols of the last forward pass are the network. They are what is
+// stored: to derive them again from latents and rounded levels changes them,
+// because latents crowd at the thresholds. It is not safe for concurrent use.
+type Quantizer struct {
+	o       QuantizerOptions
+	tensors []*quantizerTensor
+	crew    *crew
+	dst, w  [][]float32
+	forward func(worker, job int)
+}
+
+type quantizerTensor struct {
+	Layer
+	levels  *Levels
+	symbols []uint16
+	cells   Centers
+	frozen  []bool // stays zero; nil if the support is free
+}
+
+// NewQuantizer returns a quantizer; levels[i] nil leaves tensor i alone.
+func NewQuantizer(layers []Layer, levels []*Levels, o *QuantizerOptions) (*Quantizer, error) {
+	q := &Quantizer{crew: newCrew(0)}
+	if o != nil {
+		q.o = *o
+		q.crew = newCrew(o.Threads)
+	}
+	if q.o.DeadZone == 0 {
+		q.o.DeadZone = 0.5
+	}
+	if !(q.o.DeadZone > 0 && q.o.DeadZone < 1) {
+		return nil, fmt.Errorf("entropy: a dead zone of %g, want one between 0 and 1", q.o.DeadZone)
+	}
+	if len(levels) != len(layers) {
+		return nil, fmt.Errorf("entropy: levels of %d tensors, want %d", len(levels), len(layers))
+	}
+	for i, l := range layers {
+		n, err := l.Shape.Elems()
+		if err != nil {
+			return nil, fmt.Errorf("tensor %q: %w", l.Name, err)
+		}
+		t := &quantizerTensor{Layer: l, levels: levels[i]}
+		if t.levels != nil {
+			t.symbols = make([]uint16, n)
+		}
+		q.tensors = append(q.tensors, t)
+	}
+	q.forward = q.forwardTensor
+	return q, nil
+}
+
+// Forward sets the symbols from the latents, and dst to the levels that they
+// stand for. dst may be the latents. Tensors without levels are not touched.
+func (q *Quantizer) Forward(dst, latents [][]float32) {
+	q.dst, q.w = dst, latents
+	q.crew.run(len(q.tensors), q.forward)
+	q.dst, q.w = nil, nil
+}
+
+func (q *Quantizer) forwardTensor(_, job int) {
+	t := q.tensors[job]
+	if t.levels == nil {
+		return
+	}
+	v, zero := t.levels.values, t.levels.zero
+	t.cells.at = t.cells.at[:0]
+	for i := 1; i < len(v); i++ {
+		part := 0.5 // of the way up
+		switch zero {
+		case i - 1:
+			part = q.o.DeadZone
+		case i:
+			part = 1 - q.o.DeadZone
+		}
+		t.cells.at = append(t.cells.at, v[i-1]+part*(v[i]-v[i-1]))
+	}
+	if len(t.cells.at) > 0 {
+		t.cells.build()
+	}
+	dst, w := q.dst[job], q.w[job]
+	for j, x := range w[:len(t.symbols)] {
+		k := below(&t.cells, float64(x))
+		if t.frozen != nil && t.frozen[j] {
+			k = zero
+		}
+		t.symbols[j] = uint16(k)
+		dst[j] = float32(v[k])
+	}
+}
+
+// Backward adds to the gradient of each level the derivatives by the weights
+// that it stands for.
+func (q *Quantizer) Backward(gradients [][]float32) {
+	for i, t := range q.tensors {
+		if t.levels == nil {
+			continue
+		}
+		for j, g := range gradients[i][:len(t.symbols)] {
+			t.levels.Gradient[t.symbols[j]] += float64(g)
+		}
+		if t.levels.zero >= 0 {
+			t.levels.Gradient[t.levels.zero] = 0
+		}
+	}
+}
+
+// Symbols returns those of the last Forward, nil for a tensor without levels.
+// They are overwritten by the next one.
+func (q *Quantizer) Symbols(i int) []uint16 { return q.tensors[i].symbols }
+
+// Freeze has every weight whose symbol is zero now stay zero, whatever its
+// latent does. Free undoes it.
+func (q *Quantizer) Freeze() {
+	for _, t := range q.tensors {
+		if t.levels == nil || t.levels.zero < 0 {
+			continue
+		}
+		if t.frozen == nil {
+			t.frozen = make([]bool, len(t.symbols))
+		}
+		for j, k := range t.symbols {
+			t.frozen[j] = int(k) == t.levels.zero
+		}
+	}
+}
+
+// Free lets zeros be what their latents say.
+func (q *Quantizer) Free() {
+	for _, t := range q.tensors {
+		t.frozen = nil
+	}
+}
+
+// Clamp bounds latents to reach times the outer levels, so that they can come
+// back; 1.4 is a good reach. Levels that are all of one sign bound that side only.
+func (q *Quantizer) Clamp(latents [][]float32, reach float64) {
+	for i, t := range q.tensors {
+		if t.levels == nil {
+			continue
+		}
+		v := t.levels.values
+		lo, hi := float32(reach*min(v[0], 0)), float32(reach*max(v[len(v)-1], 0))
+		if v[0] >= 0 {
+			lo = float32(math.Inf(-1))
+		}
+		if v[len(v)-1] <= 0 {
+			hi = float32(math.Inf(1))
+		}
+		for j, x := range latents[i] {
+			latents[i][j] = min(max(x, lo), hi)
+		}
+	}
+}

@@ -1,0 +1,544 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ropewalk/dataset"
+	"ropewalk/engine"
+	"ropewalk/graph/nets"
+	"ropewalk/internal/atomicfile"
+	"ropewalk/tensor"
+	"ropewalk/train"
+)
+
+// What a run keeps beside its result.
+const (
+	recipeExt   = ".recipe.yaml"
+	historyExt  = ".history.jsonl"
+	snapshotExt = ".snapshot"
+)
+
+func newTrain(e *env) *cobra.Command {
+	var o trainOptions
+	cmd := &cobra.Command{
+		Use:   "train --net NET --data DIR -o OUT",
+		Short: "train a network, or fine-tune one",
+		Long: `Train NET on the examples in DIR and write it to OUT. NET is a name, for a
+network with new weights or those of --weights:
+` + netLines() + `
+or an ONNX file, which is fine-tuned and, as OUT.onnx, stays the same file but
+for its weights. A .rope holds what a .safetensors or .onnx would.
+
+Beside OUT are written: OUT.recipe.yaml, all options in effect, with which
+--recipe does the same again; OUT.history.jsonl, a line for each epoch; and
+until the end OUT.snapshot. After Ctrl-C, a crash or kill -9, --resume -o OUT
+goes on and gives the same weights, bit for bit, on the same kind of machine.
+
+Every option may stand in a recipe under its name, such as "rate: 0.05"; flags
+win. The formulas of optimizers and schedules are PyTorch's.`,
+		Example: example(
+			"a LeNet-5 on the images that the program carries", "ropewalk train --net lenet5 --data builtin:fashion-mnist --epochs 5 -o lenet5.safetensors",
+			"a ResNet-20 on CIFAR-10, the usual way", "ropewalk train --net resnet20 --data cifar --normalise cifar10 --crop 4 --flip --epochs 200 --batch 128\n    --momentum 0.9 --nesterov --decay 1e-4 --schedule cosine -o resnet20.safetensors",
+			"fine-tune an ONNX model, and stop when it gets no better", "ropewalk train --net model.onnx --data images/ --rate 0.001 --patience 3 -o tuned.onnx",
+			"go on after an interruption", "ropewalk train --resume -o lenet5.safetensors",
+		),
+		Args:              arguments(0, 0, "no argument"),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return e.train(cmd.Context(), &o)
+		},
+	}
+	o.addFlags(cmd)
+	exits(cmd, exitUsage, exitRefused, exitInterrupted)
+	return cmd
+}
+
+// netLines lists the names of networks, in lines that fit.
+func netLines() string {
+	var b strings.Builder
+	line := " "
+	for _, n := range nets.Names() {
+		if len(line)+1+len(n) > 76 {
+			b.WriteString(line + "\n")
+			line = " "
+		}
+		line += " " + n
+	}
+	b.WriteString(line)
+	return b.String()
+}
+
+// trainResult is what train says in the end.
+type trainResult struct {
+	Schema     string        `json:"schema"`
+	Type       string        `json:"type" about:"result; the lines before have the type epoch"`
+	Output     string        `json:"output"`
+	Bytes      int64         `json:"bytes" about:"of the output"`
+	Net        string        `json:"net"`
+	Parameters int64         `json:"parameters" about:"numbers that were trained"`
+	Data       string        `json:"data"`
+	Examples   int           `json:"examples" about:"of an epoch"`
+	Skipped    int           `json:"skipped" about:"images that did not decode, and were left out"`
+	Seed       uint64        `json:"seed"`
+	Epochs     int           `json:"epochs"`
+	Steps      int64         `json:"steps" about:"updates"`
+	Loss       float64       `json:"loss" about:"mean over the last epoch, while it went on"`
+	Best       int           `json:"best_epoch" about:"from 1, of the weights in the output; 0 if they are the last ones"`
+	Stopped    bool          `json:"stopped" about:"early, because evaluations did not get better"`
+	ValidateOn string        `json:"validate_on" about:"validation, test, none, or a part of train"`
+	Validation *train.Result `json:"validation,omitempty" about:"of the weights in the output"`
+	Test       *train.Result `json:"test,omitempty" about:"of the weights in the output, if the validation was on other data"`
+	Recipe     string        `json:"recipe" about:"file with the options in effect"`
+	History    string        `json:"history" about:"file with a line for each epoch"`
+	Seconds    float64       `json:"seconds" about:"of training"`
+}
+
+func (r *trainResult) text(w *bufio.Writer) {
+	fmt.Fprintf(w, "%s: %s, %s, loss %.4f", printable(r.Net), count(r.Epochs, "epoch"), count(int(r.Steps), "step"), r.Loss)
+	if r.Stopped {
+		fmt.Fprint(w, "; stopped early")
+	}
+	if r.Best > 0 {
+		fmt.Fprintf(w, "; weights of epoch %d", r.Best)
+	}
+	fmt.Fprintln(w)
+	if r.Validation != nil {
+		fmt.Fprintf(w, "%s: %s\n", r.validationName(), scores(r.Validation.Summary(), r.Validation.Examples))
+	}
+	if r.Test != nil {
+		fmt.Fprintf(w, "test: %s\n", scores(r.Test.Summary(), r.Test.Examples))
+	}
+	fmt.Fprintf(w, "%s (%v), in %s, seed %d\n", printable(r.Output), byteSize(r.Bytes), clock(time.Duration(r.Seconds*float64(time.Second))), r.Seed)
+}
+
+func (r *trainResult) validationName() string {
+	if r.ValidateOn == splitTest {
+		return splitTest
+	}
+	return splitValidation
+}
+
+// scores returns "loss 0.3012, top-1 90.12 %, top-5 99.70 % of 10,000".
+func scores(s *train.Summary, examples int) string {
+	text := fmt.Sprintf("loss %.4f", s.Loss)
+	if s.Top1 != nil {
+		text += fmt.Sprintf(", top-1 %.2f %%", 100**s.Top1)
+	}
+	if s.Top5 != nil {
+		text += fmt.Sprintf(", top-5 %.2f %%", 100**s.Top5)
+	}
+	if examples > 0 {
+		text += " of " + commas(int64(examples))
+	}
+	return text
+}
+
+func (e *env) train(ctx context.Context, o *trainOptions) error {
+	if err := o.begin(); err != nil {
+		return err
+	}
+	form, err := formOf(o.out)
+	if err != nil {
+		return err
+	}
+	r, err := e.prepare(ctx, o, form)
+	if r != nil {
+		defer r.close()
+	}
+	if err != nil {
+		return err
+	}
+	return r.run(ctx)
+}
+
+// begin reads the recipe, checks the options, and looks that nothing is in the way.
+func (o *trainOptions) begin() error {
+	switch {
+	case o.out == "":
+		return usagef("-o OUT is missing").withHint("-o FILE.safetensors, .onnx or .rope")
+	case o.out == dash:
+		return usagef("the result of train is a file, with others beside it").withHint("-o FILE.safetensors")
+	case o.resume && o.recipe != "":
+		return usagef("--resume takes the recipe beside OUT, not another one")
+	case o.resume:
+		o.recipe = o.out + recipeExt
+	}
+	if o.recipe != "" {
+		err := readRecipe(o.recipe, o.flags)
+		if o.resume && errors.Is(err, fs.ErrNotExist) {
+			return usagef("there is nothing to resume: %w", err).withHint("without --resume, the run begins")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := o.check(); err != nil {
+		return err
+	}
+	if o.force {
+		return nil
+	}
+	if _, err := os.Stat(o.out); err == nil {
+		return &fs.PathError{Op: "create", Path: o.out, Err: fs.ErrExist}
+	}
+	if _, err := os.Stat(o.out + snapshotExt); err == nil && !o.resume {
+		return usagef("%s is there, of a run that was interrupted", o.out+snapshotExt).withHint("--resume goes on with it, -f begins anew")
+	}
+	return nil
+}
+
+// A trainRun is a run with all that it needs open.
+type trainRun struct {
+	*trainOptions
+	e          *env
+	form       string
+	net        *network
+	teacher    *network
+	program    engine.Program
+	taught     engine.Program
+	data       *dataset.Dataset
+	fit        *train.Examples
+	test       *train.Examples // nil if it was the validation
+	parameters int64
+	settings   settings
+}
+
+func (r *trainRun) close() {
+	for _, p := range []engine.Program{r.program, r.taught} {
+		if p != nil {
+			_ = p.Close() // gives memory back
+		}
+	}
+	for _, n := range []*network{r.net, r.teacher} {
+		if n != nil {
+			n.close()
+		}
+	}
+}
+
+// prepare opens data and networks.
+func (e *env) prepare(ctx context.Context, o *trainOptions, form string) (r *trainRun, err error) {
+	r = &trainRun{trainOptions: o, e: e, form: form}
+	if r.data, err = o.data.open(e); err != nil {
+		return r, err
+	}
+	fit, validation, err := o.choose(r.data)
+	if err != nil {
+		return r, err
+	}
+	build := &nets.Options{Classes: len(r.data.Classes), Input: r.data.Shape, Seed: o.t.Seed}
+	if r.net, err = e.openNetwork(ctx, &o.net, build); err != nil {
+		return r, err
+	}
+	for _, c := range r.net.files {
+		if err := refuseInput(o.out, r.net.files); err != nil {
+			return r, err
+		}
+		if c.Path == dash {
+			return r, usagef("a network that is trained is read from a file, so that the run can be resumed")
+		}
+	}
+	if form == formONNX && r.net.built {
+		e.notef("%s is written as a new ONNX model", r.net.spec)
+	}
+	if r.fit, err = examplesFor(r.net, r.data, fit, e.threads); err != nil {
+		return r, err
+	}
+	r.fit.Augment = &o.augment
+	if validation != nil {
+		if o.t.Validation, err = examplesFor(r.net, r.data, validation, e.threads); err != nil {
+			return r, err
+		}
+	}
+	if r.data.Test != nil && o.validation != splitTest {
+		if r.test, err = examplesFor(r.net, r.data, r.data.Test, e.threads); err != nil {
+			return r, err
+		}
+	}
+	if size, fixed := batchOf(r.net); fixed && (size != o.t.Batch || o.t.Batches != nil) {
+		return r, usagef("%s takes batches of %d only", r.net.spec, size).withHint("--batch %d", size)
+	}
+	names, err := o.trainable(r.net)
+	if err != nil {
+		return r, err
+	}
+	if r.program, err = e.compile(r.net, engine.Options{Trainable: names, Frozen: o.frozenNorms, Seed: o.t.Seed}); err != nil {
+		return r, err
+	}
+	for _, w := range r.program.Weights() {
+		if w.Gradient != nil {
+			r.parameters += int64(len(w.Values))
+		}
+	}
+	if o.t.Objective, err = r.objective(ctx, build); err != nil {
+		return r, err
+	}
+	return r, r.settle()
+}
+
+// objective returns the loss, and opens the teacher that it may need.
+func (r *trainRun) objective(ctx context.Context, build *nets.Options) (train.Objective, error) {
+	task := &train.CrossEntropy{Smoothing: r.smoothing, Probabilities: r.net.probabilities()}
+	switch {
+	case r.loss == "mse":
+		return train.MSE{}, nil
+	case r.trainOptions.teacher.net == "":
+		return task, nil
+	}
+	var err error
+	if r.teacher, err = r.e.openNetwork(ctx, &r.trainOptions.teacher, build); err != nil {
+		return nil, fmt.Errorf("teacher: %w", err)
+	}
+	if r.teacher.probabilities() {
+		return nil, usagef("the teacher %s ends in probabilities, and distillation needs logits", r.teacher.spec)
+	}
+	if r.taught, err = r.e.compile(r.teacher, engine.Options{}); err != nil {
+		return nil, fmt.Errorf("teacher: %w", err)
+	}
+	return &train.Distill{Teacher: r.taught, Temperature: r.temperature, Weight: r.teacherWeight, Task: task}, nil
+}
+
+// settle fills in what follows from the data, and writes the recipe.
+func (r *trainRun) settle() error {
+	digest, err := digestOf(r.fit.Data)
+	if err != nil {
+		return err
+	}
+	t := &r.t
+	t.Snapshot, t.History, t.Resume = r.out+snapshotExt, r.out+historyExt, r.resume
+	t.Identity = map[string]string{
+		"net": r.net.Name, "examples": digest, "normalise": r.data.Normalisation.String(), "validation": r.validation,
+		"augmentation": fmt.Sprintf("%+v", r.augment), "freeze": strings.Join(r.freeze, " "), "frozen norms": strconv.FormatBool(r.frozenNorms),
+		"engine": "native",
+	}
+	s, err := t.Settled()
+	if err != nil {
+		return checkFlag(err)
+	}
+	t.Optimizer, t.Schedule, t.Best = s.Optimizer, s.Schedule, s.Best
+	r.dataOptions().normalise = r.data.Normalisation.String()
+	r.settings = settings{
+		settingNormalise: r.data.Normalisation.String(),
+	}
+	if r.net.built {
+		r.settings[settingNet] = r.net.Name
+		r.settings[settingClasses] = strconv.Itoa(len(r.data.Classes))
+		r.settings[settingInput] = r.data.Shape.String()
+	}
+	if r.resume {
+		return nil
+	}
+	return writeRecipe(r.out+recipeExt, "train", r.flags)
+}
+
+func (r *trainRun) dataOptions() *dataOptions { return &r.trainOptions.data }
+
+// sampled is how many examples a digest of data looks at.
+const sampled = 256
+
+// digestOf tells data apart from other data: by its size, all labels, and some
+// examples.
+func digestOf(s dataset.Source) (string, error) {
+	h := sha256.New()
+	n, err := s.Shape().Elems()
+	if err != nil {
+		return "", err
+	}
+	x := make([]float32, n)
+	h.Write(fmt.Appendln(nil, s.Len(), s.Shape()))
+	step := max(s.Len()/sampled, 1)
+	for i := range s.Len() {
+		h.Write(fmt.Appendln(nil, s.Label(i)))
+		if i%step != 0 {
+			continue
+		}
+		if err := s.Example(i, x); err != nil {
+			return "", err
+		}
+		if err := binary.Write(h, binary.LittleEndian, x); err != nil {
+			return "", err
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16]), nil
+}
+
+// run trains and writes the result.
+func (r *trainRun) run(ctx context.Context) error {
+	p := r.e.progress("train", 0)
+	stopped := false
+	stop := func() {
+		if !stopped {
+			p.stop()
+			stopped = true
+		}
+	}
+	defer stop()
+	r.t.Progress = func(t train.Progress) { p.say(trainLine(t)) }
+	r.t.Epoch = r.epoch
+	report, err := train.Fit(ctx, r.program, r.fit, &r.t)
+	if err != nil {
+		return r.failed(ctx, err)
+	}
+	res := &trainResult{
+		Schema: "ropewalk/train/1", Type: "result", Output: r.out, Net: r.net.Name, Parameters: r.parameters,
+		Data: r.dataOptions().data, Examples: r.fit.Len(), Skipped: len(r.data.Skipped), Seed: r.t.Seed,
+		Epochs: report.Epochs, Steps: int64(report.Steps), Loss: report.Loss, Best: report.BestEpoch, Stopped: report.Stopped,
+		ValidateOn: r.validation, Validation: report.Validation, Recipe: r.out + recipeExt, History: r.out + historyExt, Seconds: report.Seconds,
+	}
+	if res.Validation != nil {
+		res.Validation.Name(r.data.Classes)
+	}
+	if r.test != nil {
+		if res.Test, err = train.Evaluate(ctx, r.program, r.test, &train.EvaluateOptions{Batch: r.t.Batch, Objective: r.t.Objective}); err != nil {
+			return r.failed(ctx, err)
+		}
+		res.Test.Name(r.data.Classes)
+	}
+	set, err := trainedSet(r.net, r.program.Weights())
+	if err != nil {
+		return err
+	}
+	if res.Bytes, err = r.e.writeNetwork(ctx, r.net, set, r.settings, r.form, r.out, r.force); err != nil {
+		return err
+	}
+	// Only now nothing is lost without it.
+	if err := os.Remove(r.t.Snapshot); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	stop()
+	return r.e.answer(res)
+}
+
+// failed says what can be done after an error of training.
+func (r *trainRun) failed(ctx context.Context, err error) error {
+	var mismatch *train.MismatchError
+	var diverged *train.DivergedError
+	resume := fmt.Sprintf("ropewalk train --resume -o %s goes on", r.out)
+	switch {
+	case ctx.Err() != nil && errors.Is(err, context.Cause(ctx)):
+		return (&verdict{status: exitInterrupted, err: errors.New("interrupted")}).withHint("%s", resume)
+	case errors.As(err, &mismatch):
+		return (&verdict{status: exitRefused, err: err}).withHint("leave the flags out that differ, or begin anew with -f")
+	case errors.As(err, &diverged):
+		return (&verdict{status: exitFailure, err: err}).withHint("a lower --rate, --clip-norm or --warm-up may help; %s is from before", r.t.Snapshot)
+	case errors.As(err, new(*train.LabelError)):
+		return (&verdict{status: exitRefused, err: err}).withHint("%s has other classes than %s", r.net.spec, r.data.Name)
+	case errors.As(err, new(*os.PathError)) || exitStatus(err) != exitFailure:
+		return err
+	}
+	return r.net.wrap(err)
+}
+
+// epochLine is a line of JSON of an epoch.
+type epochLine struct {
+	Schema string `json:"schema"`
+	*train.Event
+}
+
+// epoch tells of an epoch as soon as it is over.
+func (r *trainRun) epoch(ev *train.Event) {
+	if r.e.json {
+		r.e.bar.clear()
+		// An error of stdout comes back with the result.
+		_ = json.NewEncoder(r.e.stdout).Encode(epochLine{"ropewalk/train-epoch/1", ev})
+		return
+	}
+	text := fmt.Sprintf("epoch %d of %d: loss %.4f", ev.Epoch, r.t.Epochs, ev.Loss)
+	if ev.Validation != nil {
+		text += "; " + r.validationWord() + " " + scores(ev.Validation, 0)
+		if ev.Best {
+			text += ", the best so far"
+		}
+	}
+	r.e.notef("%s", text)
+}
+
+func (r *trainRun) validationWord() string {
+	return (&trainResult{ValidateOn: r.validation}).validationName()
+}
+
+// trainLine is the line of progress.
+func trainLine(t train.Progress) string {
+	line := fmt.Sprintf("train %3.0f %%  epoch %d of %d  loss %.4f  rate %.3g", 100*t.Moment.Progress(), min(t.Epoch+1, t.Epochs), t.Epochs, t.Loss, t.Rate)
+	if t.Left > 0 {
+		line += "  " + clock(t.Left.Round(time.Second)) + " left"
+	}
+	return line
+}
+
+// trainedSet returns the weights of a program as tensors of the types that they had.
+func trainedSet(n *network, weights []engine.Weight) (*tensor.Set, error) {
+	var list []*tensor.Tensor
+	for _, w := range weights {
+		old := n.Weights.Lookup(w.Name)
+		if old == nil || n.built && !nets.IsState(old) {
+			continue
+		}
+		list = append(list, &tensor.Tensor{
+			Name: w.Name, DType: tensor.F32, Shape: w.Shape,
+			Data: tensor.Bytes(tensor.F32.AppendFloats(make([]byte, 0, 4*len(w.Values)), w.Values)),
+		})
+	}
+	set, err := tensor.NewSet(list...)
+	if err != nil || n.built {
+		return set, err
+	}
+	return castLike(set, n.Weights)
+}
+
+// castLike gives tensors the types of those of the same name.
+func castLike(set, like *tensor.Set) (*tensor.Set, error) {
+	list := make([]*tensor.Tensor, 0, set.Len())
+	for _, t := range set.All() {
+		list = append(list, tensor.Cast(t, like.Lookup(t.Name).DType))
+	}
+	return tensor.NewSet(list...)
+}
+
+// The forms of a result.
+const (
+	formSafetensors = "safetensors"
+	formONNX        = "onnx"
+	formRope        = "rope"
+)
+
+// formOf tells the form of a result by its name.
+func formOf(path string) (string, error) {
+	switch f := strings.TrimPrefix(filepath.Ext(path), "."); f {
+	case formSafetensors, formONNX, formRope:
+		return f, nil
+	}
+	return "", usagef("%s does not say what to write", path).withHint("a name that ends in .safetensors, .onnx or .rope does")
+}
+
+// writeFile writes a file as a whole.
+func writeFile(path string, force bool, write func(f *atomicfile.File) error) (int64, error) {
+	f, err := atomicfile.Create(path, force)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Discard()
+	if err := write(f); err != nil {
+		return 0, fmt.Errorf("write %s: %w", path, err)
+	}
+	size, err := f.Seek(0, 2)
+	if err != nil {
+		size = 0 // a device
+	}
+	return size, f.Commit()
+}

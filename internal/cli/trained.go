@@ -1,0 +1,70 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"maps"
+	"slices"
+
+	"ropewalk/checkpoint"
+	"ropewalk/internal/atomicfile"
+	"ropewalk/layout"
+	"ropewalk/rope"
+	"ropewalk/tensor"
+)
+
+// writeNetwork writes a network with other weights and returns the size of the
+// file. set has the weights that changed.
+func (e *env) writeNetwork(ctx context.Context, n *network, set *tensor.Set, s settings, form, path string, force bool) (int64, error) {
+	plain := func(w io.Writer) error { return writeTensors(w, set, s) }
+	if form == formONNX || form == formRope && !n.built {
+		plain = func(w io.Writer) error { return e.writeModel(w, n, set) }
+	}
+	if form != formRope {
+		return writeFile(path, force, func(f *atomicfile.File) error { return plain(f) })
+	}
+	var b bytes.Buffer
+	if err := plain(&b); err != nil {
+		return 0, err
+	}
+	c, err := checkpoint.OpenReader(ctx, path, &b, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	return writeFile(path, force, func(f *atomicfile.File) error {
+		_, err := rope.Encode(ctx, f, c.Layout, &rope.Options{Effort: rope.Auto, Threads: e.threads, Memory: int64(e.memory)})
+		return err
+	})
+}
+
+// writeTensors writes a safetensors file with what is known of the network.
+func writeTensors(w io.Writer, set *tensor.Set, s settings) error {
+	var meta []layout.Pair
+	for _, k := range slices.Sorted(maps.Keys(s)) {
+		meta = append(meta, layout.Pair{Key: k, Value: s[k]})
+	}
+	return checkpoint.Convert(w, "safetensors", set, meta)
+}
+
+// writeModel writes an ONNX model: the file that it came from with other weights,
+// or, of a network that came from none or has its weights in other files, a new one.
+func (e *env) writeModel(w io.Writer, n *network, set *tensor.Set) error {
+	g, err := n.WithWeights(set)
+	if err != nil {
+		return err
+	}
+	if n.built {
+		return g.WriteONNX(w)
+	}
+	edit, err := g.EditONNX()
+	if err != nil {
+		return err
+	}
+	if len(edit.Files()) > 1 {
+		e.notef("%s keeps weights in other files; the result is one new file", n.spec)
+		return g.WriteONNX(w)
+	}
+	return edit.WriteFile(w, 0)
+}

@@ -1,0 +1,169 @@
+package train
+
+import (
+	"fmt"
+	"math"
+
+	"ropewalk/engine"
+)
+
+// The optimizers.
+const (
+	SGD   = "sgd"
+	Adam  = "adam"
+	AdamW = "adamw"
+)
+
+// An Optimizer says how gradients become updates, with the formulas of PyTorch.
+// The zero value is SGD with a rate of 0.1.
+type Optimizer struct {
+	// Kind is SGD (also ""), Adam or AdamW.
+	Kind string `json:"kind"`
+	// Rate is the learning rate that the schedule starts from; 0 is 0.1 for SGD
+	// and 0.001 for the others.
+	Rate float64 `json:"rate"`
+	// Momentum is that of SGD, 0 (none) to less than 1.
+	Momentum float64 `json:"momentum,omitempty"`
+	// Nesterov looks ahead by the momentum (SGD).
+	Nesterov bool `json:"nesterov,omitempty"`
+	// Beta1 and Beta2 are the decays of Adam's averages; 0 is 0.9 and 0.999.
+	Beta1 float64 `json:"beta1,omitempty"`
+	Beta2 float64 `json:"beta2,omitempty"`
+	// Epsilon keeps Adam from dividing by zero; 0 is 1e-8.
+	Epsilon float64 `json:"epsilon,omitempty"`
+	// Decay is the weight decay: added to the gradient as Decay·w by SGD and
+	// Adam; AdamW takes Rate·Decay·w off the weight itself.
+	Decay float64 `json:"decay,omitempty"`
+	// DecayKernels keeps weights of fewer than two axes (biases, norms) from
+	// decaying.
+	DecayKernels bool `json:"decay_kernels,omitempty"`
+}
+
+// settle fills in defaults and checks.
+func (o Optimizer) settle() (Optimizer, error) {
+	if o.Kind == "" {
+		o.Kind = SGD
+	}
+	adam := o.Kind == Adam || o.Kind == AdamW
+	set := func(p *float64, v float64) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	if adam {
+		set(&o.Rate, 0.001)
+		set(&o.Beta1, 0.9)
+		set(&o.Beta2, 0.999)
+		set(&o.Epsilon, 1e-8)
+	}
+	set(&o.Rate, 0.1)
+	part := func(v float64) bool { return v >= 0 && v < 1 }
+	switch {
+	case o.Kind != SGD && !adam:
+		return o, fmt.Errorf("optimizer %q is not known; want sgd, adam or adamw", o.Kind)
+	case !(o.Rate > 0 && o.Rate <= math.MaxFloat32):
+		return o, fmt.Errorf("the learning rate is %g; want more than 0", o.Rate)
+	case !part(o.Momentum) || !part(o.Beta1) || !part(o.Beta2):
+		return o, fmt.Errorf("momentum is %g, beta1 %g, beta2 %g; want 0 to less than 1", o.Momentum, o.Beta1, o.Beta2)
+	case adam && (o.Momentum != 0 || o.Nesterov):
+		return o, fmt.Errorf("momentum and Nesterov belong to sgd; %s has beta1", o.Kind)
+	case !adam && (o.Beta1 != 0 || o.Beta2 != 0 || o.Epsilon != 0):
+		return o, fmt.Errorf("beta1, beta2 and epsilon belong to adam and adamw; sgd has a momentum")
+	case o.Nesterov && o.Momentum == 0:
+		return o, fmt.Errorf("a Nesterov step needs a momentum above 0")
+	case !(o.Epsilon >= 0 && o.Epsilon <= 1):
+		return o, fmt.Errorf("epsilon is %g; want 0 to 1", o.Epsilon)
+	case !(o.Decay >= 0 && o.Decay <= math.MaxFloat32):
+		return o, fmt.Errorf("the weight decay is %g; want 0 or more", o.Decay)
+	}
+	return o, nil
+}
+
+// averages are what an optimizer remembers of gradients: for each weight, one
+// or two tensors of its shape.
+type averages struct {
+	Optimizer
+	first  [][]float32 // momentum, or Adam's mean of gradients
+	second [][]float32 // Adam's mean of squares
+	count  uint64      // updates so far
+}
+
+// newAverages returns the memory for the weights, all zero.
+func newAverages(o Optimizer, w []engine.Weight) *averages {
+	a := &averages{Optimizer: o}
+	like := func() [][]float32 {
+		list := make([][]float32, len(w))
+		for i := range w {
+			list[i] = make([]float32, len(w[i].Values))
+		}
+		return list
+	}
+	if o.Kind != SGD || o.Momentum > 0 {
+		a.first = like()
+	}
+	if o.Kind != SGD {
+		a.second = like()
+	}
+	return a
+}
+
+// update changes all weights by their gradients. Gradients stay as they are.
+func (a *averages) update(w []engine.Weight, rate float64) {
+	a.count++
+	for i := range w {
+		decay := a.Decay
+		if a.DecayKernels && len(w[i].Shape) < 2 {
+			decay = 0
+		}
+		if a.Kind == SGD {
+			a.sgd(i, w[i].Values, w[i].Gradient, float32(rate), float32(decay))
+		} else {
+			a.adam(i, w[i].Values, w[i].Gradient, rate, decay)
+		}
+	}
+}
+
+// sgd is torch.optim.SGD without dampening: the first momentum is the gradient
+// itself.
+func (a *averages) sgd(i int, w, g []float32, rate, decay float32) {
+	g = g[:len(w)]
+	if a.first == nil {
+		for k := range w {
+			w[k] -= rate * (g[k] + decay*w[k])
+		}
+		return
+	}
+	m, mu := a.first[i][:len(w)], float32(a.Momentum)
+	if a.Nesterov {
+		for k := range w {
+			d := g[k] + decay*w[k]
+			m[k] = mu*m[k] + d // zero before the first update
+			w[k] -= rate * (d + mu*m[k])
+		}
+		return
+	}
+	for k := range w {
+		m[k] = mu*m[k] + (g[k] + decay*w[k])
+		w[k] -= rate * m[k]
+	}
+}
+
+// adam is torch.optim.Adam, or AdamW. Factors are made in float64, as there.
+func (a *averages) adam(i int, w, g []float32, rate, decay float64) {
+	m, v := a.first[i][:len(w)], a.second[i][:len(w)]
+	g = g[:len(w)]
+	beta1, beta2 := float32(a.Beta1), float32(a.Beta2)
+	rest1, rest2 := float32(1-a.Beta1), float32(1-a.Beta2)
+	step := float32(rate / (1 - math.Pow(a.Beta1, float64(a.count))))
+	root := float32(1 / math.Sqrt(1-math.Pow(a.Beta2, float64(a.count))))
+	eps, keep, add := float32(a.Epsilon), float32(1), float32(decay)
+	if a.Kind == AdamW {
+		keep, add = float32(1-rate*decay), 0
+	}
+	for k := range w {
+		d := g[k] + add*w[k]
+		m[k] = beta1*m[k] + rest1*d
+		v[k] = beta2*v[k] + rest2*(d*d)
+		w[k] = keep*w[k] - step*(m[k]/(float32(math.Sqrt(float64(v[k])))*root+eps))
+	}
+}
