@@ -109,12 +109,13 @@ func laneWords(n int) (w [8]int32) {
 	return w
 }
 
-// at is the address of s[i], or nil if there is no such element: that of a slot whose
-// mask is empty. An address behind the end would be one that belongs to somebody
-// else, or to nobody, which the garbage collector does not forgive.
+// at is the address of s[i] or, if there is no such element (the slot's mask is then
+// empty), of the first one. An address behind the end would be one that belongs to
+// somebody else, or to nobody, which the garbage collector does not forgive; nil would
+// be slow where assembly loads under an empty mask.
 func at(s []float32, i int) unsafe.Pointer {
-	if uint(i) >= uint(len(s)) {
-		return nil
+	if i >= len(s) {
+		return unsafe.Pointer(unsafe.SliceData(s))
 	}
 	return unsafe.Pointer(&s[i])
 }
