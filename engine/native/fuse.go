@@ -91,8 +91,10 @@ func (f *fuser) run() []*draft {
 			f.spelling(i, d)
 		}
 	}
+	done := map[*draft]bool{} // fuse moves drafts to where the loop has not been yet
 	for i := range f.list {
-		if d := f.list[i]; d != nil && d.Domain == "" {
+		if d := f.list[i]; d != nil && d.Domain == "" && !done[d] {
+			done[d] = true
 			f.fuse(i, d)
 		}
 	}
@@ -319,11 +321,11 @@ func (f *fuser) clampOf(d *draft) (kernel.Clamp, bool) {
 			if i+1 >= len(d.inputs) || d.inputs[i+1] == "" {
 				continue
 			}
-			v := f.special.Constants[d.inputs[i+1]]
-			if v == nil || !f.isFloat(d.inputs[i+1]) || f.program.byName[d.inputs[i+1]] != nil {
+			v, ok := f.scalar(d.inputs[i+1])
+			if !ok {
 				return c, false
 			}
-			*bound = float32(v.Float[0])
+			*bound = float32(v)
 		}
 		return c, f.isFloat(d.inputs[0])
 	}

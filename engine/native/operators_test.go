@@ -438,7 +438,7 @@ func TestSpelling(t *testing.T) {
 				default:
 					add("Relu", "f", "b")
 				}
-				add("Mul", "z", "f", weight("k2", scalarOf(0.5)))
+				add("Mul", "z", "f", weight("k2", scalarOf(-0.5)))
 				s.outputs = []string{"z"}
 				s.place["w0"] = summed
 				s.check(t, trial{trainable: []string{"w0", "w1", "k1"}})
