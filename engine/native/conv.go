@@ -23,6 +23,7 @@ type conv struct {
 	scale    []float32
 	shift    []float32
 	epilogue kernel.ConvEpilogue
+	few      *patches // or nil
 }
 
 func makeConv(n *node) (operator, error) {
@@ -64,6 +65,7 @@ func makeConv(n *node) (operator, error) {
 		n.keepOut(0)
 	}
 	n.chooses()
+	o.few = newPatches(n, s, outH, outW)
 	return o, nil
 }
 
@@ -83,6 +85,10 @@ func (o *conv) forward() {
 	}
 	if o.addend != nil {
 		e.Residual = o.addend.float
+	}
+	if o.few != nil {
+		o.few.forward(o.pool, o.y.float, o.x.float, weights, e.Bias)
+		return
 	}
 	kernel.ConvForward(o.pool, &o.shape, o.y.float, o.x.float, weights, e)
 }
