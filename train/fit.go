@@ -123,6 +123,13 @@ func newRun(p engine.Program, data Source, o *Options) (*run, error) {
 	if r.mem.trained == nil {
 		return nil, errors.New("no weight of the program is trainable")
 	}
+	for _, p := range o.Penalties {
+		if t, ok := p.(*onWeights); ok {
+			if err := t.bind(r.mem.trained); err != nil {
+				return nil, err
+			}
+		}
+	}
 	for e := range o.Epochs {
 		r.steps += o.updates(e, n)
 	}
