@@ -326,6 +326,7 @@ func (r *trainRun) settle() error {
 		"augmentation": fmt.Sprintf("%+v", r.augment), "freeze": strings.Join(r.freeze, " "), "frozen norms": strconv.FormatBool(r.frozenNorms),
 		"engine": "native",
 	}
+	t.Threads = r.e.threads
 	s, err := t.Settled()
 	if err != nil {
 		return checkFlag(err)
