@@ -1,6 +1,7 @@
 package align
 
 import (
+	"math"
 	"slices"
 )
 
@@ -20,37 +21,42 @@ func imitate(ref, sus []float32) []float32 {
 	}
 	values := slices.Clone(sus)
 	slices.Sort(values)
-	order := make([]int32, len(ref))
-	for i := range order {
-		order[i] = int32(i)
-	}
-	slices.SortStableFunc(order, func(a, b int32) int {
-		switch {
-		case ref[a] < ref[b]:
-			return -1
-		case ref[a] > ref[b]:
-			return 1
-		}
-		return 0
-	})
-	equalSus, equalRef := 0, 0
+	equal := 0
 	for k := 1; k < len(values); k++ {
 		if values[k] == values[k-1] {
-			equalSus++
+			equal++
 		}
 	}
+	share := float64(equal) / float64(len(sus))
+	if share < 0.05 {
+		return nil
+	}
+	// Numbers as integers of the same order, each with its place: one fast sort, and
+	// ties go by place.
+	order := make([]uint64, len(ref))
+	for i, x := range ref {
+		b := math.Float32bits(x + 0) // -0 is 0
+		if b>>31 == 1 {
+			b = ^b
+		} else {
+			b |= 1 << 31
+		}
+		order[i] = uint64(b)<<32 | uint64(i)
+	}
+	slices.Sort(order)
+	equal = 0
 	for k := 1; k < len(order); k++ {
-		if ref[order[k]] == ref[order[k-1]] {
-			equalRef++
+		if order[k]>>32 == order[k-1]>>32 {
+			equal++
 		}
 	}
 	// A twentieth more than the reference has, so that chance does not look like it.
-	if float64(equalSus)/float64(len(sus)) < 0.05+float64(equalRef)/float64(len(ref)) {
+	if share < 0.05+float64(equal)/float64(len(ref)) {
 		return nil
 	}
 	out := make([]float32, len(ref))
 	for k, at := range order {
-		out[at] = values[k*len(values)/len(order)]
+		out[uint32(at)] = values[k*len(values)/len(order)]
 	}
 	return out
 }
