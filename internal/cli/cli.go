@@ -91,7 +91,7 @@ func newRoot(e *env) *cobra.Command {
 		Use:   "ropewalk",
 		Short: "pack neural-network checkpoints without loss",
 		Long: `Ropewalk makes the files of neural networks smaller and restores them byte for
-byte. It reads safetensors (also sharded), ONNX (also with external data),
+byte, and trains and judges networks. It reads safetensors (also sharded), ONNX (also with external data),
 PyTorch, npz and npy files, and its own .rope files, told apart by their
 contents. It never changes its inputs and never uses the network.`,
 		Example: example(
