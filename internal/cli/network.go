@@ -225,8 +225,7 @@ func (e *env) compile(n *network, o engine.Options) (engine.Program, error) {
 
 // wrap names the network in an error. What an engine cannot do is refused.
 func (n *network) wrap(err error) error {
-	var lacking *graph.UnsupportedError
-	if errors.As(err, &lacking) {
+	if lacking, ok := errors.AsType[*graph.UnsupportedError](err); ok {
 		return &verdict{status: exitRefused, err: fmt.Errorf("%s: cannot %s: %s", n.spec, lacking.What, missingText(lacking.Missing))}
 	}
 	return fmt.Errorf("%s: %w", n.spec, err)
@@ -271,14 +270,6 @@ func (n *network) probabilities() bool {
 		}
 	}
 	return false
-}
-
-// checkFlag wraps what a library says of options, in words of the command.
-func checkFlag(err error) error {
-	if err == nil {
-		return nil
-	}
-	return usagef("%w", err)
 }
 
 // changed lists which of the flags are set.

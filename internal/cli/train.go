@@ -329,7 +329,7 @@ func (r *trainRun) settle() error {
 	t.Threads = r.e.threads
 	s, err := t.Settled()
 	if err != nil {
-		return checkFlag(err)
+		return usagef("%w", err)
 	}
 	t.Optimizer, t.Schedule, t.Best = s.Optimizer, s.Schedule, s.Best
 	r.dataOptions().normalise = r.data.Normalisation.String()
