@@ -138,7 +138,7 @@ var rooms = []room{
 	},
 	{
 		path: "train",
-		own:  []string{"tensor", "layout", "engine", "dataset", "internal/atomicfile", "internal/format/safetensors"},
+		own:  []string{"tensor", "layout", "internal/kernel", "engine", "dataset", "internal/atomicfile", "internal/format/safetensors"},
 		why:  "training drives any backend through the seam, and knows penalties by a two-method interface only; its snapshots are safetensors",
 	},
 	{
