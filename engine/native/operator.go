@@ -118,7 +118,6 @@ type node struct {
 	keepsOut   []bool
 	places     []int
 	gradPlaces []int
-	manner     manner
 	fresh      []*operand // to be set to zero before backward
 	extra      []*operand // to be added to their gradients after backward
 	inner      []*node    // of branches
