@@ -164,7 +164,7 @@ func makePair(n *node) (operator, error) {
 			n.keepIn(1)
 		}
 		if rule.needY {
-			n.keepOut(0)
+			n.keepOut()
 		}
 	}
 	o.chooseFast(n.Op)

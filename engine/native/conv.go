@@ -62,7 +62,7 @@ func makeConv(n *node) (operator, error) {
 		n.keepIn(0)
 	}
 	if n.clamp.On {
-		n.keepOut(0)
+		n.keepOut()
 	}
 	n.chooses()
 	o.few = newPatches(n, s, outH, outW)

@@ -242,6 +242,18 @@ func init() {
 		}
 		return one("Resize", a, 1, drawFloats(t, "x", s...), nil, nil, intsOf(s[0], s[1], s[2]+rapid.Int64Range(0, 4).Draw(t, "more"), 2*s[3])), trial{}
 	}
+	for op := range variadicRules {
+		cases[op] = func(t *rapid.T) (*single, trial) {
+			a, b := drawBroadcast(t)
+			operands := []*graph.Value{drawFloats(t, "a", a...), drawFloats(t, "b", b...), drawFloats(t, "c", b...)}
+			for i, v := range operands { // of equals it is open which one gets the gradient
+				for k := range v.Float {
+					v.Float[k] = float64(float32(v.Float[k] + 0.013*float64(i)))
+				}
+			}
+			return one(op, nil, 1, operands[:rapid.IntRange(1, 3).Draw(t, "operands")]...), trial{}
+		}
+	}
 	cases["Gather"] = func(t *rapid.T) (*single, trial) {
 		s := drawRank(t, 1)
 		a := rapid.IntRange(0, len(s)-1).Draw(t, "axis")
@@ -342,7 +354,7 @@ func drawRecurrent(op string, gates int64) func(t *rapid.T) (*single, trial) {
 		}
 		a := graph.Attributes{"hidden_size": size, "direction": direction}
 		if op == "GRU" {
-			a["linear_before_reset"] = int64(1)
+			a["linear_before_reset"] = rapid.Int64Range(0, 1).Draw(t, "linear_before_reset")
 		}
 		operands := []*graph.Value{drawFloats(t, "x", time, batch, width), drawFloats(t, "w", dirs, gates*size, width), drawFloats(t, "r", dirs, gates*size, size)}
 		if rapid.Bool().Draw(t, "bias") {

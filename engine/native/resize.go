@@ -2,6 +2,7 @@ package native
 
 import (
 	"math"
+	"slices"
 
 	"ropewalk/internal/kernel"
 )
@@ -80,23 +81,24 @@ func makeResize(n *node) (operator, error) {
 	return o, nil
 }
 
-// resizeCoordinate returns where in the operand element i of the result lies.
+// resizeCoordinate returns where in the operand element i of the result lies. The
+// length of the result counts as it would be without rounding.
 func resizeCoordinate(mode string, i, scale, from, to float64) float64 {
+	length := scale * from
 	switch mode {
 	case "asymmetric":
 		return i / scale
 	case "align_corners":
-		if to == 1 {
+		if length == 1 {
 			return 0
 		}
-		return i * (from - 1) / (to - 1)
+		return i * (from - 1) / (length - 1)
 	case "pytorch_half_pixel":
-		if to == 1 {
-			return 0
+		if length == 1 {
+			return -0.5
 		}
 	case "half_pixel_symmetric":
-		adjust := to / (from * scale)
-		return from/2*(1-adjust) + (i+0.5)/scale - 0.5
+		return from/2*(1-to/length) + (i+0.5)/scale - 0.5
 	}
 	return (i+0.5)/scale - 0.5
 }
@@ -175,8 +177,7 @@ func (o *resize) backward() {
 			o.x.into[i] += d
 		}
 	}
-	for i := len(o.passes) - 1; i >= 0; i-- {
-		p := o.passes[i]
+	for i, p := range slices.Backward(o.passes) {
 		p.src, p.dst = src, o.x.into
 		if i > 0 {
 			p.dst = o.passes[i-1].slope.float
