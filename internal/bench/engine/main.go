@@ -3,7 +3,8 @@
 // All of them compute the same networks on inputs of the same shapes, with as many
 // threads, in turn: some steps of ours, some of theirs, and so on for several
 // rounds, so that other load on the machine meets both. A figure is the median of
-// all steps of all rounds:
+// all steps of all rounds; CPU is the time that the processors spent on a step, on
+// average, with what threads spin while they wait:
 //
 //	go run ./internal/bench/engine -torch python3 -ort venv/bin/python -models onnx > table.md
 //
