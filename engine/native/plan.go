@@ -291,17 +291,10 @@ func (b *builder) lay() {
 	for _, n := range b.nodes {
 		back := 2*loss - n.index
 		for _, in := range n.inner {
-			for _, m := range append(in.retained, in.scratches...) {
+			for _, m := range in.scratches {
 				m.block.from, m.block.to = n.index, n.index
 				b.memories, b.blocks = append(b.memories, m), append(b.blocks, m.block)
 			}
-		}
-		for _, m := range n.retained {
-			m.block.from, m.block.to = n.index, n.index
-			if n.active {
-				m.block.to = back
-			}
-			b.memories, b.blocks = append(b.memories, m), append(b.blocks, m.block)
 		}
 		for _, m := range n.scratches {
 			m.block.from, m.block.to = n.index, n.index
@@ -469,13 +462,13 @@ func (b *builder) layArrays() {
 
 // bind sets the slices of all sites to their places in slab, which has at least
 // size floats.
-func (p *plan) bind(slab []float32) {
-	if len(p.slab) > 0 && len(slab) > 0 && &p.slab[0] == &slab[0] {
+func (l *plan) bind(slab []float32) {
+	if len(l.slab) > 0 && len(slab) > 0 && &l.slab[0] == &slab[0] {
 		return
 	}
-	p.slab = slab
+	l.slab = slab
 	at := func(k *block) []float32 { return slab[k.offset : k.offset+k.size : k.offset+k.size] }
-	for _, s := range p.sites {
+	for _, s := range l.sites {
 		if s.values != nil {
 			s.float = at(s.values)[:s.size]
 		}
@@ -486,10 +479,10 @@ func (p *plan) bind(slab []float32) {
 			s.float, s.grad = s.root().float, s.root().grad
 		}
 	}
-	for _, m := range p.memories {
+	for _, m := range l.memories {
 		m.float = at(m.block)
 	}
-	for _, n := range p.nodes {
+	for _, n := range l.nodes {
 		for _, o := range n.in {
 			switch {
 			case o == nil:
@@ -500,21 +493,21 @@ func (p *plan) bind(slab []float32) {
 			}
 		}
 	}
-	for i, s := range p.outputs {
-		p.results[i] = s.array()
-		p.slopes[i] = engine.Array{Shape: s.shape, Float: s.grad}
+	for i, s := range l.outputs {
+		l.results[i] = s.array()
+		l.slopes[i] = engine.Array{Shape: s.shape, Float: s.grad}
 	}
 }
 
 // feed sets the inputs of a call.
-func (p *plan) feed(inputs []engine.Array) {
-	for i, s := range p.inputs {
-		if p.pinned[i] {
+func (l *plan) feed(inputs []engine.Array) {
+	for i, s := range l.inputs {
+		if l.pinned[i] {
 			continue
 		}
 		s.float, s.int = inputs[i].Float, inputs[i].Int
 	}
-	for _, s := range p.sites {
+	for _, s := range l.sites {
 		if r := s.root(); s.of != nil && r.kind == fed {
 			s.float, s.int = r.float, r.int
 		}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 
 	"ropewalk/engine"
 	"ropewalk/graph"
@@ -152,21 +154,18 @@ func (p *program) check(inputs []engine.Array) error {
 const maxElements = 1 << 31
 
 func dimsText(dims []graph.Dim) string {
-	s := "("
+	list := make([]string, len(dims))
 	for i, d := range dims {
-		if i > 0 {
-			s += ", "
-		}
 		switch {
 		case d.Size >= 0:
-			s += fmt.Sprint(d.Size)
+			list[i] = strconv.FormatInt(d.Size, 10)
 		case d.Name != "":
-			s += d.Name
+			list[i] = d.Name
 		default:
-			s += "any"
+			list[i] = "any"
 		}
 	}
-	return s + ")"
+	return "(" + strings.Join(list, ", ") + ")"
 }
 
 // checkFed makes sure that the slices hold what the shapes say.

@@ -41,8 +41,6 @@ func makeRecurrent(n *node) (operator, error) {
 		return nil, n.lacks("peepholes")
 	case n.integer("layout", 0) != 0:
 		return nil, n.lacks("layout 1")
-	case o.gru && !o.linear:
-		return nil, n.lacks("linear_before_reset 0")
 	case n.integer("input_forget", 0) != 0:
 		return nil, n.lacks("input_forget")
 	}
@@ -107,8 +105,14 @@ func (o *recurrent) direction(d int, reverse bool) {
 		product := kernel.GemmArgs{M: o.batch, N: g, K: o.size, A: o.h.float, B: r, TransB: true, C: pre, Accumulate: true}
 		if o.gru {
 			product.C, product.Accumulate = o.hidden.float, false
+			if !o.linear {
+				product.N, product.LDC = 2*o.size, g
+			}
 		}
 		kernel.Gemm(o.pool, &product)
+		if o.gru && !o.linear {
+			o.resetState(pre, r)
+		}
 		for b := range o.batch {
 			h, c := o.h.float[b*o.size:][:o.size], o.c.float[b*o.size:][:o.size]
 			if o.gru {
@@ -144,6 +148,23 @@ func (o *recurrent) stepLSTM(gate, h, c []float32) {
 	}
 }
 
+// resetState multiplies the state with the reset gate, which it computes, before the
+// product with R for the last gate.
+func (o *recurrent) resetState(pre, r []float32) {
+	s, g := o.size, o.gates*o.size
+	for b := range o.batch {
+		gate := o.c.float[b*s:][:s] // GRU has no cell
+		for k := range gate {
+			gate[k] = pre[b*g+s+k] + o.hidden.float[b*g+s+k]
+		}
+		kernel.Sigmoid(o.pool, gate, gate)
+		kernel.Mul(o.pool, gate, gate, o.h.float[b*s:][:s])
+	}
+	kernel.Gemm(o.pool, &kernel.GemmArgs{
+		M: o.batch, N: s, K: s, A: o.c.float, B: r[2*s*s:], TransB: true, C: o.hidden.float[2*s:], LDC: g,
+	})
+}
+
 // stepGRU makes the next h from the sums of W and of R for the gates z, r and h.
 func (o *recurrent) stepGRU(d int, gate, hidden, h []float32) {
 	s := o.size
@@ -153,7 +174,7 @@ func (o *recurrent) stepGRU(d int, gate, hidden, h []float32) {
 	kernel.Sigmoid(o.pool, gate[:2*s], gate[:2*s])
 	z, r, n := gate[:s], gate[s:2*s], gate[2*s:]
 	var bias []float32
-	if o.bias != nil {
+	if o.bias != nil && o.linear {
 		bias = o.bias.float[(d*2+1)*3*s+2*s:][:s]
 	}
 	for k := range n {
@@ -161,7 +182,10 @@ func (o *recurrent) stepGRU(d int, gate, hidden, h []float32) {
 		if bias != nil {
 			v += bias[k]
 		}
-		n[k] += r[k] * v
+		if o.linear {
+			v *= r[k]
+		}
+		n[k] += v
 	}
 	kernel.Tanh(o.pool, n, n)
 	for k := range h {

@@ -2,6 +2,7 @@ package native
 
 import (
 	"math"
+	"slices"
 
 	"ropewalk/internal/kernel"
 )
@@ -175,8 +176,7 @@ func (o *resize) backward() {
 			o.x.into[i] += d
 		}
 	}
-	for i := len(o.passes) - 1; i >= 0; i-- {
-		p := o.passes[i]
+	for i, p := range slices.Backward(o.passes) {
 		p.src, p.dst = src, o.x.into
 		if i > 0 {
 			p.dst = o.passes[i-1].slope.float

@@ -42,6 +42,7 @@ var operators = join(
 	each(reduceRules, makeReduce),
 	each(pairRules, makePair),
 	each(pointRules, makePoint),
+	each(variadicRules, makeVariadic),
 )
 
 func join(families ...map[string]maker) map[string]maker {
