@@ -306,38 +306,47 @@ func (b *geometry) copyPlanes(in *inner, w *gemmWorker, dst, x []float32, planes
 	// Rows [above, below) of the copy are in the image.
 	above := min(rows, ceilDiv(max(0, -first), b.rowSkip))
 	below := max(above, min(rows, ceilDiv(height-first, b.rowSkip)))
+	start := (first+above*b.rowSkip)*width + from
+	plain := stride == 1 && left <= in.lanes && b.pitch-left-n <= in.lanes && n > 0 && below > above
+	if plain {
+		b.plain(in, &w.copy, left, n, below-above, width)
+	}
 	for k := range planes {
 		plane := dst[k*b.plane:]
-		clear(plane[:above*b.pitch])
-		if below > above && n > 0 {
-			b.copyRows(in, w, plane[above*b.pitch:], x[k*height*width+(first+above*b.rowSkip)*width+from:], left, n, below-above, stride, width)
-		} else {
+		if above > 0 {
+			clear(plane[:above*b.pitch])
+		}
+		switch {
+		case plain:
+			w.copy.dst, w.copy.src = at(plane, above*b.pitch), at(x, k*height*width+start)
+			in.copyRows(&w.copy)
+		case below > above && n > 0:
+			b.copyRows(in, w, plane[above*b.pitch:], x[k*height*width+start:], left, n, below-above, stride, width)
+		default:
 			clear(plane[above*b.pitch : below*b.pitch])
 		}
-		clear(plane[below*b.pitch : rows*b.pitch])
+		if below < rows {
+			clear(plane[below*b.pitch : rows*b.pitch])
+		}
+	}
+	w.copy = copyArgs{}
+}
+
+// plain sets c up for copies of rows of n elements behind left zeros.
+func (b *geometry) plain(in *inner, c *copyArgs, left, n, rows, width int) {
+	*c = copyArgs{rows: rows, dstStep: 4 * b.pitch, srcStep: 4 * width * b.rowSkip, left: 4 * left, vectors: n / in.lanes}
+	c.setMask(0, n%in.lanes)
+	if b.pitch <= in.lanes && in.lanes >= 8 {
+		c.single = 1
+		c.setMask(left, left+n)
 	}
 }
 
-// copyRows copies rows of n elements, width·rowSkip apart in src, to behind left
-// zeros.
+// copyRows is for what plain is not for: it copies rows of n elements, width·rowSkip
+// apart in src, to behind left zeros.
 func (b *geometry) copyRows(in *inner, w *gemmWorker, dst, src []float32, left, n, rows, stride, width int) {
 	srcStep := width * b.rowSkip
-	switch {
-	case stride == 1 && left <= in.lanes && b.pitch-left-n <= in.lanes:
-		rest := n % in.lanes
-		c := &w.copy
-		*c = copyArgs{
-			dst: at(dst, 0), src: at(src, 0), rows: rows,
-			dstStep: 4 * b.pitch, srcStep: 4 * srcStep, left: 4 * left, vectors: n / in.lanes,
-		}
-		if c.setMask(0, rest); b.pitch <= in.lanes && in.lanes >= 8 {
-			c.single = 1
-			c.setMask(left, left+n)
-		}
-		in.copyRows(c)
-		*c = copyArgs{}
-		return
-	case stride == 2 && in.splitColumns != nil && (!b.onePhase || left%2 == 0):
+	if stride == 2 && in.splitColumns != nil && (!b.onePhase || left%2 == 0) {
 		// Element i goes to column left + i: even ones to phase left%2.
 		clear(dst[:rows*b.pitch])
 		even, odd := left/2, b.phase+left/2

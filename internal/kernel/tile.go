@@ -109,8 +109,10 @@ func laneWords(n int) (w [8]int32) {
 	return w
 }
 
-// at is the address of s[i]. If there is no such element it is another one's: the
-// collector of garbage must not find addresses of nothing.
+// at is the address of s[i] or, if there is no such element (the slot's mask is then
+// empty), of the first one. An address behind the end would be one that belongs to
+// somebody else, or to nobody, which the garbage collector does not forgive; nil would
+// be slow where assembly loads under an empty mask.
 func at(s []float32, i int) unsafe.Pointer {
 	if i >= len(s) {
 		return unsafe.Pointer(unsafe.SliceData(s))
