@@ -107,6 +107,11 @@ var rooms = []room{
 		why:  "the networks of the papers are graphs; who trains them is not their business",
 	},
 	{
+		path: "symmetry",
+		own:  []string{"tensor", "graph"},
+		why:  "which axes move together follows from a graph, or from names and shapes; what is done with it, its callers know",
+	},
+	{
 		path:    "internal/kernel/...",
 		own:     []string{"internal/kernel/..."},
 		modules: []string{"golang.org/x/sys/cpu"},
