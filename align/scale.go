@@ -48,12 +48,8 @@ func (e *evidence) scales(g *Group, of []int) [][]float64 {
 	return out
 }
 
-// magnitudes solves for the log factors of one pair by going round the factors.
+// magnitudes finds the factors of one pair.
 func (e *evidence) magnitudes(g *Group, i, j int, imitated map[string]bool, rho map[string]float64, out [][]float64) {
-	type ratio struct {
-		acts      []Act
-		log, prec float64
-	}
 	var ratios []ratio
 	for k := range g.Views {
 		v := &g.Views[k]
@@ -68,22 +64,46 @@ func (e *evidence) magnitudes(g *Group, i, j int, imitated map[string]bool, rho 
 			yy += y * y
 			xy += float64(x) * y
 		}
-		if xx == 0 || yy == 0 || xy == 0 {
-			continue
-		}
 		if v.Dim > 1 && rho[v.Name] == 0 {
 			continue // said nothing about who is who
 		}
-		c2 := min(xy*xy/(xx*yy), 1-1e-6)
-		prec := float64(v.Dim) * c2 / (1 - c2)
-		if v.Dim == 1 {
-			prec = 0.1 // a single number is its own fit: it decides only where nothing else does
+		if r, ok := newRatio(v.Acts, v.Dim, xx, xy, yy); ok {
+			ratios = append(ratios, r)
 		}
-		ratios = append(ratios, ratio{v.Acts, math.Log(math.Abs(xy) / xx), prec})
 	}
-	logs := make([]float64, len(g.Factors))
+	for f, l := range solve(g.Factors, ratios) {
+		if g.Factors[f].scales() {
+			out[f][i] = math.Exp(l)
+		}
+	}
+}
+
+// A ratio is what the rows of a pair at one place say about its factors.
+type ratio struct {
+	acts      []Act
+	log, prec float64
+}
+
+// newRatio makes it of the sums of squares and products of dim numbers; false if
+// they say nothing.
+func newRatio(acts []Act, dim int, xx, xy, yy float64) (ratio, bool) {
+	if xx == 0 || yy == 0 || xy == 0 {
+		return ratio{}, false
+	}
+	c2 := min(xy*xy/(xx*yy), 1-1e-6)
+	prec := float64(dim) * c2 / (1 - c2)
+	if dim == 1 {
+		prec = 0.1 // a single number is its own fit: it decides only where nothing else does
+	}
+	return ratio{acts, math.Log(math.Abs(xy) / xx), prec}, true
+}
+
+// solve returns the logarithms of the factors that fit the ratios, by going round
+// the factors; 0 for those that don't scale.
+func solve(factors []Gauge, ratios []ratio) []float64 {
+	logs := make([]float64, len(factors))
 	for range 8 {
-		for f, gauge := range g.Factors {
+		for f, gauge := range factors {
 			if !gauge.scales() {
 				continue
 			}
@@ -107,9 +127,5 @@ func (e *evidence) magnitudes(g *Group, i, j int, imitated map[string]bool, rho 
 			}
 		}
 	}
-	for f, gauge := range g.Factors {
-		if gauge.scales() {
-			out[f][i] = math.Exp(logs[f])
-		}
-	}
+	return logs
 }
