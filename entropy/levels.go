@@ -126,6 +126,7 @@ type quantizerTensor struct {
 	symbols []uint16
 	cells   Centers
 	frozen  []bool // stays zero; nil if the support is free
+	held    bool   // all else stays different from zero
 }
 
 // NewQuantizer returns a quantizer; levels[i] nil leaves tensor i alone.
@@ -190,12 +191,26 @@ func (q *Quantizer) forwardTensor(_, job int) {
 	dst, w := q.dst[job], q.w[job]
 	for j, x := range w[:len(t.symbols)] {
 		k := below(&t.cells, float64(x))
-		if t.frozen != nil && t.frozen[j] {
-			k = zero
+		if t.frozen != nil {
+			k = t.bind(j, k, x)
 		}
 		t.symbols[j] = uint16(k)
 		dst[j] = float32(v[k])
 	}
+}
+
+// bind returns the symbol of weight j, which would be k if it were free.
+func (t *quantizerTensor) bind(j, k int, x float32) int {
+	zero := t.levels.zero
+	switch {
+	case t.frozen[j]:
+		return zero
+	case !t.held || k != zero:
+		return k
+	case x < 0 && zero > 0 || zero == len(t.levels.values)-1:
+		return zero - 1
+	}
+	return zero + 1
 }
 
 // Backward adds to the gradient of each level the derivatives by the weights
@@ -228,16 +243,31 @@ func (q *Quantizer) Freeze() {
 		if t.frozen == nil {
 			t.frozen = make([]bool, len(t.symbols))
 		}
+		t.held = false
 		for j, k := range t.symbols {
 			t.frozen[j] = int(k) == t.levels.zero
 		}
 	}
 }
 
+// Hold has the weights of tensor i be zero exactly where support, which it copies,
+// is false; the others take the level next to zero, on their side, where they would
+// be zero. The tensor has a level of zero and another one. Free undoes it.
+func (q *Quantizer) Hold(i int, support []bool) {
+	t := q.tensors[i]
+	if t.levels == nil || t.levels.zero < 0 || len(t.levels.values) < 2 || len(support) != len(t.symbols) {
+		panic(fmt.Sprintf("entropy: tensor %q of %d weights has no zero, or no other level, to hold a support of %d", t.Name, len(t.symbols), len(support)))
+	}
+	t.frozen, t.held = make([]bool, len(support)), true
+	for j, s := range support {
+		t.frozen[j] = !s
+	}
+}
+
 // Free lets zeros be what their latents say.
 func (q *Quantizer) Free() {
 	for _, t := range q.tensors {
-		t.frozen = nil
+		t.frozen, t.held = nil, false
 	}
 }
 
