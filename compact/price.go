@@ -33,7 +33,6 @@ type price struct {
 	smooth       []float64
 	total        int
 	counts       []float64 // of magnitudes
-	outer        bool
 	levelsOnSide int
 }
 
@@ -138,41 +137,47 @@ func (p *price) around(at int) {
 func (p *price) addGrad(dst, w []float32, step, lambda float64) float64 {
 	inv := float32(1 / step)
 	scale := float32(lambda / step)
-	bits := float32(0)
 	sum := 0.0
-	side := float32(p.levelsOnSide)
 	for i := range p.rows {
 		b := p.bits[i*p.cols:][:p.cols]
 		x, g := w[i*p.cols:][:p.cols], dst[i*p.cols:][:p.cols]
-		bits = 0
+		bits := float32(0)
 		for j, v := range x {
-			u := v * inv
-			slope := scale
-			if u < 0 {
-				u, slope = -u, -scale
-			}
+			const sign = 1 << 31
+			u := math.Float32bits(v * inv)
+			side := u & sign
+			m := math.Float32frombits(u &^ sign)
+			slope := b[j]
 			switch {
-			case u == 0:
-			case u <= 1:
-				bits += b[j] * u
-				g[j] += slope * b[j]
-			case p.levelsOnSide == 1:
-				bits += b[j]
-				g[j] += beyond * slope * b[j]
+			case m == 0:
+				continue
+			case m <= 1:
+				bits += slope * m
 			default:
-				m := int(min(u, side-0.5))
-				c := float32(p.higher[m-1])
-				bits += b[j] + c*min(u-float32(m), 1)
-				for k := 1; k < m; k++ {
-					bits += float32(p.higher[k-1])
-				}
-				if u > side {
-					c *= beyond
-				}
-				g[j] += slope * c
+				slope = p.beyond(&bits, b[j], m)
 			}
+			g[j] += math.Float32frombits(math.Float32bits(slope*scale) ^ side)
 		}
 		sum += float64(bits)
 	}
 	return sum
+}
+
+// beyond adds the bits of a weight of more than one step, and returns their slope.
+func (p *price) beyond(bits *float32, first, m float32) float32 {
+	*bits += first
+	if p.levelsOnSide == 1 {
+		return beyond * first
+	}
+	side := float32(p.levelsOnSide)
+	k := int(min(m, side-0.5))
+	for _, h := range p.higher[:k-1] {
+		*bits += float32(h)
+	}
+	c := float32(p.higher[k-1])
+	*bits += c * min(m-float32(k), 1)
+	if m > side {
+		c *= beyond
+	}
+	return c
 }

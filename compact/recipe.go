@@ -85,12 +85,12 @@ func New(weights []engine.Weight, layers []Layer, o Options, tools Tools) (*Reci
 	for _, l := range layers {
 		biases[l.Bias] = true
 	}
-	any := false
+	some := false
 	for i, w := range weights {
 		role := alone
 		switch {
 		case len(w.Shape) >= 2 && len(w.Values) >= leastWeights:
-			role, any = weight, true
+			role, some = weight, true
 		case len(w.Shape) == 1 && biases[w.Name] && !o.FloatBiases:
 			role = bias
 		}
@@ -104,7 +104,7 @@ func New(weights []engine.Weight, layers []Layer, o Options, tools Tools) (*Reci
 			r.fisher[i] = make([]float32, len(w.Values))
 		}
 	}
-	if !any {
+	if !some {
 		return nil, fmt.Errorf("compact: no tensor has two axes and %d weights, so there is nothing to make small", leastWeights)
 	}
 	if o.Method == Paper {

@@ -125,6 +125,8 @@ type quantizerTensor struct {
 	levels  *Levels
 	symbols []uint16
 	cells   Centers
+	few     []float32 // thresholds, if there are few
+	values  []float32
 	frozen  []bool // stays zero; nil if the support is free
 	held    bool   // all else stays different from zero
 }
@@ -189,6 +191,10 @@ func (q *Quantizer) forwardTensor(_, job int) {
 		t.cells.build()
 	}
 	dst, w := q.dst[job], q.w[job]
+	if len(t.cells.at) <= fewThresholds {
+		t.forwardFew(dst, w)
+		return
+	}
 	for j, x := range w[:len(t.symbols)] {
 		k := below(&t.cells, float64(x))
 		if t.frozen != nil {
@@ -196,6 +202,58 @@ func (q *Quantizer) forwardTensor(_, job int) {
 		}
 		t.symbols[j] = uint16(k)
 		dst[j] = float32(v[k])
+	}
+}
+
+// fewThresholds is up to how many are compared one by one.
+const fewThresholds = 8
+
+// forwardFew does the same as the loop of forwardTensor: a number of 32 bits is
+// above a threshold if it is above the last number of 32 bits that is not above it.
+func (t *quantizerTensor) forwardFew(dst, w []float32) {
+	t.few, t.values = t.few[:0], t.values[:0]
+	for _, x := range t.cells.at {
+		f := float32(x)
+		if float64(f) > x {
+			f = math.Nextafter32(f, float32(math.Inf(-1)))
+		}
+		t.few = append(t.few, f)
+	}
+	for _, x := range t.levels.values {
+		t.values = append(t.values, float32(x))
+	}
+	values, symbols := t.values, t.symbols
+	dst, w = dst[:len(symbols)], w[:len(symbols)]
+	if len(t.few) == 2 {
+		a, b := t.few[0], t.few[1]
+		for j, x := range w {
+			k := 0
+			if x > a {
+				k = 1
+			}
+			if x > b {
+				k = 2
+			}
+			if t.frozen != nil {
+				k = t.bind(j, k, x)
+			}
+			symbols[j] = uint16(k)
+			dst[j] = values[k]
+		}
+		return
+	}
+	for j, x := range w {
+		k := 0
+		for _, f := range t.few {
+			if x > f {
+				k++
+			}
+		}
+		if t.frozen != nil {
+			k = t.bind(j, k, x)
+		}
+		symbols[j] = uint16(k)
+		dst[j] = values[k]
 	}
 }
 
@@ -220,11 +278,16 @@ func (q *Quantizer) Backward(gradients [][]float32) {
 		if t.levels == nil {
 			continue
 		}
-		for j, g := range gradients[i][:len(t.symbols)] {
-			t.levels.Gradient[t.symbols[j]] += float64(g)
-		}
+		zero, sums := uint16(0xffff), t.levels.Gradient // there are fewer levels
 		if t.levels.zero >= 0 {
-			t.levels.Gradient[t.levels.zero] = 0
+			zero = uint16(t.levels.zero)
+			sums[zero] = 0
+		}
+		g := gradients[i][:len(t.symbols)]
+		for j, s := range t.symbols {
+			if s != zero {
+				sums[s] += float64(g[j])
+			}
 		}
 	}
 }
