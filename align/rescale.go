@@ -28,10 +28,23 @@ func (p *pair) scales(r, s *side, results []*Result) [][][]float64 {
 			}
 		}
 	}
+	errs := ones(p.classes)
 	for range 3 {
-		change, imitated := p.refine(r, s, results, out)
+		change, imitated := p.refine(r, s, results, out, errs)
 		if !imitated || change < 1e-5 {
 			break // else what was pruned is known better with better factors
+		}
+	}
+	for c := range out {
+		for f, gauge := range p.classes[c].Factors {
+			if !gauge.scales() {
+				continue
+			}
+			for i, j := range results[c].Sus {
+				if j >= 0 {
+					out[c][f][i] = settled(out[c][f][i], errs[c][f][i])
+				}
+			}
 		}
 	}
 	return out
@@ -52,12 +65,12 @@ func flipBit(factors []Gauge, f int) int {
 // suspect, and multiplies what is left into the factors: each pair has, at each
 // place, a ratio of inner products whose logarithm is the sum of the logarithms of
 // factors. Classes share tensors, so theirs are found in turn. It returns the
-// largest change of a logarithm, and whether anything was compared with what
+// largest change of a logarithm, puts the standard errors into errs, and tells whether anything was compared with what
 // imitates the suspect.
 //
 // Factors act on whole rows and columns, so all is worked out on tables of squares
 // and products, made once.
-func (p *pair) refine(r, s *side, results []*Result, out [][][]float64) (change float64, imitated bool) {
+func (p *pair) refine(r, s *side, results []*Result, out, errs [][][]float64) (change float64, imitated bool) {
 	own := r.rescaled(p.classes, out)
 	q := newPair(&Spec{p.classes}, &Spec{p.suspects}, own, s, p.pool, false)
 	for c := range q.state { // signs are in the factors
@@ -126,7 +139,9 @@ func (p *pair) refine(r, s *side, results []*Result, out [][][]float64) (change 
 						ratios = append(ratios, r)
 					}
 				}
-				for f, l := range solve(class.Factors, ratios) {
+				logs, e := solve(class.Factors, ratios)
+				for f, l := range logs {
+					errs[c][f][i] = e[f]
 					step[f][i] = math.Exp(l)
 					out[c][f][i] *= step[f][i]
 					last = max(last, math.Abs(l))

@@ -71,9 +71,10 @@ func (e *evidence) magnitudes(g *Group, i, j int, imitated map[string]bool, rho 
 			ratios = append(ratios, r)
 		}
 	}
-	for f, l := range solve(g.Factors, ratios) {
+	logs, errs := solve(g.Factors, ratios)
+	for f := range logs {
 		if g.Factors[f].scales() {
-			out[f][i] = math.Exp(l)
+			out[f][i] = settled(math.Exp(logs[f]), errs[f])
 		}
 	}
 }
@@ -99,10 +100,12 @@ func newRatio(acts []Act, dim int, xx, xy, yy float64) (ratio, bool) {
 }
 
 // solve returns the logarithms of the factors that fit the ratios, by going round
-// the factors; 0 for those that don't scale.
-func solve(factors []Gauge, ratios []ratio) []float64 {
-	logs := make([]float64, len(factors))
+// the factors, and their standard errors; 0 for those that don't scale.
+func solve(factors []Gauge, ratios []ratio) (logs, errs []float64) {
+	logs, errs = make([]float64, len(factors)), make([]float64, len(factors))
+	scaling := 0
 	for range 8 {
+		scaling = 0
 		for f, gauge := range factors {
 			if !gauge.scales() {
 				continue
@@ -113,19 +116,59 @@ func solve(factors []Gauge, ratios []ratio) []float64 {
 				if p == 0 {
 					continue
 				}
-				rest := r.log
-				for _, a := range r.acts {
-					if a.Factor != f {
-						rest -= float64(a.Power) * logs[a.Factor]
-					}
-				}
-				num += r.prec * p * rest
+				num += r.prec * p * (r.rest(logs) + p*logs[f])
 				den += r.prec * p * p
 			}
 			if den > 0 {
 				logs[f] = num / den
+				errs[f] = 1 / math.Sqrt(den)
+				scaling++
 			}
 		}
 	}
-	return logs
+	// Places that contradict each other more than their errors allow, as after
+	// training with weight decay, make all errors larger.
+	misfit, count := 0.0, 0
+	for _, r := range ratios {
+		if len(r.acts) == 0 {
+			continue
+		}
+		x := r.rest(logs)
+		misfit += r.prec * x * x
+		count++
+	}
+	if count > scaling {
+		if q := misfit / float64(count-scaling); q > 1 {
+			for f := range errs {
+				errs[f] *= math.Sqrt(q)
+			}
+		}
+	}
+	return logs, errs
+}
+
+// rest is what the factors leave of the ratio.
+func (r *ratio) rest(logs []float64) float64 {
+	x := r.log
+	for _, a := range r.acts {
+		x -= float64(a.Power) * logs[a.Factor]
+	}
+	return x
+}
+
+// rounding bounds what float32 makes of a factor that is known exactly.
+const rounding = 2e-6
+
+// settled returns 1 for a factor that cannot be told from it, and a power of two for
+// one that is it but for rounding, so that what was not rescaled, or exactly, comes
+// back bit for bit. err is the standard error of its logarithm.
+func settled(x, err float64) float64 {
+	l := math.Log(math.Abs(x))
+	if math.Abs(l) < max(rounding, 4.5*err) {
+		return math.Copysign(1, x)
+	}
+	if e := math.Round(l / math.Ln2); math.Abs(l-e*math.Ln2) < rounding {
+		return math.Copysign(math.Ldexp(1, int(e)), x)
+	}
+	return x
 }

@@ -123,8 +123,8 @@ var rooms = []room{
 	},
 	{
 		path: "align",
-		own:  []string{"tensor", "internal/assignment", "internal/kernel"},
-		why:  "matching needs weights and which axes move together; where either came from is its callers' business",
+		own:  []string{"tensor", "symmetry", "internal/assignment", "internal/kernel"},
+		why:  "matching needs weights and which axes move together; files, and what may have been done to them, are its callers' business",
 	},
 	{
 		path: "engine",
