@@ -121,6 +121,7 @@ type node struct {
 	manner     manner
 	fresh      []*operand // to be set to zero before backward
 	extra      []*operand // to be added to their gradients after backward
+	inner      []*node    // of branches
 	scratches  []*memory
 	retained   []*memory
 }

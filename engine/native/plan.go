@@ -18,6 +18,7 @@ import (
 type plan struct {
 	mode
 	shapes []tensor.Shape // of the inputs
+	pinned []bool         // which inputs are constants of the plan
 	nodes  []*node
 
 	inputs, outputs []*site
@@ -47,28 +48,46 @@ type builder struct {
 	special *graph.Specialized
 	values  map[string]*site
 	missing []graph.Missing
+	inside  *node // the If whose branch is made
 }
 
-// build makes the plan of p for inputs of the given shapes.
-func (p *program) build(shapes []tensor.Shape, m mode) (*plan, error) {
-	byName := map[string]tensor.Shape{}
-	for i, in := range p.graph.Inputs {
-		byName[in.Name] = shapes[i]
+// build makes the plan of p for inputs of the given shapes. Where shapes or the choice
+// of a branch follow from an input that is one integer (a sampling rate), the plan is
+// for that integer only.
+func (p *program) build(inputs []engine.Array, m mode) (*plan, error) {
+	l, err := p.buildFor(inputs, m, p.pins)
+	if err != nil && !p.pins {
+		if pinned, again := p.buildFor(inputs, m, true); again == nil {
+			p.pins = true
+			return pinned, nil
+		}
 	}
-	s, err := graph.Specialize(p.graph, byName, nil)
+	return l, err
+}
+
+func (p *program) buildFor(inputs []engine.Array, m mode, pins bool) (*plan, error) {
+	byName, constants := map[string]tensor.Shape{}, map[string]*graph.Value{}
+	l := &plan{mode: m, pinned: make([]bool, len(inputs))}
+	for i, in := range p.graph.Inputs {
+		x := inputs[i]
+		byName[in.Name] = x.Shape
+		l.shapes = append(l.shapes, slices.Clone(x.Shape))
+		l.pinned[i] = pins && len(x.Int) == 1 && product(x.Shape) == 1 && in.Type != "" && !in.Type.Numeric()
+		if l.pinned[i] {
+			constants[in.Name] = &graph.Value{Type: in.Type, Shape: l.shapes[i], Int: slices.Clone(x.Int)}
+		}
+	}
+	s, err := graph.Specialize(p.graph, byName, constants)
 	if err != nil {
 		return nil, fmt.Errorf("engine/native: %w", err)
 	}
-	b := &builder{
-		plan:    &plan{mode: m, shapes: cloneShapes(shapes)},
-		program: p, special: s, values: map[string]*site{},
-	}
-	for i, in := range s.Graph.Inputs {
-		x := b.define(in.Name, fed)
-		b.inputs = append(b.inputs, x)
-		if !x.shape.Equal(shapes[i]) {
-			return nil, fmt.Errorf("engine/native: input %q: internal error: shape %v became %v", in.Name, shapes[i], x.shape)
+	b := &builder{plan: l, program: p, special: s, values: map[string]*site{}}
+	for i, in := range p.graph.Inputs {
+		if l.pinned[i] {
+			b.inputs = append(b.inputs, &site{name: in.Name, kind: fed, shape: l.shapes[i], size: 1, ints: true, int: constants[in.Name].Int})
+			continue
 		}
+		b.inputs = append(b.inputs, b.define(in.Name, fed))
 	}
 	for _, d := range b.drafts() {
 		if err := b.add(d); err != nil {
@@ -96,14 +115,6 @@ func (m mode) what() string {
 	return "compute"
 }
 
-func cloneShapes(shapes []tensor.Shape) []tensor.Shape {
-	c := make([]tensor.Shape, len(shapes))
-	for i, s := range shapes {
-		c[i] = slices.Clone(s)
-	}
-	return c
-}
-
 // define makes the site of a value whose type the graph knows.
 func (b *builder) define(name string, k kind) *site {
 	t, ok := b.special.Types[name]
@@ -112,7 +123,7 @@ func (b *builder) define(name string, k kind) *site {
 	}
 	s := &site{
 		name: name, kind: k, shape: t.Shape, size: product(t.Shape), producer: -1,
-		ints: !t.DType.Numeric(),
+		ints: !t.DType.Numeric(), dtype: t.DType,
 	}
 	b.values[name] = s
 	b.sites = append(b.sites, s)
@@ -144,10 +155,16 @@ func (b *builder) site(name string) *site {
 
 // add makes the node of a draft. What cannot be done is collected in missing.
 func (b *builder) add(d *draft) error {
+	if d.op == "If" && b.inside == nil {
+		return b.addIf(d)
+	}
 	n := &node{
 		Node: d.Node, fused: d.fused, pool: b.program.pool, random: &b.program.random,
 		training: b.training, frozen: b.program.frozen, index: len(b.nodes), values: b.values,
 		keepsIn: make([]bool, len(d.inputs)), keepsOut: make([]bool, len(d.outputs)),
+	}
+	if b.inside != nil {
+		n.index = b.inside.index
 	}
 	for _, name := range d.inputs {
 		if name == "" {
@@ -273,6 +290,12 @@ func (b *builder) lay() {
 	loss := len(b.nodes)
 	for _, n := range b.nodes {
 		back := 2*loss - n.index
+		for _, in := range n.inner {
+			for _, m := range append(in.retained, in.scratches...) {
+				m.block.from, m.block.to = n.index, n.index
+				b.memories, b.blocks = append(b.memories, m), append(b.blocks, m.block)
+			}
+		}
 		for _, m := range n.retained {
 			m.block.from, m.block.to = n.index, n.index
 			if n.active {
@@ -331,6 +354,14 @@ func (b *builder) layValues() {
 		use(s, loss)
 	}
 	for _, n := range b.nodes {
+		for _, in := range n.inner {
+			for _, s := range in.out {
+				if s != nil && !s.ints && s.of == nil {
+					s.values = &block{size: s.size, from: n.index, to: n.index}
+					b.blocks = append(b.blocks, s.values)
+				}
+			}
+		}
 		for k, s := range n.out {
 			if s == nil || s.ints {
 				continue
@@ -478,6 +509,9 @@ func (p *plan) bind(slab []float32) {
 // feed sets the inputs of a call.
 func (p *plan) feed(inputs []engine.Array) {
 	for i, s := range p.inputs {
+		if p.pinned[i] {
+			continue
+		}
 		s.float, s.int = inputs[i].Float, inputs[i].Int
 	}
 	for _, s := range p.sites {

@@ -8,7 +8,6 @@ import (
 	"ropewalk/engine"
 	"ropewalk/graph"
 	"ropewalk/internal/kernel"
-	"ropewalk/tensor"
 )
 
 // plansKept is how many plans a program remembers: those for training and for
@@ -27,6 +26,8 @@ type program struct {
 	random  random
 	plans   []*plan // the one used last comes first
 	slab    []float32
+
+	pins bool // see build
 
 	// Tests look at both.
 	poison bool // see plan.expire
@@ -80,11 +81,7 @@ func (p *program) prepare(inputs []engine.Array, m mode) (*plan, error) {
 		if err := p.check(inputs); err != nil {
 			return nil, err
 		}
-		shapes := make([]tensor.Shape, len(inputs))
-		for k, x := range inputs {
-			shapes[k] = x.Shape
-		}
-		l, err := p.build(shapes, m)
+		l, err := p.build(inputs, m)
 		if err != nil {
 			return nil, err
 		}
@@ -109,13 +106,13 @@ func (p *program) prepare(inputs []engine.Array, m mode) (*plan, error) {
 	return l, nil
 }
 
-// fits reports whether the plan is for inputs of these shapes.
+// fits reports whether the plan is for inputs like these.
 func (l *plan) fits(inputs []engine.Array) bool {
 	if len(inputs) != len(l.shapes) {
 		return false
 	}
 	for i, s := range l.shapes {
-		if !s.Equal(inputs[i].Shape) {
+		if !s.Equal(inputs[i].Shape) || l.pinned[i] && !slices.Equal(l.inputs[i].int, inputs[i].Int) {
 			return false
 		}
 	}

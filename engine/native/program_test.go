@@ -203,8 +203,14 @@ func TestAllocations(t *testing.T) {
 			}
 		}
 		for what, call := range calls {
+			// Which goroutine gets the largest piece of work is open, and each has scratch
+			// that grows: so there are some chances.
 			var failed error
-			if n := testing.AllocsPerRun(2, func() { failed = errors.Join(failed, call()) }); n != 0 || failed != nil {
+			n := 1.0
+			for i := 0; i < 5 && n != 0; i++ {
+				n = testing.AllocsPerRun(1, func() { failed = errors.Join(failed, call()) })
+			}
+			if n != 0 || failed != nil {
 				t.Errorf("%s: %s allocates %v times (%v)", name, what, n, failed)
 			}
 		}
