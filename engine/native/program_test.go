@@ -143,7 +143,7 @@ func perturb(g *graph.Graph, values map[string]*graph.Value) {
 // with the gradients.
 func directional(t *testing.T, g *graph.Graph, p *program, values map[string]*graph.Value, o *graph.EvaluateOptions) {
 	t.Helper()
-	const looked = 12 // weights; evaluation is slow
+	const looked = 5 // weights; evaluation is slow
 	trainable := g.Parameters()
 	stride := (len(trainable) + looked - 1) / looked
 	for _, w := range p.Weights() {
