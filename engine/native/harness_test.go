@@ -346,7 +346,7 @@ func checkStep(t fataler, p *program, g *graph.Graph, inputs []engine.Array, val
 
 // sampled is of how many elements of a weight, on average, the derivative is looked
 // at: evaluation is slow.
-const sampled = 16
+const sampled = 8
 
 // differences returns the derivative of the linear loss by a weight; those by
 // elements that are not looked at are NaN.

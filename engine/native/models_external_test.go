@@ -68,10 +68,22 @@ func TestModels(t *testing.T) {
 		{"ch_ppocr_mobile_v2.0_cls_infer", []engine.Array{float(1, 3, 48, 192)}},
 		{"silero_vad_v5", []engine.Array{float(1, 576), float(2, 1, 128), rate}},
 		{"silero_vad_v6", []engine.Array{float(1, 576), float(2, 1, 128), rate}},
+		{"resnet20", []engine.Array{float(128, 3, 32, 32)}},
 		{"silero_vad_legacy", []engine.Array{float(1, 512), rate, float(2, 1, 64), float(2, 1, 64)}},
 	} {
 		t.Run(tt.model, func(t *testing.T) {
 			path := filepath.Join(dir, tt.model+".onnx")
+			if tt.model == "resnet20" {
+				path = filepath.Join(t.TempDir(), "resnet20.onnx")
+				g, _ := network(t, tt.model, 1, nil)
+				var file bytes.Buffer
+				if err := g.WriteONNX(&file); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(path, file.Bytes(), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
 			raw, err := os.ReadFile(path)
 			if err != nil {
 				t.Skip(err)

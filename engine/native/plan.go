@@ -81,6 +81,11 @@ func (p *program) buildFor(inputs []engine.Array, m mode, pins bool) (*plan, err
 	if err != nil {
 		return nil, fmt.Errorf("engine/native: %w", err)
 	}
+	for name, t := range s.Types {
+		if n, err := t.Shape.Elems(); err != nil || n > maxElements {
+			return nil, fmt.Errorf("engine/native: value %q would have shape %v, and the limit is %d elements", name, t.Shape, int64(maxElements))
+		}
+	}
 	b := &builder{plan: l, program: p, special: s, values: map[string]*site{}}
 	for i, in := range p.graph.Inputs {
 		if l.pinned[i] {

@@ -99,6 +99,9 @@ func (p *program) prepare(inputs []engine.Array, m mode) (*plan, error) {
 	if err := l.checkFed(inputs); err != nil {
 		return nil, err
 	}
+	if l.size > maxArena {
+		return nil, fmt.Errorf("engine/native: inputs of this size need %d MB of memory, and the limit is %d", l.size>>18, maxArena>>18)
+	}
 	if len(p.slab) < l.size {
 		p.slab = nil // let go of it first
 		p.slab = make([]float32, l.size)
@@ -149,9 +152,12 @@ func (p *program) check(inputs []engine.Array) error {
 	return nil
 }
 
-// maxElements bounds an input, so that sizes of what is computed from it stay
-// far from overflow.
+// maxElements bounds every value, so that a graph from a stranger cannot ask for
+// memory without end, and sums of sizes stay far from overflow.
 const maxElements = 1 << 31
+
+// maxArena bounds the arena: 256 GiB.
+const maxArena = min(1<<36, math.MaxInt/4)
 
 func dimsText(dims []graph.Dim) string {
 	list := make([]string, len(dims))
