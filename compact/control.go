@@ -9,8 +9,12 @@ import (
 
 // How lambda is steered towards a target.
 const (
-	gain      = 0.06 // of lambda's logarithm by that of the error, at each look
+	gain      = 50   // of lambda's logarithm by that of the error, in all of the way to Freeze
 	mostError = 0.7  // of that logarithm that counts
+	mostGain  = 0.5  // at one look
+	lag       = 150  // steps ahead that the trend is followed
+	mostLag   = 0.12 // of the way to Freeze, at most
+	looks     = 400  // on the way to Freeze, if there are so many steps
 	pathEnd   = 0.92 // of the way to Freeze the estimate is to be at the target
 	pathBegin = 0.15 // of it, before which lambda is left alone
 )
@@ -39,7 +43,9 @@ func (r *Recipe) estimate() float64 {
 // steer moves lambda, so that the estimate goes down to the target in a straight
 // line of logarithms.
 func (r *Recipe) steer() {
-	if r.calls%every != 0 {
+	steps := float64(r.at.Steps) * (r.o.Freeze - r.o.Start)
+	pause := min(max(int(steps/looks), 1), every)
+	if r.calls%pause != 0 {
 		return
 	}
 	way := (r.at.Progress() - r.o.Start) / (r.o.Freeze - r.o.Start)
@@ -48,13 +54,17 @@ func (r *Recipe) steer() {
 	}
 	e := math.Log(r.estimate() / float64(r.o.Target))
 	if r.last == nil {
-		r.last = []float64{way, e}
+		r.last = []float64{way, e, e}
 	}
+	// Weights take steps to follow the price, so what counts is where they will be.
+	trend := (e - r.last[2]) / float64(pause)
+	r.last[2] = e
+	e += trend * min(lag, steps*mostLag)
 	want := 0.0
 	if way < pathEnd && r.last[0] < pathEnd {
 		want = r.last[1] * (pathEnd - way) / (pathEnd - r.last[0])
 	}
-	r.lambda *= math.Exp(gain * min(max(e-want, -mostError), mostError))
+	r.lambda *= math.Exp(min(gain*float64(pause)/steps, mostGain) * min(max(e-want, -mostError), mostError))
 }
 
 // fit chooses which weights are zero so that the file has the size of the target:

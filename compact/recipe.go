@@ -397,7 +397,11 @@ func (r *Recipe) price() float64 {
 	if r.phase == frozen {
 		return 0
 	}
-	return r.lambda * min((p-r.o.Start)/(r.o.Ramp-r.o.Start), 1)
+	ramp := r.o.Ramp - r.o.Start
+	if r.o.Target > 0 { // then it is steered
+		ramp = pathBegin * (r.o.Freeze - r.o.Start)
+	}
+	return r.lambda * min((p-r.o.Start)/ramp, 1)
 }
 
 // Adjust implements [train.Adjuster].

@@ -39,7 +39,7 @@ func (e *env) packNetwork(ctx context.Context, n *network, set *tensor.Set, s se
 	var plain, packed bytes.Buffer
 	var err error
 	if n.built {
-		err = writeTensors(&plain, set, s)
+		err = writeTensors(&plain, set, s.lean())
 	} else {
 		err = e.writeModel(&plain, n, set)
 	}
