@@ -239,7 +239,7 @@ func TestTarget(t *testing.T) {
 	for _, target := range []int64{2500, 4500} {
 		l := newLab(t, "lenet-300-100", small)
 		n, report, _ := l.train(t, compact.Options{Start: 0.3, Target: target}, 8)
-		size, err := l.size(n.Values())
+		_, size, err := n.Sorted()
 		if err != nil {
 			t.Fatal(err)
 		}

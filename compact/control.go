@@ -95,34 +95,52 @@ func (r *Recipe) fit(values [][]float32) error {
 			}
 		}
 		r.q.Forward(r.shown, values)
-		return r.tools.Size(r.shown)
+		return r.tools.Size(r.network(values).ordered().Values())
 	}
-	lo, hi := 0.02, reach
-	least, err := try(hi)
+	least, err := try(reach)
 	if err != nil {
 		return err
 	}
 	if least > r.o.Target {
 		return &BudgetError{Target: r.o.Target, Smallest: least}
 	}
+	size, err := bisect(try, r.o.Target)
+	if err != nil {
+		return err
+	}
+	// The file at the end has its units in a better order.
+	_, sorted, err := r.network(values).Sorted()
+	if err != nil {
+		return err
+	}
+	_, err = bisect(try, r.o.Target*size/sorted)
+	return err
+}
+
+// bisect finds the smallest zone whose size is at most the target, about, tries it
+// last, and returns the size.
+func bisect(try func(zone float64) (int64, error), target int64) (int64, error) {
+	lo, hi := 0.02, reach
 	for range 12 {
 		mid := (lo + hi) / 2
 		size, err := try(mid)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		if size > r.o.Target {
+		if size > target {
 			lo = mid
 			continue
 		}
 		hi = mid
-		if float64(size) > 0.995*float64(r.o.Target) {
-			return nil
+		if float64(size) > near*float64(target) {
+			return size, nil
 		}
 	}
-	_, err = try(hi)
-	return err
+	return try(hi)
 }
+
+// near is how much of a target is good enough.
+const near = 0.997
 
 // A BudgetError reports that a file cannot be so small, whatever its weights.
 type BudgetError struct{ Target, Smallest int64 }

@@ -25,7 +25,7 @@ func (e *CollapsedError) Error() string { return "training collapsed: " + e.Why 
 //	h1, hn          entropy of order 1 and Order, pooled, in bits per weight
 //	nonzero         weights
 //	estimated       bytes of the file, from the symbols alone
-//	bytes           of the file
+//	bytes           of the file, if training ended here
 //	lambda          what a bit costs
 func (r *Recipe) Observe(ctx context.Context, w []engine.Weight, m train.Moment) (map[string]float64, error) {
 	notes := map[string]float64{}
@@ -46,17 +46,11 @@ func (r *Recipe) Observe(ctx context.Context, w []engine.Weight, m train.Moment)
 			if l := r.paper.Levels(i); l != nil {
 				s := r.paper.Symbols(nil, i, values[i])
 				symbols = append(symbols, s)
-				r.expand(r.shown[i], s, l)
-			} else {
-				copy(r.shown[i], values[i])
 			}
 		}
 	} else {
 		if r.phase == floats {
 			return notes, nil
-		}
-		for i := range values {
-			copy(r.shown[i], values[i])
 		}
 		r.q.Forward(r.shown, values)
 		nonzero := 0
@@ -83,7 +77,7 @@ func (r *Recipe) Observe(ctx context.Context, w []engine.Weight, m train.Moment)
 	if r.tools.Size == nil {
 		return notes, nil
 	}
-	size, err := r.tools.Size(r.shown)
+	size, err := r.tools.Size(r.network(values).ordered().Values())
 	if err != nil {
 		return nil, err
 	}

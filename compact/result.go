@@ -25,14 +25,19 @@ type Network struct {
 // floats that training left. Levels are rounded to 16 bits; symbols are never found
 // again from them.
 func (r *Recipe) Finish(w []engine.Weight) (*Network, error) {
-	n := &Network{r: r, levels: make([][]float32, len(w)), symbols: make([][]uint16, len(w)), floats: make([][]float32, len(w))}
-	values := valuesOf(w)
-	switch {
-	case r.paper == nil && r.phase == floats:
+	if r.paper == nil && r.phase == floats {
 		return nil, fmt.Errorf("compact: training ended before the levels were chosen, at %g of it", r.o.Start)
-	case r.paper == nil:
+	}
+	values := valuesOf(w)
+	if r.paper == nil {
 		r.q.Forward(r.shown, values)
 	}
+	return r.network(values), nil
+}
+
+// network returns what the symbols of the last forward pass are.
+func (r *Recipe) network(values [][]float32) *Network {
+	n := &Network{r: r, levels: make([][]float32, len(values)), symbols: make([][]uint16, len(values)), floats: make([][]float32, len(values))}
 	for i, v := range values {
 		var levels []float64
 		switch {
@@ -51,7 +56,7 @@ func (r *Recipe) Finish(w []engine.Weight) (*Network, error) {
 		n.levels[i] = rounded(levels)
 	}
 	n.clean()
-	return n, nil
+	return n
 }
 
 // rounded returns levels as numbers of 16 bits, or, where two would become one, as
@@ -141,38 +146,65 @@ func (n *Network) clone() *Network {
 	return &c
 }
 
+// keys are by what units are sorted: smallest first. own are the weights that make
+// a unit, next those that read it.
+var keys = []func(own, next int) int{
+	func(own, next int) int { return -own - next },
+	func(own, _ int) int { return -own },
+	func(_, next int) int { return -next },
+	func(own, _ int) int { return own },
+}
+
 // Sorted returns the network with its units in the order in which its file is
-// smallest, of some that are tried: as they are, and by how many weights they have.
-// The outputs are the same, but for the order in which sums are made.
+// smallest, of some that are tried, and the bytes of that. The outputs are the same,
+// but for the order in which sums are made.
 func (n *Network) Sorted() (*Network, int64, error) {
 	best := n
 	least, err := n.r.tools.Size(n.Values())
 	if err != nil {
 		return nil, 0, err
 	}
-	links := n.r.links()
-	if n.r.paper != nil {
-		links = nil
+	try := func(c *Network) error {
+		size, err := c.r.tools.Size(c.Values())
+		if err == nil && size < least {
+			best, least = c, size
+		}
+		return err
 	}
-	for k := range links {
-		for _, key := range []func(own, next int) int{
-			func(own, _ int) int { return -own },
-			func(own, next int) int { return -own - next },
-			func(own, _ int) int { return own },
-			func(_, next int) int { return -next },
-		} {
+	if err := try(n.ordered()); err != nil {
+		return nil, 0, err
+	}
+	for _, l := range n.sortable() {
+		for _, key := range keys {
 			c := best.clone()
-			c.sort(links[k], key)
-			size, err := c.r.tools.Size(c.Values())
-			if err != nil {
+			c.sort(l, key)
+			if err := try(c); err != nil {
 				return nil, 0, err
-			}
-			if size < least {
-				best, least = c, size
 			}
 		}
 	}
 	return best, least, nil
+}
+
+// sortable lists the links whose units can change places.
+func (n *Network) sortable() []link {
+	if n.r.paper != nil {
+		return nil
+	}
+	return n.r.links()
+}
+
+// ordered returns the network with the units of all layers by their weights.
+func (n *Network) ordered() *Network {
+	links := n.sortable()
+	if len(links) == 0 {
+		return n
+	}
+	c := n.clone()
+	for _, l := range links {
+		c.sort(l, keys[0])
+	}
+	return c
 }
 
 // sort orders the units of a link by a key.

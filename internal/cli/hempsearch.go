@@ -54,10 +54,10 @@ func (r *trainRun) runHemp(ctx context.Context, stop func()) error {
 	} else {
 		best, err = r.once(ctx)
 	}
-	if best == nil {
+	short := err
+	if _, ok := errors.AsType[*shortError](err); err != nil && !ok {
 		return err
 	}
-	short := err // the best file is kept though it is not what was asked for
 	setValues(r.trained(), best.net.Values())
 	res := &trainResult{
 		Schema: "ropewalk/train/1", Type: "result", Output: r.out, Net: r.net.Name, Parameters: r.parameters,
@@ -89,7 +89,18 @@ func (r *trainRun) runHemp(ctx context.Context, stop func()) error {
 		}
 	}
 	stop()
-	return errors.Join(r.e.answer(res), short)
+	if err := r.e.answer(res); err != nil || short == nil {
+		return err
+	}
+	return budgetf("%w", short).withHint("a lower --lambda to begin with, more --tries, more --epochs, or more --levels; %s is the best that was found", r.out)
+}
+
+// A shortError says that the best file is not what was asked for.
+type shortError struct{ floor, best float64 }
+
+// Error implements error.
+func (e *shortError) Error() string {
+	return fmt.Sprintf("--max-drop: no file keeps %.2f %% of the validation data right; the best one keeps %.2f %%", 100*e.floor, 100*e.best)
 }
 
 // once trains one time.
@@ -119,7 +130,7 @@ func (r *trainRun) score(ctx context.Context, n *compact.Network) (*train.Result
 
 // thinnings are the prices of a bit that are tried after training, as parts of that
 // in training.
-var thinnings = []float64{0.25, 0.5, 1, 2}
+var thinnings = []float64{0.1, 0.25, 0.5, 1, 2}
 
 // finish makes the most of a trained network: it takes out weights that cost less
 // than their bits, puts units in order, and measures.
@@ -161,27 +172,42 @@ func (r *trainRun) finish(ctx context.Context, report *train.Report) (*finished,
 	if f.validation, err = r.score(ctx, f.net); err != nil {
 		return nil, err
 	}
-	return f, r.alive(f)
+	if err := r.alive(f); err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
-// thin takes weights out as long as loss and bits together become less.
-func (r *trainRun) thin(ctx context.Context, net *compact.Network, bytes int64, size func(*compact.Network) (int64, error)) (*compact.Network, error) {
-	lambda := r.recipe.Lambda()
-	v, err := r.score(ctx, net)
+// What thinning may cost on the validation data: points of accuracy, or a part of
+// the loss where there is none.
+const (
+	thinTop1 = 0.001
+	thinLoss = 0.02
+)
+
+// thin takes weights out as long as the file becomes smaller and the network stays
+// as good.
+func (r *trainRun) thin(ctx context.Context, net *compact.Network, least int64, size func(*compact.Network) (int64, error)) (*compact.Network, error) {
+	before, err := r.score(ctx, net)
 	if err != nil {
 		return nil, err
 	}
-	best, least := net, v.Loss+lambda*8*float64(bytes)
+	best := net
 	for _, x := range thinnings {
-		c := net.Thinned(ctx, x*lambda, r.t.Batch)
-		if v, err = r.score(ctx, c); err != nil {
+		c := net.Thinned(ctx, x*r.recipe.Lambda(), r.t.Batch)
+		v, err := r.score(ctx, c)
+		if err != nil {
 			return nil, err
 		}
-		if bytes, err = size(c); err != nil {
+		if v.Top1 != nil && *v.Top1 < *before.Top1-thinTop1 || v.Loss > before.Loss*(1+thinLoss) {
+			break
+		}
+		n, err := size(c)
+		if err != nil {
 			return nil, err
 		}
-		if total := v.Loss + lambda*8*float64(bytes); total < least {
-			best, least = c, total
+		if n < least {
+			best, least = c, n
 		}
 	}
 	return best, ctx.Err()
@@ -276,58 +302,74 @@ func (r *trainRun) search(ctx context.Context) (*finished, error) {
 		r.e.notef("before: %s", scores(v.Summary(), v.Examples))
 	}
 	floor := s.Reference - float64(r.hemp.maxDrop)/100
-	var best *finished
-	for k := 0; k < r.hemp.tries; k++ {
-		done := k < len(s.Tries)
-		lambda := nextLambda(s.Tries[:min(k, len(s.Tries))], r.recipe.Options().Lambda)
-		if done && !(s.Tries[k].OK && isBest(s.Tries, k)) {
-			continue // neither its network is needed again
-		}
+	first := r.recipe.Options().Lambda
+	found := map[int]*finished{}
+	run := func(k int, lambda float64, resume bool) (*finished, error) {
 		for i, w := range r.program.Weights() {
 			copy(w.Values, begin[i])
 		}
-		f, err := r.try(ctx, k, lambda, r.resume && (done || k == len(s.Tries)))
-		t := try{Lambda: lambda}
+		return r.try(ctx, k, lambda, resume)
+	}
+	for k := len(s.Tries); k < r.hemp.tries; k++ {
+		t := try{Lambda: nextLambda(s.Tries, first)}
+		f, err := run(k, t.Lambda, r.resume)
 		switch {
 		case err != nil && ctx.Err() == nil && exitStatus(err) == exitBudget:
 			t.Error = err.Error()
 		case err != nil:
 			return nil, err
 		default:
+			found[k] = f
 			t.Bytes, t.Top1 = f.bytes, *f.validation.Top1
 			t.OK = t.Top1 >= floor
-			if t.OK && (best == nil || f.bytes < best.bytes) {
-				best = f
-			}
 		}
-		if !done {
-			s.Tries = append(s.Tries, t)
-		}
-		r.e.notef("try %d of %d: lambda %.3g, %d bytes, validation top-1 %.2f %%, wanted %.2f %%", k+1, r.hemp.tries, lambda, t.Bytes, 100*t.Top1, 100*floor)
+		s.Tries = append(s.Tries, t)
+		r.e.notef("try %d of %d: lambda %.3g, %d bytes, validation top-1 %.2f %%, wanted %.2f %%", k+1, r.hemp.tries, t.Lambda, t.Bytes, 100*t.Top1, 100*floor)
 		if err := writeJSON(path, &s); err != nil {
 			return nil, err
 		}
 	}
-	for k := range r.hemp.tries {
+	k := bestTry(s.Tries)
+	if k < 0 {
+		return nil, budgetf("--max-drop: every try collapsed; the last: %s", s.Tries[len(s.Tries)-1].Error).withHint("a lower --lambda, or more --epochs; nothing was written")
+	}
+	best := found[k]
+	if best == nil { // of an earlier process: its snapshot is that of the end
+		var err error
+		if best, err = run(k, s.Tries[k].Lambda, true); err != nil {
+			return nil, err
+		}
+	}
+	for k := range s.Tries {
 		if err := os.Remove(r.trySnapshot(k)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
 	}
-	if best == nil {
-		return nil, budgetf("--max-drop: no file keeps %.2f %% of the validation data right", 100*floor).withHint("a lower --lambda to begin with, more --tries, more --epochs, or more --levels")
-	}
 	best.hemp.Tries = s.Tries
+	if !s.Tries[k].OK {
+		return best, &shortError{floor, s.Tries[k].Top1}
+	}
 	return best, nil
 }
 
-// isBest reports whether try k is the smallest that is good enough.
-func isBest(tries []try, k int) bool {
-	for i, t := range tries {
-		if t.OK && (t.Bytes < tries[k].Bytes || t.Bytes == tries[k].Bytes && i < k) {
-			return false
+// bestTry returns the smallest file that is good enough, else the most accurate, or
+// -1.
+func bestTry(tries []try) int {
+	best := -1
+	for k, t := range tries {
+		if t.Error != "" {
+			continue
+		}
+		if best < 0 {
+			best = k
+			continue
+		}
+		b := tries[best]
+		if t.OK && (!b.OK || t.Bytes < b.Bytes) || !t.OK && !b.OK && t.Top1 > b.Top1 {
+			best = k
 		}
 	}
-	return true
+	return best
 }
 
 func (r *trainRun) trySnapshot(k int) string {
