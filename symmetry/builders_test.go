@@ -63,14 +63,12 @@ var builders = []struct {
 	{"resnet20", 0, 12, false},
 	{"resnet32", 0, 18, false},
 	{"vgg11_cifar", 0, 8, false},
-	{"vgg13_bn_cifar", 0, 10, true},
 	{"mobilenet_v2_cifar", 0, 25, true},
-	{"alexnet", 224, 7, true},
 	{"resnet18", 32, 12, false},
 	{"resnet50", 32, 37, true},
 	{"mobilenet_v2", 32, 25, false},
 	{"mobilenet_v3_large", 32, 30, false},
-	{"vit_b_32", 64, 37, true},
+	{"vit_b_32", 32, 37, true},
 }
 
 // A random element of the groups of each network leaves its outputs as they are, and

@@ -82,8 +82,9 @@ func (c *collector) axis(id int32) *axis {
 	return &c.weights[p.tensor].axes[p.axis]
 }
 
-// settle finds out whose each factor is, and sets those to 1 that are nobody's: of
-// positions that do not move, or of several neurons at once. Positions that belong to a
+// settle finds out whose each factor is, and sets those to 1 that are not one neuron's:
+// of positions that do not move, of several neurons, and of a place inside of a block
+// that no other block shares, so that elements of groups that cross commute. Positions that belong to a
 // neuron twice, as on an axis that was flattened with itself, stay.
 func (c *collector) settle() {
 	for again := true; again; {
@@ -118,7 +119,7 @@ func (c *collector) settle() {
 		for v := range c.owner {
 			c.owner[v] = -1
 			if in, ok := candidates[int32(v)]; ok {
-				if len(in) == 0 {
+				if len(in) != 1 {
 					c.scales.kill(int32(v), true, true)
 					continue
 				}
@@ -178,18 +179,39 @@ func (c *collector) actsOf(atom int32, m mono) int32 {
 }
 
 // mark computes the signatures of all neurons that occur in a tensor.
+//
+// A neuron may be at several positions, made one by a sum, say. Which of them is at
+// hand matters when others take its place, so slots are told apart by their numbers
+// before they were made one: those of the neuron itself in the order in which they come,
+// those of who else is there as they are.
 func (c *collector) mark() {
 	seen := map[*label]bool{}
+	type own struct {
+		atom int32
+		slot label
+	}
+	slots := map[own]uint64{}
+	counts := map[int32]uint64{}
+	copyOf := func(atom int32, l label) uint64 {
+		k, ok := slots[own{atom, l}]
+		if !ok {
+			k = counts[atom]
+			counts[atom]++
+			slots[own{atom, l}] = k
+		}
+		return k
+	}
 	enter := func(labels []label) {
 		if len(labels) == 0 || seen[&labels[0]] {
 			return // the same axis of another value
 		}
 		seen[&labels[0]] = true
 		number := uint64(len(seen))
-		var buf []int32
+		var raw []label
 		for _, l := range labels {
-			buf = c.parts(buf[:0], l, false)
-			for k, atom := range buf {
+			raw = c.slots(raw[:0], l)
+			for k, slot := range raw {
+				atom := int32(c.resolve(slot))
 				s := c.marks[atom]
 				if s == nil {
 					s = &signature{}
@@ -197,8 +219,12 @@ func (c *collector) mark() {
 				}
 				s.add(number)
 				s.add(uint64(k))
-				for _, other := range buf {
-					if other != atom {
+				s.add(copyOf(atom, slot))
+				if l >= 0 && l != slot {
+					s.add(copyOf(atom, l))
+				}
+				for _, other := range raw {
+					if other != slot {
 						s.add(uint64(other))
 					}
 				}
@@ -329,7 +355,7 @@ func (c *collector) place(factors []Gauge, all [][]occurrence, k, run, stride in
 		role = Parameter
 	}
 	p.Role = role
-	if slices.ContainsFunc(p.Acts, func(a Act) bool { return a.Power == 2 }) {
+	if len(p.Acts) > 0 {
 		p.Epsilon = c.epsilon[at.tensor]
 	}
 	regular := true

@@ -82,6 +82,25 @@ func (s *solver) parts(dst []int32, l label, all bool) []int32 {
 	return dst
 }
 
+// slots appends the slots of a label that move, as they were before they were made
+// one with others.
+func (s *solver) slots(dst []label, l label) []label {
+	if l >= 0 {
+		r := s.find(int32(l))
+		if s.bound[r] == 0 {
+			if s.why[r] == 0 {
+				dst = append(dst, l)
+			}
+			return dst
+		}
+		l = s.bound[r]
+	}
+	for _, part := range s.tuples[^l] {
+		dst = s.slots(dst, part)
+	}
+	return dst
+}
+
 // reason returns the number of a reason.
 func (s *solver) reason(text string) int32 {
 	id, ok := s.reasonIDs[text]
@@ -174,8 +193,12 @@ func (s *scales) fresh() mono {
 	return mono{{int32(len(s.is) - 1), 1, true}}
 }
 
-// maxPower bounds powers on the way; larger ones freeze the factor.
-const maxPower = 16
+// maxPower bounds powers on the way, and maxTerms products; what is larger has its
+// factors be 1.
+const (
+	maxPower = 16
+	maxTerms = 16
+)
 
 // norm returns m in terms of factors that are free, sorted.
 func (s *scales) norm(m mono) mono {
@@ -193,7 +216,9 @@ func (s *scales) expand(dst, m mono, p int, odd bool) mono {
 		q, o := int(t.p)*p, t.odd && odd
 		switch {
 		case s.is[t.v]:
-			// (|b|^q)(sgn b)^o, where b is a product itself
+			// (|b|^q)(sgn b)^o, where b is a product itself; what it comes to is kept, or
+			// long chains would be followed again and again.
+			s.bound[t.v] = s.norm(s.bound[t.v])
 			dst = s.expand(dst, s.bound[t.v], q, o)
 		default:
 			if !s.mag[t.v] {
@@ -226,6 +251,12 @@ func (s *scales) tidy(m mono) mono {
 		}
 	}
 	out = slices.DeleteFunc(out, func(t term) bool { return t.p == 0 && !t.odd })
+	if len(out) > maxTerms {
+		for _, t := range out {
+			s.kill(t.v, true, true)
+		}
+		out = nil
+	}
 	if len(out) == 0 {
 		return nil
 	}
