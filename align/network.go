@@ -27,6 +27,10 @@ type NetworkOptions struct {
 type ClassResult struct {
 	Name string
 	Result
+	// Added are the suspect's neurons without a partner, and why they are there.
+	Added []Dummy
+	// Merged are splits that Restore puts together again.
+	Merged []Merge
 }
 
 // A NetworkResult is what is known of all classes of two networks.
@@ -99,7 +103,69 @@ func MatchNetworks(ref, sus Network, o *NetworkOptions) (*NetworkResult, error) 
 		d.start(newPair(ref.Spec, sus.Spec, r, s, d.pool, false))
 		return d.once()
 	}
-	scales, err := d.attempt(ref.Spec, sus.Spec, r, s, true)
+	out, err := d.solve(ref.Spec, sus.Spec, r, s)
+	if err != nil || !out.Related {
+		return out, err
+	}
+	return d.explain(ref.Spec, sus.Spec, r, s, out)
+}
+
+// explain says why neurons were added, and, if they can be left out, matches what is
+// left: nothing then stands in the way of those that they were taken from.
+func (d *driver) explain(ref, sus *Spec, r, s *side, out *NetworkResult) (*NetworkResult, error) {
+	added, merged := s.allDummies(sus.Classes, out)
+	known := 0
+	for _, list := range added {
+		for _, x := range list {
+			if x.Kind != Stranger {
+				known++
+			}
+		}
+	}
+	if known > 0 {
+		small, spec, keep, err := s.without(sus, added, merged)
+		if err != nil {
+			return nil, err
+		}
+		fixed := slices.Clone(d.fixed)
+		for c := range d.fixed {
+			if d.fixed[c] != nil && len(keep[c]) < sus.Classes[c].Size {
+				d.fixed[c] = nil // its dummies are gone; evidence finds the rest again
+			}
+		}
+		again, err := d.solve(ref, spec, r, small)
+		d.fixed = fixed
+		if err != nil {
+			return nil, err
+		}
+		for c := range again.Classes {
+			again.Classes[c].restored(keep[c], sus.Classes[c].Size)
+		}
+		out = again
+	}
+	for c := range out.Classes {
+		x := &out.Classes[c]
+		x.Merged = merged[c]
+		explained := map[int]Dummy{}
+		for _, a := range added[c] {
+			if a.Kind != Stranger {
+				explained[a.Sus] = a
+			}
+		}
+		for j, i := range x.Ref {
+			if a, ok := explained[j]; ok {
+				x.Added = append(x.Added, a)
+			} else if i < 0 {
+				x.Added = append(x.Added, Dummy{j, Stranger, -1})
+			}
+		}
+	}
+	return out, nil
+}
+
+// solve finds matching and factors.
+func (d *driver) solve(ref, sus *Spec, r, s *side) (*NetworkResult, error) {
+	scales, err := d.attempt(ref, sus, r, s, true)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +173,7 @@ func MatchNetworks(ref, sus Network, o *NetworkOptions) (*NetworkResult, error) 
 		// Balancing rests on sums of squares. Where most of a network is pruned away
 		// after it was rescaled, they are worth less than leaving factors alone.
 		other := *d
-		again, err := other.attempt(ref.Spec, sus.Spec, r, s, false)
+		again, err := other.attempt(ref, sus, r, s, false)
 		if err != nil {
 			return nil, err
 		}
@@ -183,7 +249,7 @@ func (d *driver) once() (*NetworkResult, error) {
 			d.results[c] = r
 			d.pair.state[c] = state{of: r.Sus, flips: make([]uint8, len(r.Sus))}
 		}
-		out.Classes = append(out.Classes, ClassResult{d.classes[c].Name, *d.results[c]})
+		out.Classes = append(out.Classes, ClassResult{Name: d.classes[c].Name, Result: *d.results[c]})
 	}
 	return out, nil
 }
@@ -469,7 +535,7 @@ func (d *driver) result(scales [][][]float64) *NetworkResult {
 		if !out.Related && d.fixed[c] == nil {
 			clear(r.Certainty)
 		}
-		out.Classes = append(out.Classes, ClassResult{d.classes[c].Name, *r})
+		out.Classes = append(out.Classes, ClassResult{Name: d.classes[c].Name, Result: *r})
 	}
 	return out
 }

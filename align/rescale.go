@@ -109,7 +109,7 @@ func (p *pair) refine(r, s *side, results []*Result, out, errs [][][]float64) (c
 		})
 	}
 	xx, xy, yy := sum(like, like), sum(like, partner), sum(partner, partner)
-	for range 10 {
+	for range 100 {
 		last := 0.0
 		for c := range p.classes {
 			class := &p.classes[c]
@@ -144,14 +144,16 @@ func (p *pair) refine(r, s *side, results []*Result, out, errs [][][]float64) (c
 					errs[c][f][i] = e[f]
 					step[f][i] = math.Exp(l)
 					out[c][f][i] *= step[f][i]
-					last = max(last, math.Abs(l))
+					if math.Abs(l) > 0.03*e[f] { // what is below its error is not worth another round
+						last = max(last, math.Abs(l))
+					}
 				}
 			}
 			xx.rescale(class, step, 2)
 			xy.rescale(class, step, 1)
 		}
 		change = max(change, last)
-		if last < 1e-5 {
+		if last < 1e-8 {
 			break
 		}
 	}

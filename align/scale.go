@@ -91,7 +91,7 @@ func newRatio(acts []Act, dim int, xx, xy, yy float64) (ratio, bool) {
 	if xx == 0 || yy == 0 || xy == 0 {
 		return ratio{}, false
 	}
-	c2 := min(xy*xy/(xx*yy), 1-1e-6)
+	c2 := min(xy*xy/(xx*yy), 1-1e-12)
 	prec := float64(dim) * c2 / (1 - c2)
 	if dim == 1 {
 		prec = 0.1 // a single number is its own fit: it decides only where nothing else does

@@ -165,12 +165,22 @@ func load(n Network, which string) (*side, error) {
 			}
 		}
 	}
-	for name, axes := range s.owners { // number what does not move
+	for name, axes := range s.owners {
 		for k, axis := range axes {
 			if at := axis.clash(); at >= 0 {
 				return nil, fmt.Errorf("%w: %s: position %d of axis %d of tensor %s belongs to two neurons, which cannot move one without the other",
 					ErrInput, which, at, k, name)
 			}
+		}
+	}
+	s.number()
+	return s, nil
+}
+
+// number numbers what does not move.
+func (s *side) number() {
+	for _, axes := range s.owners {
+		for _, axis := range axes {
 			for _, layer := range axis {
 				fixed := 0
 				for k := range layer {
@@ -182,7 +192,6 @@ func load(n Network, which string) (*side, error) {
 			}
 		}
 	}
-	return s, nil
 }
 
 // claim enters the positions of one place.
@@ -195,6 +204,8 @@ func (s *side) claim(set *tensor.Set, class *Class, c, p int) error {
 			return err
 		}
 		s.arrays[place.Tensor] = a
+	}
+	if s.owners[place.Tensor] == nil {
 		axes := make([]layers, len(a.dims))
 		for k, d := range a.dims {
 			axes[k] = layers{nobody(d)}
