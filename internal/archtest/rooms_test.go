@@ -143,12 +143,17 @@ var rooms = []room{
 	},
 	{
 		path: "train",
-		own:  []string{"tensor", "layout", "engine", "dataset", "internal/atomicfile", "internal/format/safetensors"},
+		own:  []string{"tensor", "layout", "internal/kernel", "engine", "dataset", "internal/atomicfile", "internal/format/safetensors"},
 		why:  "training drives any backend through the seam, and knows penalties by a two-method interface only; its snapshots are safetensors",
 	},
 	{
+		path: "compact",
+		own:  []string{"tensor", "entropy", "rope", "graph", "engine", "train"},
+		why:  "it is a hook and a penalty of a training, and asks the coder for prices; data, backends and files are its caller's",
+	},
+	{
 		path:    "internal/cli",
-		own:     []string{"tensor", "layout", "internal/atomicfile", "quant", "entropy", "rope", "lossy", "checkpoint", "graph", "graph/nets", "engine", "symmetry", "align", "engine/native", "dataset", "train"},
+		own:     []string{"tensor", "layout", "internal/atomicfile", "quant", "entropy", "rope", "lossy", "checkpoint", "graph", "graph/nets", "engine", "symmetry", "align", "engine/native", "dataset", "train", "compact"},
 		modules: []string{"github.com/spf13/cobra/...", "github.com/spf13/pflag", "golang.org/x/term", "github.com/goccy/go-yaml/..."},
 		why:     "verbs go through the public packages: what the tool can do, a library user can do",
 	},

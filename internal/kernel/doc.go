@@ -36,7 +36,8 @@
 //
 // and convolutions with -bench Conv. The unit GFLOP/core-s counts only the time that
 // the machine gave us: look at it when others use the machine, too. On an AMD EPYC
-// of 2024 with AVX-512, one thread did 242 GFLOP/s at 1024×1024×1024, and OpenBLAS 0.3.2x 228.
+// with AVX-512, one thread did 242 GFLOP/s at 1024×1024×1024, and OpenBLAS 0.3.23 228; while
+// others used the machine, too, 207 and 217 of its own time.
 //
 // NaN goes through: an activation or a maximum of NaN is NaN.
 package kernel

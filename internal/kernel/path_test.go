@@ -46,7 +46,7 @@ func TestPath(t *testing.T) {
 		if len(in.linear) != in.rows+1 || len(in.narrow) != in.rows+1 || len(in.table) != in.rows+1 || in.rows*2*in.lanes > tileScratch {
 			t.Errorf("%s: tables of tiles have %d, %d and %d rows, want %d", in.path, len(in.linear), len(in.narrow), len(in.table), in.rows+1)
 		}
-		if in.path == AVX512 && (in.halves == nil || in.dotHalves == nil || in.splitColumns == nil || in.joinColumns == nil || in.maxPool2 == nil) {
+		if in.path == AVX512 && (in.halves == nil || in.dotHalves == nil || in.dotPairs == nil || in.splitColumns == nil || in.joinColumns == nil || in.maxPool2 == nil || in.depthwise == nil) {
 			t.Errorf("%s is not complete", in.path)
 		}
 	}
