@@ -351,9 +351,9 @@ func attribute[T any](c *call, name string, absent T) T {
 	return absent
 }
 
-// axisOf returns an attribute that counts axes, from the end if negative.
-func (c *call) axisOf(name string, absent int64, rank int) int {
-	a := attribute(c, name, absent)
+// axisOf returns the attribute axis, which counts from the end if negative.
+func (c *call) axisOf(absent int64, rank int) int {
+	a := attribute(c, "axis", absent)
 	if a < 0 {
 		a += int64(rank)
 	}
