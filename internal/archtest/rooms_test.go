@@ -127,6 +127,11 @@ var rooms = []room{
 		why:  "matching needs weights and which axes move together; where either came from is its callers' business",
 	},
 	{
+		path: "internal/gauge",
+		own:  []string{"symmetry", "align"},
+		why:  "matching knows neither graphs nor names, and symmetries no matching; this is all that stands between",
+	},
+	{
 		path: "engine",
 		own:  []string{"tensor", "graph"},
 		why:  "the seam has no word of a backend in it",
