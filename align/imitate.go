@@ -1,6 +1,7 @@
 package align
 
 import (
+	"math"
 	"slices"
 )
 
@@ -15,42 +16,124 @@ import (
 // where it had 0.5. If noise came on top, or rescaling, it is an approximation;
 // evidence uses it only where it separates better than ref itself.
 func imitate(ref, sus []float32) []float32 {
+	const most = 1 << 15
 	if len(ref) < 16 || len(sus) < 16 {
 		return nil
 	}
-	values := slices.Clone(sus)
-	slices.Sort(values)
-	order := make([]int32, len(ref))
-	for i := range order {
-		order[i] = int32(i)
-	}
-	slices.SortStableFunc(order, func(a, b int32) int {
-		switch {
-		case ref[a] < ref[b]:
-			return -1
-		case ref[a] > ref[b]:
-			return 1
+	// Most tensors are not like that, and a sample says so. (Of so many levels that
+	// a sample has few equal numbers, there is nothing to imitate.)
+	if n := len(sus) / most; n > 1 {
+		sample := make([]float32, 0, most)
+		for i := 0; i < most*n; i += n {
+			sample = append(sample, sus[i+i/n%n])
 		}
-		return 0
-	})
-	equalSus, equalRef := 0, 0
-	for k := 1; k < len(values); k++ {
-		if values[k] == values[k-1] {
-			equalSus++
+		if ties(sorted(sample)) < 0.04 {
+			return nil
 		}
 	}
-	for k := 1; k < len(order); k++ {
-		if ref[order[k]] == ref[order[k-1]] {
-			equalRef++
-		}
+	values := sorted(sus)
+	share := ties(values)
+	if share < 0.05 {
+		return nil
 	}
 	// A twentieth more than the reference has, so that chance does not look like it.
-	if float64(equalSus)/float64(len(sus)) < 0.05+float64(equalRef)/float64(len(ref)) {
+	order := sorted(ref)
+	if share < 0.05+ties(order) {
 		return nil
 	}
 	out := make([]float32, len(ref))
 	for k, at := range order {
-		out[at] = values[k*len(values)/len(order)]
+		out[uint32(at)] = sus[uint32(values[k*len(values)/len(order)])]
 	}
 	return out
+}
+
+// sorted returns the numbers in ascending order, each as an integer of the same
+// order above its place. Equal numbers (0 and -0 among them) go by place. It is a
+// radix sort: three passes over pieces of eleven bits, however long x is.
+func sorted(x []float32) []uint64 {
+	const bits = 11
+	var counts [3][1 << bits]uint32
+	a, b := make([]uint64, len(x)), make([]uint64, len(x))
+	for i, v := range x {
+		k := ordered(v)
+		a[i] = uint64(k)<<32 | uint64(i)
+		for p := range counts {
+			counts[p][k>>(bits*p)&(1<<bits-1)]++
+		}
+	}
+	for p := range counts {
+		at := &counts[p]
+		sum := uint32(0)
+		for d, n := range at {
+			at[d] = sum
+			sum += n
+		}
+		shift := 32 + bits*p
+		for _, v := range a {
+			d := v >> shift & (1<<bits - 1)
+			b[at[d]] = v
+			at[d]++
+		}
+		a, b = b, a
+	}
+	return a
+}
+
+// ties returns the share of sorted numbers that equal the one before.
+func ties(order []uint64) float64 {
+	equal := 0
+	for k := 1; k < len(order); k++ {
+		if order[k]>>32 == order[k-1]>>32 {
+			equal++
+		}
+	}
+	return float64(equal) / float64(len(order))
+}
+
+// ordered maps numbers to integers of the same order; 0 and -0 to the same.
+func ordered(x float32) uint32 {
+	k := math.Float32bits(x + 0) // -0 + 0 is 0
+	if k>>31 == 1 {
+		return ^k
+	}
+	return k | 1<<31
+}
+
+// unordered is the inverse of ordered.
+func unordered(k uint32) float32 {
+	if k>>31 == 1 {
+		return math.Float32frombits(k &^ (1 << 31))
+	}
+	return math.Float32frombits(^k)
+}
+
+// sort32 sorts x; spare is as long. Four passes over bytes beat comparing from
+// about 64 numbers on.
+func sort32(x, spare []uint32) {
+	if len(x) < 64 {
+		slices.Sort(x)
+		return
+	}
+	var counts [4][256]uint32
+	for _, k := range x {
+		for p := range counts {
+			counts[p][byte(k>>(8*p))]++
+		}
+	}
+	a, b := x, spare
+	for p := range counts {
+		at := &counts[p]
+		sum := uint32(0)
+		for d, n := range at {
+			at[d] = sum
+			sum += n
+		}
+		for _, k := range a {
+			d := byte(k >> (8 * p))
+			b[at[d]] = k
+			at[d]++
+		}
+		a, b = b, a
+	}
 }

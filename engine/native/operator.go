@@ -24,13 +24,13 @@ import (
 //     must not allocate: strides, tables, and the functions that are given to
 //     pool.Run (a method value made in forward is an allocation);
 //  3. says what memory it needs, and what it can do without:
-//     n.keepIn(i), n.keepOut(i): backward reads the values of that operand or
-//     result. What is not kept is overwritten before backward runs.
+//     n.keepIn(i), n.keepOut(): backward reads the values of that operand, or of
+//     result 0. What is not kept is overwritten before backward runs.
 //     n.inPlace(i): result 0 may lie in the memory of operand i. It will if
 //     nobody reads that operand later; forward must work either way.
 //     n.gradInPlace(i): the same for the gradients in backward.
-//     n.scratch(size): floats for the length of one call of forward or backward,
-//     n.retain(size): floats that survive from forward to backward;
+//     n.scratch(size): floats for the length of one call of forward or backward. What
+//     is small and has to survive from one to the other, a maker allocates;
 //  4. returns a struct with a method forward, and backward if there is one.
 //
 // forward fills the values of all results (result k is nil if nobody wants it).
@@ -118,11 +118,10 @@ type node struct {
 	keepsOut   []bool
 	places     []int
 	gradPlaces []int
-	manner     manner
 	fresh      []*operand // to be set to zero before backward
 	extra      []*operand // to be added to their gradients after backward
+	inner      []*node    // of branches
 	scratches  []*memory
-	retained   []*memory
 }
 
 // random is what drives Dropout: its numbers are a function of these, of the node
@@ -138,8 +137,8 @@ type memory struct {
 // keepIn says that backward reads the values of operand i.
 func (n *node) keepIn(i int) { n.keepsIn[i] = true }
 
-// keepOut says that backward reads the values of result k.
-func (n *node) keepOut(k int) { n.keepsOut[k] = true }
+// keepOut says that backward reads the values of result 0.
+func (n *node) keepOut() { n.keepsOut[0] = true }
 
 // inPlace says that result 0 may lie where operand i lies. If several can, the
 // first that is free is taken.
@@ -178,13 +177,6 @@ const (
 func (n *node) scratch(size int) *memory {
 	m := &memory{block: &block{size: size}}
 	n.scratches = append(n.scratches, m)
-	return m
-}
-
-// retain returns floats that hold in backward what forward has put there.
-func (n *node) retain(size int) *memory {
-	m := &memory{block: &block{size: size}}
-	n.retained = append(n.retained, m)
 	return m
 }
 

@@ -18,6 +18,7 @@ import (
 type plan struct {
 	mode
 	shapes []tensor.Shape // of the inputs
+	pinned []bool         // which inputs are constants of the plan
 	nodes  []*node
 
 	inputs, outputs []*site
@@ -47,28 +48,51 @@ type builder struct {
 	special *graph.Specialized
 	values  map[string]*site
 	missing []graph.Missing
+	inside  *node // the If whose branch is made
 }
 
-// build makes the plan of p for inputs of the given shapes.
-func (p *program) build(shapes []tensor.Shape, m mode) (*plan, error) {
-	byName := map[string]tensor.Shape{}
-	for i, in := range p.graph.Inputs {
-		byName[in.Name] = shapes[i]
+// build makes the plan of p for inputs of the given shapes. Where shapes or the choice
+// of a branch follow from an input that is one integer (a sampling rate), the plan is
+// for that integer only.
+func (p *program) build(inputs []engine.Array, m mode) (*plan, error) {
+	l, err := p.buildFor(inputs, m, p.pins)
+	if err != nil && !p.pins {
+		if pinned, again := p.buildFor(inputs, m, true); again == nil {
+			p.pins = true
+			return pinned, nil
+		}
 	}
-	s, err := graph.Specialize(p.graph, byName, nil)
+	return l, err
+}
+
+func (p *program) buildFor(inputs []engine.Array, m mode, pins bool) (*plan, error) {
+	byName, constants := map[string]tensor.Shape{}, map[string]*graph.Value{}
+	l := &plan{mode: m, pinned: make([]bool, len(inputs))}
+	for i, in := range p.graph.Inputs {
+		x := inputs[i]
+		byName[in.Name] = x.Shape
+		l.shapes = append(l.shapes, slices.Clone(x.Shape))
+		l.pinned[i] = pins && len(x.Int) == 1 && product(x.Shape) == 1 && in.Type != "" && !in.Type.Numeric()
+		if l.pinned[i] {
+			constants[in.Name] = &graph.Value{Type: in.Type, Shape: l.shapes[i], Int: slices.Clone(x.Int)}
+		}
+	}
+	s, err := graph.Specialize(p.graph, byName, constants)
 	if err != nil {
 		return nil, fmt.Errorf("engine/native: %w", err)
 	}
-	b := &builder{
-		plan:    &plan{mode: m, shapes: cloneShapes(shapes)},
-		program: p, special: s, values: map[string]*site{},
-	}
-	for i, in := range s.Graph.Inputs {
-		x := b.define(in.Name, fed)
-		b.inputs = append(b.inputs, x)
-		if !x.shape.Equal(shapes[i]) {
-			return nil, fmt.Errorf("engine/native: input %q: internal error: shape %v became %v", in.Name, shapes[i], x.shape)
+	for name, t := range s.Types {
+		if n, err := t.Shape.Elems(); err != nil || n > maxElements {
+			return nil, fmt.Errorf("engine/native: value %q would have shape %v, and the limit is %d elements", name, t.Shape, int64(maxElements))
 		}
+	}
+	b := &builder{plan: l, program: p, special: s, values: map[string]*site{}}
+	for i, in := range p.graph.Inputs {
+		if l.pinned[i] {
+			b.inputs = append(b.inputs, &site{name: in.Name, kind: fed, shape: l.shapes[i], size: 1, ints: true, int: constants[in.Name].Int})
+			continue
+		}
+		b.inputs = append(b.inputs, b.define(in.Name, fed))
 	}
 	for _, d := range b.drafts() {
 		if err := b.add(d); err != nil {
@@ -96,14 +120,6 @@ func (m mode) what() string {
 	return "compute"
 }
 
-func cloneShapes(shapes []tensor.Shape) []tensor.Shape {
-	c := make([]tensor.Shape, len(shapes))
-	for i, s := range shapes {
-		c[i] = slices.Clone(s)
-	}
-	return c
-}
-
 // define makes the site of a value whose type the graph knows.
 func (b *builder) define(name string, k kind) *site {
 	t, ok := b.special.Types[name]
@@ -112,7 +128,7 @@ func (b *builder) define(name string, k kind) *site {
 	}
 	s := &site{
 		name: name, kind: k, shape: t.Shape, size: product(t.Shape), producer: -1,
-		ints: !t.DType.Numeric(),
+		ints: !t.DType.Numeric(), dtype: t.DType,
 	}
 	b.values[name] = s
 	b.sites = append(b.sites, s)
@@ -144,10 +160,16 @@ func (b *builder) site(name string) *site {
 
 // add makes the node of a draft. What cannot be done is collected in missing.
 func (b *builder) add(d *draft) error {
+	if d.op == "If" && b.inside == nil {
+		return b.addIf(d)
+	}
 	n := &node{
 		Node: d.Node, fused: d.fused, pool: b.program.pool, random: &b.program.random,
 		training: b.training, frozen: b.program.frozen, index: len(b.nodes), values: b.values,
 		keepsIn: make([]bool, len(d.inputs)), keepsOut: make([]bool, len(d.outputs)),
+	}
+	if b.inside != nil {
+		n.index = b.inside.index
 	}
 	for _, name := range d.inputs {
 		if name == "" {
@@ -273,12 +295,11 @@ func (b *builder) lay() {
 	loss := len(b.nodes)
 	for _, n := range b.nodes {
 		back := 2*loss - n.index
-		for _, m := range n.retained {
-			m.block.from, m.block.to = n.index, n.index
-			if n.active {
-				m.block.to = back
+		for _, in := range n.inner {
+			for _, m := range in.scratches {
+				m.block.from, m.block.to = n.index, n.index
+				b.memories, b.blocks = append(b.memories, m), append(b.blocks, m.block)
 			}
-			b.memories, b.blocks = append(b.memories, m), append(b.blocks, m.block)
 		}
 		for _, m := range n.scratches {
 			m.block.from, m.block.to = n.index, n.index
@@ -331,6 +352,14 @@ func (b *builder) layValues() {
 		use(s, loss)
 	}
 	for _, n := range b.nodes {
+		for _, in := range n.inner {
+			for _, s := range in.out {
+				if s != nil && !s.ints && s.of == nil {
+					s.values = &block{size: s.size, from: n.index, to: n.index}
+					b.blocks = append(b.blocks, s.values)
+				}
+			}
+		}
 		for k, s := range n.out {
 			if s == nil || s.ints {
 				continue
@@ -438,13 +467,13 @@ func (b *builder) layArrays() {
 
 // bind sets the slices of all sites to their places in slab, which has at least
 // size floats.
-func (p *plan) bind(slab []float32) {
-	if len(p.slab) > 0 && len(slab) > 0 && &p.slab[0] == &slab[0] {
+func (l *plan) bind(slab []float32) {
+	if len(l.slab) > 0 && len(slab) > 0 && &l.slab[0] == &slab[0] {
 		return
 	}
-	p.slab = slab
+	l.slab = slab
 	at := func(k *block) []float32 { return slab[k.offset : k.offset+k.size : k.offset+k.size] }
-	for _, s := range p.sites {
+	for _, s := range l.sites {
 		if s.values != nil {
 			s.float = at(s.values)[:s.size]
 		}
@@ -455,10 +484,10 @@ func (p *plan) bind(slab []float32) {
 			s.float, s.grad = s.root().float, s.root().grad
 		}
 	}
-	for _, m := range p.memories {
+	for _, m := range l.memories {
 		m.float = at(m.block)
 	}
-	for _, n := range p.nodes {
+	for _, n := range l.nodes {
 		for _, o := range n.in {
 			switch {
 			case o == nil:
@@ -469,18 +498,21 @@ func (p *plan) bind(slab []float32) {
 			}
 		}
 	}
-	for i, s := range p.outputs {
-		p.results[i] = s.array()
-		p.slopes[i] = engine.Array{Shape: s.shape, Float: s.grad}
+	for i, s := range l.outputs {
+		l.results[i] = s.array()
+		l.slopes[i] = engine.Array{Shape: s.shape, Float: s.grad}
 	}
 }
 
 // feed sets the inputs of a call.
-func (p *plan) feed(inputs []engine.Array) {
-	for i, s := range p.inputs {
+func (l *plan) feed(inputs []engine.Array) {
+	for i, s := range l.inputs {
+		if l.pinned[i] {
+			continue
+		}
 		s.float, s.int = inputs[i].Float, inputs[i].Int
 	}
-	for _, s := range p.sites {
+	for _, s := range l.sites {
 		if r := s.root(); s.of != nil && r.kind == fed {
 			s.float, s.int = r.float, r.int
 		}

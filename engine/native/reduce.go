@@ -54,6 +54,7 @@ var reduceRules = map[string]*reduceRule{
 		step: func(s, x float64) float64 { return s + x*x }, end: func(s float64, _ int) float64 { return s },
 		slope: func(x, _ float32, _ int) float32 { return 2 * x }, fromX: true,
 	},
+	"ReduceLogSumExp": {fromX: true, fromY: true}, // see logSumExp
 	"ReduceLogSum": {
 		step: func(s, x float64) float64 { return s + x }, end: func(s float64, _ int) float64 { return math.Log(s) },
 		slope: func(_, y float32, _ int) float32 { return float32(math.Exp(-float64(y))) }, fromY: true,
@@ -150,7 +151,10 @@ func makeReduce(n *node) (operator, error) {
 		n.keepIn(0)
 	}
 	if o.rule.fromY {
-		n.keepOut(0)
+		n.keepOut()
+	}
+	if n.Op == "ReduceLogSumExp" {
+		return newLogSumExp(o), nil
 	}
 	return o, nil
 }

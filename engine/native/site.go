@@ -18,6 +18,7 @@ type site struct {
 	float []float32
 	int   []int64
 	ints  bool
+	dtype tensor.DType // in the graph
 
 	// grad is the derivative of the loss by the values; nil if nobody wants it.
 	grad []float32

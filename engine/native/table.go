@@ -3,7 +3,7 @@ package native
 import "maps"
 
 // operators has the maker of each operator of ONNX. Copy is our own.
-var operators = gather(
+var operators = join(
 	map[string]maker{
 		"Copy": makeCopy,
 
@@ -19,14 +19,33 @@ var operators = gather(
 		"GlobalMaxPool": makePool(false, true), "GlobalAveragePool": makePool(true, true),
 
 		"Transpose": makeTranspose, "Slice": makeSlice, "Split": makeSplit, "Concat": makeConcat,
-		"Expand": makeExpand, "Pad": makePad,
+		"Expand": makeExpand, "Pad": makePad, "Tile": makeTile, "DepthToSpace": makeDepthToSpace, "SpaceToDepth": makeDepthToSpace,
+		"Resize": makeResize, "Gather": makeGather, "Where": makeWhere, "Cast": makeCast,
+
+		"ConvTranspose": makeConvTranspose, "LayerNormalization": makeLayerNorm,
+		"InstanceNormalization": makeInstanceNorm, "GroupNormalization": makeInstanceNorm,
+
+		"Equal":          makeCompare(func(a, b float32) bool { return a == b }, func(a, b int64) bool { return a == b }),
+		"Greater":        makeCompare(func(a, b float32) bool { return a > b }, func(a, b int64) bool { return a > b }),
+		"GreaterOrEqual": makeCompare(func(a, b float32) bool { return a >= b }, func(a, b int64) bool { return a >= b }),
+		"Less":           makeCompare(func(a, b float32) bool { return a < b }, func(a, b int64) bool { return a < b }),
+		"LessOrEqual":    makeCompare(func(a, b float32) bool { return a <= b }, func(a, b int64) bool { return a <= b }),
+		"And":            makeCompare(nil, func(a, b int64) bool { return a&b != 0 }),
+		"Or":             makeCompare(nil, func(a, b int64) bool { return a|b != 0 }),
+		"Xor":            makeCompare(nil, func(a, b int64) bool { return a != b }),
+		"Not":            makeNot,
+
+		// Forward only.
+		"LSTM": makeRecurrent, "GRU": makeRecurrent, "TopK": makeTopK, "ArgMax": makeArg(false), "ArgMin": makeArg(true),
+		"QuantizeLinear": makeQuantize, "DequantizeLinear": makeQuantize,
 	},
 	each(reduceRules, makeReduce),
 	each(pairRules, makePair),
 	each(pointRules, makePoint),
+	each(variadicRules, makeVariadic),
 )
 
-func gather(families ...map[string]maker) map[string]maker {
+func join(families ...map[string]maker) map[string]maker {
 	all := map[string]maker{}
 	for _, f := range families {
 		maps.Copy(all, f)
