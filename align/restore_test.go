@@ -60,7 +60,7 @@ func TestRestore(t *testing.T) {
 		set := must(tensor.NewSet(list...))
 		spec := toSymmetry(n.spec)
 		o := &symmetry.RandomOptions{Seed: seed}
-		if rapid.Bool().Draw(t, "factors") {
+		if rapid.Bool().Draw(t, "factors") && to != tensor.F16 { // whose small numbers lose bits when halved
 			o.Scale, o.Signs, o.Powers = 0.7, true, true
 		}
 		sus := must(symmetry.Apply(spec, set, spec.Random(o)))
