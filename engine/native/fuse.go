@@ -112,6 +112,9 @@ func (f *fuser) take(i, j int) {
 func (f *fuser) fuse(i int, d *draft) {
 	switch d.op {
 	case "Conv":
+		if len(f.special.Types[d.inputs[0]].Shape) > 4 { // see convND
+			return
+		}
 	case "BatchNormalization":
 		if len(d.outputs) > 1 && slices.ContainsFunc(d.outputs[1:], func(s string) bool { return s != "" }) {
 			return

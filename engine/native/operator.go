@@ -111,7 +111,7 @@ type node struct {
 	random   *random
 	fused
 
-	values     map[string]*site // by name, for subgraphs
+	inside     *builder // that makes it, for graphs in attributes
 	op         operator
 	active     bool // backward runs
 	keepsIn    []bool

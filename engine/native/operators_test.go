@@ -240,9 +240,15 @@ func drawPoint(op string, positive bool) func(t *rapid.T) (*single, trial) {
 	return func(t *rapid.T) (*single, trial) {
 		x := drawFloats(t, "x", drawRank(t, 0)...)
 		for i := range x.Float {
-			if positive {
+			switch {
+			case positive:
 				x.Float[i] = x.Float[i]*x.Float[i] + 0.5
-			} else {
+			case op == "Acosh":
+				x.Float[i] = x.Float[i]*x.Float[i] + 1.25
+			case op == "Asin" || op == "Acos" || op == "Atanh": // from -1 to 1, and a quarter may be added
+				x.Float[i] *= 0.6
+			case op == "Tan":
+			default:
 				x.Float[i] *= 3
 			}
 			x.Float[i] = float64(float32(x.Float[i]))
@@ -271,7 +277,7 @@ func scalarOf(x float64) *graph.Value {
 // parameters are the attributes that are numbers.
 var parameters = map[string][]string{
 	"LeakyRelu": {"alpha"}, "Elu": {"alpha"}, "Celu": {"alpha"}, "Selu": {"alpha", "gamma"}, "HardSigmoid": {"alpha", "beta"},
-	"Swish": {"alpha"},
+	"Swish": {"alpha"}, "ThresholdedRelu": {"alpha"}, "Shrink": {"lambd", "bias"},
 }
 
 func TestOperators(t *testing.T) {
@@ -280,6 +286,7 @@ func TestOperators(t *testing.T) {
 	}
 	for _, op := range []string{
 		"Relu", "Sigmoid", "Tanh", "HardSwish", "HardSigmoid", "Swish", "Gelu", "Exp", "Erf", "Clip", "LeakyRelu", "Elu", "Selu", "Celu",
+		"ThresholdedRelu", "Shrink",
 	} {
 		cases[op] = drawPoint(op, false)
 	}

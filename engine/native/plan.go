@@ -17,10 +17,12 @@ import (
 // backward of node i at time 2n−i.
 type plan struct {
 	mode
-	shapes []tensor.Shape // of the inputs
-	nodes  []*node
+	shapes   []tensor.Shape // of the inputs
+	steering []*graph.Value // by input: its value, if the plan is for that only; see steer
+	nodes    []*node
+	running  *node // see caught
 
-	inputs, outputs []*site
+	inputs, outputs []*site // an input that steers is nil
 	sites           []*site // all, in the order in which they come to be
 	blocks          []*block
 	memories        []*memory
@@ -50,20 +52,20 @@ type builder struct {
 }
 
 // build makes the plan of p for inputs of the given shapes.
-func (p *program) build(shapes []tensor.Shape, m mode) (*plan, error) {
-	byName := map[string]tensor.Shape{}
-	for i, in := range p.graph.Inputs {
-		byName[in.Name] = shapes[i]
-	}
-	s, err := graph.Specialize(p.graph, byName, nil)
+func (p *program) build(shapes []tensor.Shape, inputs []engine.Array, m mode) (*plan, error) {
+	s, steering, err := p.specialize(shapes, inputs)
 	if err != nil {
 		return nil, fmt.Errorf("engine/native: %w", err)
 	}
 	b := &builder{
-		plan:    &plan{mode: m, shapes: cloneShapes(shapes)},
+		plan:    &plan{mode: m, shapes: cloneShapes(shapes), steering: steering},
 		program: p, special: s, values: map[string]*site{},
 	}
-	for i, in := range s.Graph.Inputs {
+	for i, in := range p.graph.Inputs {
+		if steering[i] != nil {
+			b.inputs = append(b.inputs, nil)
+			continue
+		}
 		x := b.define(in.Name, fed)
 		b.inputs = append(b.inputs, x)
 		if !x.shape.Equal(shapes[i]) {
@@ -86,6 +88,9 @@ func (p *program) build(shapes []tensor.Shape, m mode) (*plan, error) {
 		return nil, err
 	}
 	b.lay()
+	if b.size > maxArena {
+		return nil, fmt.Errorf("engine/native: the network would take %d floats of memory for inputs of shapes %v, and %d is the limit", b.size, shapes, int64(maxArena))
+	}
 	return b.plan, nil
 }
 
@@ -111,7 +116,7 @@ func (b *builder) define(name string, k kind) *site {
 		panic(fmt.Sprintf("engine/native: internal error: value %q has no type", name))
 	}
 	s := &site{
-		name: name, kind: k, shape: t.Shape, size: product(t.Shape), producer: -1,
+		name: name, kind: k, dtype: t.DType, shape: t.Shape, size: product(t.Shape), producer: -1,
 		ints: !t.DType.Numeric(),
 	}
 	b.values[name] = s
@@ -130,6 +135,9 @@ func (b *builder) site(name string) *site {
 		return s
 	}
 	v := b.special.Constants[name]
+	if t := b.special.Graph.Weights.Lookup(name); v == nil && t != nil {
+		v = b.program.integers(t)
+	}
 	if v == nil {
 		panic(fmt.Sprintf("engine/native: internal error: nothing makes value %q", name))
 	}
@@ -144,9 +152,12 @@ func (b *builder) site(name string) *site {
 
 // add makes the node of a draft. What cannot be done is collected in missing.
 func (b *builder) add(d *draft) error {
+	if d.op == "If" {
+		d = b.withCaptured(d)
+	}
 	n := &node{
 		Node: d.Node, fused: d.fused, pool: b.program.pool, random: &b.program.random,
-		training: b.training, frozen: b.program.frozen, index: len(b.nodes), values: b.values,
+		training: b.training, frozen: b.program.frozen, index: len(b.nodes), inside: b,
 		keepsIn: make([]bool, len(d.inputs)), keepsOut: make([]bool, len(d.outputs)),
 	}
 	for _, name := range d.inputs {
@@ -166,16 +177,23 @@ func (b *builder) add(d *draft) error {
 		s.producer = n.index
 		s.requires = requires && !s.ints
 		n.out = append(n.out, s)
+		if _, err := s.elems(); err != nil {
+			return fmt.Errorf("engine/native: node %q (%s): %w", n.Name, n.Op, err)
+		}
+	}
+	if n.hasText() {
+		b.missing = append(b.missing, graph.Missing{Node: n.Name, Op: n.Op, Domain: n.Domain, Why: "it works on text"})
+		return nil
 	}
 	if view := b.view(d.op, n); view {
 		return nil
 	}
-	mk := operators[d.op]
+	mk := makerOf(d.op)
 	if mk == nil {
 		b.missing = append(b.missing, graph.Missing{Node: n.Name, Op: n.Op, Domain: n.Domain})
 		return nil
 	}
-	op, err := mk(n)
+	op, err := mk.try(n)
 	if lack := (*lackError)(nil); errors.As(err, &lack) {
 		b.missing = append(b.missing, graph.Missing{Node: n.Name, Op: n.Op, Domain: n.Domain, Why: lack.why})
 		return nil
@@ -478,6 +496,9 @@ func (p *plan) bind(slab []float32) {
 // feed sets the inputs of a call.
 func (p *plan) feed(inputs []engine.Array) {
 	for i, s := range p.inputs {
+		if s == nil {
+			continue
+		}
 		s.float, s.int = inputs[i].Float, inputs[i].Int
 	}
 	for _, s := range p.sites {

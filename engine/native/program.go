@@ -21,6 +21,7 @@ type program struct {
 	graph   *graph.Graph
 	weights []*weight
 	byName  map[string]*weight
+	tables  map[string]*graph.Value // large weights of integers, that plans share
 	shown   []engine.Weight
 	pool    *kernel.Pool
 	frozen  bool
@@ -39,7 +40,9 @@ func (p *program) Forward(inputs []engine.Array) ([]engine.Array, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.forward()
+	if err := l.forward(); err != nil {
+		return nil, fmt.Errorf("engine/native: %w", err)
+	}
 	return l.results, nil
 }
 
@@ -50,7 +53,9 @@ func (p *program) Step(step uint64, loss engine.Loss, inputs []engine.Array) (fl
 	if err != nil {
 		return 0, err
 	}
-	l.forward()
+	if err := l.forward(); err != nil {
+		return 0, fmt.Errorf("engine/native: %w", err)
+	}
 	for _, s := range l.slopes {
 		clear(s.Float)
 	}
@@ -59,7 +64,9 @@ func (p *program) Step(step uint64, loss engine.Loss, inputs []engine.Array) (fl
 		return value, p.firstNonFinite(step, inputs)
 	}
 	l.commit()
-	l.backwards()
+	if err := l.backwards(); err != nil {
+		return value, fmt.Errorf("engine/native: %w", err)
+	}
 	return value, nil
 }
 
@@ -84,7 +91,7 @@ func (p *program) prepare(inputs []engine.Array, m mode) (*plan, error) {
 		for k, x := range inputs {
 			shapes[k] = x.Shape
 		}
-		l, err := p.build(shapes, m)
+		l, err := p.build(shapes, inputs, m)
 		if err != nil {
 			return nil, err
 		}
@@ -119,6 +126,11 @@ func (l *plan) fits(inputs []engine.Array) bool {
 			return false
 		}
 	}
+	for i, v := range l.steering {
+		if v != nil && !slices.Equal(v.Int, inputs[i].Int) {
+			return false
+		}
+	}
 	return true
 }
 
@@ -150,10 +162,6 @@ func (p *program) check(inputs []engine.Array) error {
 	return nil
 }
 
-// maxElements bounds an input, so that sizes of what is computed from it stay
-// far from overflow.
-const maxElements = 1 << 31
-
 func dimsText(dims []graph.Dim) string {
 	s := "("
 	for i, d := range dims {
@@ -175,6 +183,9 @@ func dimsText(dims []graph.Dim) string {
 // checkFed makes sure that the slices hold what the shapes say.
 func (l *plan) checkFed(inputs []engine.Array) error {
 	for i, s := range l.inputs {
+		if s == nil { // a constant of the plan
+			continue
+		}
 		have, what := len(inputs[i].Float), "Float"
 		if s.ints {
 			have, what = len(inputs[i].Int), "Int"

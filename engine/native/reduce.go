@@ -119,7 +119,7 @@ func axesOf(n *node) ([]bool, error) {
 func makeReduce(n *node) (operator, error) {
 	o := &reduce{rule: reduceRules[n.Op], pool: n.pool, x: n.in[0], y: n.out[0], count: 1}
 	if o.x.ints {
-		return nil, n.lacks("integers that are known only when it runs")
+		return makeWholeReduce(n)
 	}
 	along, err := axesOf(n)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 // only: an operator keeps the site, never a slice of it.
 type site struct {
 	name  string
+	dtype tensor.DType // in the graph; all floats are float32 here
 	shape tensor.Shape
 	size  int // number of elements
 
