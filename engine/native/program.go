@@ -127,7 +127,7 @@ func (l *plan) fits(inputs []engine.Array) bool {
 		}
 	}
 	for i, v := range l.steering {
-		if v != nil && !slices.Equal(v.Int, inputs[i].Int) {
+		if v != nil && !steers(v, inputs[i]) {
 			return false
 		}
 	}

@@ -14,7 +14,7 @@ var operators = join(
 		"Softmax": makeSoftmax(false), "LogSoftmax": makeSoftmax(true), "Dropout": makeDropout,
 
 		"Gemm": makeGemm, "MatMul": makeMatMul, "Einsum": makeEinsum,
-		"Conv": byAxes(makeConv, makeConvND), "ConvTranspose": makeConvTranspose,
+		"Conv": byAxes(makeConv, makeConvND), "ConvTranspose": byAxes(makeConvTranspose, makeConvTransposeND),
 		"BatchNormalization": makeBatchNorm, "LayerNormalization": makeLayerNorm, "RMSNormalization": makeLayerNorm,
 		"InstanceNormalization": makeGroupNorm, "GroupNormalization": makeGroupNorm, "LpNormalization": makeLpNorm,
 		"MeanVarianceNormalization": makeMeanVariance, "LRN": makeResponseNorm,
@@ -35,6 +35,8 @@ var operators = join(
 		"Max": makeSeveral, "Min": makeSeveral, "Sum": makeSeveral, "Mean": makeSeveral,
 		"ArgMax": makeArgExtreme, "ArgMin": makeArgExtreme, "TopK": makeTopK, "Hardmax": makeHardmax, "CumSum": makeCumSum,
 		"ReduceLogSumExp": makeLogSumExp, "ThresholdedRelu": makeThresholdedRelu, "Shrink": makeShrink,
+
+		"NegativeLogLikelihoodLoss": makeLoss, "SoftmaxCrossEntropyLoss": makeLoss,
 
 		"RNN": makeRecurrent, "GRU": makeRecurrent, "LSTM": makeRecurrent,
 
@@ -75,5 +77,10 @@ func each[R any](rules map[string]*R, m maker) map[string]maker {
 	return f
 }
 
-// folded are operators that follow from shapes, so that no plan sees them.
-var folded = map[string]bool{"Shape": true, "Size": true, "Constant": true, "ConstantOfShape": true, "Range": true}
+// folded are operators that follow from shapes, or from small inputs that then steer the
+// plan (see program.specialize), so that no plan sees them.
+var folded = map[string]bool{
+	"Shape": true, "Size": true, "Constant": true, "ConstantOfShape": true, "Range": true, "EyeLike": true,
+	"HannWindow": true, "HammingWindow": true, "BlackmanWindow": true, "MelWeightMatrix": true,
+	"NonZero": true, "Unique": true, "NonMaxSuppression": true,
+}

@@ -190,6 +190,70 @@ func (o *convND) backward() {
 	}
 }
 
+// A convTransposeND is ConvTranspose over images of three axes or more: what convND does
+// backward.
+type convTransposeND struct{ *convND }
+
+func makeConvTransposeND(n *node) (operator, error) {
+	x, w, y := n.in[0], n.in[1], n.out[0]
+	if n.text("auto_pad", "NOTSET") != "NOTSET" || n.integers("output_shape") != nil {
+		return nil, n.lacks("auto_pad or output_shape with images of %d axes", len(x.shape)-2)
+	}
+	o := &convND{pool: n.pool, x: x, w: w, bias: n.operand(2), y: y, groups: int(n.integer("group", 1))}
+	var err error
+	if o.taps, err = n.tapsOf(dims(y.shape[2:]), dims(x.shape[2:]), dims(w.shape[2:])); err != nil {
+		return nil, err
+	}
+	o.batch, o.in, o.out = int(x.shape[0]), int(w.shape[1]), int(w.shape[0])/o.groups
+	o.columns = n.scratch(o.in * o.taps.count * o.taps.places)
+	if n.mayWant(0) {
+		n.keepIn(1)
+	}
+	if n.mayWant(1) {
+		n.keepIn(0)
+	}
+	return &convTransposeND{o}, nil
+}
+
+func (o *convTransposeND) planes() kernel.Planes {
+	return kernel.Planes{Batch: o.batch, Channels: o.groups * o.in, Size: o.taps.image}
+}
+
+func (o *convTransposeND) forward() {
+	clear(o.y.float)
+	depth, places := o.in*o.taps.count, o.taps.places
+	for i := range o.batch * o.groups {
+		kernel.Gemm(o.pool, &kernel.GemmArgs{
+			M: depth, N: places, K: o.out, A: o.w.float[i%o.groups*o.out*depth:], TransA: true, B: o.x.float[i*o.out*places:], C: o.columns.float,
+		})
+		o.spread(o.y.float[i*o.in*o.taps.image:])
+	}
+	if o.bias != nil {
+		kernel.ChannelAffine(o.pool, o.planes(), o.y.float, o.y.float, nil, o.bias.float, kernel.Clamp{})
+	}
+}
+
+func (o *convTransposeND) backward() {
+	depth, places := o.in*o.taps.count, o.taps.places
+	for i := range o.batch * o.groups {
+		g := i % o.groups
+		o.gather(o.y.grad[i*o.in*o.taps.image:])
+		if o.x.wanted() {
+			kernel.Gemm(o.pool, &kernel.GemmArgs{
+				M: o.out, N: places, K: depth, A: o.w.float[g*o.out*depth:], B: o.columns.float, C: o.x.into[i*o.out*places:], Accumulate: true,
+			})
+		}
+		if o.w.wanted() {
+			kernel.Gemm(o.pool, &kernel.GemmArgs{
+				M: o.out, N: depth, K: places, A: o.x.float[i*o.out*places:], B: o.columns.float, TransB: true, C: o.w.into[g*o.out*depth:], Accumulate: true,
+			})
+		}
+	}
+	if o.bias != nil && o.bias.wanted() {
+		kernel.ChannelSums(o.pool, o.planes(), o.bias.into, o.y.grad, true)
+	}
+}
+
 // A poolND is MaxPool, AveragePool or LpPool over images of any number of axes.
 type poolND struct {
 	pool     *kernel.Pool
