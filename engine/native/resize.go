@@ -114,7 +114,7 @@ func (n *node) resizeScales() (scale []float64, region [][2]float64, err error) 
 		scale[i], region[i] = 1, [2]float64{0, 1}
 	}
 	for _, i := range []int{1, 2, 3} {
-		if o := n.operand(i); o != nil && o.kind != constant {
+		if o := n.operand(i); o != nil && o.kind != constant && o.kind != held {
 			return nil, nil, n.lacks("scales, sizes or a region that are known only when it runs")
 		}
 	}

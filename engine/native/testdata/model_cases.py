@@ -14,8 +14,18 @@ def shapes(name, inputs):
         for rate, window in ((16000, 512), (8000, 256)):
             yield {i.name: [1, window] if len(i.shape) == 2 else [2, 1, 128 if i.shape[-1] == 128 else 64] for i in inputs if i.name != "sr"}, rate
         return
-    for height, width in ((48, 64), (48, 96)) if "rec" in name or "cls" in name else ((64, 96), (96, 64)):
+    for height, width in ((48, 64), (48, 96)) if "rec" in name or "cls" in name else ((64, 192), (96, 128)):
         yield {i.name: [1, 3, height, width] for i in inputs}, None
+
+
+def writing(shape):
+    """An image of dark letters on light ground, for a detector of text."""
+    letters = ["01110100011000111111100011000110001", "11111001000010000100001000010000100", "11110100011000111110101001001010001"]
+    image = np.full(shape, 2.2)
+    for n in range(shape[3] // 24):
+        glyph = np.array([int(c) for c in letters[n % 3]]).reshape(7, 5).repeat(4, 0).repeat(4, 1)
+        image[:, :, 18:46, 2 + 24 * n:22 + 24 * n] -= 4.2 * glyph
+    return image
 
 
 for path in sorted(glob.glob(os.path.join(sys.argv[1], "*.onnx"))):
@@ -32,6 +42,8 @@ for path in sorted(glob.glob(os.path.join(sys.argv[1], "*.onnx"))):
                 continue
             shape = [d if isinstance(d, int) and d > 0 else free[i.name][n] for n, d in enumerate(i.shape)]
             feed[i.name] = (rng.standard_normal(shape) * 0.3).astype(types[i.type])
+            if "det" in name:
+                feed[i.name] += writing(shape).astype(np.float32)
         outputs = s.run(None, feed)
         dir = os.path.join(folder, "test_data_set_%d" % k)
         os.makedirs(dir)
