@@ -54,6 +54,7 @@ type single struct {
 	order    []string // of the operands
 	outputs  []string
 	place    map[string]place
+	fixed    []string // operands whose place is not drawn
 }
 
 // A place is where an operand of a graph in a test comes from.
@@ -92,7 +93,7 @@ func one(op string, attributes graph.Attributes, outputs int, operands ...*graph
 func (s *single) drawPlaces(t *rapid.T) {
 	first := true
 	for _, name := range s.order {
-		if s.operands[name].Float == nil {
+		if s.operands[name].Float == nil || slices.Contains(s.fixed, name) {
 			continue
 		}
 		choices := []place{summed, given, weighed}
