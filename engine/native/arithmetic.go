@@ -70,7 +70,6 @@ var pairRules = map[string]*pairRule{
 			}
 			return y * float32(math.Log(float64(a)))
 		},
-		ints: func(_ tensor.DType, a, b int64) int64 { return powerInt(a, b) },
 	},
 	// Mod of floats is what is left by division toward zero.
 	"Mod": {

@@ -63,10 +63,10 @@ func moduloInt(d tensor.DType, a, b int64) int64 {
 	return r
 }
 
-// powerInt is a to the b, with overflow. A negative power of another integer than 1
-// and -1 is 0.
-func powerInt(a, b int64) int64 {
-	if b < 0 {
+// powerInt is a to the b, which is of type d, with overflow. A negative power of another
+// integer than 1 and -1 is 0.
+func powerInt(d tensor.DType, a, b int64) int64 {
+	if lessInt(d, b, 0) {
 		switch {
 		case a == 1 || a == -1 && b%2 == 0:
 			return 1
@@ -76,8 +76,8 @@ func powerInt(a, b int64) int64 {
 		return 0
 	}
 	p := int64(1)
-	for ; b > 0; b >>= 1 {
-		if b&1 == 1 {
+	for e := uint64(b); e > 0; e >>= 1 {
+		if e&1 == 1 {
 			p *= a
 		}
 		a *= a
@@ -89,7 +89,14 @@ func powerInt(a, b int64) int64 {
 // that of the base.
 func makePow(n *node) (operator, error) {
 	a, b := n.in[0], n.in[1]
-	if a.ints == b.ints {
+	if a.ints && b.ints {
+		o, err := makePair(n)
+		if err == nil {
+			o.(*pair).rule = &pairRule{ints: func(_ tensor.DType, x, y int64) int64 { return powerInt(b.dtype, x, y) }}
+		}
+		return o, err
+	}
+	if !a.ints && !b.ints {
 		return makePair(n)
 	}
 	if n.mayWant(0) || n.mayWant(1) {
