@@ -52,7 +52,7 @@ func makeUnary(rule *unaryRule, k func(n *node) []float32) maker {
 			n.keepIn(0)
 		}
 		if rule.fromY {
-			n.keepOut(0)
+			n.keepOut()
 		}
 		n.writes()
 		n.gradInPlace(0)

@@ -157,7 +157,7 @@ func makePair(n *node) (operator, error) {
 			n.keepIn(1)
 		}
 		if rule.needY {
-			n.keepOut(0)
+			n.keepOut()
 		}
 	}
 	if n.Op == "Add" && o.same && a.root() != b.root() {

@@ -49,7 +49,7 @@ func makeBatchNorm(n *node) (operator, error) {
 	if n.residual > 0 {
 		o.addend = n.in[n.residual]
 		if n.clamp.On {
-			n.keepOut(0)
+			n.keepOut()
 		}
 		if n.mayWant(n.residual) {
 			n.gradInPlace(n.residual)
@@ -58,7 +58,7 @@ func makeBatchNorm(n *node) (operator, error) {
 	} else {
 		o.norm.Clamp = n.clamp
 		if n.clamp.On {
-			n.keepOut(0)
+			n.keepOut()
 		}
 		n.inPlace(0)
 	}

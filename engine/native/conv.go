@@ -55,7 +55,7 @@ func makeConv(n *node) (operator, error) {
 		n.keepIn(0)
 	}
 	if n.clamp.On {
-		n.keepOut(0)
+		n.keepOut()
 	}
 	n.chooses()
 	return o, nil

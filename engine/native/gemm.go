@@ -40,7 +40,7 @@ func makeGemm(n *node) (operator, error) {
 		n.keepIn(0)
 	}
 	if n.clamp.On {
-		n.keepOut(0)
+		n.keepOut()
 	}
 	n.chooses(0, 1)
 	if o.c != nil {

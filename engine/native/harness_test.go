@@ -2,6 +2,7 @@ package native
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"testing"
@@ -194,9 +195,7 @@ type trial struct {
 func (s *single) check(t fataler, tr trial) {
 	t.Helper()
 	tr.inputs = map[string]*graph.Value{"quarter": {Type: tensor.F32, Shape: tensor.Shape{}, Float: []float64{0.25}}}
-	for name, v := range s.operands {
-		tr.inputs[name] = v
-	}
+	maps.Copy(tr.inputs, s.operands)
 	tr.trainable = slices.DeleteFunc(slices.Clone(tr.trainable), func(name string) bool { return s.place[name] == given })
 	checkGraph(t, s.graph(t), s.operands, tr)
 }
@@ -207,9 +206,7 @@ func checkGraph(t fataler, g *graph.Graph, weights map[string]*graph.Value, tr t
 		tr.tolerance = 2e-5
 	}
 	values := map[string]*graph.Value{}
-	for name, v := range weights {
-		values[name] = v
-	}
+	maps.Copy(values, weights)
 	inputs := make([]engine.Array, len(g.Inputs))
 	for i, in := range g.Inputs {
 		v := tr.inputs[in.Name]
@@ -358,9 +355,7 @@ func differences(t fataler, g *graph.Graph, values map[string]*graph.Value, name
 	t.Helper()
 	w := values[name]
 	at := map[string]*graph.Value{}
-	for k, v := range values {
-		at[k] = v
-	}
+	maps.Copy(at, values)
 	loss := func(i int, h float64) float64 {
 		c := *w
 		c.Float = slices.Clone(w.Float)

@@ -142,10 +142,9 @@ func (s *site) number(i int) float64 {
 
 // A wholeUnary is a function of one integer.
 type wholeUnary struct {
-	f    func(d tensor.DType, x int64) int64
-	x    *operand
-	y    *site
-	pool *kernel.Pool
+	f func(d tensor.DType, x int64) int64
+	x *operand
+	y *site
 }
 
 // wholeRules are the operators of one number that take integers, too.
@@ -292,7 +291,7 @@ type wholeProduct struct{ *matmul }
 
 func (o *wholeProduct) forward() {
 	for _, at := range o.offsets {
-		multiplyInts(o.pool, o.m, o.n, o.k, o.a.int[at[0]:], o.b.int[at[1]:], o.y.int[at[2]:])
+		multiplyInts(o.m, o.n, o.k, o.a.int[at[0]:], o.b.int[at[1]:], o.y.int[at[2]:])
 	}
 	for i, x := range o.y.int {
 		o.y.int[i] = wrap(o.y.dtype, x)
@@ -300,7 +299,7 @@ func (o *wholeProduct) forward() {
 }
 
 // multiplyInts computes c = a·b.
-func multiplyInts(_ *kernel.Pool, m, n, k int, a, b, c []int64) {
+func multiplyInts(m, n, k int, a, b, c []int64) {
 	for i := range m {
 		row := c[i*n : (i+1)*n]
 		clear(row)

@@ -175,7 +175,7 @@ func makeLogSumExp(n *node) (operator, error) {
 	o.forth, o.back = newGrid(shape, 1, dense(shape), broadcast(kept, shape)), newGrid(shape, 0, dense(shape), broadcast(kept, shape))
 	o.most, o.do, o.und = o.forth.body(o.top), o.forth.body(o.add), o.back.body(o.spread)
 	n.keepIn(0)
-	n.keepOut(0)
+	n.keepOut()
 	return o, nil
 }
 

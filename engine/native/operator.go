@@ -24,7 +24,7 @@ import (
 //     must not allocate: strides, tables, and the functions that are given to
 //     pool.Run (a method value made in forward is an allocation);
 //  3. says what memory it needs, and what it can do without:
-//     n.keepIn(i), n.keepOut(i): backward reads the values of that operand or
+//     n.keepIn(i), n.keepOut(): backward reads the values of that operand, or of
 //     result. What is not kept is overwritten before backward runs.
 //     n.inPlace(i): result 0 may lie in the memory of operand i. It will if
 //     nobody reads that operand later; forward must work either way.
@@ -46,6 +46,9 @@ import (
 //	              that are the same value share one slice: treat them in order.
 //
 // backward may use out[k].grad as it likes: it is the last to read it.
+//
+// Data with which an operator cannot go on (an index outside of a table) ends the call:
+// see fail. Forward and Step then return an error that names the node.
 //
 // Work is cut by shape alone, never by the number of threads, and sums are taken
 // in a fixed order, so that any number of threads gives the same bits.
@@ -138,8 +141,8 @@ type memory struct {
 // keepIn says that backward reads the values of operand i.
 func (n *node) keepIn(i int) { n.keepsIn[i] = true }
 
-// keepOut says that backward reads the values of result k.
-func (n *node) keepOut(k int) { n.keepsOut[k] = true }
+// keepOut says that backward reads the values of result 0.
+func (n *node) keepOut() { n.keepsOut[0] = true }
 
 // inPlace says that result 0 may lie where operand i lies. If several can, the
 // first that is free is taken.

@@ -456,13 +456,13 @@ func (b *builder) layArrays() {
 
 // bind sets the slices of all sites to their places in slab, which has at least
 // size floats.
-func (p *plan) bind(slab []float32) {
-	if len(p.slab) > 0 && len(slab) > 0 && &p.slab[0] == &slab[0] {
+func (l *plan) bind(slab []float32) {
+	if len(l.slab) > 0 && len(slab) > 0 && &l.slab[0] == &slab[0] {
 		return
 	}
-	p.slab = slab
+	l.slab = slab
 	at := func(k *block) []float32 { return slab[k.offset : k.offset+k.size : k.offset+k.size] }
-	for _, s := range p.sites {
+	for _, s := range l.sites {
 		if s.values != nil {
 			s.float = at(s.values)[:s.size]
 		}
@@ -473,10 +473,10 @@ func (p *plan) bind(slab []float32) {
 			s.float, s.grad = s.root().float, s.root().grad
 		}
 	}
-	for _, m := range p.memories {
+	for _, m := range l.memories {
 		m.float = at(m.block)
 	}
-	for _, n := range p.nodes {
+	for _, n := range l.nodes {
 		for _, o := range n.in {
 			switch {
 			case o == nil:
@@ -487,21 +487,21 @@ func (p *plan) bind(slab []float32) {
 			}
 		}
 	}
-	for i, s := range p.outputs {
-		p.results[i] = s.array()
-		p.slopes[i] = engine.Array{Shape: s.shape, Float: s.grad}
+	for i, s := range l.outputs {
+		l.results[i] = s.array()
+		l.slopes[i] = engine.Array{Shape: s.shape, Float: s.grad}
 	}
 }
 
 // feed sets the inputs of a call.
-func (p *plan) feed(inputs []engine.Array) {
-	for i, s := range p.inputs {
+func (l *plan) feed(inputs []engine.Array) {
+	for i, s := range l.inputs {
 		if s == nil {
 			continue
 		}
 		s.float, s.int = inputs[i].Float, inputs[i].Int
 	}
-	for _, s := range p.sites {
+	for _, s := range l.sites {
 		if r := s.root(); s.of != nil && r.kind == fed {
 			s.float, s.int = r.float, r.int
 		}

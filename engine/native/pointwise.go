@@ -41,7 +41,7 @@ func newPoint(n *node, rule *pointRule, k ...float32) (operator, error) {
 		n.keepIn(0)
 	}
 	if rule.fromY {
-		n.keepOut(0)
+		n.keepOut()
 	}
 	return o, nil
 }

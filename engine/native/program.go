@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"ropewalk/engine"
 	"ropewalk/graph"
@@ -163,21 +164,18 @@ func (p *program) check(inputs []engine.Array) error {
 }
 
 func dimsText(dims []graph.Dim) string {
-	s := "("
+	names := make([]string, len(dims))
 	for i, d := range dims {
-		if i > 0 {
-			s += ", "
-		}
 		switch {
 		case d.Size >= 0:
-			s += fmt.Sprint(d.Size)
+			names[i] = fmt.Sprint(d.Size)
 		case d.Name != "":
-			s += d.Name
+			names[i] = d.Name
 		default:
-			s += "any"
+			names[i] = "any"
 		}
 	}
-	return s + ")"
+	return "(" + strings.Join(names, ", ") + ")"
 }
 
 // checkFed makes sure that the slices hold what the shapes say.

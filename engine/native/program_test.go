@@ -3,6 +3,7 @@ package native
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -152,9 +153,7 @@ func directional(t *testing.T, g *graph.Graph, p *program, values map[string]*gr
 		d := factors(len(w.Gradient) + 1)[1:]
 		loss := func(h float64) float64 {
 			moved := map[string]*graph.Value{}
-			for name, v := range values {
-				moved[name] = v
-			}
+			maps.Copy(moved, values)
 			c := *values[w.Name]
 			c.Float = slices.Clone(c.Float)
 			for i := range c.Float {

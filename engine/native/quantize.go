@@ -184,7 +184,7 @@ func (o *wholeMatMul) forward() {
 		o.b64[i] = v - zeroPoint(o.zeroB, o.ofB.at(i))
 	}
 	for _, at := range o.offsets {
-		multiplyInts(o.pool, o.m, o.n, o.k, o.a64[at[0]:], o.b64[at[1]:], o.c64[at[2]:])
+		multiplyInts(o.m, o.n, o.k, o.a64[at[0]:], o.b64[at[1]:], o.c64[at[2]:])
 	}
 	for i, v := range o.c64[:o.y.size] {
 		if o.zeroOut == nil {

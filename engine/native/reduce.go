@@ -150,7 +150,7 @@ func makeReduce(n *node) (operator, error) {
 		n.keepIn(0)
 	}
 	if o.rule.fromY {
-		n.keepOut(0)
+		n.keepOut()
 	}
 	return o, nil
 }

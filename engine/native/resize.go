@@ -2,6 +2,7 @@ package native
 
 import (
 	"math"
+	"slices"
 
 	"ropewalk/internal/kernel"
 )
@@ -339,8 +340,7 @@ func (o *resize) backward() {
 	if len(o.passes) == 0 {
 		kernel.Add(o.pool, o.x.into, o.x.into, src)
 	}
-	for i := len(o.passes) - 1; i >= 0; i-- {
-		p := o.passes[i]
+	for i, p := range slices.Backward(o.passes) {
 		p.src, p.dst = src, o.x.into
 		if i > 0 {
 			p.dst = o.passes[i-1].out.float

@@ -29,7 +29,7 @@ func makeSoftmax(log bool) maker {
 				o.a, o.b = n.scratch(o.x.size), n.scratch(o.x.size)
 			}
 		}
-		n.keepOut(0)
+		n.keepOut()
 		n.writes()
 		if o.turn == nil {
 			n.inPlace(0)

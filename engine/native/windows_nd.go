@@ -298,7 +298,7 @@ func makePoolND(n *node) (operator, error) {
 	}
 	if o.op == "LpPool" {
 		n.keepIn(0)
-		n.keepOut(0)
+		n.keepOut()
 	}
 	o.do, o.undo = o.channel, o.channelBack
 	return o, nil
