@@ -51,3 +51,9 @@ bench: build ## compare sizes and speeds with other programs: build/bench.md, op
 bench-codec: ## compare the coders of quantized weights with others: build/bench-codec.md, options in BENCH
 	@mkdir -p build
 	$(GO) run ./internal/bench/codec $(BENCH) > build/bench-codec.md
+
+.PHONY: bench-engine
+bench-engine: ## compare training and inference with PyTorch and ONNX Runtime: build/bench-engine.md, options in BENCH
+	@mkdir -p build
+	$(GO) build -o build/bench-engine ./internal/bench/engine
+	build/bench-engine $(BENCH) > build/bench-engine.md

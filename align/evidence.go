@@ -3,6 +3,8 @@ package align
 import (
 	"math"
 	"slices"
+
+	"ropewalk/internal/kernel"
 )
 
 // ViewEvidence tells what one view contributed.
@@ -49,7 +51,7 @@ type weak struct {
 }
 
 // gather computes the evidence of all views with more than one number.
-func gather(g *Group, threads int) *evidence {
+func gather(g *Group, pool *kernel.Pool) *evidence {
 	ref, sus := g.balanced()
 	e := &evidence{n: g.Ref, m: g.Sus}
 	e.parts[0] = make([]float32, g.Ref*g.Sus)
@@ -67,7 +69,7 @@ func gather(g *Group, threads int) *evidence {
 			e.scalars = append(e.scalars, scalar{v.Name, v.Role, normalScores(ref[k], p != 0), normalScores(sus[k], p != 0)})
 			continue
 		}
-		c, f, imitated := e.compare(v, p != 0, threads)
+		c, f, imitated := e.compare(v, p != 0, pool)
 		e.views = append(e.views, ViewEvidence{
 			Name: v.Name, Role: v.Role.String(), Dim: v.Dim, Effective: 1 / (f.sd * f.sd),
 			Share: f.share, LogRatio: f.logLR, Imitated: imitated,
@@ -138,7 +140,7 @@ func (e *evidence) pool(weaks []weak, par int) {
 			sum[k] += a * x
 		}
 	}
-	f := fitNull(observe(sum, e.n, e.m, par != 0, func(x float64) float64 { return x }), 0.5)
+	f := fitNull(observe(sum, e.n, e.m, par != 0, false), 0.5)
 	if f.mu > 0 && len(weaks) > 1 {
 		for _, w := range weaks {
 			one := w.fit
@@ -171,12 +173,12 @@ func leak(l float64) float64 {
 
 // compare returns the cosines of all rows, centred, the fit to them, and whether
 // they are those of the reference that imitates the suspect.
-func (e *evidence) compare(v *View, folded bool, threads int) (c []float32, f fit, imitated bool) {
+func (e *evidence) compare(v *View, folded bool, pool *kernel.Pool) (c []float32, f fit, imitated bool) {
 	sus := unit(v.Sus, v.Dim)
 	with := func(ref []float32) ([]float32, fit) {
-		c := products(unit(ref, v.Dim), sus, v.Dim, threads)
+		c := products(unit(ref, v.Dim), sus, v.Dim, pool)
 		centre(c, e.n, e.m)
-		return c, fitNull(observe(c, e.n, e.m, folded, spread), 0.5/math.Sqrt(float64(v.Dim)))
+		return c, fitNull(observe(c, e.n, e.m, folded, true), 0.5/math.Sqrt(float64(v.Dim)))
 	}
 	c, f = with(v.Ref)
 	if v.imitated != nil {

@@ -1,8 +1,6 @@
 package align
 
-import (
-	"slices"
-)
+import "math"
 
 // imitate does to the numbers of ref what seems to have been done to those of
 // sus. It returns nil if nothing of the kind is seen.
@@ -18,39 +16,67 @@ func imitate(ref, sus []float32) []float32 {
 	if len(ref) < 16 || len(sus) < 16 {
 		return nil
 	}
-	values := slices.Clone(sus)
-	slices.Sort(values)
-	order := make([]int32, len(ref))
-	for i := range order {
-		order[i] = int32(i)
-	}
-	slices.SortStableFunc(order, func(a, b int32) int {
-		switch {
-		case ref[a] < ref[b]:
-			return -1
-		case ref[a] > ref[b]:
-			return 1
-		}
-		return 0
-	})
-	equalSus, equalRef := 0, 0
-	for k := 1; k < len(values); k++ {
-		if values[k] == values[k-1] {
-			equalSus++
-		}
-	}
-	for k := 1; k < len(order); k++ {
-		if ref[order[k]] == ref[order[k-1]] {
-			equalRef++
-		}
+	values := sorted(sus)
+	share := ties(values)
+	if share < 0.05 {
+		return nil
 	}
 	// A twentieth more than the reference has, so that chance does not look like it.
-	if float64(equalSus)/float64(len(sus)) < 0.05+float64(equalRef)/float64(len(ref)) {
+	order := sorted(ref)
+	if share < 0.05+ties(order) {
 		return nil
 	}
 	out := make([]float32, len(ref))
 	for k, at := range order {
-		out[at] = values[k*len(values)/len(order)]
+		out[uint32(at)] = sus[uint32(values[k*len(values)/len(order)])]
 	}
 	return out
+}
+
+// sorted returns the numbers in ascending order, each as an integer of the same
+// order above its place. Equal numbers (0 and -0 among them) go by place. It is a
+// radix sort: three passes over pieces of eleven bits, however long x is.
+func sorted(x []float32) []uint64 {
+	const bits = 11
+	var counts [3][1 << bits]uint32
+	a, b := make([]uint64, len(x)), make([]uint64, len(x))
+	for i, v := range x {
+		k := math.Float32bits(v + 0) // -0 is 0
+		if k>>31 == 1 {
+			k = ^k
+		} else {
+			k |= 1 << 31
+		}
+		a[i] = uint64(k)<<32 | uint64(i)
+		for p := range counts {
+			counts[p][k>>(bits*p)&(1<<bits-1)]++
+		}
+	}
+	for p := range counts {
+		at := &counts[p]
+		sum := uint32(0)
+		for d, n := range at {
+			at[d] = sum
+			sum += n
+		}
+		shift := 32 + bits*p
+		for _, v := range a {
+			d := v >> shift & (1<<bits - 1)
+			b[at[d]] = v
+			at[d]++
+		}
+		a, b = b, a
+	}
+	return a
+}
+
+// ties returns the share of sorted numbers that equal the one before.
+func ties(order []uint64) float64 {
+	equal := 0
+	for k := 1; k < len(order); k++ {
+		if order[k]>>32 == order[k-1]>>32 {
+			equal++
+		}
+	}
+	return float64(equal) / float64(len(order))
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"ropewalk/internal/assignment"
+	"ropewalk/internal/kernel"
 )
 
 // A Method is a way to match neurons.
@@ -83,7 +84,9 @@ func Match(g *Group, o *Options) (*Result, error) {
 	switch o.Method {
 	case Joint:
 	case Paper:
-		return paper(g, o)
+		pool := kernel.NewPool(o.Threads)
+		defer pool.Close()
+		return paper(g, pool)
 	case Ranking:
 		return ranking(g)
 	default:
@@ -102,8 +105,9 @@ func Match(g *Group, o *Options) (*Result, error) {
 			}
 		}
 	}
-	e := gather(g, o.Threads)
-	return e.result(g, o)
+	pool := kernel.NewPool(o.Threads)
+	defer pool.Close()
+	return gather(g, pool).result(g, o)
 }
 
 // result matches, weighs the evidence of single numbers by that matching, and

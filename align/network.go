@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"ropewalk/internal/kernel"
 )
 
 // NetworkOptions changes what [MatchNetworks] does. The nil NetworkOptions are the
@@ -78,7 +80,9 @@ func MatchNetworks(ref, sus Network, o *NetworkOptions) (*NetworkResult, error) 
 	if err := fitTogether(ref.Spec, sus.Spec, r, s); err != nil {
 		return nil, err
 	}
-	d := &driver{o: o, classes: ref.Spec.Classes, fixed: make([]*Matching, len(ref.Spec.Classes))}
+	pool := kernel.NewPool(o.Threads)
+	defer pool.Close()
+	d := &driver{o: o, pool: pool, classes: ref.Spec.Classes, fixed: make([]*Matching, len(ref.Spec.Classes))}
 	for c := range d.classes {
 		class := &d.classes[c]
 		m := o.Known[class.Name]
@@ -92,7 +96,7 @@ func MatchNetworks(ref, sus Network, o *NetworkOptions) (*NetworkResult, error) 
 		d.fixed[c] = m
 	}
 	if o.Method != Joint {
-		d.start(newPair(ref.Spec, sus.Spec, r, s, o.Threads, false))
+		d.start(newPair(ref.Spec, sus.Spec, r, s, d.pool, false))
 		return d.once()
 	}
 	scales, err := d.attempt(ref.Spec, sus.Spec, r, s, true)
@@ -120,7 +124,7 @@ const sure = 0.85
 // attempt searches, balanced or not, and returns the factors found, nil where
 // there are none.
 func (d *driver) attempt(ref, sus *Spec, r, s *side, balanced bool) ([][][]float64, error) {
-	d.start(newPair(ref, sus, r, s, d.o.Threads, balanced))
+	d.start(newPair(ref, sus, r, s, d.pool, balanced))
 	if err := d.search(); err != nil {
 		return nil, err
 	}
@@ -138,6 +142,7 @@ func (d *driver) attempt(ref, sus *Spec, r, s *side, balanced bool) ([][][]float
 // A driver goes through the classes of a pair.
 type driver struct {
 	o       *NetworkOptions
+	pool    *kernel.Pool
 	classes []Class
 	fixed   []*Matching
 	pair    *pair
@@ -223,7 +228,7 @@ func (d *driver) again(ref, sus *Spec, r, s *side, scales [][][]float64) error {
 		own.rescale(&d.classes[c], scales[c])
 	}
 	old, results, before := d.pair, slices.Clone(d.results), d.pair.evidence()
-	d.pair = newPair(ref, sus, own, s, d.o.Threads, false)
+	d.pair = newPair(ref, sus, own, s, d.pool, false)
 	for c, st := range old.state { // signs are in the scales now
 		d.pair.state[c] = state{of: st.of, flips: make([]uint8, len(st.flips))}
 	}
@@ -276,7 +281,7 @@ func (d *driver) hardSweeps() error {
 			if len(g.Views) == 0 {
 				return fmt.Errorf("%w: class %s has no place that describes its neurons", ErrInput, g.Name)
 			}
-			e := gather(g, d.o.Threads)
+			e := gather(g, d.pool)
 			r, err := e.result(g, &d.o.Options)
 			if err != nil {
 				return err
@@ -326,7 +331,7 @@ func (d *driver) softSweeps() error {
 		changed := false
 		for _, c := range d.order(sweep) {
 			g := d.pair.group(c)
-			e := gather(g, d.o.Threads)
+			e := gather(g, d.pool)
 			total := e.best()
 			if last[c] != nil {
 				e.addScalars(total, last[c], trust[c])

@@ -14,6 +14,23 @@ func spread(c float64) float64 {
 	return math.Copysign(y, c)
 }
 
+// sumSpread returns the sum of the squares of what spread makes of the row, with
+// one logarithm for many numbers: that of their product.
+func sumSpread(row []float32) float64 {
+	sum := 0.0
+	for len(row) > 0 {
+		k := min(len(row), 16) // each factor is at least 1e-6
+		product := 1.0
+		for _, x := range row[:k] {
+			c := float64(x)
+			product *= 1 - min(c*c, 1-1e-6)
+		}
+		sum -= math.Log(product)
+		row = row[k:]
+	}
+	return sum
+}
+
 // unspread is the inverse of spread, for y >= 0.
 func unspread(y float64) float64 { return math.Sqrt(-math.Expm1(-y * y)) }
 
@@ -28,8 +45,9 @@ type extremes struct {
 	rest float64         // mean square of all but the best
 }
 
-// observe looks at similarities s (n, m), mapped by f; two-sided if two.
-func observe(s []float32, n, m int, two bool, f func(float64) float64) extremes {
+// observe looks at similarities s (n, m), two-sided if two. Cosines are mapped by
+// spread, which is what it makes of them that it looks at.
+func observe(s []float32, n, m int, two, cosines bool) extremes {
 	e := extremes{m: m, two: two, top: make([][tops]float64, n)}
 	step := 1 + n*m/(1<<21) // rows that are squared: enough for one number
 	var sum float64
@@ -55,14 +73,17 @@ func observe(s []float32, n, m int, two bool, f func(float64) float64) extremes 
 			t[k] = y
 		}
 		for k := range t {
-			if !math.IsInf(t[k], -1) {
-				t[k] = f(t[k])
+			if cosines && !math.IsInf(t[k], -1) {
+				t[k] = spread(t[k])
 			}
 		}
 		if i%step == 0 && m > 1 {
-			for _, x := range row {
-				y := f(float64(x))
-				sum += y * y
+			if cosines {
+				sum += sumSpread(row)
+			} else {
+				for _, x := range row {
+					sum += float64(x) * float64(x)
+				}
 			}
 			sum -= t[0] * t[0]
 			count += m - 1
@@ -113,29 +134,30 @@ func fitNull(e extremes, least float64) fit {
 	if m >= 16 {
 		f.sd = max(f.sd, median(second)/secondMedian(chances))
 	}
-	z := make([]float64, 0, 1024)
+	z := make([]maximum, 0, 1024)
 	top := 0.0
-	step := 1 + len(e.top)/1024 // rows enough for two parameters
+	step := 1 + len(e.top)/512 // rows enough for two parameters
 	for i, t := range e.top {
 		f.gap += (t[0] - t[1]) / f.sd
 		if i%step == 0 {
-			z = append(z, t[0]/f.sd)
-			top = max(top, t[0]/f.sd)
+			x := t[0] / f.sd
+			z = append(z, maximum{x, x*x/2 + math.Log(max(gaussCDF(x), 1e-300))})
+			top = max(top, x)
 		}
 	}
 	shares := [...]float64{0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97}
-	logRatio := make([]float64, len(z))
+	ratio := make([]float64, len(z))
 	for mu := 0.7; mu <= top*1.05; mu *= 1.08 {
 		s := math.Sqrt(1 + 0.04*mu*mu) // rows differ in how loud they are
+		beyond := 0.0                  // what goes over the end of exp, where any share is as good
 		for i, x := range z {
-			logRatio[i] = logPairRatio(x, mu, s, chances)
+			l := x.logPairRatio(mu, s, chances)
+			const end = 50
+			beyond += max(0, l-end)
+			ratio[i] = math.Exp(min(l, end))
 		}
 		for _, q := range shares {
-			sum := 0.0
-			for _, l := range logRatio {
-				sum += logMix(q, l)
-			}
-			if sum > f.logLR {
+			if sum := beyond + sumLogMix(q, ratio); sum > f.logLR {
 				f.logLR, f.mu, f.share = sum, mu, q
 			}
 		}
@@ -169,23 +191,34 @@ func gapLogLR(e extremes) float64 {
 	return float64(n) * (g - 1 - math.Log(g))
 }
 
+// A maximum is the best x of some cosines, with log(Φ(x)/φ(x)) but for a constant.
+type maximum struct{ x, tail float64 }
+
 // logPairRatio is the log ratio of the densities at x of the best of m cosines
 // with and without a pair among them that has mean mu and deviation s:
 // [ φ((x-μ)/s)/s · Φ(x)/φ(x) + (m-1) Φ((x-μ)/s) ] / m.
-func logPairRatio(x, mu, s float64, m int) float64 {
-	u := (x - mu) / s
-	a := x*x/2 - u*u/2 - math.Log(s) + math.Log(max(gaussCDF(x), 1e-300))
+func (x maximum) logPairRatio(mu, s float64, m int) float64 {
+	u := (x.x - mu) / s
+	a := x.tail - u*u/2 - math.Log(s)
 	b := math.Log(float64(m-1)) + math.Log(max(gaussCDF(u), 1e-300))
 	hi, lo := max(a, b), min(a, b)
 	return hi + math.Log1p(math.Exp(lo-hi)) - math.Log(float64(m))
 }
 
-// logMix is log(1 - q + q·e^l) without overflow.
-func logMix(q, l float64) float64 {
-	if l > 50 {
-		return math.Log(q) + l
+// sumLogMix is the sum of log(1 - q + q·r) over ratios r up to e^50, with one
+// logarithm for eight of them. 0 < q < 1.
+func sumLogMix(q float64, ratio []float64) float64 {
+	sum := 0.0
+	for len(ratio) > 0 {
+		k := min(len(ratio), 8) // each factor is between 1 - q and e^50
+		product := 1.0
+		for _, r := range ratio[:k] {
+			product *= 1 - q + q*r
+		}
+		sum += math.Log(product)
+		ratio = ratio[k:]
 	}
-	return math.Log1p(q * math.Expm1(l))
+	return sum
 }
 
 // maxSquare is the mean square of the largest of m standard normal numbers.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"ropewalk/internal/kernel"
 )
 
 // A pair is two networks in one gauge, and what is known of their classes.
@@ -15,7 +17,7 @@ type pair struct {
 	state    []state           // by class
 	// Balancing factors that were taken from each side, by class, factor and neuron.
 	refScale, susScale [][][]float64
-	threads            int
+	pool               *kernel.Pool
 }
 
 // A state is what is believed of one class.
@@ -32,10 +34,10 @@ func (s *state) known() bool { return s.of != nil || s.soft != nil }
 
 // newPair brings both networks into the gauge in which neurons are comparable.
 // With balanced false they are in one gauge already.
-func newPair(ref, sus *Spec, r, s *side, threads int, balanced bool) *pair {
+func newPair(ref, sus *Spec, r, s *side, pool *kernel.Pool, balanced bool) *pair {
 	p := &pair{
 		classes: ref.Classes, suspects: sus.Classes, imitated: map[string]*array{},
-		state: make([]state, len(ref.Classes)), threads: threads,
+		state: make([]state, len(ref.Classes)), pool: pool,
 	}
 	like := &side{arrays: map[string]*array{}, owners: r.owners}
 	for _, name := range sortedNames(r.arrays) {

@@ -3,17 +3,19 @@ package align
 import (
 	"fmt"
 	"slices"
+
+	"ropewalk/internal/kernel"
 )
 
 // paper is the method of Find the Lady (papers 2.2): each reference neuron gets
 // the suspect's neuron whose incoming weights have the largest cosine with its
 // own. Weights only, one tensor only; ties go to the lower number.
-func paper(g *Group, o *Options) (*Result, error) {
+func paper(g *Group, pool *kernel.Pool) (*Result, error) {
 	v := g.incoming()
 	if v == nil {
 		return nil, fmt.Errorf("%w: group %s has no view of incoming weights, which the method needs", ErrInput, g.Name)
 	}
-	c := products(unit(v.Ref, v.Dim), unit(v.Sus, v.Dim), v.Dim, o.Threads)
+	c := products(unit(v.Ref, v.Dim), unit(v.Sus, v.Dim), v.Dim, pool)
 	sus := make([]int, g.Ref)
 	r := &Result{Margin: make([]float64, g.Ref)}
 	for i := range sus {

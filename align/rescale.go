@@ -60,7 +60,7 @@ func (p *pair) refine(r, s *side, results []*Result, out [][][]float64, seen []*
 	for c := range p.classes {
 		own.rescale(&p.classes[c], out[c])
 	}
-	q := newPair(&Spec{p.classes}, &Spec{p.suspects}, own, s, p.threads, false)
+	q := newPair(&Spec{p.classes}, &Spec{p.suspects}, own, s, p.pool, false)
 	for c := range q.state {
 		q.state[c] = state{of: results[c].Sus, flips: make([]uint8, p.classes[c].Size)}
 	}
@@ -71,7 +71,7 @@ func (p *pair) refine(r, s *side, results []*Result, out [][][]float64, seen []*
 		}
 		g := q.group(c)
 		if seen[c] == nil {
-			seen[c] = gather(g, p.threads)
+			seen[c] = gather(g, p.pool)
 		}
 		step := seen[c].scales(g, results[c].Sus)
 		for f := range step {

@@ -51,7 +51,9 @@ type Program interface {
 	Step(step uint64, loss Loss, inputs []Array) (float64, error)
 	// Weights returns all float weights, in the order of the graph's set. The
 	// slices are those that the program computes with: writing to Values takes
-	// effect at the next call.
+	// effect at the next call. That holds for the graph's Parameters and Buffers
+	// and for what is trainable; other constants (a bound of Clip) may have been
+	// taken in when the graph was compiled.
 	Weights() []Weight
 	// Close gives memory and goroutines back.
 	Close() error
@@ -82,8 +84,9 @@ type Array struct {
 
 // A NonFiniteError reports that a step left the numbers: Value is the name of
 // the first value of the graph, in the order of computation, that holds a NaN or
-// an infinity, and Node the operator that made it; both are empty if all values
-// are finite and only the loss is not.
+// an infinity, and Node the operator that made it, empty if that is the caller (an
+// input) or training (a weight). Both are empty if all values are finite and only the
+// loss is not.
 type NonFiniteError struct {
 	Step  uint64
 	Node  string
@@ -94,6 +97,9 @@ type NonFiniteError struct {
 func (e *NonFiniteError) Error() string {
 	if e.Value == "" {
 		return fmt.Sprintf("step %d: the loss is not finite, though all values of the network are", e.Step)
+	}
+	if e.Node == "" {
+		return fmt.Sprintf("step %d: input or weight %q is not finite", e.Step, e.Value)
 	}
 	return fmt.Sprintf("step %d: %q, made by node %q, is the first value that is not finite", e.Step, e.Value, e.Node)
 }

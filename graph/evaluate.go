@@ -44,10 +44,12 @@ const nodeSteps = 512
 type budget struct {
 	elems int64 // that may still be held
 	steps int64
+	// last keeps what lastUses said: a loop runs its body many times.
+	last map[*Graph][][]string
 }
 
 func newBudget(o *EvaluateOptions) *budget {
-	b := &budget{elems: o.MaxElems, steps: o.MaxSteps}
+	b := &budget{elems: o.MaxElems, steps: o.MaxSteps, last: map[*Graph][][]string{}}
 	if b.elems <= 0 {
 		b.elems = 1 << 28
 	}
@@ -185,7 +187,11 @@ func (c *context) run(g *Graph, in []*Value, all bool) (map[string]*Value, error
 	for i, v := range in {
 		s.values[g.Inputs[i].Name] = v
 	}
-	last := lastUses(g)
+	last, ok := c.budget.last[g]
+	if !ok {
+		last = lastUses(g)
+		c.budget.last[g] = last
+	}
 	held := map[string]int64{}
 	defer func() {
 		for _, n := range held {

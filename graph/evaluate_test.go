@@ -2,6 +2,7 @@ package graph
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -135,5 +136,77 @@ func TestValueTensor(t *testing.T) {
 		if d := cmp.Diff(v, got); d != "" {
 			t.Errorf("%v: %s", v.typ(), d)
 		}
+	}
+}
+
+// Graphs that are small in a file and large when they run end with an error, and so do
+// those that make no sense.
+func TestEvaluateHostileGraphs(t *testing.T) {
+	doubling := &Graph{Inputs: []Input{{Name: "x0"}}, Outputs: []string{"x60"}}
+	for i := range 60 {
+		x := fmt.Sprint("x", i)
+		doubling.Nodes = append(doubling.Nodes, &Node{
+			Name: x, Op: "Concat", Inputs: []string{x, x}, Outputs: []string{fmt.Sprint("x", i+1)}, Attributes: Attributes{"axis": int64(0)},
+		})
+	}
+	loop := func(body *Graph) *Node {
+		return &Node{Name: "loop", Op: "Loop", Inputs: []string{"", ""}, Outputs: []string{}, Attributes: Attributes{"body": body}}
+	}
+	within := endless()
+	within.Nodes = append(within.Nodes, loop(endless()))
+	growing := endless()
+	growing.Outputs = append(growing.Outputs, "big")
+	growing.Nodes = append(growing.Nodes, &Node{Name: "big", Op: "RandomUniform", Outputs: []string{"big"}, Attributes: Attributes{"shape": []int64{1 << 10}}})
+	deep := &Graph{Outputs: []string{"x0"}}
+	for range 100 {
+		deep = &Graph{Outputs: []string{"y"}, Nodes: []*Node{{
+			Name: "if", Op: "If", Inputs: []string{"on"}, Outputs: []string{"y"}, Attributes: Attributes{"then_branch": deep, "else_branch": branch("Constant", Attributes{"value_float": 1.0})},
+		}}}
+	}
+	deep.Inputs = []Input{{Name: "on"}, {Name: "x0"}}
+	one := func(n *Node) *Graph {
+		return &Graph{Inputs: []Input{{Name: "x0"}}, Outputs: []string{"x0"}, Nodes: []*Node{n}}
+	}
+	stacked := loop(growing)
+	stacked.Outputs = []string{"stack"}
+	for _, tt := range []struct {
+		name string
+		g    *Graph
+		want string
+	}{
+		{"doubling", doubling, "more memory"},
+		{"loop in loop", one(loop(within)), "more work"},
+		{"stack of a loop", one(stacked), "more memory"},
+		{"deep", deep, "more than 32 deep"},
+		{"nobody makes it", one(&Node{Name: "n", Op: "Neg", Inputs: []string{"gone"}, Outputs: []string{"y"}}), `node "n" (Neg): value "gone" is used, but nothing makes it`},
+		{"branch that gives nothing", one(&Node{
+			Name: "n", Op: "If", Inputs: []string{"on"}, Outputs: []string{"y"}, Attributes: Attributes{"then_branch": &Graph{}, "else_branch": &Graph{}},
+		}), "its output 0 is not computed"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			in := map[string]*Value{"x0": list(1), "on": truths(tensor.Shape{}, 1)}
+			if tt.name == "branch that gives nothing" {
+				tt.g.Inputs = append(tt.g.Inputs, Input{Name: "on"})
+			}
+			_, err := Evaluate(tt.g, in, &EvaluateOptions{MaxElems: 1 << 20, MaxSteps: 1 << 24})
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %s", err, tt.want)
+			}
+		})
+	}
+}
+
+// What is held is given back: a graph may make more values than fit at a time.
+func TestEvaluateReleases(t *testing.T) {
+	g := &Graph{Inputs: []Input{{Name: "x0"}}, Outputs: []string{"x50"}}
+	for i := range 50 {
+		g.Nodes = append(g.Nodes, &Node{Name: fmt.Sprint(i), Op: "Neg", Inputs: []string{fmt.Sprint("x", i)}, Outputs: []string{fmt.Sprint("x", i+1)}})
+	}
+	x := newValue(Type{tensor.F32, tensor.Shape{100}})
+	if _, err := Evaluate(g, map[string]*Value{"x0": x}, &EvaluateOptions{MaxElems: 250}); err != nil {
+		t.Error(err)
+	}
+	if _, err := Evaluate(g, map[string]*Value{"x0": x}, &EvaluateOptions{MaxElems: 250, All: true}); err == nil {
+		t.Error("all values fit in memory for a few")
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ropewalk/engine"
+	"ropewalk/internal/kernel"
 )
 
 // A Report is what became of a run.
@@ -66,6 +67,7 @@ type run struct {
 	mem     memory
 	at      state
 	journal *journal
+	pool    *kernel.Pool // of what is done with weights
 
 	latent   [][]float32 // of the trained weights, while others stand in their place
 	stood    bool        // others do
@@ -100,6 +102,8 @@ func Fit(ctx context.Context, p engine.Program, data Source, o *Options) (*Repor
 	if err := r.open(); err != nil {
 		return nil, err
 	}
+	r.pool = kernel.NewPool(o.Threads)
+	defer r.pool.Close()
 	report, err := r.fit(ctx)
 	return report, errors.Join(err, r.journal.close())
 }
@@ -122,6 +126,13 @@ func newRun(p engine.Program, data Source, o *Options) (*run, error) {
 	}
 	if r.mem.trained == nil {
 		return nil, errors.New("no weight of the program is trainable")
+	}
+	for _, p := range o.Penalties {
+		if t, ok := p.(*onWeights); ok {
+			if err := t.bind(r.mem.trained); err != nil {
+				return nil, err
+			}
+		}
 	}
 	for e := range o.Epochs {
 		r.steps += o.updates(e, n)
@@ -343,9 +354,7 @@ func (r *run) accumulate(n float32, first bool) {
 		if first {
 			clear(sum)
 		}
-		for k, g := range w.Gradient {
-			sum[k] += n * g
-		}
+		kernel.Axpy(r.pool, sum, n, w.Gradient)
 	}
 }
 
@@ -399,9 +408,7 @@ func (r *run) update(t *tally) error {
 	r.restore()
 	if r.o.Accumulate > 1 {
 		for _, w := range r.mem.trained {
-			for k := range w.Gradient {
-				w.Gradient[k] /= float32(t.examples)
-			}
+			kernel.Scale(r.pool, w.Gradient, w.Gradient, 1/float32(t.examples))
 		}
 	}
 	for _, p := range r.o.Penalties {
@@ -414,8 +421,8 @@ func (r *run) update(t *tally) error {
 		}
 		r.at.Penalties[p.Name()] += v
 	}
-	r.o.Clip.apply(r.mem.trained)
-	r.mem.grads.update(r.mem.trained, r.at.Rate)
+	r.o.Clip.apply(r.pool, r.mem.trained)
+	r.mem.grads.update(r.pool, r.mem.trained, r.at.Rate)
 	for _, h := range r.o.Hooks {
 		if a, ok := h.(Adjuster); ok {
 			if err := a.Adjust(r.mem.trained); err != nil {
@@ -424,10 +431,7 @@ func (r *run) update(t *tally) error {
 		}
 	}
 	for i, avg := range r.mem.average {
-		keep, add := float32(r.o.Average), float32(1-r.o.Average)
-		for k, v := range r.mem.trained[i].Values[:len(avg)] {
-			avg[k] = keep*avg[k] + add*v
-		}
+		kernel.Combine(r.pool, avg, float32(r.o.Average), avg, float32(1-r.o.Average), r.mem.trained[i].Values)
 	}
 	r.at.Step++
 	r.at.Batch += t.batches
@@ -438,7 +442,7 @@ func (r *run) update(t *tally) error {
 }
 
 // apply bounds the gradients.
-func (c Clip) apply(w []engine.Weight) {
+func (c Clip) apply(p *kernel.Pool, w []engine.Weight) {
 	if c.Value > 0 {
 		limit := float32(c.Value)
 		for i := range w {
@@ -452,16 +456,12 @@ func (c Clip) apply(w []engine.Weight) {
 	}
 	sum := 0.0
 	for i := range w {
-		for _, g := range w[i].Gradient {
-			sum += float64(g) * float64(g)
-		}
+		sum += kernel.SumSquares(p, w[i].Gradient)
 	}
 	const guard = 1e-6 // as torch.nn.utils.clip_grad_norm_
 	if f := c.Norm / (math.Sqrt(sum) + guard); f < 1 {
 		for i := range w {
-			for k := range w[i].Gradient {
-				w[i].Gradient[k] *= float32(f)
-			}
+			kernel.Scale(p, w[i].Gradient, w[i].Gradient, float32(f))
 		}
 	}
 }

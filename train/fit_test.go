@@ -172,6 +172,49 @@ func TestPenalty(t *testing.T) {
 	}
 }
 
+// square is half the square of the weights that it is given.
+type square struct{ calls int }
+
+func (s *square) Name() string            { return "square" }
+func (s *square) State() ([]byte, error)  { return json.Marshal(s.calls) }
+func (s *square) SetState(b []byte) error { return json.Unmarshal(b, &s.calls) }
+
+func (s *square) AddGrad(weights, gradients [][]float32) float64 {
+	s.calls++
+	sum := 0.0
+	for i, w := range weights {
+		for k, v := range w {
+			sum += float64(v) * float64(v) / 2
+			gradients[i][k] += v
+		}
+	}
+	return sum
+}
+
+// A term acts on the weights that it was made for, in the order that was asked for,
+// and on no other.
+func TestTerm(t *testing.T) {
+	a, b := newPerceptron(width, 10, classes, 3), newPerceptron(width, 10, classes, 3)
+	fit(t, a, &train.Options{Epochs: 1, Batch: 50, Optimizer: train.Optimizer{Rate: 0.5}})
+	fit(t, b, &train.Options{Epochs: 1, Batch: 50, Optimizer: train.Optimizer{Rate: 0.5}, Penalties: []train.Penalty{train.On([]string{"fc2.bias", "fc1.weight"}, &square{})}})
+	start := newPerceptron(width, 10, classes, 3).values()
+	for i, w := range b.weights {
+		for k, v := range w.Values {
+			want := a.weights[i].Values[k]
+			if w.Name == "fc2.bias" || w.Name == "fc1.weight" {
+				want -= 0.5 * start[i][k]
+			}
+			if math.Abs(float64(v-want)) > 1e-6 {
+				t.Fatalf("%s[%d] is %g, want %g", w.Name, k, v, want)
+			}
+		}
+	}
+	_, err := train.Fit(t.Context(), a, examples(), &train.Options{Epochs: 1, Penalties: []train.Penalty{train.On([]string{"fc9.weight"}, &square{})}})
+	if err == nil || err.Error() != `square: "fc9.weight" is no weight that is trained` {
+		t.Error(err)
+	}
+}
+
 func events(t *testing.T, path string) []train.Event {
 	t.Helper()
 	b, err := os.ReadFile(path)

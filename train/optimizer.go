@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"ropewalk/engine"
+	"ropewalk/internal/kernel"
 )
 
 // The optimizers.
@@ -108,62 +109,25 @@ func newAverages(o Optimizer, w []engine.Weight) *averages {
 }
 
 // update changes all weights by their gradients. Gradients stay as they are.
-func (a *averages) update(w []engine.Weight, rate float64) {
+func (a *averages) update(p *kernel.Pool, w []engine.Weight, rate float64) {
 	a.count++
 	for i := range w {
 		decay := a.Decay
 		if a.DecayKernels && len(w[i].Shape) < 2 {
 			decay = 0
 		}
-		if a.Kind == SGD {
-			a.sgd(i, w[i].Values, w[i].Gradient, float32(rate), float32(decay))
-		} else {
-			a.adam(i, w[i].Values, w[i].Gradient, rate, decay)
+		x, g := w[i].Values, w[i].Gradient
+		switch {
+		case a.Kind != SGD:
+			k := kernel.Adam{Rate: rate, Beta1: a.Beta1, Beta2: a.Beta2, Epsilon: a.Epsilon, Decay: decay, Decoupled: a.Kind == AdamW}
+			k.Step(p, int(a.count), x, g, a.first[i], a.second[i])
+		case a.Momentum > 0:
+			// Without dampening the first velocity is the gradient itself: it begins
+			// at zero.
+			k := kernel.SGD{Rate: float32(rate), Momentum: float32(a.Momentum), Decay: float32(decay), Nesterov: a.Nesterov}
+			k.Step(p, x, g, a.first[i])
+		default:
+			kernel.Combine(p, x, float32(1-rate*decay), x, float32(-rate), g)
 		}
-	}
-}
-
-// sgd is torch.optim.SGD without dampening: the first momentum is the gradient
-// itself.
-func (a *averages) sgd(i int, w, g []float32, rate, decay float32) {
-	g = g[:len(w)]
-	if a.first == nil {
-		for k := range w {
-			w[k] -= rate * (g[k] + decay*w[k])
-		}
-		return
-	}
-	m, mu := a.first[i][:len(w)], float32(a.Momentum)
-	if a.Nesterov {
-		for k := range w {
-			d := g[k] + decay*w[k]
-			m[k] = mu*m[k] + d // zero before the first update
-			w[k] -= rate * (d + mu*m[k])
-		}
-		return
-	}
-	for k := range w {
-		m[k] = mu*m[k] + (g[k] + decay*w[k])
-		w[k] -= rate * m[k]
-	}
-}
-
-// adam is torch.optim.Adam, or AdamW. Factors are made in float64, as there.
-func (a *averages) adam(i int, w, g []float32, rate, decay float64) {
-	m, v := a.first[i][:len(w)], a.second[i][:len(w)]
-	g = g[:len(w)]
-	beta1, beta2 := float32(a.Beta1), float32(a.Beta2)
-	rest1, rest2 := float32(1-a.Beta1), float32(1-a.Beta2)
-	step := float32(rate / (1 - math.Pow(a.Beta1, float64(a.count))))
-	root := float32(1 / math.Sqrt(1-math.Pow(a.Beta2, float64(a.count))))
-	eps, keep, add := float32(a.Epsilon), float32(1), float32(decay)
-	if a.Kind == AdamW {
-		keep, add = float32(1-rate*decay), 0
-	}
-	for k := range w {
-		d := g[k] + add*w[k]
-		m[k] = beta1*m[k] + rest1*d
-		v[k] = beta2*v[k] + rest2*(d*d)
-		w[k] = keep*w[k] - step*(m[k]/(float32(math.Sqrt(float64(v[k])))*root+eps))
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"ropewalk/engine"
+	"ropewalk/internal/kernel"
 	"ropewalk/tensor"
 )
 
@@ -82,6 +83,8 @@ func TestOptimizers(t *testing.T) {
 				}
 			}
 			a := newAverages(o, w)
+			p := kernel.NewPool(2)
+			defer p.Close()
 			for s := range steps {
 				rate := o.Rate / float64(1+s)
 				for i := range w {
@@ -96,7 +99,7 @@ func TestOptimizers(t *testing.T) {
 					}
 					refs[i].update(want[i], g, rate, decay)
 				}
-				a.update(w, rate)
+				a.update(p, w, rate)
 			}
 			for i := range w {
 				for k, v := range w[i].Values {
@@ -125,5 +128,25 @@ func TestOptimizerErrors(t *testing.T) {
 		if _, err := o.settle(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %s", o, err, want)
 		}
+	}
+}
+
+func BenchmarkUpdate(b *testing.B) {
+	const n = 266_610 // LeNet-300-100
+	for name, o := range map[string]Optimizer{"sgd": {Decay: 1e-4}, "momentum": {Momentum: 0.9, Decay: 1e-4}, "nesterov": {Momentum: 0.9, Nesterov: true}, "adam": {Kind: Adam}} {
+		b.Run(name, func(b *testing.B) {
+			o, err := o.settle()
+			if err != nil {
+				b.Fatal(err)
+			}
+			w := []engine.Weight{{Name: "w", Shape: tensor.Shape{n, 1}, Values: make([]float32, n), Gradient: make([]float32, n)}}
+			a := newAverages(o, w)
+			p := kernel.NewPool(0)
+			defer p.Close()
+			b.SetBytes(4 * n)
+			for b.Loop() {
+				a.update(p, w, o.Rate)
+			}
+		})
 	}
 }

@@ -48,6 +48,10 @@ type Options struct {
 	// the program drives dropout.
 	Seed uint64 `json:"seed"`
 
+	// Threads bounds the goroutines that update weights; 0 is all cores. It
+	// changes nothing but speed.
+	Threads int `json:"-"`
+
 	// Validation is evaluated after every Every epochs, and the last one; nil is
 	// never.
 	Validation Source `json:"-"`

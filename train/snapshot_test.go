@@ -38,7 +38,7 @@ func killOptions(dir string) *train.Options {
 	return &train.Options{
 		Epochs: 4, Batch: 8, Accumulate: 2, Validation: held(), Average: 0.8, Best: true,
 		Optimizer: train.Optimizer{Kind: train.Adam, Rate: 0.02}, Schedule: train.Schedule{Kind: train.Cosine, WarmUp: 0.5},
-		Penalties: []train.Penalty{&shrink{Factor: 0.01}}, Hooks: []train.Hook{&signs{Level: 0.3}},
+		Penalties: []train.Penalty{&shrink{Factor: 0.01}, train.On([]string{"fc1.weight"}, &square{})}, Hooks: []train.Hook{&signs{Level: 0.3}},
 		Snapshot: filepath.Join(dir, "snapshot"), SnapshotSteps: 2, History: filepath.Join(dir, "history"),
 	}
 }

@@ -17,26 +17,51 @@ type pairRule struct {
 	// same computes arrays of one shape.
 	same func(p *kernel.Pool, dst, a, b []float32)
 	ints func(d tensor.DType, a, b int64) int64
+	run  func(dst, a, b []float32) // one run of arrays side by side; or nil
 }
 
 var pairRules = map[string]*pairRule{
 	"Add": {
-		f: func(a, b float32) float32 { return a + b }, same: kernel.Add,
+		f: func(a, b float32) float32 { return a + b },
+		run: func(dst, a, b []float32) {
+			a, b = a[:len(dst)], b[:len(dst)]
+			for i := range dst {
+				dst[i] = a[i] + b[i]
+			}
+		}, same: kernel.Add,
 		da: func(_, _, _ float32) float32 { return 1 }, db: func(_, _, _ float32) float32 { return 1 },
 		ints: func(_ tensor.DType, a, b int64) int64 { return a + b },
 	},
 	"Sub": {
-		f: func(a, b float32) float32 { return a - b }, same: kernel.Sub,
+		f: func(a, b float32) float32 { return a - b },
+		run: func(dst, a, b []float32) {
+			a, b = a[:len(dst)], b[:len(dst)]
+			for i := range dst {
+				dst[i] = a[i] - b[i]
+			}
+		}, same: kernel.Sub,
 		da: func(_, _, _ float32) float32 { return 1 }, db: func(_, _, _ float32) float32 { return -1 },
 		ints: func(_ tensor.DType, a, b int64) int64 { return a - b },
 	},
 	"Mul": {
-		f: func(a, b float32) float32 { return a * b }, same: kernel.Mul, needA: true, needB: true,
+		f: func(a, b float32) float32 { return a * b },
+		run: func(dst, a, b []float32) {
+			a, b = a[:len(dst)], b[:len(dst)]
+			for i := range dst {
+				dst[i] = a[i] * b[i]
+			}
+		}, same: kernel.Mul, needA: true, needB: true,
 		da: func(_, b, _ float32) float32 { return b }, db: func(a, _, _ float32) float32 { return a },
 		ints: func(_ tensor.DType, a, b int64) int64 { return a * b },
 	},
 	"Div": {
-		f: func(a, b float32) float32 { return a / b }, same: kernel.Div, needB: true, needY: true,
+		f: func(a, b float32) float32 { return a / b },
+		run: func(dst, a, b []float32) {
+			a, b = a[:len(dst)], b[:len(dst)]
+			for i := range dst {
+				dst[i] = a[i] / b[i]
+			}
+		}, same: kernel.Div, needB: true, needY: true,
 		da: func(_, b, _ float32) float32 { return 1 / b }, db: func(_, b, y float32) float32 { return -y / b },
 		ints: divideInt,
 	},
@@ -111,7 +136,11 @@ type pair struct {
 	pool    *kernel.Pool
 	a, b    *operand
 	y       *site
-	same    bool // no broadcasting
+	same    bool   // no broadcasting
+	fast    func() // of the kernels, for a common form of broadcasting; or nil
+	planes  kernel.Planes
+	small   *operand // the one that is broadcast in fast, the other is large
+	large   *operand
 	forth   *grid
 	forthDo func(worker, piece int)
 	backA   *grid
@@ -160,6 +189,7 @@ func makePair(n *node) (operator, error) {
 			n.keepOut()
 		}
 	}
+	o.chooseFast(n.Op)
 	if n.Op == "Add" && o.same && a.root() != b.root() {
 		n.chooses()
 		n.gradInPlace(0)
@@ -178,7 +208,64 @@ func (o *pair) forward() {
 		o.rule.same(o.pool, o.y.float, o.a.float, o.b.float)
 		return
 	}
+	if o.fast != nil && o.y.size > 0 {
+		o.fast()
+		return
+	}
 	o.forth.run(o.pool, o.forthDo)
+}
+
+// chooseFast finds a kernel where one operand is a number, or one for each channel
+// or plane.
+func (o *pair) chooseFast(op string) {
+	if op != "Add" && op != "Mul" && op != "Sub" && op != "Div" || o.same || o.y.size == 0 {
+		return
+	}
+	var strides []int
+	switch {
+	case o.a.size == o.y.size:
+		o.large, o.small, strides = o.a, o.b, o.forth.strides[2]
+	case o.b.size == o.y.size && (op == "Add" || op == "Mul"):
+		o.large, o.small, strides = o.b, o.a, o.forth.strides[1]
+	default:
+		return
+	}
+	shape := o.forth.shape
+	switch {
+	case o.small.size == 1:
+		o.fast = func() {
+			scale, shift := float32(1), float32(0)
+			switch v := o.small.float[0]; op {
+			case "Add":
+				shift = v
+			case "Sub":
+				shift = -v
+			case "Mul":
+				scale = v
+			case "Div":
+				scale = 1 / v
+			}
+			kernel.Affine(o.pool, o.y.float, o.large.float, scale, shift, kernel.Clamp{})
+		}
+		return
+	case op == "Sub" || op == "Div":
+		return
+	case len(shape) == 2 && strides[0] == 1 && strides[1] == 0:
+		o.planes = kernel.Planes{Batch: 1, Channels: shape[0], Size: shape[1]}
+	case len(shape) == 3 && strides[0] == 0 && strides[1] == 1 && strides[2] == 0:
+		o.planes = kernel.Planes{Batch: shape[0], Channels: shape[1], Size: shape[2]}
+	default:
+		return
+	}
+	o.fast = func() {
+		var scale, shift []float32
+		if op == "Add" {
+			shift = o.small.float
+		} else {
+			scale = o.small.float
+		}
+		kernel.ChannelAffine(o.pool, o.planes, o.y.float, o.large.float, scale, shift, kernel.Clamp{})
+	}
 }
 
 func (o *pair) forwardInts(y, a, b, n int) {
@@ -192,15 +279,9 @@ func (o *pair) forwardRun(y, a, b, n int) {
 	_, da, db := o.forth.last()
 	dst, f := o.y.float[y:y+n], o.rule.f
 	x, z := o.a.float, o.b.float
-	switch o.rule {
-	case pairRules["Add"]:
-		for i := range dst {
-			dst[i] = x[a+i*da] + z[b+i*db]
-		}
-	case pairRules["Mul"]:
-		for i := range dst {
-			dst[i] = x[a+i*da] * z[b+i*db]
-		}
+	switch {
+	case o.rule.run != nil && da == 1 && db == 1:
+		o.rule.run(dst, x[a:a+n], z[b:b+n])
 	default:
 		for i := range dst {
 			dst[i] = f(x[a+i*da], z[b+i*db])

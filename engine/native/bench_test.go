@@ -1,11 +1,8 @@
-//go:build unix
-
 package native
 
 import (
 	"fmt"
 	"math"
-	"syscall"
 	"testing"
 
 	"ropewalk/engine"
@@ -71,16 +68,6 @@ var benchmarks = []struct {
 	{"resnet20", 128, nil},
 	{"resnet32", 128, nil},
 	{"mobilenet_v2_cifar", 64, nil},
-}
-
-// processorTime returns what the process has used, in seconds; unlike the time on the
-// clock, it is about the same on a busy machine.
-func processorTime() float64 {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
 }
 
 func BenchmarkStep(b *testing.B) {

@@ -16,12 +16,14 @@ type conv struct {
 	x, w     *operand
 	bias     *operand // or nil
 	stats    []*operand
-	addend   *operand // or nil
+	steps    []*operand // of fused.affine
+	addend   *operand   // or nil
 	y        *site
 	folded   *memory // weights times the scale of the normalization
 	scale    []float32
 	shift    []float32
 	epilogue kernel.ConvEpilogue
+	few      *patches // or nil
 }
 
 func makeConv(n *node) (operator, error) {
@@ -41,6 +43,11 @@ func makeConv(n *node) (operator, error) {
 	o.epilogue.Clamp = n.clamp
 	if n.norm > 0 {
 		o.stats = n.in[n.norm : n.norm+4]
+	}
+	for _, a := range n.affine {
+		o.steps = append(o.steps, n.in[a.operand])
+	}
+	if n.norm > 0 || len(n.affine) > 0 {
 		o.folded = n.scratch(o.w.size)
 		o.scale, o.shift = make([]float32, s.OutC), make([]float32, s.OutC)
 	}
@@ -58,6 +65,7 @@ func makeConv(n *node) (operator, error) {
 		n.keepOut()
 	}
 	n.chooses()
+	o.few = newPatches(n, s, outH, outW)
 	return o, nil
 }
 
@@ -71,25 +79,43 @@ func (o *conv) forward() {
 	if o.bias != nil {
 		e.Bias = o.bias.float
 	}
-	if o.stats != nil {
-		o.foldNorm(e.Bias)
+	if o.folded != nil {
+		o.fold(e.Bias)
 		weights, e.Bias = o.folded.float, o.shift
 	}
 	if o.addend != nil {
 		e.Residual = o.addend.float
 	}
+	if o.few != nil {
+		o.few.forward(o.pool, o.y.float, o.x.float, weights, e.Bias)
+		return
+	}
 	kernel.ConvForward(o.pool, &o.shape, o.y.float, o.x.float, weights, e)
 }
 
-// foldNorm makes weights and bias that do what the convolution and the
-// normalization after it do.
-func (o *conv) foldNorm(bias []float32) {
-	gamma, beta, mean, variance := o.stats[0].float, o.stats[1].float, o.stats[2].float, o.stats[3].float
+// fold makes weights and bias that do what the convolution and the normalization and
+// products after it do.
+func (o *conv) fold(bias []float32) {
 	for c := range o.scale {
-		s := float64(gamma[c]) / math.Sqrt(float64(variance[c])+o.epsilon)
-		t := float64(beta[c]) - s*float64(mean[c])
+		s, t := 1.0, 0.0
 		if bias != nil {
-			t += s * float64(bias[c])
+			t = float64(bias[c])
+		}
+		if o.stats != nil {
+			gamma, beta, mean, variance := o.stats[0].float, o.stats[1].float, o.stats[2].float, o.stats[3].float
+			s = float64(gamma[c]) / math.Sqrt(float64(variance[c])+o.epsilon)
+			t = float64(beta[c]) + s*(t-float64(mean[c]))
+		}
+		for i, step := range o.steps {
+			v := step.float[0]
+			if step.size > 1 {
+				v = step.float[c]
+			}
+			if o.affine[i].times {
+				s, t = s*float64(v), t*float64(v)
+			} else {
+				t += float64(v)
+			}
 		}
 		o.scale[c], o.shift[c] = float32(s), float32(t)
 	}

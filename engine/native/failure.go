@@ -45,13 +45,6 @@ func (m maker) try(n *node) (o operator, err error) {
 	return m(n)
 }
 
-// maxElements bounds a value, so that sizes of what is computed from it stay far from
-// overflow; maxArena bounds what a plan takes, in floats.
-const (
-	maxElements = 1 << 31
-	maxArena    = 1 << 34
-)
-
 var errTooLarge = errors.New("more elements than can be computed with")
 
 // elems returns the number of elements of a site, or an error if there are too many.

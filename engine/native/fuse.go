@@ -22,6 +22,9 @@ type fused struct {
 	// variance of a BatchNormalization that follows; 0 for none.
 	norm    int
 	epsilon float64
+	// affine are products with and additions of a number, or one for each channel,
+	// that come next.
+	affine []affine
 	// residual is the number of an operand that is added; 0 for none.
 	residual int
 	// clamp follows last.
@@ -30,12 +33,19 @@ type fused struct {
 	with []string
 }
 
+// An affine is one of fused.affine.
+type affine struct {
+	operand int
+	times   bool // else plus
+}
+
 // drafts returns the nodes of the graph, with those put together that one
 // operator does at once:
 //
-//	Conv, Gemm or MatMul + BatchNormalization + Add + Relu or Clip   as at inference
-//	Conv, Gemm + Relu or Clip, BatchNormalization + Add + Relu or Clip  in both modes
+//	as at inference  Conv + BatchNormalization + Mul, Add of constants + Add + Relu or Clip
+//	in both          Conv, Gemm + Relu or Clip; BatchNormalization + Add + Relu or Clip
 //
+// Before that, spelt-out activations are recognized; see spelling.
 // A value in between must have no other reader.
 func (b *builder) drafts() []*draft {
 	var list []*draft
@@ -78,6 +88,13 @@ func (f *fuser) run() []*draft {
 	}
 	for i := range f.list {
 		if d := f.list[i]; d != nil && d.Domain == "" {
+			f.spelling(i, d)
+		}
+	}
+	done := map[*draft]bool{} // fuse moves drafts to where the loop has not been yet
+	for i := range f.list {
+		if d := f.list[i]; d != nil && d.Domain == "" && !done[d] {
+			done[d] = true
 			f.fuse(i, d)
 		}
 	}
@@ -136,6 +153,23 @@ func (f *fuser) fuse(i int, d *draft) {
 		f.take(i, j)
 		i = j
 	}
+	for d.op == "Conv" && !f.backward {
+		j, e := f.next(d)
+		if e == nil || e.op != "Add" && e.op != "Mul" {
+			break
+		}
+		other := otherOperand(e.inputs, d.outputs[0])
+		if other == "" || !f.perChannel(other, d.outputs[0]) {
+			break
+		}
+		for len(d.inputs) < 3 {
+			d.inputs = append(d.inputs, "")
+		}
+		d.affine = append(d.affine, affine{len(d.inputs), e.op == "Mul"})
+		d.inputs = append(d.inputs, other)
+		f.take(i, j)
+		i = j
+	}
 	if j, e := f.next(d); d.op != "Gemm" && e != nil && e.op == "Add" && (!f.backward || d.op == "BatchNormalization") {
 		if other := otherOperand(e.inputs, d.outputs[0]); other != "" && f.sameShape(other, d.outputs[0]) && f.isFloat(other) {
 			d.residual = len(d.inputs)
@@ -164,6 +198,116 @@ func otherOperand(inputs []string, one string) string {
 	}
 }
 
+// perChannel reports whether a value that no node makes is one number, or one for
+// each channel of an image.
+func (f *fuser) perChannel(name, of string) bool {
+	if _, isMade := f.at[name]; isMade || !f.isFloat(name) {
+		return false
+	}
+	s, image := f.special.Types[name].Shape, f.special.Types[of].Shape
+	n := product(s)
+	if n == 1 {
+		return len(s) <= len(image)
+	}
+	at := len(s) - len(image) + 1
+	return at >= 0 && len(s) <= len(image) && s[at] == int64(n) && s[at] == image[1]
+}
+
+// scalar returns a constant that is one number.
+func (f *fuser) scalar(name string) (float64, bool) {
+	v := f.special.Constants[name]
+	if v == nil || len(v.Float) != 1 || len(v.Shape) > 1 || f.program.byName[name] != nil && f.program.byName[name].trainable {
+		return 0, false
+	}
+	return v.Float[0], true
+}
+
+// spelling recognizes activations that a file spells out:
+//
+//	x·1                         x
+//	x·Sigmoid(x)                Swish
+//	x·Clip(x + 3, 0, 6)/6       HardSwish
+func (f *fuser) spelling(i int, d *draft) {
+	if d.op != "Mul" || len(d.inputs) != 2 {
+		return
+	}
+	for k, x := range d.inputs {
+		if v, ok := f.scalar(d.inputs[1-k]); ok && v == 1 && f.special.Types[x].Shape.Equal(f.special.Types[d.outputs[0]].Shape) {
+			d.op, d.inputs = "Identity", []string{x}
+			return
+		}
+	}
+	for k, gate := range d.inputs {
+		x := f.same(d.inputs[1-k])
+		g, ok := f.at[gate]
+		if !ok || f.readers[gate] != 1 || f.list[g] == nil {
+			continue
+		}
+		e := f.list[g]
+		switch {
+		case e.op == "Sigmoid" && f.same(e.inputs[0]) == x:
+			d.op, d.inputs, d.with = "Swish", []string{x}, append(d.with, "Sigmoid")
+			f.list[g] = nil
+			f.count(x)
+			return
+		case e.op == "Clip":
+			f.hardSwish(i, d, x, g)
+			if f.list[g] == nil {
+				return
+			}
+		}
+	}
+}
+
+// same returns the value that a value is the same as, by an Identity that spelling
+// has found.
+func (f *fuser) same(name string) string {
+	if i, ok := f.at[name]; ok && f.list[i] != nil && f.list[i].op == "Identity" && f.list[i].Domain == "" {
+		return f.list[i].inputs[0]
+	}
+	return name
+}
+
+func (f *fuser) hardSwish(i int, d *draft, x string, g int) {
+	clip := f.list[g]
+	c, ok := f.clampOf(clip)
+	a, isMade := f.at[clip.inputs[0]]
+	if !ok || c.Lo != 0 || c.Hi != 6 || !isMade || f.list[a] == nil || f.list[a].op != "Add" || f.readers[clip.inputs[0]] != 1 {
+		return
+	}
+	three, ok := f.scalar(otherOperand(f.list[a].inputs, x))
+	j, div := f.next(d)
+	if !ok || three != 3 || div == nil || div.op != "Div" || div.inputs[0] != d.outputs[0] {
+		return
+	}
+	if six, ok := f.scalar(div.inputs[1]); !ok || six != 6 {
+		return
+	}
+	f.list[g], f.list[a] = nil, nil
+	d.op, d.inputs, d.with = "HardSwish", []string{x}, append(d.with, "Add", "Clip")
+	f.take(i, j)
+	f.count(x)
+}
+
+// count finds the readers of a value again.
+func (f *fuser) count(name string) {
+	n := 0
+	for i, d := range f.list {
+		if d == nil {
+			continue
+		}
+		for _, in := range d.inputs {
+			if in == name {
+				n++
+				f.reader[name] = i
+			}
+		}
+	}
+	if f.readers[name] < 2+n { // else an output or a nested graph reads it as well
+		f.readers[name] = n
+	}
+}
+
 func (f *fuser) sameShape(a, b string) bool {
 	return f.special.Types[a].Shape.Equal(f.special.Types[b].Shape)
 }
@@ -181,11 +325,11 @@ func (f *fuser) clampOf(d *draft) (kernel.Clamp, bool) {
 			if i+1 >= len(d.inputs) || d.inputs[i+1] == "" {
 				continue
 			}
-			v := f.special.Constants[d.inputs[i+1]]
-			if v == nil || !f.isFloat(d.inputs[i+1]) || f.program.byName[d.inputs[i+1]] != nil {
+			v, ok := f.scalar(d.inputs[i+1])
+			if !ok {
 				return c, false
 			}
-			*bound = float32(v.Float[0])
+			*bound = float32(v)
 		}
 		return c, f.isFloat(d.inputs[0])
 	}

@@ -347,15 +347,14 @@ func checkStep(t fataler, p *program, g *graph.Graph, inputs []engine.Array, val
 
 // sampled is of how many elements of a weight, on average, the derivative is looked
 // at: evaluation is slow.
-const sampled = 16
+const sampled = 8
 
 // differences returns the derivative of the linear loss by a weight; those by
 // elements that are not looked at are NaN.
 func differences(t fataler, g *graph.Graph, values map[string]*graph.Value, name string, o *graph.EvaluateOptions) []float64 {
 	t.Helper()
 	w := values[name]
-	at := map[string]*graph.Value{}
-	maps.Copy(at, values)
+	at := maps.Clone(values)
 	loss := func(i int, h float64) float64 {
 		c := *w
 		c.Float = slices.Clone(w.Float)

@@ -25,7 +25,7 @@ import (
 //     pool.Run (a method value made in forward is an allocation);
 //  3. says what memory it needs, and what it can do without:
 //     n.keepIn(i), n.keepOut(): backward reads the values of that operand, or of
-//     result. What is not kept is overwritten before backward runs.
+//     result 0. What is not kept is overwritten before backward runs.
 //     n.inPlace(i): result 0 may lie in the memory of operand i. It will if
 //     nobody reads that operand later; forward must work either way.
 //     n.gradInPlace(i): the same for the gradients in backward.
@@ -121,7 +121,6 @@ type node struct {
 	keepsOut   []bool
 	places     []int
 	gradPlaces []int
-	manner     manner
 	fresh      []*operand // to be set to zero before backward
 	extra      []*operand // to be added to their gradients after backward
 	scratches  []*memory

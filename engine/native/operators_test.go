@@ -1,12 +1,14 @@
 package native
 
 import (
+	"fmt"
 	"maps"
 	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
 
+	"ropewalk/engine"
 	"ropewalk/graph"
 	"ropewalk/tensor"
 )
@@ -167,6 +169,55 @@ var cases = map[string]func(t *rapid.T) (*single, trial){
 	},
 }
 
+// more are cases in which a condition is made by a node, and shapes that another kernel takes.
+var more = map[string]func(t *rapid.T) (*single, trial){
+	"Conv of few pixels": func(t *rapid.T) (*single, trial) {
+		w := drawWindow(t)
+		channels := 64 / product(w.kernel)
+		x := append(tensor.Shape{1, int64(channels) + 1}, w.image...)
+		for i := range w.image {
+			x[2+i] = min(x[2+i], w.kernel[i]+1)
+			if !strings.Contains(fmt.Sprint(w.attributes["auto_pad"]), "SAME") {
+				x[2+i] = max(x[2+i], (w.kernel[i]-1)*w.attributes["dilations"].([]int64)[i]+1)
+			}
+		}
+		return follow(t, one("Conv", w.attributes, 1, drawFloats(t, "x", x...), drawFloats(t, "w", append(tensor.Shape{3, x[1]}, w.kernel...)...),
+			drawFloats(t, "bias", 3))), trial{}
+	},
+	"Where made": func(t *rapid.T) (*single, trial) {
+		a, b := drawBroadcast(t)
+		s := one("Greater", nil, 1, drawFloats(t, "p", a...), drawFloats(t, "q", b...))
+		s.operands["w2"], s.operands["w3"] = drawFloats(t, "a", a...), drawFloats(t, "b", b...)
+		s.order = append(s.order, "w2", "w3")
+		s.nodes = append(s.nodes, &graph.Node{Name: "where", Op: "Where", Inputs: []string{"y0", "w2", "w3"}, Outputs: []string{"z"}})
+		s.outputs = []string{"z"}
+		return s, trial{trainable: []string{"w2", "w3"}}
+	},
+	"If made": func(t *rapid.T) (*single, trial) {
+		s := drawRank(t, 0)
+		c := one("Greater", nil, 1, drawFloats(t, "p"), drawFloats(t, "q"))
+		c.operands["w2"] = drawFloats(t, "a", s...)
+		c.order = append(c.order, "w2")
+		branch := func(name string, ops ...string) *graph.Graph {
+			g := &graph.Graph{Name: name}
+			last := "v"
+			for i, op := range ops {
+				g.Nodes = append(g.Nodes, &graph.Node{Name: fmt.Sprint(name, i), Op: op, Inputs: []string{last}, Outputs: []string{fmt.Sprint(name, "_", i)}})
+				last = g.Nodes[i].Outputs[0]
+			}
+			g.Outputs = []string{last}
+			return g
+		}
+		c.nodes = append(c.nodes,
+			&graph.Node{Name: "v", Op: "Neg", Inputs: []string{"w2"}, Outputs: []string{"v"}},
+			&graph.Node{Name: "if", Op: "If", Inputs: []string{"y0"}, Outputs: []string{"z"}, Attributes: graph.Attributes{
+				"then_branch": branch("yes", "Relu", "Abs", "Neg"), "else_branch": branch("no", "Tanh"),
+			}})
+		c.outputs = []string{"z"}
+		return c, trial{noStep: true}
+	},
+}
+
 func drawSoftmax(op string) func(t *rapid.T) (*single, trial) {
 	return func(t *rapid.T) (*single, trial) {
 		s := drawRank(t, 1)
@@ -216,6 +267,68 @@ func drawPool(op string) func(t *rapid.T) (*single, trial) {
 func drawGlobalPool(op string) func(t *rapid.T) (*single, trial) {
 	return func(t *rapid.T) (*single, trial) {
 		return one(op, nil, 1, drawFloats(t, "x", drawShape(t, rapid.IntRange(3, 4).Draw(t, "rank"))...)), trial{}
+	}
+}
+
+// Activations that are spelt out, behind a convolution whose products and sums are
+// folded, are what they were; and the plan has one operator for each.
+func TestSpelling(t *testing.T) {
+	for _, tt := range []struct{ name, want string }{
+		{"HardSwish", "Conv Mul Add, HardSwish Add Clip Div, Mul"},
+		{"Swish", "Conv Mul Add, Swish Sigmoid, Mul"},
+		{"Relu", "Conv Mul Add Relu, Mul"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			rapid.Check(t, func(t *rapid.T) {
+				c := rapid.Int64Range(2, 4).Draw(t, "channels")
+				s := one("Conv", nil, 1, drawFloats(t, "x", 2, 2, 5, 5), drawFloats(t, "w", c, 2, 3, 3))
+				add := func(op, out string, in ...string) {
+					s.nodes = append(s.nodes, &graph.Node{Name: out, Op: op, Inputs: in, Outputs: []string{out}})
+				}
+				weight := func(name string, v *graph.Value) string {
+					s.operands[name], s.order = v, append(s.order, name)
+					return name
+				}
+				add("Mul", "a", weight("k0", scalarOf(1.5)), "y0")
+				add("Add", "b", "a", weight("k1", drawFloats(t, "shift", 1, c, 1, 1)))
+				switch tt.name {
+				case "HardSwish":
+					add("Add", "c", "b", weight("three", scalarOf(3)))
+					add("Clip", "d", "c", weight("zero", scalarOf(0)), weight("six", scalarOf(6)))
+					add("Mul", "e", "b", "d")
+					add("Div", "f", "e", "six")
+				case "Swish":
+					add("Mul", "c", "b", weight("one", scalarOf(1)))
+					add("Sigmoid", "d", "c")
+					add("Mul", "f", "b", "d")
+				default:
+					add("Relu", "f", "b")
+				}
+				add("Mul", "z", "f", weight("k2", scalarOf(-0.5)))
+				s.outputs = []string{"z"}
+				s.place["w0"] = summed
+				s.check(t, trial{trainable: []string{"w0", "w1", "k1"}})
+				p, err := compile(s.graph(t), nil)
+				if err != nil {
+					t.Fatalf("%v", err)
+				}
+				defer p.Close()
+				if _, err := p.Forward([]engine.Array{{Shape: tensor.Shape{}, Float: []float32{0.25}}}); err != nil {
+					t.Fatalf("%v", err)
+				}
+				var got []string
+				for _, n := range p.plans[0].nodes[1:] {
+					op := n.Op
+					if len(n.with) > 0 && n.Op == "Mul" {
+						op = tt.name
+					}
+					got = append(got, strings.Join(append([]string{op}, n.with...), " "))
+				}
+				if have := strings.Join(got, ", "); have != tt.want {
+					t.Fatalf("the plan is %q, want %q", have, tt.want)
+				}
+			})
+		})
 	}
 }
 
@@ -297,6 +410,7 @@ func TestOperators(t *testing.T) {
 	}
 	cases["ReduceLogSumExp"] = drawReduce("ReduceLogSumExp")
 	maps.Copy(cases, layerCases)
+	maps.Copy(cases, more)
 	for op, draw := range cases {
 		t.Run(op, func(t *testing.T) {
 			name, _, _ := strings.Cut(op, " ")

@@ -18,7 +18,7 @@ import (
 type plan struct {
 	mode
 	shapes   []tensor.Shape // of the inputs
-	steering []*graph.Value // by input: its value, if the plan is for that only; see steer
+	steering []*graph.Value // by input: its value, if the plan is for that only; see build
 	nodes    []*node
 	running  *node // see caught
 
@@ -51,26 +51,29 @@ type builder struct {
 	missing []graph.Missing
 }
 
-// build makes the plan of p for inputs of the given shapes.
-func (p *program) build(shapes []tensor.Shape, inputs []engine.Array, m mode) (*plan, error) {
-	s, steering, err := p.specialize(shapes, inputs)
+// buildFor makes the plan of p for inputs of the given shapes, and for the values of those
+// that steer it.
+func (p *program) buildFor(inputs []engine.Array, steering []*graph.Value, m mode) (*plan, error) {
+	byName, constants := map[string]tensor.Shape{}, map[string]*graph.Value{}
+	l := &plan{mode: m, steering: steering}
+	for i, in := range p.graph.Inputs {
+		byName[in.Name] = inputs[i].Shape
+		l.shapes = append(l.shapes, slices.Clone(inputs[i].Shape))
+		if v := steering[i]; v != nil {
+			constants[in.Name] = v
+		}
+	}
+	s, err := graph.Specialize(p.graph, byName, constants)
 	if err != nil {
 		return nil, fmt.Errorf("engine/native: %w", err)
 	}
-	b := &builder{
-		plan:    &plan{mode: m, shapes: cloneShapes(shapes), steering: steering},
-		program: p, special: s, values: map[string]*site{},
-	}
+	b := &builder{plan: l, program: p, special: s, values: map[string]*site{}}
 	for i, in := range p.graph.Inputs {
 		if steering[i] != nil {
 			b.inputs = append(b.inputs, nil)
 			continue
 		}
-		x := b.define(in.Name, fed)
-		b.inputs = append(b.inputs, x)
-		if !x.shape.Equal(shapes[i]) {
-			return nil, fmt.Errorf("engine/native: input %q: internal error: shape %v became %v", in.Name, shapes[i], x.shape)
-		}
+		b.inputs = append(b.inputs, b.define(in.Name, fed))
 	}
 	for _, d := range b.drafts() {
 		if err := b.add(d); err != nil {
@@ -88,9 +91,6 @@ func (p *program) build(shapes []tensor.Shape, inputs []engine.Array, m mode) (*
 		return nil, err
 	}
 	b.lay()
-	if b.size > maxArena {
-		return nil, fmt.Errorf("engine/native: the network would take %d floats of memory for inputs of shapes %v, and %d is the limit", b.size, shapes, int64(maxArena))
-	}
 	return b.plan, nil
 }
 
@@ -101,14 +101,6 @@ func (m mode) what() string {
 	return "compute"
 }
 
-func cloneShapes(shapes []tensor.Shape) []tensor.Shape {
-	c := make([]tensor.Shape, len(shapes))
-	for i, s := range shapes {
-		c[i] = slices.Clone(s)
-	}
-	return c
-}
-
 // define makes the site of a value whose type the graph knows.
 func (b *builder) define(name string, k kind) *site {
 	t, ok := b.special.Types[name]
@@ -116,8 +108,8 @@ func (b *builder) define(name string, k kind) *site {
 		panic(fmt.Sprintf("engine/native: internal error: value %q has no type", name))
 	}
 	s := &site{
-		name: name, kind: k, dtype: t.DType, shape: t.Shape, size: product(t.Shape), producer: -1,
-		ints: !t.DType.Numeric(),
+		name: name, kind: k, shape: t.Shape, size: product(t.Shape), producer: -1,
+		ints: !t.DType.Numeric(), dtype: t.DType,
 	}
 	b.values[name] = s
 	b.sites = append(b.sites, s)

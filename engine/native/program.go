@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"ropewalk/engine"
 	"ropewalk/graph"
 	"ropewalk/internal/kernel"
-	"ropewalk/tensor"
 )
 
 // plansKept is how many plans a program remembers: those for training and for
@@ -29,6 +29,8 @@ type program struct {
 	random  random
 	plans   []*plan // the one used last comes first
 	slab    []float32
+
+	steering int // see build
 
 	// Tests look at both.
 	poison bool // see plan.expire
@@ -88,11 +90,7 @@ func (p *program) prepare(inputs []engine.Array, m mode) (*plan, error) {
 		if err := p.check(inputs); err != nil {
 			return nil, err
 		}
-		shapes := make([]tensor.Shape, len(inputs))
-		for k, x := range inputs {
-			shapes[k] = x.Shape
-		}
-		l, err := p.build(shapes, inputs, m)
+		l, err := p.build(inputs, m)
 		if err != nil {
 			return nil, err
 		}
@@ -108,6 +106,9 @@ func (p *program) prepare(inputs []engine.Array, m mode) (*plan, error) {
 	if err := l.checkFed(inputs); err != nil {
 		return nil, err
 	}
+	if l.size > maxArena {
+		return nil, fmt.Errorf("engine/native: inputs of this size need %d MB of memory, and the limit is %d", l.size>>18, maxArena>>18)
+	}
 	if len(p.slab) < l.size {
 		p.slab = nil // let go of it first
 		p.slab = make([]float32, l.size)
@@ -117,7 +118,7 @@ func (p *program) prepare(inputs []engine.Array, m mode) (*plan, error) {
 	return l, nil
 }
 
-// fits reports whether the plan is for inputs of these shapes.
+// fits reports whether the plan is for inputs like these.
 func (l *plan) fits(inputs []engine.Array) bool {
 	if len(inputs) != len(l.shapes) {
 		return false
@@ -163,19 +164,26 @@ func (p *program) check(inputs []engine.Array) error {
 	return nil
 }
 
+// maxElements bounds every value, so that a graph from a stranger cannot ask for
+// memory without end, and sums of sizes stay far from overflow.
+const maxElements = 1 << 31
+
+// maxArena bounds the arena: 256 GiB.
+const maxArena = min(1<<36, math.MaxInt/4)
+
 func dimsText(dims []graph.Dim) string {
-	names := make([]string, len(dims))
+	list := make([]string, len(dims))
 	for i, d := range dims {
 		switch {
 		case d.Size >= 0:
-			names[i] = fmt.Sprint(d.Size)
+			list[i] = strconv.FormatInt(d.Size, 10)
 		case d.Name != "":
-			names[i] = d.Name
+			list[i] = d.Name
 		default:
-			names[i] = "any"
+			list[i] = "any"
 		}
 	}
-	return "(" + strings.Join(names, ", ") + ")"
+	return "(" + strings.Join(list, ", ") + ")"
 }
 
 // checkFed makes sure that the slices hold what the shapes say.

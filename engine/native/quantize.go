@@ -147,7 +147,6 @@ func makeWholeMatMul(n *node) (operator, error) {
 	o.zeroA, o.zeroB = n.operand(za), n.operand(zb)
 	inner := *n
 	inner.in = []*operand{n.in[ia], n.in[ib]}
-	inner.manner = 0
 	m, err := makeMatMul(&inner)
 	if err != nil {
 		return nil, err

@@ -5,7 +5,6 @@ import (
 
 	"ropewalk/engine"
 	"ropewalk/internal/kernel"
-	"ropewalk/tensor"
 )
 
 // forward computes all values. Its error names a node; see failure.
@@ -93,11 +92,7 @@ func fillNaN(s []float32) {
 // looks at each value. It changes nothing.
 func (p *program) firstNonFinite(step uint64, inputs []engine.Array) (err error) {
 	found := &engine.NonFiniteError{Step: step}
-	shapes := make([]tensor.Shape, len(inputs))
-	for i, x := range inputs {
-		shapes[i] = x.Shape
-	}
-	l, err := p.build(shapes, inputs, mode{training: true})
+	l, err := p.build(inputs, mode{training: true})
 	if err != nil {
 		return err
 	}
@@ -105,7 +100,7 @@ func (p *program) firstNonFinite(step uint64, inputs []engine.Array) (err error)
 	l.bind(make([]float32, l.size))
 	l.feed(inputs)
 	bad := func(s *site, n *node) bool {
-		if s == nil || kernel.AllFinite(p.pool, s.float) {
+		if s == nil || s.ints || kernel.AllFinite(p.pool, s.float) {
 			return false
 		}
 		found.Value = s.name

@@ -11,38 +11,41 @@ import (
 // maxSteering bounds an input whose values a plan can be made for.
 const maxSteering = 64
 
-// specialize fixes the shapes of the inputs. Where shapes or forms of operators follow
-// from the values of small inputs (a sampling rate, a size to which to resize), these are
-// fixed, too, and returned in their places: the plan is then
-// for these values only. So it is where a branch that is not taken does not fit the
-// shapes. Where all fits, a plan serves all values.
-func (p *program) specialize(shapes []tensor.Shape, inputs []engine.Array) (*graph.Specialized, []*graph.Value, error) {
-	byName := map[string]tensor.Shape{}
-	for i, in := range p.graph.Inputs {
-		byName[in.Name] = shapes[i]
-	}
-	none := make([]*graph.Value, len(shapes))
-	s, err := graph.Specialize(p.graph, byName, nil)
-	if err == nil {
-		return s, none, nil
-	}
-	// First integers alone, which shapes and choices are made of; then floats, such
-	// as the scales of Resize.
-	for _, floats := range []bool{false, true} {
-		steering, constants := make([]*graph.Value, len(shapes)), map[string]*graph.Value{}
+// How much of the inputs steers a plan.
+const (
+	nothingSteers = iota
+	integersSteer // which shapes and choices are made of
+	floatsSteer   // such as the scales of Resize
+)
+
+// build makes the plan of p for inputs like these. Where that fails because shapes, forms
+// of operators or the choice of a branch follow from the values of small inputs (a sampling
+// rate, a size to which to resize), the plan is for these values only. Where all fits
+// without, a plan serves all values.
+func (p *program) build(inputs []engine.Array, m mode) (*plan, error) {
+	var first error
+	for level := p.steering; level <= floatsSteer; level++ {
+		steering := make([]*graph.Value, len(inputs))
+		any := false
 		for i, in := range p.graph.Inputs {
-			if v := steerable(in, inputs[i], floats); v != nil {
-				steering[i], constants[in.Name] = v, v
+			if level > nothingSteers {
+				steering[i] = steerable(in, inputs[i], level == floatsSteer)
+				any = any || steering[i] != nil
 			}
 		}
-		if len(constants) == 0 {
+		if level > p.steering && !any {
 			continue
 		}
-		if s, err2 := graph.Specialize(p.graph, byName, constants); err2 == nil {
-			return s, steering, nil
+		l, err := p.buildFor(inputs, steering, m)
+		if err == nil {
+			p.steering = level
+			return l, nil
+		}
+		if first == nil {
+			first = err
 		}
 	}
-	return nil, none, err
+	return nil, first
 }
 
 // steerable returns an input as a constant, or nil if it is too large, or is floats and

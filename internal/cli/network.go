@@ -225,11 +225,33 @@ func (e *env) compile(n *network, o engine.Options) (engine.Program, error) {
 
 // wrap names the network in an error. What an engine cannot do is refused.
 func (n *network) wrap(err error) error {
-	err = fmt.Errorf("%s: %w", n.spec, err)
-	if errors.As(err, new(*graph.UnsupportedError)) {
-		return &verdict{status: exitRefused, err: err}
+	if lacking, ok := errors.AsType[*graph.UnsupportedError](err); ok {
+		return &verdict{status: exitRefused, err: fmt.Errorf("%s: cannot %s: %s", n.spec, lacking.What, missingText(lacking.Missing))}
 	}
-	return err
+	return fmt.Errorf("%s: %w", n.spec, err)
+}
+
+// missingText lists operators, each once: an exporter repeats them a hundred times.
+func missingText(all []graph.Missing) string {
+	type kind struct{ op, why string }
+	var order []kind
+	first, counts := map[kind]string{}, map[kind]int{}
+	for _, m := range all {
+		k := kind{m.Op, m.Why}
+		if counts[k]++; counts[k] == 1 {
+			order = append(order, k)
+			first[k] = m.String()
+		}
+	}
+	var parts []string
+	for _, k := range order {
+		text := first[k]
+		if n := counts[k] - 1; n > 0 {
+			text += fmt.Sprintf(" (and %s)", count(n, "more node"))
+		}
+		parts = append(parts, text)
+	}
+	return strings.Join(parts, "; ")
 }
 
 // probabilities reports whether the first output comes out of a softmax.
@@ -248,14 +270,6 @@ func (n *network) probabilities() bool {
 		}
 	}
 	return false
-}
-
-// checkFlag wraps what a library says of options, in words of the command.
-func checkFlag(err error) error {
-	if err == nil {
-		return nil
-	}
-	return usagef("%w", err)
 }
 
 // changed lists which of the flags are set.

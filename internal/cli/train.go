@@ -326,9 +326,10 @@ func (r *trainRun) settle() error {
 		"augmentation": fmt.Sprintf("%+v", r.augment), "freeze": strings.Join(r.freeze, " "), "frozen norms": strconv.FormatBool(r.frozenNorms),
 		"engine": "native",
 	}
+	t.Threads = r.e.threads
 	s, err := t.Settled()
 	if err != nil {
-		return checkFlag(err)
+		return usagef("%w", err)
 	}
 	t.Optimizer, t.Schedule, t.Best = s.Optimizer, s.Schedule, s.Best
 	r.dataOptions().normalise = r.data.Normalisation.String()

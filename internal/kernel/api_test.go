@@ -225,8 +225,10 @@ func TestSoftmax(t *testing.T) {
 						got       float32
 						want, tol float64
 					}{
-						{"softmax", y[at], soft(k), 1e-6}, {"log", log[at], float64(x[at]) - want, 1e-4},
-						{"dx", dx[at], soft(k) * (d - dot), 2e-6}, {"dlog", dLog[at], d - soft(k)*total, 1e-4},
+						{"softmax", y[at], soft(k), 1e-6},
+						{"log", log[at], float64(x[at]) - want, 1e-4},
+						{"dx", dx[at], soft(k) * (d - dot), 2e-6},
+						{"dlog", dLog[at], d - soft(k)*total, 1e-4},
 					} {
 						if relative(float64(c.got), c.want) > c.tol {
 							t.Fatalf("%v: %s[%d] is %v, want %v", s, c.name, at, c.got, c.want)

@@ -12,3 +12,6 @@ func joinColumnsAVX512(t *columnArgs)
 
 //go:noescape
 func maxPool2AVX512(t *columnArgs)
+
+//go:noescape
+func depthwiseAVX512(t *depthArgs)

@@ -248,3 +248,101 @@ DATA odd<>+40(SB)/8, $0x0000001700000015
 DATA odd<>+48(SB)/8, $0x0000001b00000019
 DATA odd<>+56(SB)/8, $0x0000001f0000001d
 GLOBL odd<>(SB), RODATA|NOPTR, $64
+// func depthwiseAVX512(t *depthArgs)
+TEXT ·depthwiseAVX512(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), DI
+	MOVQ (depthArgs_segments+0)(DI), SI
+	MOVQ (depthArgs_count+0)(DI), CX
+	MOVQ (depthArgs_flags+0)(DI), BX
+	VPXORD Z8, Z8, Z8
+	TESTQ $2, BX
+	JEQ unbiased
+	MOVQ (depthArgs_bias+0)(DI), DX
+	VBROADCASTSS (DX), Z8
+unbiased:
+	VBROADCASTSS (depthArgs_lo+0)(DI), Z9
+	VBROADCASTSS (depthArgs_hi+0)(DI), Z10
+	TESTQ CX, CX
+	JEQ done
+group:
+	MOVQ (depthArgs_image+0)(DI), DX
+	MOVQ (SI), R8
+	ADDQ DX, R8
+	KMOVW 16(SI), K1
+	VMOVAPS Z8, Z0
+	MOVQ 24(SI), R9
+	ADDQ DX, R9
+	KMOVW 40(SI), K2
+	VMOVAPS Z8, Z1
+	MOVQ 48(SI), R10
+	ADDQ DX, R10
+	KMOVW 64(SI), K3
+	VMOVAPS Z8, Z2
+	MOVQ 72(SI), R11
+	ADDQ DX, R11
+	KMOVW 88(SI), K4
+	VMOVAPS Z8, Z3
+	MOVQ (depthArgs_w+0)(DI), R12
+	MOVQ (depthArgs_off+0)(DI), R13
+	MOVQ (depthArgs_k+0)(DI), AX
+tap:
+	MOVQ (R13), DX
+	VBROADCASTSS (R12), Z4
+	VFMADD231PS (R8)(DX*1), Z4, K1, Z0
+	VFMADD231PS (R9)(DX*1), Z4, K2, Z1
+	VFMADD231PS (R10)(DX*1), Z4, K3, Z2
+	VFMADD231PS (R11)(DX*1), Z4, K4, Z3
+	ADDQ $8, R13
+	ADDQ $4, R12
+	DECQ AX
+	JNE tap
+	TESTQ $1, BX
+	JEQ fresh
+	MOVQ (depthArgs_c+0)(DI), DX
+	MOVQ 8(SI), R12
+	VADDPS (DX)(R12*1), Z0, K1, Z0
+	MOVQ 32(SI), R12
+	VADDPS (DX)(R12*1), Z1, K2, Z1
+	MOVQ 56(SI), R12
+	VADDPS (DX)(R12*1), Z2, K3, Z2
+	MOVQ 80(SI), R12
+	VADDPS (DX)(R12*1), Z3, K4, Z3
+fresh:
+	TESTQ $8, BX
+	JEQ alone
+	MOVQ (depthArgs_res+0)(DI), DX
+	MOVQ 8(SI), R12
+	VADDPS (DX)(R12*1), Z0, K1, Z0
+	MOVQ 32(SI), R12
+	VADDPS (DX)(R12*1), Z1, K2, Z1
+	MOVQ 56(SI), R12
+	VADDPS (DX)(R12*1), Z2, K3, Z2
+	MOVQ 80(SI), R12
+	VADDPS (DX)(R12*1), Z3, K4, Z3
+alone:
+	TESTQ $16, BX
+	JEQ store
+	VMAXPS Z0, Z9, Z0
+	VMINPS Z0, Z10, Z0
+	VMAXPS Z1, Z9, Z1
+	VMINPS Z1, Z10, Z1
+	VMAXPS Z2, Z9, Z2
+	VMINPS Z2, Z10, Z2
+	VMAXPS Z3, Z9, Z3
+	VMINPS Z3, Z10, Z3
+store:
+	MOVQ (depthArgs_c+0)(DI), DX
+	MOVQ 8(SI), R12
+	VMOVUPS Z0, K1, (DX)(R12*1)
+	MOVQ 32(SI), R12
+	VMOVUPS Z1, K2, (DX)(R12*1)
+	MOVQ 56(SI), R12
+	VMOVUPS Z2, K3, (DX)(R12*1)
+	MOVQ 80(SI), R12
+	VMOVUPS Z3, K4, (DX)(R12*1)
+	ADDQ $96, SI
+	DECQ CX
+	JNE group
+done:
+	VZEROUPPER
+	RET

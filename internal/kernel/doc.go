@@ -27,5 +27,17 @@
 // of the programmer and panics. A result may not overlap an operand, except where the
 // function says so.
 //
+// # Speed
+//
+// Compare products with those of OpenBLAS, one after the other, several times:
+//
+//	go test -run '^$' -bench 'Gemm/.*/threads=1' ./internal/kernel
+//	OPENBLAS_CORETYPE=SkylakeX OPENBLAS_NUM_THREADS=1 python3 internal/bench/engine/sgemm.py
+//
+// and convolutions with -bench Conv. The unit GFLOP/core-s counts only the time that
+// the machine gave us: look at it when others use the machine, too. On an AMD EPYC
+// with AVX-512, one thread did 242 GFLOP/s at 1024×1024×1024, and OpenBLAS 0.3.23 228; while
+// others used the machine, too, 207 and 217 of its own time.
+//
 // NaN goes through: an activation or a maximum of NaN is NaN.
 package kernel

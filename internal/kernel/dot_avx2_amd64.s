@@ -16,21 +16,21 @@ TEXT ·dot1x1AVX2(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -53,16 +53,16 @@ tail:
 	VFMADD231PS Y2, Y1, Y0
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -89,21 +89,21 @@ TEXT ·dot1x2AVX2(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -131,16 +131,16 @@ tail:
 	VFMADD231PS Y3, Y2, Y1
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -172,21 +172,21 @@ TEXT ·dot1x3AVX2(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -219,16 +219,16 @@ tail:
 	VFMADD231PS Y4, Y3, Y2
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -268,21 +268,21 @@ TEXT ·dot1x4AVX2(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -320,16 +320,16 @@ tail:
 	VFMADD231PS Y5, Y4, Y3
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -362,21 +362,21 @@ TEXT ·dot2x1AVX2(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -403,16 +403,16 @@ tail:
 	VFMADD231PS Y4, Y3, Y1
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -448,21 +448,21 @@ TEXT ·dot2x2AVX2(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -496,16 +496,16 @@ tail:
 	VFMADD231PS Y6, Y5, Y3
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -550,21 +550,21 @@ TEXT ·dot2x3AVX2(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -605,16 +605,16 @@ tail:
 	VFMADD231PS Y8, Y7, Y5
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -674,21 +674,21 @@ TEXT ·dot2x4AVX2(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -736,16 +736,16 @@ tail:
 	VFMADD231PS Y10, Y9, Y7
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -793,21 +793,21 @@ TEXT ·dot3x1AVX2(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -838,16 +838,16 @@ tail:
 	VFMADD231PS Y6, Y5, Y2
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -892,21 +892,21 @@ TEXT ·dot3x2AVX2(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -946,16 +946,16 @@ tail:
 	VFMADD231PS Y9, Y8, Y5
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -1013,21 +1013,21 @@ TEXT ·dot3x3AVX2(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -1076,16 +1076,16 @@ tail:
 	VFMADD231PS Y12, Y11, Y8
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -1165,21 +1165,21 @@ TEXT ·dot3x4AVX2(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -1237,16 +1237,16 @@ tail:
 	VFMADD231PS Y15, Y14, Y11
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX

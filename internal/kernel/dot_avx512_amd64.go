@@ -11,10 +11,16 @@ func dot1x1AVX512(t *dotArgs)
 func dotHalves1x1AVX512(t *dotArgs)
 
 //go:noescape
+func dotPairs1x1AVX512(t *dotArgs)
+
+//go:noescape
 func dot1x2AVX512(t *dotArgs)
 
 //go:noescape
 func dotHalves1x2AVX512(t *dotArgs)
+
+//go:noescape
+func dotPairs1x2AVX512(t *dotArgs)
 
 //go:noescape
 func dot1x3AVX512(t *dotArgs)
@@ -23,10 +29,16 @@ func dot1x3AVX512(t *dotArgs)
 func dotHalves1x3AVX512(t *dotArgs)
 
 //go:noescape
+func dotPairs1x3AVX512(t *dotArgs)
+
+//go:noescape
 func dot1x4AVX512(t *dotArgs)
 
 //go:noescape
 func dotHalves1x4AVX512(t *dotArgs)
+
+//go:noescape
+func dotPairs1x4AVX512(t *dotArgs)
 
 //go:noescape
 func dot1x5AVX512(t *dotArgs)
@@ -35,10 +47,16 @@ func dot1x5AVX512(t *dotArgs)
 func dotHalves1x5AVX512(t *dotArgs)
 
 //go:noescape
+func dotPairs1x5AVX512(t *dotArgs)
+
+//go:noescape
 func dot1x6AVX512(t *dotArgs)
 
 //go:noescape
 func dotHalves1x6AVX512(t *dotArgs)
+
+//go:noescape
+func dotPairs1x6AVX512(t *dotArgs)
 
 //go:noescape
 func dot2x1AVX512(t *dotArgs)
@@ -47,10 +65,16 @@ func dot2x1AVX512(t *dotArgs)
 func dotHalves2x1AVX512(t *dotArgs)
 
 //go:noescape
+func dotPairs2x1AVX512(t *dotArgs)
+
+//go:noescape
 func dot2x2AVX512(t *dotArgs)
 
 //go:noescape
 func dotHalves2x2AVX512(t *dotArgs)
+
+//go:noescape
+func dotPairs2x2AVX512(t *dotArgs)
 
 //go:noescape
 func dot2x3AVX512(t *dotArgs)
@@ -59,10 +83,16 @@ func dot2x3AVX512(t *dotArgs)
 func dotHalves2x3AVX512(t *dotArgs)
 
 //go:noescape
+func dotPairs2x3AVX512(t *dotArgs)
+
+//go:noescape
 func dot2x4AVX512(t *dotArgs)
 
 //go:noescape
 func dotHalves2x4AVX512(t *dotArgs)
+
+//go:noescape
+func dotPairs2x4AVX512(t *dotArgs)
 
 //go:noescape
 func dot2x5AVX512(t *dotArgs)
@@ -71,10 +101,16 @@ func dot2x5AVX512(t *dotArgs)
 func dotHalves2x5AVX512(t *dotArgs)
 
 //go:noescape
+func dotPairs2x5AVX512(t *dotArgs)
+
+//go:noescape
 func dot2x6AVX512(t *dotArgs)
 
 //go:noescape
 func dotHalves2x6AVX512(t *dotArgs)
+
+//go:noescape
+func dotPairs2x6AVX512(t *dotArgs)
 
 //go:noescape
 func dot3x1AVX512(t *dotArgs)
@@ -83,10 +119,16 @@ func dot3x1AVX512(t *dotArgs)
 func dotHalves3x1AVX512(t *dotArgs)
 
 //go:noescape
+func dotPairs3x1AVX512(t *dotArgs)
+
+//go:noescape
 func dot3x2AVX512(t *dotArgs)
 
 //go:noescape
 func dotHalves3x2AVX512(t *dotArgs)
+
+//go:noescape
+func dotPairs3x2AVX512(t *dotArgs)
 
 //go:noescape
 func dot3x3AVX512(t *dotArgs)
@@ -95,10 +137,16 @@ func dot3x3AVX512(t *dotArgs)
 func dotHalves3x3AVX512(t *dotArgs)
 
 //go:noescape
+func dotPairs3x3AVX512(t *dotArgs)
+
+//go:noescape
 func dot3x4AVX512(t *dotArgs)
 
 //go:noescape
 func dotHalves3x4AVX512(t *dotArgs)
+
+//go:noescape
+func dotPairs3x4AVX512(t *dotArgs)
 
 //go:noescape
 func dot3x5AVX512(t *dotArgs)
@@ -107,10 +155,16 @@ func dot3x5AVX512(t *dotArgs)
 func dotHalves3x5AVX512(t *dotArgs)
 
 //go:noescape
+func dotPairs3x5AVX512(t *dotArgs)
+
+//go:noescape
 func dot3x6AVX512(t *dotArgs)
 
 //go:noescape
 func dotHalves3x6AVX512(t *dotArgs)
+
+//go:noescape
+func dotPairs3x6AVX512(t *dotArgs)
 
 //go:noescape
 func dot4x1AVX512(t *dotArgs)
@@ -119,10 +173,16 @@ func dot4x1AVX512(t *dotArgs)
 func dotHalves4x1AVX512(t *dotArgs)
 
 //go:noescape
+func dotPairs4x1AVX512(t *dotArgs)
+
+//go:noescape
 func dot4x2AVX512(t *dotArgs)
 
 //go:noescape
 func dotHalves4x2AVX512(t *dotArgs)
+
+//go:noescape
+func dotPairs4x2AVX512(t *dotArgs)
 
 //go:noescape
 func dot4x3AVX512(t *dotArgs)
@@ -131,10 +191,16 @@ func dot4x3AVX512(t *dotArgs)
 func dotHalves4x3AVX512(t *dotArgs)
 
 //go:noescape
+func dotPairs4x3AVX512(t *dotArgs)
+
+//go:noescape
 func dot4x4AVX512(t *dotArgs)
 
 //go:noescape
 func dotHalves4x4AVX512(t *dotArgs)
+
+//go:noescape
+func dotPairs4x4AVX512(t *dotArgs)
 
 //go:noescape
 func dot4x5AVX512(t *dotArgs)
@@ -143,10 +209,16 @@ func dot4x5AVX512(t *dotArgs)
 func dotHalves4x5AVX512(t *dotArgs)
 
 //go:noescape
+func dotPairs4x5AVX512(t *dotArgs)
+
+//go:noescape
 func dot4x6AVX512(t *dotArgs)
 
 //go:noescape
 func dotHalves4x6AVX512(t *dotArgs)
+
+//go:noescape
+func dotPairs4x6AVX512(t *dotArgs)
 
 var dotTableAVX512 = [][]func(*dotArgs){
 	1: {1: dot1x1AVX512, 2: dot1x2AVX512, 3: dot1x3AVX512, 4: dot1x4AVX512, 5: dot1x5AVX512, 6: dot1x6AVX512},
@@ -160,4 +232,11 @@ var dotHalvesTableAVX512 = [][]func(*dotArgs){
 	2: {1: dotHalves2x1AVX512, 2: dotHalves2x2AVX512, 3: dotHalves2x3AVX512, 4: dotHalves2x4AVX512, 5: dotHalves2x5AVX512, 6: dotHalves2x6AVX512},
 	3: {1: dotHalves3x1AVX512, 2: dotHalves3x2AVX512, 3: dotHalves3x3AVX512, 4: dotHalves3x4AVX512, 5: dotHalves3x5AVX512, 6: dotHalves3x6AVX512},
 	4: {1: dotHalves4x1AVX512, 2: dotHalves4x2AVX512, 3: dotHalves4x3AVX512, 4: dotHalves4x4AVX512, 5: dotHalves4x5AVX512, 6: dotHalves4x6AVX512},
+}
+
+var dotPairsTableAVX512 = [][]func(*dotArgs){
+	1: {1: dotPairs1x1AVX512, 2: dotPairs1x2AVX512, 3: dotPairs1x3AVX512, 4: dotPairs1x4AVX512, 5: dotPairs1x5AVX512, 6: dotPairs1x6AVX512},
+	2: {1: dotPairs2x1AVX512, 2: dotPairs2x2AVX512, 3: dotPairs2x3AVX512, 4: dotPairs2x4AVX512, 5: dotPairs2x5AVX512, 6: dotPairs2x6AVX512},
+	3: {1: dotPairs3x1AVX512, 2: dotPairs3x2AVX512, 3: dotPairs3x3AVX512, 4: dotPairs3x4AVX512, 5: dotPairs3x5AVX512, 6: dotPairs3x6AVX512},
+	4: {1: dotPairs4x1AVX512, 2: dotPairs4x2AVX512, 3: dotPairs4x3AVX512, 4: dotPairs4x4AVX512, 5: dotPairs4x5AVX512, 6: dotPairs4x6AVX512},
 }

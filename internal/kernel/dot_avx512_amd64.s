@@ -17,21 +17,21 @@ TEXT ·dot1x1AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -52,16 +52,16 @@ tail:
 	VFMADD231PS Z2, Z1, Z0
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -89,21 +89,21 @@ TEXT ·dotHalves1x1AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -124,19 +124,78 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
+	JNE group
+done:
+	MOVQ (dotArgs_out+0)(DI), BX
+	MOVQ (dotArgs_ldo+0)(DI), CX
+	VEXTRACTF32X8 $1, Z0, Y1
+	VADDPS Y1, Y0, Y0
+	VEXTRACTF128 $1, Y0, X1
+	VADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
+	VADDSS (BX), X0, X0
+	VMOVSS X0, (BX)
+	VZEROUPPER
+	RET
+
+// func dotPairs1x1AVX512(t *dotArgs)
+TEXT ·dotPairs1x1AVX512(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), DI
+	KMOVW (dotArgs_mask+0)(DI), K1
+	MOVQ (dotArgs_yStep+0)(DI), R8
+	MOVQ (dotArgs_off+0)(DI), R10
+	VPXORD Z0, Z0, Z0
+	CMPQ (dotArgs_groups+0)(DI), $0
+	JLE done
+	CMPQ (dotArgs_lines+0)(DI), $0
+	JLE done
+	MOVQ (dotArgs_groups+0)(DI), DX
+	MOVQ DX, (dotArgs_place+0)(DI)
+	MOVQ (dotArgs_y+0)(DI), BX
+	MOVQ BX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_x+0)(DI), SI
+	MOVQ SI, (dotArgs_place+24)(DI)
+group:
+	MOVQ (dotArgs_lines+0)(DI), DX
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
+	MOVQ (dotArgs_xLine+0)(DI), R14
+	MOVQ (dotArgs_lines+0)(DI), CX
+	PCALIGN $32
+pair:
+	VMOVUPS (BX), Z1
+	LEAQ (SI)(R14*1), DX
+	VMOVUPS (SI)(R10*1), Y2
+	VINSERTF32X8 $1, (DX)(R10*1), Z2, Z2
+	VFMADD231PS Z2, Z1, Z0
+	ADDQ $64, BX
+	LEAQ (SI)(R14*2), SI
+	DECQ CX
+	JNE pair
+	MOVQ (dotArgs_yGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_xGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -166,21 +225,21 @@ TEXT ·dot1x2AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -205,16 +264,16 @@ tail:
 	VFMADD231PS Z4, Z2, Z1
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -249,21 +308,21 @@ TEXT ·dotHalves1x2AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -287,19 +346,88 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
+	JNE group
+done:
+	MOVQ (dotArgs_out+0)(DI), BX
+	MOVQ (dotArgs_ldo+0)(DI), CX
+	VEXTRACTF32X8 $1, Z0, Y2
+	VADDPS Y2, Y0, Y0
+	VEXTRACTF128 $1, Y0, X2
+	VADDPS X2, X0, X0
+	VEXTRACTF32X8 $1, Z1, Y2
+	VADDPS Y2, Y1, Y1
+	VEXTRACTF128 $1, Y1, X2
+	VADDPS X2, X1, X1
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VZEROUPPER
+	RET
+
+// func dotPairs1x2AVX512(t *dotArgs)
+TEXT ·dotPairs1x2AVX512(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), DI
+	KMOVW (dotArgs_mask+0)(DI), K1
+	MOVQ (dotArgs_yStep+0)(DI), R8
+	MOVQ (dotArgs_off+0)(DI), R10
+	MOVQ (dotArgs_off+8)(DI), R11
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	CMPQ (dotArgs_groups+0)(DI), $0
+	JLE done
+	CMPQ (dotArgs_lines+0)(DI), $0
+	JLE done
+	MOVQ (dotArgs_groups+0)(DI), DX
+	MOVQ DX, (dotArgs_place+0)(DI)
+	MOVQ (dotArgs_y+0)(DI), BX
+	MOVQ BX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_x+0)(DI), SI
+	MOVQ SI, (dotArgs_place+24)(DI)
+group:
+	MOVQ (dotArgs_lines+0)(DI), DX
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
+	MOVQ (dotArgs_xLine+0)(DI), R14
+	MOVQ (dotArgs_lines+0)(DI), CX
+	PCALIGN $32
+pair:
+	VMOVUPS (BX), Z2
+	LEAQ (SI)(R14*1), DX
+	VMOVUPS (SI)(R10*1), Y3
+	VINSERTF32X8 $1, (DX)(R10*1), Z3, Z3
+	VFMADD231PS Z3, Z2, Z0
+	VMOVUPS (SI)(R11*1), Y4
+	VINSERTF32X8 $1, (DX)(R11*1), Z4, Z4
+	VFMADD231PS Z4, Z2, Z1
+	ADDQ $64, BX
+	LEAQ (SI)(R14*2), SI
+	DECQ CX
+	JNE pair
+	MOVQ (dotArgs_yGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_xGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -336,21 +464,21 @@ TEXT ·dot1x3AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -379,16 +507,16 @@ tail:
 	VFMADD231PS Z6, Z3, Z2
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -433,21 +561,21 @@ TEXT ·dotHalves1x3AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -474,19 +602,101 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
+	JNE group
+done:
+	MOVQ (dotArgs_out+0)(DI), BX
+	MOVQ (dotArgs_ldo+0)(DI), CX
+	VEXTRACTF32X8 $1, Z0, Y3
+	VADDPS Y3, Y0, Y0
+	VEXTRACTF128 $1, Y0, X3
+	VADDPS X3, X0, X0
+	VEXTRACTF32X8 $1, Z1, Y3
+	VADDPS Y3, Y1, Y1
+	VEXTRACTF128 $1, Y1, X3
+	VADDPS X3, X1, X1
+	VEXTRACTF32X8 $1, Z2, Y3
+	VADDPS Y3, Y2, Y2
+	VEXTRACTF128 $1, Y2, X3
+	VADDPS X3, X2, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
+	VADDSS 8(BX), X2, X2
+	VMOVSS X2, 8(BX)
+	VZEROUPPER
+	RET
+
+// func dotPairs1x3AVX512(t *dotArgs)
+TEXT ·dotPairs1x3AVX512(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), DI
+	KMOVW (dotArgs_mask+0)(DI), K1
+	MOVQ (dotArgs_yStep+0)(DI), R8
+	MOVQ (dotArgs_off+0)(DI), R10
+	MOVQ (dotArgs_off+8)(DI), R11
+	MOVQ (dotArgs_off+16)(DI), R12
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	CMPQ (dotArgs_groups+0)(DI), $0
+	JLE done
+	CMPQ (dotArgs_lines+0)(DI), $0
+	JLE done
+	MOVQ (dotArgs_groups+0)(DI), DX
+	MOVQ DX, (dotArgs_place+0)(DI)
+	MOVQ (dotArgs_y+0)(DI), BX
+	MOVQ BX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_x+0)(DI), SI
+	MOVQ SI, (dotArgs_place+24)(DI)
+group:
+	MOVQ (dotArgs_lines+0)(DI), DX
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
+	MOVQ (dotArgs_xLine+0)(DI), R14
+	MOVQ (dotArgs_lines+0)(DI), CX
+	PCALIGN $32
+pair:
+	VMOVUPS (BX), Z3
+	LEAQ (SI)(R14*1), DX
+	VMOVUPS (SI)(R10*1), Y4
+	VINSERTF32X8 $1, (DX)(R10*1), Z4, Z4
+	VFMADD231PS Z4, Z3, Z0
+	VMOVUPS (SI)(R11*1), Y5
+	VINSERTF32X8 $1, (DX)(R11*1), Z5, Z5
+	VFMADD231PS Z5, Z3, Z1
+	VMOVUPS (SI)(R12*1), Y6
+	VINSERTF32X8 $1, (DX)(R12*1), Z6, Z6
+	VFMADD231PS Z6, Z3, Z2
+	ADDQ $64, BX
+	LEAQ (SI)(R14*2), SI
+	DECQ CX
+	JNE pair
+	MOVQ (dotArgs_yGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_xGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -533,21 +743,21 @@ TEXT ·dot1x4AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -580,16 +790,16 @@ tail:
 	VFMADD231PS Z8, Z4, Z3
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -636,21 +846,21 @@ TEXT ·dotHalves1x4AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -680,19 +890,106 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
+	JNE group
+done:
+	MOVQ (dotArgs_out+0)(DI), BX
+	MOVQ (dotArgs_ldo+0)(DI), CX
+	VEXTRACTF32X8 $1, Z0, Y4
+	VADDPS Y4, Y0, Y0
+	VEXTRACTF128 $1, Y0, X4
+	VADDPS X4, X0, X0
+	VEXTRACTF32X8 $1, Z1, Y4
+	VADDPS Y4, Y1, Y1
+	VEXTRACTF128 $1, Y1, X4
+	VADDPS X4, X1, X1
+	VEXTRACTF32X8 $1, Z2, Y4
+	VADDPS Y4, Y2, Y2
+	VEXTRACTF128 $1, Y2, X4
+	VADDPS X4, X2, X2
+	VEXTRACTF32X8 $1, Z3, Y4
+	VADDPS Y4, Y3, Y3
+	VEXTRACTF128 $1, Y3, X4
+	VADDPS X4, X3, X3
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VZEROUPPER
+	RET
+
+// func dotPairs1x4AVX512(t *dotArgs)
+TEXT ·dotPairs1x4AVX512(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), DI
+	KMOVW (dotArgs_mask+0)(DI), K1
+	MOVQ (dotArgs_yStep+0)(DI), R8
+	MOVQ (dotArgs_off+0)(DI), R10
+	MOVQ (dotArgs_off+8)(DI), R11
+	MOVQ (dotArgs_off+16)(DI), R12
+	MOVQ (dotArgs_off+24)(DI), R13
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	CMPQ (dotArgs_groups+0)(DI), $0
+	JLE done
+	CMPQ (dotArgs_lines+0)(DI), $0
+	JLE done
+	MOVQ (dotArgs_groups+0)(DI), DX
+	MOVQ DX, (dotArgs_place+0)(DI)
+	MOVQ (dotArgs_y+0)(DI), BX
+	MOVQ BX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_x+0)(DI), SI
+	MOVQ SI, (dotArgs_place+24)(DI)
+group:
+	MOVQ (dotArgs_lines+0)(DI), DX
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
+	MOVQ (dotArgs_xLine+0)(DI), R14
+	MOVQ (dotArgs_lines+0)(DI), CX
+	PCALIGN $32
+pair:
+	VMOVUPS (BX), Z4
+	LEAQ (SI)(R14*1), DX
+	VMOVUPS (SI)(R10*1), Y5
+	VINSERTF32X8 $1, (DX)(R10*1), Z5, Z5
+	VFMADD231PS Z5, Z4, Z0
+	VMOVUPS (SI)(R11*1), Y6
+	VINSERTF32X8 $1, (DX)(R11*1), Z6, Z6
+	VFMADD231PS Z6, Z4, Z1
+	VMOVUPS (SI)(R12*1), Y7
+	VINSERTF32X8 $1, (DX)(R12*1), Z7, Z7
+	VFMADD231PS Z7, Z4, Z2
+	VMOVUPS (SI)(R13*1), Y8
+	VINSERTF32X8 $1, (DX)(R13*1), Z8, Z8
+	VFMADD231PS Z8, Z4, Z3
+	ADDQ $64, BX
+	LEAQ (SI)(R14*2), SI
+	DECQ CX
+	JNE pair
+	MOVQ (dotArgs_yGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_xGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -741,21 +1038,21 @@ TEXT ·dot1x5AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -792,16 +1089,16 @@ tail:
 	VFMADD231PS Z6, Z5, Z4
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -858,21 +1155,21 @@ TEXT ·dotHalves1x5AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -905,19 +1202,119 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
+	JNE group
+done:
+	MOVQ (dotArgs_out+0)(DI), BX
+	MOVQ (dotArgs_ldo+0)(DI), CX
+	VEXTRACTF32X8 $1, Z0, Y5
+	VADDPS Y5, Y0, Y0
+	VEXTRACTF128 $1, Y0, X5
+	VADDPS X5, X0, X0
+	VEXTRACTF32X8 $1, Z1, Y5
+	VADDPS Y5, Y1, Y1
+	VEXTRACTF128 $1, Y1, X5
+	VADDPS X5, X1, X1
+	VEXTRACTF32X8 $1, Z2, Y5
+	VADDPS Y5, Y2, Y2
+	VEXTRACTF128 $1, Y2, X5
+	VADDPS X5, X2, X2
+	VEXTRACTF32X8 $1, Z3, Y5
+	VADDPS Y5, Y3, Y3
+	VEXTRACTF128 $1, Y3, X5
+	VADDPS X5, X3, X3
+	VEXTRACTF32X8 $1, Z4, Y5
+	VADDPS Y5, Y4, Y4
+	VEXTRACTF128 $1, Y4, X5
+	VADDPS X5, X4, X4
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X4, X4, X4
+	VHADDPS X4, X4, X4
+	VADDSS 16(BX), X4, X4
+	VMOVSS X4, 16(BX)
+	VZEROUPPER
+	RET
+
+// func dotPairs1x5AVX512(t *dotArgs)
+TEXT ·dotPairs1x5AVX512(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), DI
+	KMOVW (dotArgs_mask+0)(DI), K1
+	MOVQ (dotArgs_yStep+0)(DI), R8
+	MOVQ (dotArgs_off+0)(DI), R10
+	MOVQ (dotArgs_off+8)(DI), R11
+	MOVQ (dotArgs_off+16)(DI), R12
+	MOVQ (dotArgs_off+24)(DI), R13
+	MOVQ (dotArgs_off+32)(DI), R15
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	CMPQ (dotArgs_groups+0)(DI), $0
+	JLE done
+	CMPQ (dotArgs_lines+0)(DI), $0
+	JLE done
+	MOVQ (dotArgs_groups+0)(DI), DX
+	MOVQ DX, (dotArgs_place+0)(DI)
+	MOVQ (dotArgs_y+0)(DI), BX
+	MOVQ BX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_x+0)(DI), SI
+	MOVQ SI, (dotArgs_place+24)(DI)
+group:
+	MOVQ (dotArgs_lines+0)(DI), DX
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
+	MOVQ (dotArgs_xLine+0)(DI), R14
+	MOVQ (dotArgs_lines+0)(DI), CX
+	PCALIGN $32
+pair:
+	VMOVUPS (BX), Z5
+	LEAQ (SI)(R14*1), DX
+	VMOVUPS (SI)(R10*1), Y6
+	VINSERTF32X8 $1, (DX)(R10*1), Z6, Z6
+	VFMADD231PS Z6, Z5, Z0
+	VMOVUPS (SI)(R11*1), Y7
+	VINSERTF32X8 $1, (DX)(R11*1), Z7, Z7
+	VFMADD231PS Z7, Z5, Z1
+	VMOVUPS (SI)(R12*1), Y8
+	VINSERTF32X8 $1, (DX)(R12*1), Z8, Z8
+	VFMADD231PS Z8, Z5, Z2
+	VMOVUPS (SI)(R13*1), Y9
+	VINSERTF32X8 $1, (DX)(R13*1), Z9, Z9
+	VFMADD231PS Z9, Z5, Z3
+	VMOVUPS (SI)(R15*1), Y6
+	VINSERTF32X8 $1, (DX)(R15*1), Z6, Z6
+	VFMADD231PS Z6, Z5, Z4
+	ADDQ $64, BX
+	LEAQ (SI)(R14*2), SI
+	DECQ CX
+	JNE pair
+	MOVQ (dotArgs_yGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_xGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -976,21 +1373,21 @@ TEXT ·dot1x6AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -1031,16 +1428,16 @@ tail:
 	VFMADD231PS Z8, Z6, Z5
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -1104,21 +1501,21 @@ TEXT ·dotHalves1x6AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -1154,19 +1551,129 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
+	JNE group
+done:
+	MOVQ (dotArgs_out+0)(DI), BX
+	MOVQ (dotArgs_ldo+0)(DI), CX
+	VEXTRACTF32X8 $1, Z0, Y6
+	VADDPS Y6, Y0, Y0
+	VEXTRACTF128 $1, Y0, X6
+	VADDPS X6, X0, X0
+	VEXTRACTF32X8 $1, Z1, Y6
+	VADDPS Y6, Y1, Y1
+	VEXTRACTF128 $1, Y1, X6
+	VADDPS X6, X1, X1
+	VEXTRACTF32X8 $1, Z2, Y6
+	VADDPS Y6, Y2, Y2
+	VEXTRACTF128 $1, Y2, X6
+	VADDPS X6, X2, X2
+	VEXTRACTF32X8 $1, Z3, Y6
+	VADDPS Y6, Y3, Y3
+	VEXTRACTF128 $1, Y3, X6
+	VADDPS X6, X3, X3
+	VEXTRACTF32X8 $1, Z4, Y6
+	VADDPS Y6, Y4, Y4
+	VEXTRACTF128 $1, Y4, X6
+	VADDPS X6, X4, X4
+	VEXTRACTF32X8 $1, Z5, Y6
+	VADDPS Y6, Y5, Y5
+	VEXTRACTF128 $1, Y5, X6
+	VADDPS X6, X5, X5
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X5, X4, X4
+	VHADDPS X4, X4, X4
+	VMOVSD 16(BX), X5
+	VADDPS X5, X4, X4
+	VMOVSD X4, 16(BX)
+	VZEROUPPER
+	RET
+
+// func dotPairs1x6AVX512(t *dotArgs)
+TEXT ·dotPairs1x6AVX512(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), DI
+	KMOVW (dotArgs_mask+0)(DI), K1
+	MOVQ (dotArgs_yStep+0)(DI), R8
+	MOVQ (dotArgs_off+0)(DI), R10
+	MOVQ (dotArgs_off+8)(DI), R11
+	MOVQ (dotArgs_off+16)(DI), R12
+	MOVQ (dotArgs_off+24)(DI), R13
+	MOVQ (dotArgs_off+32)(DI), R15
+	MOVQ (dotArgs_off+40)(DI), AX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	CMPQ (dotArgs_groups+0)(DI), $0
+	JLE done
+	CMPQ (dotArgs_lines+0)(DI), $0
+	JLE done
+	MOVQ (dotArgs_groups+0)(DI), DX
+	MOVQ DX, (dotArgs_place+0)(DI)
+	MOVQ (dotArgs_y+0)(DI), BX
+	MOVQ BX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_x+0)(DI), SI
+	MOVQ SI, (dotArgs_place+24)(DI)
+group:
+	MOVQ (dotArgs_lines+0)(DI), DX
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
+	MOVQ (dotArgs_xLine+0)(DI), R14
+	MOVQ (dotArgs_lines+0)(DI), CX
+	PCALIGN $32
+pair:
+	VMOVUPS (BX), Z6
+	LEAQ (SI)(R14*1), DX
+	VMOVUPS (SI)(R10*1), Y7
+	VINSERTF32X8 $1, (DX)(R10*1), Z7, Z7
+	VFMADD231PS Z7, Z6, Z0
+	VMOVUPS (SI)(R11*1), Y8
+	VINSERTF32X8 $1, (DX)(R11*1), Z8, Z8
+	VFMADD231PS Z8, Z6, Z1
+	VMOVUPS (SI)(R12*1), Y9
+	VINSERTF32X8 $1, (DX)(R12*1), Z9, Z9
+	VFMADD231PS Z9, Z6, Z2
+	VMOVUPS (SI)(R13*1), Y10
+	VINSERTF32X8 $1, (DX)(R13*1), Z10, Z10
+	VFMADD231PS Z10, Z6, Z3
+	VMOVUPS (SI)(R15*1), Y7
+	VINSERTF32X8 $1, (DX)(R15*1), Z7, Z7
+	VFMADD231PS Z7, Z6, Z4
+	VMOVUPS (SI)(AX*1), Y8
+	VINSERTF32X8 $1, (DX)(AX*1), Z8, Z8
+	VFMADD231PS Z8, Z6, Z5
+	ADDQ $64, BX
+	LEAQ (SI)(R14*2), SI
+	DECQ CX
+	JNE pair
+	MOVQ (dotArgs_yGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_xGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -1221,21 +1728,21 @@ TEXT ·dot2x1AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -1260,16 +1767,16 @@ tail:
 	VFMADD231PS Z4, Z3, Z1
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -1307,21 +1814,21 @@ TEXT ·dotHalves2x1AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -1345,19 +1852,90 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
+	JNE group
+done:
+	MOVQ (dotArgs_out+0)(DI), BX
+	MOVQ (dotArgs_ldo+0)(DI), CX
+	VEXTRACTF32X8 $1, Z0, Y2
+	VADDPS Y2, Y0, Y0
+	VEXTRACTF128 $1, Y0, X2
+	VADDPS X2, X0, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
+	VADDSS (BX), X0, X0
+	VMOVSS X0, (BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z1, Y2
+	VADDPS Y2, Y1, Y1
+	VEXTRACTF128 $1, Y1, X2
+	VADDPS X2, X1, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
+	VADDSS (BX), X0, X0
+	VMOVSS X0, (BX)
+	VZEROUPPER
+	RET
+
+// func dotPairs2x1AVX512(t *dotArgs)
+TEXT ·dotPairs2x1AVX512(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), DI
+	KMOVW (dotArgs_mask+0)(DI), K1
+	MOVQ (dotArgs_yStep+0)(DI), R8
+	MOVQ (dotArgs_off+0)(DI), R10
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	CMPQ (dotArgs_groups+0)(DI), $0
+	JLE done
+	CMPQ (dotArgs_lines+0)(DI), $0
+	JLE done
+	MOVQ (dotArgs_groups+0)(DI), DX
+	MOVQ DX, (dotArgs_place+0)(DI)
+	MOVQ (dotArgs_y+0)(DI), BX
+	MOVQ BX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_x+0)(DI), SI
+	MOVQ SI, (dotArgs_place+24)(DI)
+group:
+	MOVQ (dotArgs_lines+0)(DI), DX
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
+	MOVQ (dotArgs_xLine+0)(DI), R14
+	MOVQ (dotArgs_lines+0)(DI), CX
+	PCALIGN $32
+pair:
+	VMOVUPS (BX), Z2
+	VMOVUPS (BX)(R8*1), Z3
+	LEAQ (SI)(R14*1), DX
+	VMOVUPS (SI)(R10*1), Y4
+	VINSERTF32X8 $1, (DX)(R10*1), Z4, Z4
+	VFMADD231PS Z4, Z2, Z0
+	VFMADD231PS Z4, Z3, Z1
+	ADDQ $64, BX
+	LEAQ (SI)(R14*2), SI
+	DECQ CX
+	JNE pair
+	MOVQ (dotArgs_yGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_xGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -1398,21 +1976,21 @@ TEXT ·dot2x2AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -1443,16 +2021,16 @@ tail:
 	VFMADD231PS Z7, Z5, Z3
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -1503,21 +2081,21 @@ TEXT ·dotHalves2x2AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -1545,19 +2123,107 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
+	JNE group
+done:
+	MOVQ (dotArgs_out+0)(DI), BX
+	MOVQ (dotArgs_ldo+0)(DI), CX
+	VEXTRACTF32X8 $1, Z0, Y4
+	VADDPS Y4, Y0, Y0
+	VEXTRACTF128 $1, Y0, X4
+	VADDPS X4, X0, X0
+	VEXTRACTF32X8 $1, Z1, Y4
+	VADDPS Y4, Y1, Y1
+	VEXTRACTF128 $1, Y1, X4
+	VADDPS X4, X1, X1
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z2, Y4
+	VADDPS Y4, Y2, Y2
+	VEXTRACTF128 $1, Y2, X4
+	VADDPS X4, X2, X0
+	VEXTRACTF32X8 $1, Z3, Y4
+	VADDPS Y4, Y3, Y3
+	VEXTRACTF128 $1, Y3, X4
+	VADDPS X4, X3, X1
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VZEROUPPER
+	RET
+
+// func dotPairs2x2AVX512(t *dotArgs)
+TEXT ·dotPairs2x2AVX512(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), DI
+	KMOVW (dotArgs_mask+0)(DI), K1
+	MOVQ (dotArgs_yStep+0)(DI), R8
+	MOVQ (dotArgs_off+0)(DI), R10
+	MOVQ (dotArgs_off+8)(DI), R11
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	CMPQ (dotArgs_groups+0)(DI), $0
+	JLE done
+	CMPQ (dotArgs_lines+0)(DI), $0
+	JLE done
+	MOVQ (dotArgs_groups+0)(DI), DX
+	MOVQ DX, (dotArgs_place+0)(DI)
+	MOVQ (dotArgs_y+0)(DI), BX
+	MOVQ BX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_x+0)(DI), SI
+	MOVQ SI, (dotArgs_place+24)(DI)
+group:
+	MOVQ (dotArgs_lines+0)(DI), DX
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
+	MOVQ (dotArgs_xLine+0)(DI), R14
+	MOVQ (dotArgs_lines+0)(DI), CX
+	PCALIGN $32
+pair:
+	VMOVUPS (BX), Z4
+	VMOVUPS (BX)(R8*1), Z5
+	LEAQ (SI)(R14*1), DX
+	VMOVUPS (SI)(R10*1), Y6
+	VINSERTF32X8 $1, (DX)(R10*1), Z6, Z6
+	VFMADD231PS Z6, Z4, Z0
+	VFMADD231PS Z6, Z5, Z2
+	VMOVUPS (SI)(R11*1), Y7
+	VINSERTF32X8 $1, (DX)(R11*1), Z7, Z7
+	VFMADD231PS Z7, Z4, Z1
+	VFMADD231PS Z7, Z5, Z3
+	ADDQ $64, BX
+	LEAQ (SI)(R14*2), SI
+	DECQ CX
+	JNE pair
+	MOVQ (dotArgs_yGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_xGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -1611,21 +2277,21 @@ TEXT ·dot2x3AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -1662,16 +2328,16 @@ tail:
 	VFMADD231PS Z10, Z7, Z5
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -1741,21 +2407,21 @@ TEXT ·dotHalves2x3AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -1787,19 +2453,130 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
+	JNE group
+done:
+	MOVQ (dotArgs_out+0)(DI), BX
+	MOVQ (dotArgs_ldo+0)(DI), CX
+	VEXTRACTF32X8 $1, Z0, Y6
+	VADDPS Y6, Y0, Y0
+	VEXTRACTF128 $1, Y0, X6
+	VADDPS X6, X0, X0
+	VEXTRACTF32X8 $1, Z1, Y6
+	VADDPS Y6, Y1, Y1
+	VEXTRACTF128 $1, Y1, X6
+	VADDPS X6, X1, X1
+	VEXTRACTF32X8 $1, Z2, Y6
+	VADDPS Y6, Y2, Y2
+	VEXTRACTF128 $1, Y2, X6
+	VADDPS X6, X2, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
+	VADDSS 8(BX), X2, X2
+	VMOVSS X2, 8(BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z3, Y6
+	VADDPS Y6, Y3, Y3
+	VEXTRACTF128 $1, Y3, X6
+	VADDPS X6, X3, X0
+	VEXTRACTF32X8 $1, Z4, Y6
+	VADDPS Y6, Y4, Y4
+	VEXTRACTF128 $1, Y4, X6
+	VADDPS X6, X4, X1
+	VEXTRACTF32X8 $1, Z5, Y6
+	VADDPS Y6, Y5, Y5
+	VEXTRACTF128 $1, Y5, X6
+	VADDPS X6, X5, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
+	VADDSS 8(BX), X2, X2
+	VMOVSS X2, 8(BX)
+	VZEROUPPER
+	RET
+
+// func dotPairs2x3AVX512(t *dotArgs)
+TEXT ·dotPairs2x3AVX512(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), DI
+	KMOVW (dotArgs_mask+0)(DI), K1
+	MOVQ (dotArgs_yStep+0)(DI), R8
+	MOVQ (dotArgs_off+0)(DI), R10
+	MOVQ (dotArgs_off+8)(DI), R11
+	MOVQ (dotArgs_off+16)(DI), R12
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	CMPQ (dotArgs_groups+0)(DI), $0
+	JLE done
+	CMPQ (dotArgs_lines+0)(DI), $0
+	JLE done
+	MOVQ (dotArgs_groups+0)(DI), DX
+	MOVQ DX, (dotArgs_place+0)(DI)
+	MOVQ (dotArgs_y+0)(DI), BX
+	MOVQ BX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_x+0)(DI), SI
+	MOVQ SI, (dotArgs_place+24)(DI)
+group:
+	MOVQ (dotArgs_lines+0)(DI), DX
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
+	MOVQ (dotArgs_xLine+0)(DI), R14
+	MOVQ (dotArgs_lines+0)(DI), CX
+	PCALIGN $32
+pair:
+	VMOVUPS (BX), Z6
+	VMOVUPS (BX)(R8*1), Z7
+	LEAQ (SI)(R14*1), DX
+	VMOVUPS (SI)(R10*1), Y8
+	VINSERTF32X8 $1, (DX)(R10*1), Z8, Z8
+	VFMADD231PS Z8, Z6, Z0
+	VFMADD231PS Z8, Z7, Z3
+	VMOVUPS (SI)(R11*1), Y9
+	VINSERTF32X8 $1, (DX)(R11*1), Z9, Z9
+	VFMADD231PS Z9, Z6, Z1
+	VFMADD231PS Z9, Z7, Z4
+	VMOVUPS (SI)(R12*1), Y10
+	VINSERTF32X8 $1, (DX)(R12*1), Z10, Z10
+	VFMADD231PS Z10, Z6, Z2
+	VFMADD231PS Z10, Z7, Z5
+	ADDQ $64, BX
+	LEAQ (SI)(R14*2), SI
+	DECQ CX
+	JNE pair
+	MOVQ (dotArgs_yGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_xGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -1872,21 +2649,21 @@ TEXT ·dot2x4AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -1929,16 +2706,16 @@ tail:
 	VFMADD231PS Z13, Z9, Z7
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -2011,21 +2788,21 @@ TEXT ·dotHalves2x4AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -2061,19 +2838,137 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
+	JNE group
+done:
+	MOVQ (dotArgs_out+0)(DI), BX
+	MOVQ (dotArgs_ldo+0)(DI), CX
+	VEXTRACTF32X8 $1, Z0, Y8
+	VADDPS Y8, Y0, Y0
+	VEXTRACTF128 $1, Y0, X8
+	VADDPS X8, X0, X0
+	VEXTRACTF32X8 $1, Z1, Y8
+	VADDPS Y8, Y1, Y1
+	VEXTRACTF128 $1, Y1, X8
+	VADDPS X8, X1, X1
+	VEXTRACTF32X8 $1, Z2, Y8
+	VADDPS Y8, Y2, Y2
+	VEXTRACTF128 $1, Y2, X8
+	VADDPS X8, X2, X2
+	VEXTRACTF32X8 $1, Z3, Y8
+	VADDPS Y8, Y3, Y3
+	VEXTRACTF128 $1, Y3, X8
+	VADDPS X8, X3, X3
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z4, Y8
+	VADDPS Y8, Y4, Y4
+	VEXTRACTF128 $1, Y4, X8
+	VADDPS X8, X4, X0
+	VEXTRACTF32X8 $1, Z5, Y8
+	VADDPS Y8, Y5, Y5
+	VEXTRACTF128 $1, Y5, X8
+	VADDPS X8, X5, X1
+	VEXTRACTF32X8 $1, Z6, Y8
+	VADDPS Y8, Y6, Y6
+	VEXTRACTF128 $1, Y6, X8
+	VADDPS X8, X6, X2
+	VEXTRACTF32X8 $1, Z7, Y8
+	VADDPS Y8, Y7, Y7
+	VEXTRACTF128 $1, Y7, X8
+	VADDPS X8, X7, X3
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VZEROUPPER
+	RET
+
+// func dotPairs2x4AVX512(t *dotArgs)
+TEXT ·dotPairs2x4AVX512(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), DI
+	KMOVW (dotArgs_mask+0)(DI), K1
+	MOVQ (dotArgs_yStep+0)(DI), R8
+	MOVQ (dotArgs_off+0)(DI), R10
+	MOVQ (dotArgs_off+8)(DI), R11
+	MOVQ (dotArgs_off+16)(DI), R12
+	MOVQ (dotArgs_off+24)(DI), R13
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	CMPQ (dotArgs_groups+0)(DI), $0
+	JLE done
+	CMPQ (dotArgs_lines+0)(DI), $0
+	JLE done
+	MOVQ (dotArgs_groups+0)(DI), DX
+	MOVQ DX, (dotArgs_place+0)(DI)
+	MOVQ (dotArgs_y+0)(DI), BX
+	MOVQ BX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_x+0)(DI), SI
+	MOVQ SI, (dotArgs_place+24)(DI)
+group:
+	MOVQ (dotArgs_lines+0)(DI), DX
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
+	MOVQ (dotArgs_xLine+0)(DI), R14
+	MOVQ (dotArgs_lines+0)(DI), CX
+	PCALIGN $32
+pair:
+	VMOVUPS (BX), Z8
+	VMOVUPS (BX)(R8*1), Z9
+	LEAQ (SI)(R14*1), DX
+	VMOVUPS (SI)(R10*1), Y10
+	VINSERTF32X8 $1, (DX)(R10*1), Z10, Z10
+	VFMADD231PS Z10, Z8, Z0
+	VFMADD231PS Z10, Z9, Z4
+	VMOVUPS (SI)(R11*1), Y11
+	VINSERTF32X8 $1, (DX)(R11*1), Z11, Z11
+	VFMADD231PS Z11, Z8, Z1
+	VFMADD231PS Z11, Z9, Z5
+	VMOVUPS (SI)(R12*1), Y12
+	VINSERTF32X8 $1, (DX)(R12*1), Z12, Z12
+	VFMADD231PS Z12, Z8, Z2
+	VFMADD231PS Z12, Z9, Z6
+	VMOVUPS (SI)(R13*1), Y13
+	VINSERTF32X8 $1, (DX)(R13*1), Z13, Z13
+	VFMADD231PS Z13, Z8, Z3
+	VFMADD231PS Z13, Z9, Z7
+	ADDQ $64, BX
+	LEAQ (SI)(R14*2), SI
+	DECQ CX
+	JNE pair
+	MOVQ (dotArgs_yGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_xGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -2149,21 +3044,21 @@ TEXT ·dot2x5AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -2212,16 +3107,16 @@ tail:
 	VFMADD231PS Z12, Z11, Z9
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -2313,21 +3208,21 @@ TEXT ·dotHalves2x5AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -2367,19 +3262,160 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
+	JNE group
+done:
+	MOVQ (dotArgs_out+0)(DI), BX
+	MOVQ (dotArgs_ldo+0)(DI), CX
+	VEXTRACTF32X8 $1, Z0, Y10
+	VADDPS Y10, Y0, Y0
+	VEXTRACTF128 $1, Y0, X10
+	VADDPS X10, X0, X0
+	VEXTRACTF32X8 $1, Z1, Y10
+	VADDPS Y10, Y1, Y1
+	VEXTRACTF128 $1, Y1, X10
+	VADDPS X10, X1, X1
+	VEXTRACTF32X8 $1, Z2, Y10
+	VADDPS Y10, Y2, Y2
+	VEXTRACTF128 $1, Y2, X10
+	VADDPS X10, X2, X2
+	VEXTRACTF32X8 $1, Z3, Y10
+	VADDPS Y10, Y3, Y3
+	VEXTRACTF128 $1, Y3, X10
+	VADDPS X10, X3, X3
+	VEXTRACTF32X8 $1, Z4, Y10
+	VADDPS Y10, Y4, Y4
+	VEXTRACTF128 $1, Y4, X10
+	VADDPS X10, X4, X4
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X4, X4, X4
+	VHADDPS X4, X4, X4
+	VADDSS 16(BX), X4, X4
+	VMOVSS X4, 16(BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z5, Y10
+	VADDPS Y10, Y5, Y5
+	VEXTRACTF128 $1, Y5, X10
+	VADDPS X10, X5, X0
+	VEXTRACTF32X8 $1, Z6, Y10
+	VADDPS Y10, Y6, Y6
+	VEXTRACTF128 $1, Y6, X10
+	VADDPS X10, X6, X1
+	VEXTRACTF32X8 $1, Z7, Y10
+	VADDPS Y10, Y7, Y7
+	VEXTRACTF128 $1, Y7, X10
+	VADDPS X10, X7, X2
+	VEXTRACTF32X8 $1, Z8, Y10
+	VADDPS Y10, Y8, Y8
+	VEXTRACTF128 $1, Y8, X10
+	VADDPS X10, X8, X3
+	VEXTRACTF32X8 $1, Z9, Y10
+	VADDPS Y10, Y9, Y9
+	VEXTRACTF128 $1, Y9, X10
+	VADDPS X10, X9, X4
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X4, X4, X4
+	VHADDPS X4, X4, X4
+	VADDSS 16(BX), X4, X4
+	VMOVSS X4, 16(BX)
+	VZEROUPPER
+	RET
+
+// func dotPairs2x5AVX512(t *dotArgs)
+TEXT ·dotPairs2x5AVX512(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), DI
+	KMOVW (dotArgs_mask+0)(DI), K1
+	MOVQ (dotArgs_yStep+0)(DI), R8
+	MOVQ (dotArgs_off+0)(DI), R10
+	MOVQ (dotArgs_off+8)(DI), R11
+	MOVQ (dotArgs_off+16)(DI), R12
+	MOVQ (dotArgs_off+24)(DI), R13
+	MOVQ (dotArgs_off+32)(DI), R15
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	CMPQ (dotArgs_groups+0)(DI), $0
+	JLE done
+	CMPQ (dotArgs_lines+0)(DI), $0
+	JLE done
+	MOVQ (dotArgs_groups+0)(DI), DX
+	MOVQ DX, (dotArgs_place+0)(DI)
+	MOVQ (dotArgs_y+0)(DI), BX
+	MOVQ BX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_x+0)(DI), SI
+	MOVQ SI, (dotArgs_place+24)(DI)
+group:
+	MOVQ (dotArgs_lines+0)(DI), DX
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
+	MOVQ (dotArgs_xLine+0)(DI), R14
+	MOVQ (dotArgs_lines+0)(DI), CX
+	PCALIGN $32
+pair:
+	VMOVUPS (BX), Z10
+	VMOVUPS (BX)(R8*1), Z11
+	LEAQ (SI)(R14*1), DX
+	VMOVUPS (SI)(R10*1), Y12
+	VINSERTF32X8 $1, (DX)(R10*1), Z12, Z12
+	VFMADD231PS Z12, Z10, Z0
+	VFMADD231PS Z12, Z11, Z5
+	VMOVUPS (SI)(R11*1), Y13
+	VINSERTF32X8 $1, (DX)(R11*1), Z13, Z13
+	VFMADD231PS Z13, Z10, Z1
+	VFMADD231PS Z13, Z11, Z6
+	VMOVUPS (SI)(R12*1), Y14
+	VINSERTF32X8 $1, (DX)(R12*1), Z14, Z14
+	VFMADD231PS Z14, Z10, Z2
+	VFMADD231PS Z14, Z11, Z7
+	VMOVUPS (SI)(R13*1), Y15
+	VINSERTF32X8 $1, (DX)(R13*1), Z15, Z15
+	VFMADD231PS Z15, Z10, Z3
+	VFMADD231PS Z15, Z11, Z8
+	VMOVUPS (SI)(R15*1), Y12
+	VINSERTF32X8 $1, (DX)(R15*1), Z12, Z12
+	VFMADD231PS Z12, Z10, Z4
+	VFMADD231PS Z12, Z11, Z9
+	ADDQ $64, BX
+	LEAQ (SI)(R14*2), SI
+	DECQ CX
+	JNE pair
+	MOVQ (dotArgs_yGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_xGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -2474,21 +3510,21 @@ TEXT ·dot2x6AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -2543,16 +3579,16 @@ tail:
 	VFMADD231PS Z15, Z13, Z11
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -2657,21 +3693,21 @@ TEXT ·dotHalves2x6AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -2715,19 +3751,177 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
+	JNE group
+done:
+	MOVQ (dotArgs_out+0)(DI), BX
+	MOVQ (dotArgs_ldo+0)(DI), CX
+	VEXTRACTF32X8 $1, Z0, Y12
+	VADDPS Y12, Y0, Y0
+	VEXTRACTF128 $1, Y0, X12
+	VADDPS X12, X0, X0
+	VEXTRACTF32X8 $1, Z1, Y12
+	VADDPS Y12, Y1, Y1
+	VEXTRACTF128 $1, Y1, X12
+	VADDPS X12, X1, X1
+	VEXTRACTF32X8 $1, Z2, Y12
+	VADDPS Y12, Y2, Y2
+	VEXTRACTF128 $1, Y2, X12
+	VADDPS X12, X2, X2
+	VEXTRACTF32X8 $1, Z3, Y12
+	VADDPS Y12, Y3, Y3
+	VEXTRACTF128 $1, Y3, X12
+	VADDPS X12, X3, X3
+	VEXTRACTF32X8 $1, Z4, Y12
+	VADDPS Y12, Y4, Y4
+	VEXTRACTF128 $1, Y4, X12
+	VADDPS X12, X4, X4
+	VEXTRACTF32X8 $1, Z5, Y12
+	VADDPS Y12, Y5, Y5
+	VEXTRACTF128 $1, Y5, X12
+	VADDPS X12, X5, X5
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X5, X4, X4
+	VHADDPS X4, X4, X4
+	VMOVSD 16(BX), X5
+	VADDPS X5, X4, X4
+	VMOVSD X4, 16(BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z6, Y12
+	VADDPS Y12, Y6, Y6
+	VEXTRACTF128 $1, Y6, X12
+	VADDPS X12, X6, X0
+	VEXTRACTF32X8 $1, Z7, Y12
+	VADDPS Y12, Y7, Y7
+	VEXTRACTF128 $1, Y7, X12
+	VADDPS X12, X7, X1
+	VEXTRACTF32X8 $1, Z8, Y12
+	VADDPS Y12, Y8, Y8
+	VEXTRACTF128 $1, Y8, X12
+	VADDPS X12, X8, X2
+	VEXTRACTF32X8 $1, Z9, Y12
+	VADDPS Y12, Y9, Y9
+	VEXTRACTF128 $1, Y9, X12
+	VADDPS X12, X9, X3
+	VEXTRACTF32X8 $1, Z10, Y12
+	VADDPS Y12, Y10, Y10
+	VEXTRACTF128 $1, Y10, X12
+	VADDPS X12, X10, X4
+	VEXTRACTF32X8 $1, Z11, Y12
+	VADDPS Y12, Y11, Y11
+	VEXTRACTF128 $1, Y11, X12
+	VADDPS X12, X11, X5
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X5, X4, X4
+	VHADDPS X4, X4, X4
+	VMOVSD 16(BX), X5
+	VADDPS X5, X4, X4
+	VMOVSD X4, 16(BX)
+	VZEROUPPER
+	RET
+
+// func dotPairs2x6AVX512(t *dotArgs)
+TEXT ·dotPairs2x6AVX512(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), DI
+	KMOVW (dotArgs_mask+0)(DI), K1
+	MOVQ (dotArgs_yStep+0)(DI), R8
+	MOVQ (dotArgs_off+0)(DI), R10
+	MOVQ (dotArgs_off+8)(DI), R11
+	MOVQ (dotArgs_off+16)(DI), R12
+	MOVQ (dotArgs_off+24)(DI), R13
+	MOVQ (dotArgs_off+32)(DI), R15
+	MOVQ (dotArgs_off+40)(DI), AX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	CMPQ (dotArgs_groups+0)(DI), $0
+	JLE done
+	CMPQ (dotArgs_lines+0)(DI), $0
+	JLE done
+	MOVQ (dotArgs_groups+0)(DI), DX
+	MOVQ DX, (dotArgs_place+0)(DI)
+	MOVQ (dotArgs_y+0)(DI), BX
+	MOVQ BX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_x+0)(DI), SI
+	MOVQ SI, (dotArgs_place+24)(DI)
+group:
+	MOVQ (dotArgs_lines+0)(DI), DX
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
+	MOVQ (dotArgs_xLine+0)(DI), R14
+	MOVQ (dotArgs_lines+0)(DI), CX
+	PCALIGN $32
+pair:
+	VMOVUPS (BX), Z12
+	VMOVUPS (BX)(R8*1), Z13
+	LEAQ (SI)(R14*1), DX
+	VMOVUPS (SI)(R10*1), Y14
+	VINSERTF32X8 $1, (DX)(R10*1), Z14, Z14
+	VFMADD231PS Z14, Z12, Z0
+	VFMADD231PS Z14, Z13, Z6
+	VMOVUPS (SI)(R11*1), Y15
+	VINSERTF32X8 $1, (DX)(R11*1), Z15, Z15
+	VFMADD231PS Z15, Z12, Z1
+	VFMADD231PS Z15, Z13, Z7
+	VMOVUPS (SI)(R12*1), Y16
+	VINSERTF32X8 $1, (DX)(R12*1), Z16, Z16
+	VFMADD231PS Z16, Z12, Z2
+	VFMADD231PS Z16, Z13, Z8
+	VMOVUPS (SI)(R13*1), Y17
+	VINSERTF32X8 $1, (DX)(R13*1), Z17, Z17
+	VFMADD231PS Z17, Z12, Z3
+	VFMADD231PS Z17, Z13, Z9
+	VMOVUPS (SI)(R15*1), Y14
+	VINSERTF32X8 $1, (DX)(R15*1), Z14, Z14
+	VFMADD231PS Z14, Z12, Z4
+	VFMADD231PS Z14, Z13, Z10
+	VMOVUPS (SI)(AX*1), Y15
+	VINSERTF32X8 $1, (DX)(AX*1), Z15, Z15
+	VFMADD231PS Z15, Z12, Z5
+	VFMADD231PS Z15, Z13, Z11
+	ADDQ $64, BX
+	LEAQ (SI)(R14*2), SI
+	DECQ CX
+	JNE pair
+	MOVQ (dotArgs_yGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_xGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -2818,21 +4012,21 @@ TEXT ·dot3x1AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -2861,16 +4055,16 @@ tail:
 	VFMADD231PS Z6, Z5, Z2
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -2918,21 +4112,21 @@ TEXT ·dotHalves3x1AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -2959,19 +4153,102 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
+	JNE group
+done:
+	MOVQ (dotArgs_out+0)(DI), BX
+	MOVQ (dotArgs_ldo+0)(DI), CX
+	VEXTRACTF32X8 $1, Z0, Y3
+	VADDPS Y3, Y0, Y0
+	VEXTRACTF128 $1, Y0, X3
+	VADDPS X3, X0, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
+	VADDSS (BX), X0, X0
+	VMOVSS X0, (BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z1, Y3
+	VADDPS Y3, Y1, Y1
+	VEXTRACTF128 $1, Y1, X3
+	VADDPS X3, X1, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
+	VADDSS (BX), X0, X0
+	VMOVSS X0, (BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z2, Y3
+	VADDPS Y3, Y2, Y2
+	VEXTRACTF128 $1, Y2, X3
+	VADDPS X3, X2, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
+	VADDSS (BX), X0, X0
+	VMOVSS X0, (BX)
+	VZEROUPPER
+	RET
+
+// func dotPairs3x1AVX512(t *dotArgs)
+TEXT ·dotPairs3x1AVX512(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), DI
+	KMOVW (dotArgs_mask+0)(DI), K1
+	MOVQ (dotArgs_yStep+0)(DI), R8
+	MOVQ (dotArgs_off+0)(DI), R10
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	CMPQ (dotArgs_groups+0)(DI), $0
+	JLE done
+	CMPQ (dotArgs_lines+0)(DI), $0
+	JLE done
+	MOVQ (dotArgs_groups+0)(DI), DX
+	MOVQ DX, (dotArgs_place+0)(DI)
+	MOVQ (dotArgs_y+0)(DI), BX
+	MOVQ BX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_x+0)(DI), SI
+	MOVQ SI, (dotArgs_place+24)(DI)
+group:
+	MOVQ (dotArgs_lines+0)(DI), DX
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
+	MOVQ (dotArgs_xLine+0)(DI), R14
+	MOVQ (dotArgs_lines+0)(DI), CX
+	PCALIGN $32
+pair:
+	VMOVUPS (BX), Z3
+	VMOVUPS (BX)(R8*1), Z4
+	VMOVUPS (BX)(R8*2), Z5
+	LEAQ (SI)(R14*1), DX
+	VMOVUPS (SI)(R10*1), Y6
+	VINSERTF32X8 $1, (DX)(R10*1), Z6, Z6
+	VFMADD231PS Z6, Z3, Z0
+	VFMADD231PS Z6, Z4, Z1
+	VFMADD231PS Z6, Z5, Z2
+	ADDQ $64, BX
+	LEAQ (SI)(R14*2), SI
+	DECQ CX
+	JNE pair
+	MOVQ (dotArgs_yGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_xGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -3023,21 +4300,21 @@ TEXT ·dot3x2AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -3074,16 +4351,16 @@ tail:
 	VFMADD231PS Z10, Z8, Z5
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -3150,21 +4427,21 @@ TEXT ·dotHalves3x2AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -3196,19 +4473,126 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
+	JNE group
+done:
+	MOVQ (dotArgs_out+0)(DI), BX
+	MOVQ (dotArgs_ldo+0)(DI), CX
+	VEXTRACTF32X8 $1, Z0, Y6
+	VADDPS Y6, Y0, Y0
+	VEXTRACTF128 $1, Y0, X6
+	VADDPS X6, X0, X0
+	VEXTRACTF32X8 $1, Z1, Y6
+	VADDPS Y6, Y1, Y1
+	VEXTRACTF128 $1, Y1, X6
+	VADDPS X6, X1, X1
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z2, Y6
+	VADDPS Y6, Y2, Y2
+	VEXTRACTF128 $1, Y2, X6
+	VADDPS X6, X2, X0
+	VEXTRACTF32X8 $1, Z3, Y6
+	VADDPS Y6, Y3, Y3
+	VEXTRACTF128 $1, Y3, X6
+	VADDPS X6, X3, X1
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z4, Y6
+	VADDPS Y6, Y4, Y4
+	VEXTRACTF128 $1, Y4, X6
+	VADDPS X6, X4, X0
+	VEXTRACTF32X8 $1, Z5, Y6
+	VADDPS Y6, Y5, Y5
+	VEXTRACTF128 $1, Y5, X6
+	VADDPS X6, X5, X1
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VZEROUPPER
+	RET
+
+// func dotPairs3x2AVX512(t *dotArgs)
+TEXT ·dotPairs3x2AVX512(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), DI
+	KMOVW (dotArgs_mask+0)(DI), K1
+	MOVQ (dotArgs_yStep+0)(DI), R8
+	MOVQ (dotArgs_off+0)(DI), R10
+	MOVQ (dotArgs_off+8)(DI), R11
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	CMPQ (dotArgs_groups+0)(DI), $0
+	JLE done
+	CMPQ (dotArgs_lines+0)(DI), $0
+	JLE done
+	MOVQ (dotArgs_groups+0)(DI), DX
+	MOVQ DX, (dotArgs_place+0)(DI)
+	MOVQ (dotArgs_y+0)(DI), BX
+	MOVQ BX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_x+0)(DI), SI
+	MOVQ SI, (dotArgs_place+24)(DI)
+group:
+	MOVQ (dotArgs_lines+0)(DI), DX
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
+	MOVQ (dotArgs_xLine+0)(DI), R14
+	MOVQ (dotArgs_lines+0)(DI), CX
+	PCALIGN $32
+pair:
+	VMOVUPS (BX), Z6
+	VMOVUPS (BX)(R8*1), Z7
+	VMOVUPS (BX)(R8*2), Z8
+	LEAQ (SI)(R14*1), DX
+	VMOVUPS (SI)(R10*1), Y9
+	VINSERTF32X8 $1, (DX)(R10*1), Z9, Z9
+	VFMADD231PS Z9, Z6, Z0
+	VFMADD231PS Z9, Z7, Z2
+	VFMADD231PS Z9, Z8, Z4
+	VMOVUPS (SI)(R11*1), Y10
+	VINSERTF32X8 $1, (DX)(R11*1), Z10, Z10
+	VFMADD231PS Z10, Z6, Z1
+	VFMADD231PS Z10, Z7, Z3
+	VFMADD231PS Z10, Z8, Z5
+	ADDQ $64, BX
+	LEAQ (SI)(R14*2), SI
+	DECQ CX
+	JNE pair
+	MOVQ (dotArgs_yGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_xGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -3279,21 +4663,21 @@ TEXT ·dot3x3AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -3338,16 +4722,16 @@ tail:
 	VFMADD231PS Z14, Z11, Z8
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -3442,21 +4826,21 @@ TEXT ·dotHalves3x3AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -3493,19 +4877,159 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
+	JNE group
+done:
+	MOVQ (dotArgs_out+0)(DI), BX
+	MOVQ (dotArgs_ldo+0)(DI), CX
+	VEXTRACTF32X8 $1, Z0, Y9
+	VADDPS Y9, Y0, Y0
+	VEXTRACTF128 $1, Y0, X9
+	VADDPS X9, X0, X0
+	VEXTRACTF32X8 $1, Z1, Y9
+	VADDPS Y9, Y1, Y1
+	VEXTRACTF128 $1, Y1, X9
+	VADDPS X9, X1, X1
+	VEXTRACTF32X8 $1, Z2, Y9
+	VADDPS Y9, Y2, Y2
+	VEXTRACTF128 $1, Y2, X9
+	VADDPS X9, X2, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
+	VADDSS 8(BX), X2, X2
+	VMOVSS X2, 8(BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z3, Y9
+	VADDPS Y9, Y3, Y3
+	VEXTRACTF128 $1, Y3, X9
+	VADDPS X9, X3, X0
+	VEXTRACTF32X8 $1, Z4, Y9
+	VADDPS Y9, Y4, Y4
+	VEXTRACTF128 $1, Y4, X9
+	VADDPS X9, X4, X1
+	VEXTRACTF32X8 $1, Z5, Y9
+	VADDPS Y9, Y5, Y5
+	VEXTRACTF128 $1, Y5, X9
+	VADDPS X9, X5, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
+	VADDSS 8(BX), X2, X2
+	VMOVSS X2, 8(BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z6, Y9
+	VADDPS Y9, Y6, Y6
+	VEXTRACTF128 $1, Y6, X9
+	VADDPS X9, X6, X0
+	VEXTRACTF32X8 $1, Z7, Y9
+	VADDPS Y9, Y7, Y7
+	VEXTRACTF128 $1, Y7, X9
+	VADDPS X9, X7, X1
+	VEXTRACTF32X8 $1, Z8, Y9
+	VADDPS Y9, Y8, Y8
+	VEXTRACTF128 $1, Y8, X9
+	VADDPS X9, X8, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
+	VADDSS 8(BX), X2, X2
+	VMOVSS X2, 8(BX)
+	VZEROUPPER
+	RET
+
+// func dotPairs3x3AVX512(t *dotArgs)
+TEXT ·dotPairs3x3AVX512(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), DI
+	KMOVW (dotArgs_mask+0)(DI), K1
+	MOVQ (dotArgs_yStep+0)(DI), R8
+	MOVQ (dotArgs_off+0)(DI), R10
+	MOVQ (dotArgs_off+8)(DI), R11
+	MOVQ (dotArgs_off+16)(DI), R12
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	CMPQ (dotArgs_groups+0)(DI), $0
+	JLE done
+	CMPQ (dotArgs_lines+0)(DI), $0
+	JLE done
+	MOVQ (dotArgs_groups+0)(DI), DX
+	MOVQ DX, (dotArgs_place+0)(DI)
+	MOVQ (dotArgs_y+0)(DI), BX
+	MOVQ BX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_x+0)(DI), SI
+	MOVQ SI, (dotArgs_place+24)(DI)
+group:
+	MOVQ (dotArgs_lines+0)(DI), DX
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
+	MOVQ (dotArgs_xLine+0)(DI), R14
+	MOVQ (dotArgs_lines+0)(DI), CX
+	PCALIGN $32
+pair:
+	VMOVUPS (BX), Z9
+	VMOVUPS (BX)(R8*1), Z10
+	VMOVUPS (BX)(R8*2), Z11
+	LEAQ (SI)(R14*1), DX
+	VMOVUPS (SI)(R10*1), Y12
+	VINSERTF32X8 $1, (DX)(R10*1), Z12, Z12
+	VFMADD231PS Z12, Z9, Z0
+	VFMADD231PS Z12, Z10, Z3
+	VFMADD231PS Z12, Z11, Z6
+	VMOVUPS (SI)(R11*1), Y13
+	VINSERTF32X8 $1, (DX)(R11*1), Z13, Z13
+	VFMADD231PS Z13, Z9, Z1
+	VFMADD231PS Z13, Z10, Z4
+	VFMADD231PS Z13, Z11, Z7
+	VMOVUPS (SI)(R12*1), Y14
+	VINSERTF32X8 $1, (DX)(R12*1), Z14, Z14
+	VFMADD231PS Z14, Z9, Z2
+	VFMADD231PS Z14, Z10, Z5
+	VFMADD231PS Z14, Z11, Z8
+	ADDQ $64, BX
+	LEAQ (SI)(R14*2), SI
+	DECQ CX
+	JNE pair
+	MOVQ (dotArgs_yGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_xGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -3604,21 +5128,21 @@ TEXT ·dot3x4AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -3671,16 +5195,16 @@ tail:
 	VFMADD231PS Z18, Z14, Z11
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -3779,21 +5303,21 @@ TEXT ·dotHalves3x4AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -3835,19 +5359,168 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
+	JNE group
+done:
+	MOVQ (dotArgs_out+0)(DI), BX
+	MOVQ (dotArgs_ldo+0)(DI), CX
+	VEXTRACTF32X8 $1, Z0, Y12
+	VADDPS Y12, Y0, Y0
+	VEXTRACTF128 $1, Y0, X12
+	VADDPS X12, X0, X0
+	VEXTRACTF32X8 $1, Z1, Y12
+	VADDPS Y12, Y1, Y1
+	VEXTRACTF128 $1, Y1, X12
+	VADDPS X12, X1, X1
+	VEXTRACTF32X8 $1, Z2, Y12
+	VADDPS Y12, Y2, Y2
+	VEXTRACTF128 $1, Y2, X12
+	VADDPS X12, X2, X2
+	VEXTRACTF32X8 $1, Z3, Y12
+	VADDPS Y12, Y3, Y3
+	VEXTRACTF128 $1, Y3, X12
+	VADDPS X12, X3, X3
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z4, Y12
+	VADDPS Y12, Y4, Y4
+	VEXTRACTF128 $1, Y4, X12
+	VADDPS X12, X4, X0
+	VEXTRACTF32X8 $1, Z5, Y12
+	VADDPS Y12, Y5, Y5
+	VEXTRACTF128 $1, Y5, X12
+	VADDPS X12, X5, X1
+	VEXTRACTF32X8 $1, Z6, Y12
+	VADDPS Y12, Y6, Y6
+	VEXTRACTF128 $1, Y6, X12
+	VADDPS X12, X6, X2
+	VEXTRACTF32X8 $1, Z7, Y12
+	VADDPS Y12, Y7, Y7
+	VEXTRACTF128 $1, Y7, X12
+	VADDPS X12, X7, X3
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z8, Y12
+	VADDPS Y12, Y8, Y8
+	VEXTRACTF128 $1, Y8, X12
+	VADDPS X12, X8, X0
+	VEXTRACTF32X8 $1, Z9, Y12
+	VADDPS Y12, Y9, Y9
+	VEXTRACTF128 $1, Y9, X12
+	VADDPS X12, X9, X1
+	VEXTRACTF32X8 $1, Z10, Y12
+	VADDPS Y12, Y10, Y10
+	VEXTRACTF128 $1, Y10, X12
+	VADDPS X12, X10, X2
+	VEXTRACTF32X8 $1, Z11, Y12
+	VADDPS Y12, Y11, Y11
+	VEXTRACTF128 $1, Y11, X12
+	VADDPS X12, X11, X3
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VZEROUPPER
+	RET
+
+// func dotPairs3x4AVX512(t *dotArgs)
+TEXT ·dotPairs3x4AVX512(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), DI
+	KMOVW (dotArgs_mask+0)(DI), K1
+	MOVQ (dotArgs_yStep+0)(DI), R8
+	MOVQ (dotArgs_off+0)(DI), R10
+	MOVQ (dotArgs_off+8)(DI), R11
+	MOVQ (dotArgs_off+16)(DI), R12
+	MOVQ (dotArgs_off+24)(DI), R13
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	CMPQ (dotArgs_groups+0)(DI), $0
+	JLE done
+	CMPQ (dotArgs_lines+0)(DI), $0
+	JLE done
+	MOVQ (dotArgs_groups+0)(DI), DX
+	MOVQ DX, (dotArgs_place+0)(DI)
+	MOVQ (dotArgs_y+0)(DI), BX
+	MOVQ BX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_x+0)(DI), SI
+	MOVQ SI, (dotArgs_place+24)(DI)
+group:
+	MOVQ (dotArgs_lines+0)(DI), DX
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
+	MOVQ (dotArgs_xLine+0)(DI), R14
+	MOVQ (dotArgs_lines+0)(DI), CX
+	PCALIGN $32
+pair:
+	VMOVUPS (BX), Z12
+	VMOVUPS (BX)(R8*1), Z13
+	VMOVUPS (BX)(R8*2), Z14
+	LEAQ (SI)(R14*1), DX
+	VMOVUPS (SI)(R10*1), Y15
+	VINSERTF32X8 $1, (DX)(R10*1), Z15, Z15
+	VFMADD231PS Z15, Z12, Z0
+	VFMADD231PS Z15, Z13, Z4
+	VFMADD231PS Z15, Z14, Z8
+	VMOVUPS (SI)(R11*1), Y16
+	VINSERTF32X8 $1, (DX)(R11*1), Z16, Z16
+	VFMADD231PS Z16, Z12, Z1
+	VFMADD231PS Z16, Z13, Z5
+	VFMADD231PS Z16, Z14, Z9
+	VMOVUPS (SI)(R12*1), Y17
+	VINSERTF32X8 $1, (DX)(R12*1), Z17, Z17
+	VFMADD231PS Z17, Z12, Z2
+	VFMADD231PS Z17, Z13, Z6
+	VFMADD231PS Z17, Z14, Z10
+	VMOVUPS (SI)(R13*1), Y18
+	VINSERTF32X8 $1, (DX)(R13*1), Z18, Z18
+	VFMADD231PS Z18, Z12, Z3
+	VFMADD231PS Z18, Z13, Z7
+	VFMADD231PS Z18, Z14, Z11
+	ADDQ $64, BX
+	LEAQ (SI)(R14*2), SI
+	DECQ CX
+	JNE pair
+	MOVQ (dotArgs_yGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_xGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -3950,21 +5623,21 @@ TEXT ·dot3x5AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -4025,16 +5698,16 @@ tail:
 	VFMADD231PS Z18, Z17, Z14
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -4161,21 +5834,21 @@ TEXT ·dotHalves3x5AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -4222,19 +5895,201 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
+	JNE group
+done:
+	MOVQ (dotArgs_out+0)(DI), BX
+	MOVQ (dotArgs_ldo+0)(DI), CX
+	VEXTRACTF32X8 $1, Z0, Y15
+	VADDPS Y15, Y0, Y0
+	VEXTRACTF128 $1, Y0, X15
+	VADDPS X15, X0, X0
+	VEXTRACTF32X8 $1, Z1, Y15
+	VADDPS Y15, Y1, Y1
+	VEXTRACTF128 $1, Y1, X15
+	VADDPS X15, X1, X1
+	VEXTRACTF32X8 $1, Z2, Y15
+	VADDPS Y15, Y2, Y2
+	VEXTRACTF128 $1, Y2, X15
+	VADDPS X15, X2, X2
+	VEXTRACTF32X8 $1, Z3, Y15
+	VADDPS Y15, Y3, Y3
+	VEXTRACTF128 $1, Y3, X15
+	VADDPS X15, X3, X3
+	VEXTRACTF32X8 $1, Z4, Y15
+	VADDPS Y15, Y4, Y4
+	VEXTRACTF128 $1, Y4, X15
+	VADDPS X15, X4, X4
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X4, X4, X4
+	VHADDPS X4, X4, X4
+	VADDSS 16(BX), X4, X4
+	VMOVSS X4, 16(BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z5, Y15
+	VADDPS Y15, Y5, Y5
+	VEXTRACTF128 $1, Y5, X15
+	VADDPS X15, X5, X0
+	VEXTRACTF32X8 $1, Z6, Y15
+	VADDPS Y15, Y6, Y6
+	VEXTRACTF128 $1, Y6, X15
+	VADDPS X15, X6, X1
+	VEXTRACTF32X8 $1, Z7, Y15
+	VADDPS Y15, Y7, Y7
+	VEXTRACTF128 $1, Y7, X15
+	VADDPS X15, X7, X2
+	VEXTRACTF32X8 $1, Z8, Y15
+	VADDPS Y15, Y8, Y8
+	VEXTRACTF128 $1, Y8, X15
+	VADDPS X15, X8, X3
+	VEXTRACTF32X8 $1, Z9, Y15
+	VADDPS Y15, Y9, Y9
+	VEXTRACTF128 $1, Y9, X15
+	VADDPS X15, X9, X4
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X4, X4, X4
+	VHADDPS X4, X4, X4
+	VADDSS 16(BX), X4, X4
+	VMOVSS X4, 16(BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z10, Y15
+	VADDPS Y15, Y10, Y10
+	VEXTRACTF128 $1, Y10, X15
+	VADDPS X15, X10, X0
+	VEXTRACTF32X8 $1, Z11, Y15
+	VADDPS Y15, Y11, Y11
+	VEXTRACTF128 $1, Y11, X15
+	VADDPS X15, X11, X1
+	VEXTRACTF32X8 $1, Z12, Y15
+	VADDPS Y15, Y12, Y12
+	VEXTRACTF128 $1, Y12, X15
+	VADDPS X15, X12, X2
+	VEXTRACTF32X8 $1, Z13, Y15
+	VADDPS Y15, Y13, Y13
+	VEXTRACTF128 $1, Y13, X15
+	VADDPS X15, X13, X3
+	VEXTRACTF32X8 $1, Z14, Y15
+	VADDPS Y15, Y14, Y14
+	VEXTRACTF128 $1, Y14, X15
+	VADDPS X15, X14, X4
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X4, X4, X4
+	VHADDPS X4, X4, X4
+	VADDSS 16(BX), X4, X4
+	VMOVSS X4, 16(BX)
+	VZEROUPPER
+	RET
+
+// func dotPairs3x5AVX512(t *dotArgs)
+TEXT ·dotPairs3x5AVX512(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), DI
+	KMOVW (dotArgs_mask+0)(DI), K1
+	MOVQ (dotArgs_yStep+0)(DI), R8
+	MOVQ (dotArgs_off+0)(DI), R10
+	MOVQ (dotArgs_off+8)(DI), R11
+	MOVQ (dotArgs_off+16)(DI), R12
+	MOVQ (dotArgs_off+24)(DI), R13
+	MOVQ (dotArgs_off+32)(DI), R15
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	CMPQ (dotArgs_groups+0)(DI), $0
+	JLE done
+	CMPQ (dotArgs_lines+0)(DI), $0
+	JLE done
+	MOVQ (dotArgs_groups+0)(DI), DX
+	MOVQ DX, (dotArgs_place+0)(DI)
+	MOVQ (dotArgs_y+0)(DI), BX
+	MOVQ BX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_x+0)(DI), SI
+	MOVQ SI, (dotArgs_place+24)(DI)
+group:
+	MOVQ (dotArgs_lines+0)(DI), DX
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
+	MOVQ (dotArgs_xLine+0)(DI), R14
+	MOVQ (dotArgs_lines+0)(DI), CX
+	PCALIGN $32
+pair:
+	VMOVUPS (BX), Z15
+	VMOVUPS (BX)(R8*1), Z16
+	VMOVUPS (BX)(R8*2), Z17
+	LEAQ (SI)(R14*1), DX
+	VMOVUPS (SI)(R10*1), Y18
+	VINSERTF32X8 $1, (DX)(R10*1), Z18, Z18
+	VFMADD231PS Z18, Z15, Z0
+	VFMADD231PS Z18, Z16, Z5
+	VFMADD231PS Z18, Z17, Z10
+	VMOVUPS (SI)(R11*1), Y19
+	VINSERTF32X8 $1, (DX)(R11*1), Z19, Z19
+	VFMADD231PS Z19, Z15, Z1
+	VFMADD231PS Z19, Z16, Z6
+	VFMADD231PS Z19, Z17, Z11
+	VMOVUPS (SI)(R12*1), Y20
+	VINSERTF32X8 $1, (DX)(R12*1), Z20, Z20
+	VFMADD231PS Z20, Z15, Z2
+	VFMADD231PS Z20, Z16, Z7
+	VFMADD231PS Z20, Z17, Z12
+	VMOVUPS (SI)(R13*1), Y21
+	VINSERTF32X8 $1, (DX)(R13*1), Z21, Z21
+	VFMADD231PS Z21, Z15, Z3
+	VFMADD231PS Z21, Z16, Z8
+	VFMADD231PS Z21, Z17, Z13
+	VMOVUPS (SI)(R15*1), Y18
+	VINSERTF32X8 $1, (DX)(R15*1), Z18, Z18
+	VFMADD231PS Z18, Z15, Z4
+	VFMADD231PS Z18, Z16, Z9
+	VFMADD231PS Z18, Z17, Z14
+	ADDQ $64, BX
+	LEAQ (SI)(R14*2), SI
+	DECQ CX
+	JNE pair
+	MOVQ (dotArgs_yGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_xGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -4365,21 +6220,21 @@ TEXT ·dot3x6AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -4448,16 +6303,16 @@ tail:
 	VFMADD231PS Z22, Z20, Z17
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -4603,21 +6458,21 @@ TEXT ·dotHalves3x6AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -4669,19 +6524,225 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
+	JNE group
+done:
+	MOVQ (dotArgs_out+0)(DI), BX
+	MOVQ (dotArgs_ldo+0)(DI), CX
+	VEXTRACTF32X8 $1, Z0, Y18
+	VADDPS Y18, Y0, Y0
+	VEXTRACTF32X4 $1, Y0, X18
+	VADDPS X18, X0, X0
+	VEXTRACTF32X8 $1, Z1, Y18
+	VADDPS Y18, Y1, Y1
+	VEXTRACTF32X4 $1, Y1, X18
+	VADDPS X18, X1, X1
+	VEXTRACTF32X8 $1, Z2, Y18
+	VADDPS Y18, Y2, Y2
+	VEXTRACTF32X4 $1, Y2, X18
+	VADDPS X18, X2, X2
+	VEXTRACTF32X8 $1, Z3, Y18
+	VADDPS Y18, Y3, Y3
+	VEXTRACTF32X4 $1, Y3, X18
+	VADDPS X18, X3, X3
+	VEXTRACTF32X8 $1, Z4, Y18
+	VADDPS Y18, Y4, Y4
+	VEXTRACTF32X4 $1, Y4, X18
+	VADDPS X18, X4, X4
+	VEXTRACTF32X8 $1, Z5, Y18
+	VADDPS Y18, Y5, Y5
+	VEXTRACTF32X4 $1, Y5, X18
+	VADDPS X18, X5, X5
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X5, X4, X4
+	VHADDPS X4, X4, X4
+	VMOVSD 16(BX), X5
+	VADDPS X5, X4, X4
+	VMOVSD X4, 16(BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z6, Y18
+	VADDPS Y18, Y6, Y6
+	VEXTRACTF32X4 $1, Y6, X18
+	VADDPS X18, X6, X0
+	VEXTRACTF32X8 $1, Z7, Y18
+	VADDPS Y18, Y7, Y7
+	VEXTRACTF32X4 $1, Y7, X18
+	VADDPS X18, X7, X1
+	VEXTRACTF32X8 $1, Z8, Y18
+	VADDPS Y18, Y8, Y8
+	VEXTRACTF32X4 $1, Y8, X18
+	VADDPS X18, X8, X2
+	VEXTRACTF32X8 $1, Z9, Y18
+	VADDPS Y18, Y9, Y9
+	VEXTRACTF32X4 $1, Y9, X18
+	VADDPS X18, X9, X3
+	VEXTRACTF32X8 $1, Z10, Y18
+	VADDPS Y18, Y10, Y10
+	VEXTRACTF32X4 $1, Y10, X18
+	VADDPS X18, X10, X4
+	VEXTRACTF32X8 $1, Z11, Y18
+	VADDPS Y18, Y11, Y11
+	VEXTRACTF32X4 $1, Y11, X18
+	VADDPS X18, X11, X5
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X5, X4, X4
+	VHADDPS X4, X4, X4
+	VMOVSD 16(BX), X5
+	VADDPS X5, X4, X4
+	VMOVSD X4, 16(BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z12, Y18
+	VADDPS Y18, Y12, Y12
+	VEXTRACTF32X4 $1, Y12, X18
+	VADDPS X18, X12, X0
+	VEXTRACTF32X8 $1, Z13, Y18
+	VADDPS Y18, Y13, Y13
+	VEXTRACTF32X4 $1, Y13, X18
+	VADDPS X18, X13, X1
+	VEXTRACTF32X8 $1, Z14, Y18
+	VADDPS Y18, Y14, Y14
+	VEXTRACTF32X4 $1, Y14, X18
+	VADDPS X18, X14, X2
+	VEXTRACTF32X8 $1, Z15, Y18
+	VADDPS Y18, Y15, Y15
+	VEXTRACTF32X4 $1, Y15, X18
+	VADDPS X18, X15, X3
+	VEXTRACTF32X8 $1, Z16, Y18
+	VADDPS Y18, Y16, Y16
+	VEXTRACTF32X4 $1, Y16, X18
+	VADDPS X18, X16, X4
+	VEXTRACTF32X8 $1, Z17, Y18
+	VADDPS Y18, Y17, Y17
+	VEXTRACTF32X4 $1, Y17, X18
+	VADDPS X18, X17, X5
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X5, X4, X4
+	VHADDPS X4, X4, X4
+	VMOVSD 16(BX), X5
+	VADDPS X5, X4, X4
+	VMOVSD X4, 16(BX)
+	VZEROUPPER
+	RET
+
+// func dotPairs3x6AVX512(t *dotArgs)
+TEXT ·dotPairs3x6AVX512(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), DI
+	KMOVW (dotArgs_mask+0)(DI), K1
+	MOVQ (dotArgs_yStep+0)(DI), R8
+	MOVQ (dotArgs_off+0)(DI), R10
+	MOVQ (dotArgs_off+8)(DI), R11
+	MOVQ (dotArgs_off+16)(DI), R12
+	MOVQ (dotArgs_off+24)(DI), R13
+	MOVQ (dotArgs_off+32)(DI), R15
+	MOVQ (dotArgs_off+40)(DI), AX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	CMPQ (dotArgs_groups+0)(DI), $0
+	JLE done
+	CMPQ (dotArgs_lines+0)(DI), $0
+	JLE done
+	MOVQ (dotArgs_groups+0)(DI), DX
+	MOVQ DX, (dotArgs_place+0)(DI)
+	MOVQ (dotArgs_y+0)(DI), BX
+	MOVQ BX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_x+0)(DI), SI
+	MOVQ SI, (dotArgs_place+24)(DI)
+group:
+	MOVQ (dotArgs_lines+0)(DI), DX
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
+	MOVQ (dotArgs_xLine+0)(DI), R14
+	MOVQ (dotArgs_lines+0)(DI), CX
+	PCALIGN $32
+pair:
+	VMOVUPS (BX), Z18
+	VMOVUPS (BX)(R8*1), Z19
+	VMOVUPS (BX)(R8*2), Z20
+	LEAQ (SI)(R14*1), DX
+	VMOVUPS (SI)(R10*1), Y21
+	VINSERTF32X8 $1, (DX)(R10*1), Z21, Z21
+	VFMADD231PS Z21, Z18, Z0
+	VFMADD231PS Z21, Z19, Z6
+	VFMADD231PS Z21, Z20, Z12
+	VMOVUPS (SI)(R11*1), Y22
+	VINSERTF32X8 $1, (DX)(R11*1), Z22, Z22
+	VFMADD231PS Z22, Z18, Z1
+	VFMADD231PS Z22, Z19, Z7
+	VFMADD231PS Z22, Z20, Z13
+	VMOVUPS (SI)(R12*1), Y23
+	VINSERTF32X8 $1, (DX)(R12*1), Z23, Z23
+	VFMADD231PS Z23, Z18, Z2
+	VFMADD231PS Z23, Z19, Z8
+	VFMADD231PS Z23, Z20, Z14
+	VMOVUPS (SI)(R13*1), Y24
+	VINSERTF32X8 $1, (DX)(R13*1), Z24, Z24
+	VFMADD231PS Z24, Z18, Z3
+	VFMADD231PS Z24, Z19, Z9
+	VFMADD231PS Z24, Z20, Z15
+	VMOVUPS (SI)(R15*1), Y21
+	VINSERTF32X8 $1, (DX)(R15*1), Z21, Z21
+	VFMADD231PS Z21, Z18, Z4
+	VFMADD231PS Z21, Z19, Z10
+	VFMADD231PS Z21, Z20, Z16
+	VMOVUPS (SI)(AX*1), Y22
+	VINSERTF32X8 $1, (DX)(AX*1), Z22, Z22
+	VFMADD231PS Z22, Z18, Z5
+	VFMADD231PS Z22, Z19, Z11
+	VFMADD231PS Z22, Z20, Z17
+	ADDQ $64, BX
+	LEAQ (SI)(R14*2), SI
+	DECQ CX
+	JNE pair
+	MOVQ (dotArgs_yGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_xGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -4808,21 +6869,21 @@ TEXT ·dot4x1AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -4857,16 +6918,16 @@ tail:
 	VFMADD231PS Z8, Z7, Z3
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -4924,21 +6985,21 @@ TEXT ·dotHalves4x1AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -4970,19 +7031,115 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
+	JNE group
+done:
+	MOVQ (dotArgs_out+0)(DI), BX
+	MOVQ (dotArgs_ldo+0)(DI), CX
+	VEXTRACTF32X8 $1, Z0, Y4
+	VADDPS Y4, Y0, Y0
+	VEXTRACTF128 $1, Y0, X4
+	VADDPS X4, X0, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
+	VADDSS (BX), X0, X0
+	VMOVSS X0, (BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z1, Y4
+	VADDPS Y4, Y1, Y1
+	VEXTRACTF128 $1, Y1, X4
+	VADDPS X4, X1, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
+	VADDSS (BX), X0, X0
+	VMOVSS X0, (BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z2, Y4
+	VADDPS Y4, Y2, Y2
+	VEXTRACTF128 $1, Y2, X4
+	VADDPS X4, X2, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
+	VADDSS (BX), X0, X0
+	VMOVSS X0, (BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z3, Y4
+	VADDPS Y4, Y3, Y3
+	VEXTRACTF128 $1, Y3, X4
+	VADDPS X4, X3, X0
+	VHADDPS X0, X0, X0
+	VHADDPS X0, X0, X0
+	VADDSS (BX), X0, X0
+	VMOVSS X0, (BX)
+	VZEROUPPER
+	RET
+
+// func dotPairs4x1AVX512(t *dotArgs)
+TEXT ·dotPairs4x1AVX512(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), DI
+	KMOVW (dotArgs_mask+0)(DI), K1
+	MOVQ (dotArgs_yStep+0)(DI), R8
+	MOVQ (dotArgs_off+0)(DI), R10
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	CMPQ (dotArgs_groups+0)(DI), $0
+	JLE done
+	CMPQ (dotArgs_lines+0)(DI), $0
+	JLE done
+	MOVQ (dotArgs_groups+0)(DI), DX
+	MOVQ DX, (dotArgs_place+0)(DI)
+	MOVQ (dotArgs_y+0)(DI), BX
+	MOVQ BX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_x+0)(DI), SI
+	MOVQ SI, (dotArgs_place+24)(DI)
+group:
+	MOVQ (dotArgs_lines+0)(DI), DX
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
+	MOVQ (dotArgs_xLine+0)(DI), R14
+	MOVQ (dotArgs_lines+0)(DI), CX
+	PCALIGN $32
+pair:
+	LEAQ (BX)(R8*2), R9
+	VMOVUPS (BX), Z4
+	VMOVUPS (BX)(R8*1), Z5
+	VMOVUPS (BX)(R8*2), Z6
+	VMOVUPS (R9)(R8*1), Z7
+	LEAQ (SI)(R14*1), DX
+	VMOVUPS (SI)(R10*1), Y8
+	VINSERTF32X8 $1, (DX)(R10*1), Z8, Z8
+	VFMADD231PS Z8, Z4, Z0
+	VFMADD231PS Z8, Z5, Z1
+	VFMADD231PS Z8, Z6, Z2
+	VFMADD231PS Z8, Z7, Z3
+	ADDQ $64, BX
+	LEAQ (SI)(R14*2), SI
+	DECQ CX
+	JNE pair
+	MOVQ (dotArgs_yGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_xGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -5045,21 +7202,21 @@ TEXT ·dot4x2AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -5104,16 +7261,16 @@ tail:
 	VFMADD231PS Z13, Z11, Z7
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -5196,21 +7353,21 @@ TEXT ·dotHalves4x2AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -5248,19 +7405,146 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
+	JNE group
+done:
+	MOVQ (dotArgs_out+0)(DI), BX
+	MOVQ (dotArgs_ldo+0)(DI), CX
+	VEXTRACTF32X8 $1, Z0, Y8
+	VADDPS Y8, Y0, Y0
+	VEXTRACTF128 $1, Y0, X8
+	VADDPS X8, X0, X0
+	VEXTRACTF32X8 $1, Z1, Y8
+	VADDPS Y8, Y1, Y1
+	VEXTRACTF128 $1, Y1, X8
+	VADDPS X8, X1, X1
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z2, Y8
+	VADDPS Y8, Y2, Y2
+	VEXTRACTF128 $1, Y2, X8
+	VADDPS X8, X2, X0
+	VEXTRACTF32X8 $1, Z3, Y8
+	VADDPS Y8, Y3, Y3
+	VEXTRACTF128 $1, Y3, X8
+	VADDPS X8, X3, X1
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z4, Y8
+	VADDPS Y8, Y4, Y4
+	VEXTRACTF128 $1, Y4, X8
+	VADDPS X8, X4, X0
+	VEXTRACTF32X8 $1, Z5, Y8
+	VADDPS Y8, Y5, Y5
+	VEXTRACTF128 $1, Y5, X8
+	VADDPS X8, X5, X1
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z6, Y8
+	VADDPS Y8, Y6, Y6
+	VEXTRACTF128 $1, Y6, X8
+	VADDPS X8, X6, X0
+	VEXTRACTF32X8 $1, Z7, Y8
+	VADDPS Y8, Y7, Y7
+	VEXTRACTF128 $1, Y7, X8
+	VADDPS X8, X7, X1
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VZEROUPPER
+	RET
+
+// func dotPairs4x2AVX512(t *dotArgs)
+TEXT ·dotPairs4x2AVX512(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), DI
+	KMOVW (dotArgs_mask+0)(DI), K1
+	MOVQ (dotArgs_yStep+0)(DI), R8
+	MOVQ (dotArgs_off+0)(DI), R10
+	MOVQ (dotArgs_off+8)(DI), R11
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	CMPQ (dotArgs_groups+0)(DI), $0
+	JLE done
+	CMPQ (dotArgs_lines+0)(DI), $0
+	JLE done
+	MOVQ (dotArgs_groups+0)(DI), DX
+	MOVQ DX, (dotArgs_place+0)(DI)
+	MOVQ (dotArgs_y+0)(DI), BX
+	MOVQ BX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_x+0)(DI), SI
+	MOVQ SI, (dotArgs_place+24)(DI)
+group:
+	MOVQ (dotArgs_lines+0)(DI), DX
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
+	MOVQ (dotArgs_xLine+0)(DI), R14
+	MOVQ (dotArgs_lines+0)(DI), CX
+	PCALIGN $32
+pair:
+	LEAQ (BX)(R8*2), R9
+	VMOVUPS (BX), Z8
+	VMOVUPS (BX)(R8*1), Z9
+	VMOVUPS (BX)(R8*2), Z10
+	VMOVUPS (R9)(R8*1), Z11
+	LEAQ (SI)(R14*1), DX
+	VMOVUPS (SI)(R10*1), Y12
+	VINSERTF32X8 $1, (DX)(R10*1), Z12, Z12
+	VFMADD231PS Z12, Z8, Z0
+	VFMADD231PS Z12, Z9, Z2
+	VFMADD231PS Z12, Z10, Z4
+	VFMADD231PS Z12, Z11, Z6
+	VMOVUPS (SI)(R11*1), Y13
+	VINSERTF32X8 $1, (DX)(R11*1), Z13, Z13
+	VFMADD231PS Z13, Z8, Z1
+	VFMADD231PS Z13, Z9, Z3
+	VFMADD231PS Z13, Z10, Z5
+	VFMADD231PS Z13, Z11, Z7
+	ADDQ $64, BX
+	LEAQ (SI)(R14*2), SI
+	DECQ CX
+	JNE pair
+	MOVQ (dotArgs_yGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_xGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -5348,21 +7632,21 @@ TEXT ·dot4x3AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -5417,16 +7701,16 @@ tail:
 	VFMADD231PS Z18, Z15, Z11
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -5546,21 +7830,21 @@ TEXT ·dotHalves4x3AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -5604,19 +7888,189 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
+	JNE group
+done:
+	MOVQ (dotArgs_out+0)(DI), BX
+	MOVQ (dotArgs_ldo+0)(DI), CX
+	VEXTRACTF32X8 $1, Z0, Y12
+	VADDPS Y12, Y0, Y0
+	VEXTRACTF128 $1, Y0, X12
+	VADDPS X12, X0, X0
+	VEXTRACTF32X8 $1, Z1, Y12
+	VADDPS Y12, Y1, Y1
+	VEXTRACTF128 $1, Y1, X12
+	VADDPS X12, X1, X1
+	VEXTRACTF32X8 $1, Z2, Y12
+	VADDPS Y12, Y2, Y2
+	VEXTRACTF128 $1, Y2, X12
+	VADDPS X12, X2, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
+	VADDSS 8(BX), X2, X2
+	VMOVSS X2, 8(BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z3, Y12
+	VADDPS Y12, Y3, Y3
+	VEXTRACTF128 $1, Y3, X12
+	VADDPS X12, X3, X0
+	VEXTRACTF32X8 $1, Z4, Y12
+	VADDPS Y12, Y4, Y4
+	VEXTRACTF128 $1, Y4, X12
+	VADDPS X12, X4, X1
+	VEXTRACTF32X8 $1, Z5, Y12
+	VADDPS Y12, Y5, Y5
+	VEXTRACTF128 $1, Y5, X12
+	VADDPS X12, X5, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
+	VADDSS 8(BX), X2, X2
+	VMOVSS X2, 8(BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z6, Y12
+	VADDPS Y12, Y6, Y6
+	VEXTRACTF128 $1, Y6, X12
+	VADDPS X12, X6, X0
+	VEXTRACTF32X8 $1, Z7, Y12
+	VADDPS Y12, Y7, Y7
+	VEXTRACTF128 $1, Y7, X12
+	VADDPS X12, X7, X1
+	VEXTRACTF32X8 $1, Z8, Y12
+	VADDPS Y12, Y8, Y8
+	VEXTRACTF128 $1, Y8, X12
+	VADDPS X12, X8, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
+	VADDSS 8(BX), X2, X2
+	VMOVSS X2, 8(BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z9, Y12
+	VADDPS Y12, Y9, Y9
+	VEXTRACTF128 $1, Y9, X12
+	VADDPS X12, X9, X0
+	VEXTRACTF32X8 $1, Z10, Y12
+	VADDPS Y12, Y10, Y10
+	VEXTRACTF128 $1, Y10, X12
+	VADDPS X12, X10, X1
+	VEXTRACTF32X8 $1, Z11, Y12
+	VADDPS Y12, Y11, Y11
+	VEXTRACTF128 $1, Y11, X12
+	VADDPS X12, X11, X2
+	VHADDPS X1, X0, X0
+	VHADDPS X0, X0, X0
+	VMOVSD (BX), X1
+	VADDPS X1, X0, X0
+	VMOVSD X0, (BX)
+	VHADDPS X2, X2, X2
+	VHADDPS X2, X2, X2
+	VADDSS 8(BX), X2, X2
+	VMOVSS X2, 8(BX)
+	VZEROUPPER
+	RET
+
+// func dotPairs4x3AVX512(t *dotArgs)
+TEXT ·dotPairs4x3AVX512(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), DI
+	KMOVW (dotArgs_mask+0)(DI), K1
+	MOVQ (dotArgs_yStep+0)(DI), R8
+	MOVQ (dotArgs_off+0)(DI), R10
+	MOVQ (dotArgs_off+8)(DI), R11
+	MOVQ (dotArgs_off+16)(DI), R12
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	CMPQ (dotArgs_groups+0)(DI), $0
+	JLE done
+	CMPQ (dotArgs_lines+0)(DI), $0
+	JLE done
+	MOVQ (dotArgs_groups+0)(DI), DX
+	MOVQ DX, (dotArgs_place+0)(DI)
+	MOVQ (dotArgs_y+0)(DI), BX
+	MOVQ BX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_x+0)(DI), SI
+	MOVQ SI, (dotArgs_place+24)(DI)
+group:
+	MOVQ (dotArgs_lines+0)(DI), DX
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
+	MOVQ (dotArgs_xLine+0)(DI), R14
+	MOVQ (dotArgs_lines+0)(DI), CX
+	PCALIGN $32
+pair:
+	LEAQ (BX)(R8*2), R9
+	VMOVUPS (BX), Z12
+	VMOVUPS (BX)(R8*1), Z13
+	VMOVUPS (BX)(R8*2), Z14
+	VMOVUPS (R9)(R8*1), Z15
+	LEAQ (SI)(R14*1), DX
+	VMOVUPS (SI)(R10*1), Y16
+	VINSERTF32X8 $1, (DX)(R10*1), Z16, Z16
+	VFMADD231PS Z16, Z12, Z0
+	VFMADD231PS Z16, Z13, Z3
+	VFMADD231PS Z16, Z14, Z6
+	VFMADD231PS Z16, Z15, Z9
+	VMOVUPS (SI)(R11*1), Y17
+	VINSERTF32X8 $1, (DX)(R11*1), Z17, Z17
+	VFMADD231PS Z17, Z12, Z1
+	VFMADD231PS Z17, Z13, Z4
+	VFMADD231PS Z17, Z14, Z7
+	VFMADD231PS Z17, Z15, Z10
+	VMOVUPS (SI)(R12*1), Y18
+	VINSERTF32X8 $1, (DX)(R12*1), Z18, Z18
+	VFMADD231PS Z18, Z12, Z2
+	VFMADD231PS Z18, Z13, Z5
+	VFMADD231PS Z18, Z14, Z8
+	VFMADD231PS Z18, Z15, Z11
+	ADDQ $64, BX
+	LEAQ (SI)(R14*2), SI
+	DECQ CX
+	JNE pair
+	MOVQ (dotArgs_yGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_xGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -5741,21 +8195,21 @@ TEXT ·dot4x4AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -5820,16 +8274,16 @@ tail:
 	VFMADD231PS Z23, Z19, Z15
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -5954,21 +8408,21 @@ TEXT ·dotHalves4x4AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -6018,19 +8472,200 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
+	JNE group
+done:
+	MOVQ (dotArgs_out+0)(DI), BX
+	MOVQ (dotArgs_ldo+0)(DI), CX
+	VEXTRACTF32X8 $1, Z0, Y16
+	VADDPS Y16, Y0, Y0
+	VEXTRACTF32X4 $1, Y0, X16
+	VADDPS X16, X0, X0
+	VEXTRACTF32X8 $1, Z1, Y16
+	VADDPS Y16, Y1, Y1
+	VEXTRACTF32X4 $1, Y1, X16
+	VADDPS X16, X1, X1
+	VEXTRACTF32X8 $1, Z2, Y16
+	VADDPS Y16, Y2, Y2
+	VEXTRACTF32X4 $1, Y2, X16
+	VADDPS X16, X2, X2
+	VEXTRACTF32X8 $1, Z3, Y16
+	VADDPS Y16, Y3, Y3
+	VEXTRACTF32X4 $1, Y3, X16
+	VADDPS X16, X3, X3
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z4, Y16
+	VADDPS Y16, Y4, Y4
+	VEXTRACTF32X4 $1, Y4, X16
+	VADDPS X16, X4, X0
+	VEXTRACTF32X8 $1, Z5, Y16
+	VADDPS Y16, Y5, Y5
+	VEXTRACTF32X4 $1, Y5, X16
+	VADDPS X16, X5, X1
+	VEXTRACTF32X8 $1, Z6, Y16
+	VADDPS Y16, Y6, Y6
+	VEXTRACTF32X4 $1, Y6, X16
+	VADDPS X16, X6, X2
+	VEXTRACTF32X8 $1, Z7, Y16
+	VADDPS Y16, Y7, Y7
+	VEXTRACTF32X4 $1, Y7, X16
+	VADDPS X16, X7, X3
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z8, Y16
+	VADDPS Y16, Y8, Y8
+	VEXTRACTF32X4 $1, Y8, X16
+	VADDPS X16, X8, X0
+	VEXTRACTF32X8 $1, Z9, Y16
+	VADDPS Y16, Y9, Y9
+	VEXTRACTF32X4 $1, Y9, X16
+	VADDPS X16, X9, X1
+	VEXTRACTF32X8 $1, Z10, Y16
+	VADDPS Y16, Y10, Y10
+	VEXTRACTF32X4 $1, Y10, X16
+	VADDPS X16, X10, X2
+	VEXTRACTF32X8 $1, Z11, Y16
+	VADDPS Y16, Y11, Y11
+	VEXTRACTF32X4 $1, Y11, X16
+	VADDPS X16, X11, X3
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z12, Y16
+	VADDPS Y16, Y12, Y12
+	VEXTRACTF32X4 $1, Y12, X16
+	VADDPS X16, X12, X0
+	VEXTRACTF32X8 $1, Z13, Y16
+	VADDPS Y16, Y13, Y13
+	VEXTRACTF32X4 $1, Y13, X16
+	VADDPS X16, X13, X1
+	VEXTRACTF32X8 $1, Z14, Y16
+	VADDPS Y16, Y14, Y14
+	VEXTRACTF32X4 $1, Y14, X16
+	VADDPS X16, X14, X2
+	VEXTRACTF32X8 $1, Z15, Y16
+	VADDPS Y16, Y15, Y15
+	VEXTRACTF32X4 $1, Y15, X16
+	VADDPS X16, X15, X3
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VZEROUPPER
+	RET
+
+// func dotPairs4x4AVX512(t *dotArgs)
+TEXT ·dotPairs4x4AVX512(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), DI
+	KMOVW (dotArgs_mask+0)(DI), K1
+	MOVQ (dotArgs_yStep+0)(DI), R8
+	MOVQ (dotArgs_off+0)(DI), R10
+	MOVQ (dotArgs_off+8)(DI), R11
+	MOVQ (dotArgs_off+16)(DI), R12
+	MOVQ (dotArgs_off+24)(DI), R13
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	CMPQ (dotArgs_groups+0)(DI), $0
+	JLE done
+	CMPQ (dotArgs_lines+0)(DI), $0
+	JLE done
+	MOVQ (dotArgs_groups+0)(DI), DX
+	MOVQ DX, (dotArgs_place+0)(DI)
+	MOVQ (dotArgs_y+0)(DI), BX
+	MOVQ BX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_x+0)(DI), SI
+	MOVQ SI, (dotArgs_place+24)(DI)
+group:
+	MOVQ (dotArgs_lines+0)(DI), DX
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
+	MOVQ (dotArgs_xLine+0)(DI), R14
+	MOVQ (dotArgs_lines+0)(DI), CX
+	PCALIGN $32
+pair:
+	LEAQ (BX)(R8*2), R9
+	VMOVUPS (BX), Z16
+	VMOVUPS (BX)(R8*1), Z17
+	VMOVUPS (BX)(R8*2), Z18
+	VMOVUPS (R9)(R8*1), Z19
+	LEAQ (SI)(R14*1), DX
+	VMOVUPS (SI)(R10*1), Y20
+	VINSERTF32X8 $1, (DX)(R10*1), Z20, Z20
+	VFMADD231PS Z20, Z16, Z0
+	VFMADD231PS Z20, Z17, Z4
+	VFMADD231PS Z20, Z18, Z8
+	VFMADD231PS Z20, Z19, Z12
+	VMOVUPS (SI)(R11*1), Y21
+	VINSERTF32X8 $1, (DX)(R11*1), Z21, Z21
+	VFMADD231PS Z21, Z16, Z1
+	VFMADD231PS Z21, Z17, Z5
+	VFMADD231PS Z21, Z18, Z9
+	VFMADD231PS Z21, Z19, Z13
+	VMOVUPS (SI)(R12*1), Y22
+	VINSERTF32X8 $1, (DX)(R12*1), Z22, Z22
+	VFMADD231PS Z22, Z16, Z2
+	VFMADD231PS Z22, Z17, Z6
+	VFMADD231PS Z22, Z18, Z10
+	VFMADD231PS Z22, Z19, Z14
+	VMOVUPS (SI)(R13*1), Y23
+	VINSERTF32X8 $1, (DX)(R13*1), Z23, Z23
+	VFMADD231PS Z23, Z16, Z3
+	VFMADD231PS Z23, Z17, Z7
+	VFMADD231PS Z23, Z18, Z11
+	VFMADD231PS Z23, Z19, Z15
+	ADDQ $64, BX
+	LEAQ (SI)(R14*2), SI
+	DECQ CX
+	JNE pair
+	MOVQ (dotArgs_yGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_xGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -6160,21 +8795,21 @@ TEXT ·dot4x5AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -6249,16 +8884,16 @@ tail:
 	VFMADD231PS Z24, Z23, Z19
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -6420,21 +9055,21 @@ TEXT ·dotHalves4x5AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -6490,19 +9125,243 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
+	JNE group
+done:
+	MOVQ (dotArgs_out+0)(DI), BX
+	MOVQ (dotArgs_ldo+0)(DI), CX
+	VEXTRACTF32X8 $1, Z0, Y20
+	VADDPS Y20, Y0, Y0
+	VEXTRACTF32X4 $1, Y0, X20
+	VADDPS X20, X0, X0
+	VEXTRACTF32X8 $1, Z1, Y20
+	VADDPS Y20, Y1, Y1
+	VEXTRACTF32X4 $1, Y1, X20
+	VADDPS X20, X1, X1
+	VEXTRACTF32X8 $1, Z2, Y20
+	VADDPS Y20, Y2, Y2
+	VEXTRACTF32X4 $1, Y2, X20
+	VADDPS X20, X2, X2
+	VEXTRACTF32X8 $1, Z3, Y20
+	VADDPS Y20, Y3, Y3
+	VEXTRACTF32X4 $1, Y3, X20
+	VADDPS X20, X3, X3
+	VEXTRACTF32X8 $1, Z4, Y20
+	VADDPS Y20, Y4, Y4
+	VEXTRACTF32X4 $1, Y4, X20
+	VADDPS X20, X4, X4
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X4, X4, X4
+	VHADDPS X4, X4, X4
+	VADDSS 16(BX), X4, X4
+	VMOVSS X4, 16(BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z5, Y20
+	VADDPS Y20, Y5, Y5
+	VEXTRACTF32X4 $1, Y5, X20
+	VADDPS X20, X5, X0
+	VEXTRACTF32X8 $1, Z6, Y20
+	VADDPS Y20, Y6, Y6
+	VEXTRACTF32X4 $1, Y6, X20
+	VADDPS X20, X6, X1
+	VEXTRACTF32X8 $1, Z7, Y20
+	VADDPS Y20, Y7, Y7
+	VEXTRACTF32X4 $1, Y7, X20
+	VADDPS X20, X7, X2
+	VEXTRACTF32X8 $1, Z8, Y20
+	VADDPS Y20, Y8, Y8
+	VEXTRACTF32X4 $1, Y8, X20
+	VADDPS X20, X8, X3
+	VEXTRACTF32X8 $1, Z9, Y20
+	VADDPS Y20, Y9, Y9
+	VEXTRACTF32X4 $1, Y9, X20
+	VADDPS X20, X9, X4
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X4, X4, X4
+	VHADDPS X4, X4, X4
+	VADDSS 16(BX), X4, X4
+	VMOVSS X4, 16(BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z10, Y20
+	VADDPS Y20, Y10, Y10
+	VEXTRACTF32X4 $1, Y10, X20
+	VADDPS X20, X10, X0
+	VEXTRACTF32X8 $1, Z11, Y20
+	VADDPS Y20, Y11, Y11
+	VEXTRACTF32X4 $1, Y11, X20
+	VADDPS X20, X11, X1
+	VEXTRACTF32X8 $1, Z12, Y20
+	VADDPS Y20, Y12, Y12
+	VEXTRACTF32X4 $1, Y12, X20
+	VADDPS X20, X12, X2
+	VEXTRACTF32X8 $1, Z13, Y20
+	VADDPS Y20, Y13, Y13
+	VEXTRACTF32X4 $1, Y13, X20
+	VADDPS X20, X13, X3
+	VEXTRACTF32X8 $1, Z14, Y20
+	VADDPS Y20, Y14, Y14
+	VEXTRACTF32X4 $1, Y14, X20
+	VADDPS X20, X14, X4
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X4, X4, X4
+	VHADDPS X4, X4, X4
+	VADDSS 16(BX), X4, X4
+	VMOVSS X4, 16(BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z15, Y20
+	VADDPS Y20, Y15, Y15
+	VEXTRACTF32X4 $1, Y15, X20
+	VADDPS X20, X15, X0
+	VEXTRACTF32X8 $1, Z16, Y20
+	VADDPS Y20, Y16, Y16
+	VEXTRACTF32X4 $1, Y16, X20
+	VADDPS X20, X16, X1
+	VEXTRACTF32X8 $1, Z17, Y20
+	VADDPS Y20, Y17, Y17
+	VEXTRACTF32X4 $1, Y17, X20
+	VADDPS X20, X17, X2
+	VEXTRACTF32X8 $1, Z18, Y20
+	VADDPS Y20, Y18, Y18
+	VEXTRACTF32X4 $1, Y18, X20
+	VADDPS X20, X18, X3
+	VEXTRACTF32X8 $1, Z19, Y20
+	VADDPS Y20, Y19, Y19
+	VEXTRACTF32X4 $1, Y19, X20
+	VADDPS X20, X19, X4
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X4, X4, X4
+	VHADDPS X4, X4, X4
+	VADDSS 16(BX), X4, X4
+	VMOVSS X4, 16(BX)
+	VZEROUPPER
+	RET
+
+// func dotPairs4x5AVX512(t *dotArgs)
+TEXT ·dotPairs4x5AVX512(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), DI
+	KMOVW (dotArgs_mask+0)(DI), K1
+	MOVQ (dotArgs_yStep+0)(DI), R8
+	MOVQ (dotArgs_off+0)(DI), R10
+	MOVQ (dotArgs_off+8)(DI), R11
+	MOVQ (dotArgs_off+16)(DI), R12
+	MOVQ (dotArgs_off+24)(DI), R13
+	MOVQ (dotArgs_off+32)(DI), R15
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	CMPQ (dotArgs_groups+0)(DI), $0
+	JLE done
+	CMPQ (dotArgs_lines+0)(DI), $0
+	JLE done
+	MOVQ (dotArgs_groups+0)(DI), DX
+	MOVQ DX, (dotArgs_place+0)(DI)
+	MOVQ (dotArgs_y+0)(DI), BX
+	MOVQ BX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_x+0)(DI), SI
+	MOVQ SI, (dotArgs_place+24)(DI)
+group:
+	MOVQ (dotArgs_lines+0)(DI), DX
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
+	MOVQ (dotArgs_xLine+0)(DI), R14
+	MOVQ (dotArgs_lines+0)(DI), CX
+	PCALIGN $32
+pair:
+	LEAQ (BX)(R8*2), R9
+	VMOVUPS (BX), Z20
+	VMOVUPS (BX)(R8*1), Z21
+	VMOVUPS (BX)(R8*2), Z22
+	VMOVUPS (R9)(R8*1), Z23
+	LEAQ (SI)(R14*1), DX
+	VMOVUPS (SI)(R10*1), Y24
+	VINSERTF32X8 $1, (DX)(R10*1), Z24, Z24
+	VFMADD231PS Z24, Z20, Z0
+	VFMADD231PS Z24, Z21, Z5
+	VFMADD231PS Z24, Z22, Z10
+	VFMADD231PS Z24, Z23, Z15
+	VMOVUPS (SI)(R11*1), Y25
+	VINSERTF32X8 $1, (DX)(R11*1), Z25, Z25
+	VFMADD231PS Z25, Z20, Z1
+	VFMADD231PS Z25, Z21, Z6
+	VFMADD231PS Z25, Z22, Z11
+	VFMADD231PS Z25, Z23, Z16
+	VMOVUPS (SI)(R12*1), Y26
+	VINSERTF32X8 $1, (DX)(R12*1), Z26, Z26
+	VFMADD231PS Z26, Z20, Z2
+	VFMADD231PS Z26, Z21, Z7
+	VFMADD231PS Z26, Z22, Z12
+	VFMADD231PS Z26, Z23, Z17
+	VMOVUPS (SI)(R13*1), Y27
+	VINSERTF32X8 $1, (DX)(R13*1), Z27, Z27
+	VFMADD231PS Z27, Z20, Z3
+	VFMADD231PS Z27, Z21, Z8
+	VFMADD231PS Z27, Z22, Z13
+	VFMADD231PS Z27, Z23, Z18
+	VMOVUPS (SI)(R15*1), Y24
+	VINSERTF32X8 $1, (DX)(R15*1), Z24, Z24
+	VFMADD231PS Z24, Z20, Z4
+	VFMADD231PS Z24, Z21, Z9
+	VFMADD231PS Z24, Z22, Z14
+	VFMADD231PS Z24, Z23, Z19
+	ADDQ $64, BX
+	LEAQ (SI)(R14*2), SI
+	DECQ CX
+	JNE pair
+	MOVQ (dotArgs_yGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_xGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -6669,21 +9528,21 @@ TEXT ·dot4x6AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -6768,16 +9627,16 @@ tail:
 	VFMADD231PS Z29, Z27, Z23
 whole:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX
@@ -6964,21 +9823,21 @@ TEXT ·dotHalves4x6AVX512(SB), NOSPLIT, $0-8
 	CMPQ (dotArgs_lines+0)(DI), $0
 	JLE done
 	MOVQ (dotArgs_groups+0)(DI), DX
-	MOVQ DX, (dotArgs_groupsLeft+0)(DI)
+	MOVQ DX, (dotArgs_place+0)(DI)
 	MOVQ (dotArgs_y+0)(DI), BX
-	MOVQ BX, (dotArgs_yGroup+0)(DI)
+	MOVQ BX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_x+0)(DI), SI
-	MOVQ SI, (dotArgs_xGroup+0)(DI)
+	MOVQ SI, (dotArgs_place+24)(DI)
 group:
 	MOVQ (dotArgs_lines+0)(DI), DX
-	MOVQ DX, (dotArgs_linesLeft+0)(DI)
-	MOVQ (dotArgs_yGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_yNow+0)(DI)
-	MOVQ (dotArgs_xGroup+0)(DI), DX
-	MOVQ DX, (dotArgs_xNow+0)(DI)
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
 line:
-	MOVQ (dotArgs_yNow+0)(DI), BX
-	MOVQ (dotArgs_xNow+0)(DI), SI
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
 	MOVQ (dotArgs_vectors+0)(DI), CX
 	TESTQ CX, CX
 	JEQ tail
@@ -7040,19 +9899,274 @@ loop:
 	JNE loop
 tail:
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
 	MOVQ (dotArgs_xLine+0)(DI), DX
-	ADDQ DX, (dotArgs_xNow+0)(DI)
-	ADDQ DX, (dotArgs_xNow+0)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
+	ADDQ DX, (dotArgs_place+40)(DI)
 	MOVQ (dotArgs_yLine+0)(DI), DX
-	ADDQ DX, (dotArgs_yNow+0)(DI)
-	DECQ (dotArgs_linesLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+32)(DI)
+	DECQ (dotArgs_place+8)(DI)
 	JNE line
 	MOVQ (dotArgs_yGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_yGroup+0)(DI)
+	ADDQ DX, (dotArgs_place+16)(DI)
 	MOVQ (dotArgs_xGroupStep+0)(DI), DX
-	ADDQ DX, (dotArgs_xGroup+0)(DI)
-	DECQ (dotArgs_groupsLeft+0)(DI)
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
+	JNE group
+done:
+	MOVQ (dotArgs_out+0)(DI), BX
+	MOVQ (dotArgs_ldo+0)(DI), CX
+	VEXTRACTF32X8 $1, Z0, Y24
+	VADDPS Y24, Y0, Y0
+	VEXTRACTF32X4 $1, Y0, X24
+	VADDPS X24, X0, X0
+	VEXTRACTF32X8 $1, Z1, Y24
+	VADDPS Y24, Y1, Y1
+	VEXTRACTF32X4 $1, Y1, X24
+	VADDPS X24, X1, X1
+	VEXTRACTF32X8 $1, Z2, Y24
+	VADDPS Y24, Y2, Y2
+	VEXTRACTF32X4 $1, Y2, X24
+	VADDPS X24, X2, X2
+	VEXTRACTF32X8 $1, Z3, Y24
+	VADDPS Y24, Y3, Y3
+	VEXTRACTF32X4 $1, Y3, X24
+	VADDPS X24, X3, X3
+	VEXTRACTF32X8 $1, Z4, Y24
+	VADDPS Y24, Y4, Y4
+	VEXTRACTF32X4 $1, Y4, X24
+	VADDPS X24, X4, X4
+	VEXTRACTF32X8 $1, Z5, Y24
+	VADDPS Y24, Y5, Y5
+	VEXTRACTF32X4 $1, Y5, X24
+	VADDPS X24, X5, X5
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X5, X4, X4
+	VHADDPS X4, X4, X4
+	VMOVSD 16(BX), X5
+	VADDPS X5, X4, X4
+	VMOVSD X4, 16(BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z6, Y24
+	VADDPS Y24, Y6, Y6
+	VEXTRACTF32X4 $1, Y6, X24
+	VADDPS X24, X6, X0
+	VEXTRACTF32X8 $1, Z7, Y24
+	VADDPS Y24, Y7, Y7
+	VEXTRACTF32X4 $1, Y7, X24
+	VADDPS X24, X7, X1
+	VEXTRACTF32X8 $1, Z8, Y24
+	VADDPS Y24, Y8, Y8
+	VEXTRACTF32X4 $1, Y8, X24
+	VADDPS X24, X8, X2
+	VEXTRACTF32X8 $1, Z9, Y24
+	VADDPS Y24, Y9, Y9
+	VEXTRACTF32X4 $1, Y9, X24
+	VADDPS X24, X9, X3
+	VEXTRACTF32X8 $1, Z10, Y24
+	VADDPS Y24, Y10, Y10
+	VEXTRACTF32X4 $1, Y10, X24
+	VADDPS X24, X10, X4
+	VEXTRACTF32X8 $1, Z11, Y24
+	VADDPS Y24, Y11, Y11
+	VEXTRACTF32X4 $1, Y11, X24
+	VADDPS X24, X11, X5
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X5, X4, X4
+	VHADDPS X4, X4, X4
+	VMOVSD 16(BX), X5
+	VADDPS X5, X4, X4
+	VMOVSD X4, 16(BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z12, Y24
+	VADDPS Y24, Y12, Y12
+	VEXTRACTF32X4 $1, Y12, X24
+	VADDPS X24, X12, X0
+	VEXTRACTF32X8 $1, Z13, Y24
+	VADDPS Y24, Y13, Y13
+	VEXTRACTF32X4 $1, Y13, X24
+	VADDPS X24, X13, X1
+	VEXTRACTF32X8 $1, Z14, Y24
+	VADDPS Y24, Y14, Y14
+	VEXTRACTF32X4 $1, Y14, X24
+	VADDPS X24, X14, X2
+	VEXTRACTF32X8 $1, Z15, Y24
+	VADDPS Y24, Y15, Y15
+	VEXTRACTF32X4 $1, Y15, X24
+	VADDPS X24, X15, X3
+	VEXTRACTF32X8 $1, Z16, Y24
+	VADDPS Y24, Y16, Y16
+	VEXTRACTF32X4 $1, Y16, X24
+	VADDPS X24, X16, X4
+	VEXTRACTF32X8 $1, Z17, Y24
+	VADDPS Y24, Y17, Y17
+	VEXTRACTF32X4 $1, Y17, X24
+	VADDPS X24, X17, X5
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X5, X4, X4
+	VHADDPS X4, X4, X4
+	VMOVSD 16(BX), X5
+	VADDPS X5, X4, X4
+	VMOVSD X4, 16(BX)
+	ADDQ CX, BX
+	VEXTRACTF32X8 $1, Z18, Y24
+	VADDPS Y24, Y18, Y18
+	VEXTRACTF32X4 $1, Y18, X24
+	VADDPS X24, X18, X0
+	VEXTRACTF32X8 $1, Z19, Y24
+	VADDPS Y24, Y19, Y19
+	VEXTRACTF32X4 $1, Y19, X24
+	VADDPS X24, X19, X1
+	VEXTRACTF32X8 $1, Z20, Y24
+	VADDPS Y24, Y20, Y20
+	VEXTRACTF32X4 $1, Y20, X24
+	VADDPS X24, X20, X2
+	VEXTRACTF32X8 $1, Z21, Y24
+	VADDPS Y24, Y21, Y21
+	VEXTRACTF32X4 $1, Y21, X24
+	VADDPS X24, X21, X3
+	VEXTRACTF32X8 $1, Z22, Y24
+	VADDPS Y24, Y22, Y22
+	VEXTRACTF32X4 $1, Y22, X24
+	VADDPS X24, X22, X4
+	VEXTRACTF32X8 $1, Z23, Y24
+	VADDPS Y24, Y23, Y23
+	VEXTRACTF32X4 $1, Y23, X24
+	VADDPS X24, X23, X5
+	VHADDPS X1, X0, X0
+	VHADDPS X3, X2, X2
+	VHADDPS X2, X0, X0
+	VADDPS (BX), X0, X0
+	VMOVUPS X0, (BX)
+	VHADDPS X5, X4, X4
+	VHADDPS X4, X4, X4
+	VMOVSD 16(BX), X5
+	VADDPS X5, X4, X4
+	VMOVSD X4, 16(BX)
+	VZEROUPPER
+	RET
+
+// func dotPairs4x6AVX512(t *dotArgs)
+TEXT ·dotPairs4x6AVX512(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), DI
+	KMOVW (dotArgs_mask+0)(DI), K1
+	MOVQ (dotArgs_yStep+0)(DI), R8
+	MOVQ (dotArgs_off+0)(DI), R10
+	MOVQ (dotArgs_off+8)(DI), R11
+	MOVQ (dotArgs_off+16)(DI), R12
+	MOVQ (dotArgs_off+24)(DI), R13
+	MOVQ (dotArgs_off+32)(DI), R15
+	MOVQ (dotArgs_off+40)(DI), AX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	CMPQ (dotArgs_groups+0)(DI), $0
+	JLE done
+	CMPQ (dotArgs_lines+0)(DI), $0
+	JLE done
+	MOVQ (dotArgs_groups+0)(DI), DX
+	MOVQ DX, (dotArgs_place+0)(DI)
+	MOVQ (dotArgs_y+0)(DI), BX
+	MOVQ BX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_x+0)(DI), SI
+	MOVQ SI, (dotArgs_place+24)(DI)
+group:
+	MOVQ (dotArgs_lines+0)(DI), DX
+	MOVQ DX, (dotArgs_place+8)(DI)
+	MOVQ (dotArgs_place+16)(DI), DX
+	MOVQ DX, (dotArgs_place+32)(DI)
+	MOVQ (dotArgs_place+24)(DI), DX
+	MOVQ DX, (dotArgs_place+40)(DI)
+	MOVQ (dotArgs_place+32)(DI), BX
+	MOVQ (dotArgs_place+40)(DI), SI
+	MOVQ (dotArgs_xLine+0)(DI), R14
+	MOVQ (dotArgs_lines+0)(DI), CX
+	PCALIGN $32
+pair:
+	LEAQ (BX)(R8*2), R9
+	VMOVUPS (BX), Z24
+	VMOVUPS (BX)(R8*1), Z25
+	VMOVUPS (BX)(R8*2), Z26
+	VMOVUPS (R9)(R8*1), Z27
+	LEAQ (SI)(R14*1), DX
+	VMOVUPS (SI)(R10*1), Y28
+	VINSERTF32X8 $1, (DX)(R10*1), Z28, Z28
+	VFMADD231PS Z28, Z24, Z0
+	VFMADD231PS Z28, Z25, Z6
+	VFMADD231PS Z28, Z26, Z12
+	VFMADD231PS Z28, Z27, Z18
+	VMOVUPS (SI)(R11*1), Y29
+	VINSERTF32X8 $1, (DX)(R11*1), Z29, Z29
+	VFMADD231PS Z29, Z24, Z1
+	VFMADD231PS Z29, Z25, Z7
+	VFMADD231PS Z29, Z26, Z13
+	VFMADD231PS Z29, Z27, Z19
+	VMOVUPS (SI)(R12*1), Y30
+	VINSERTF32X8 $1, (DX)(R12*1), Z30, Z30
+	VFMADD231PS Z30, Z24, Z2
+	VFMADD231PS Z30, Z25, Z8
+	VFMADD231PS Z30, Z26, Z14
+	VFMADD231PS Z30, Z27, Z20
+	VMOVUPS (SI)(R13*1), Y31
+	VINSERTF32X8 $1, (DX)(R13*1), Z31, Z31
+	VFMADD231PS Z31, Z24, Z3
+	VFMADD231PS Z31, Z25, Z9
+	VFMADD231PS Z31, Z26, Z15
+	VFMADD231PS Z31, Z27, Z21
+	VMOVUPS (SI)(R15*1), Y28
+	VINSERTF32X8 $1, (DX)(R15*1), Z28, Z28
+	VFMADD231PS Z28, Z24, Z4
+	VFMADD231PS Z28, Z25, Z10
+	VFMADD231PS Z28, Z26, Z16
+	VFMADD231PS Z28, Z27, Z22
+	VMOVUPS (SI)(AX*1), Y29
+	VINSERTF32X8 $1, (DX)(AX*1), Z29, Z29
+	VFMADD231PS Z29, Z24, Z5
+	VFMADD231PS Z29, Z25, Z11
+	VFMADD231PS Z29, Z26, Z17
+	VFMADD231PS Z29, Z27, Z23
+	ADDQ $64, BX
+	LEAQ (SI)(R14*2), SI
+	DECQ CX
+	JNE pair
+	MOVQ (dotArgs_yGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+16)(DI)
+	MOVQ (dotArgs_xGroupStep+0)(DI), DX
+	ADDQ DX, (dotArgs_place+24)(DI)
+	DECQ (dotArgs_place+0)(DI)
 	JNE group
 done:
 	MOVQ (dotArgs_out+0)(DI), BX

@@ -59,9 +59,9 @@ func TestGemm(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		r := generator(2)
 		pools := []*Pool{newPool(t, 1), newPool(t, 3)}
-		count := 400
+		count := 160
 		if testing.Short() {
-			count = 100
+			count = 40
 		}
 		for i := range count {
 			g := GemmArgs{

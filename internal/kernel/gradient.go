@@ -181,6 +181,9 @@ func (j *gradJob) add(w *gemmWorker, dw, bufX, bufDY []float32, g, n0, n1, o0, o
 		dots = j.in.dotHalves
 		t.lines = (rows + 1) / 2
 		t.vectors = ceilDiv(j.OutW, j.in.lanes/2)
+		if t.yLine == 4*j.in.lanes/2 {
+			dots = j.in.dotPairs
+		}
 	} else {
 		rest := j.OutW % j.in.lanes
 		t.vectors, t.rest, t.mask, t.lanes = j.OutW/j.in.lanes, rest, laneMask(rest), laneWords(rest)

@@ -1,5 +1,7 @@
 package kernel
 
+import "unsafe"
+
 // How convolutions are products of matrices without the matrix.
 //
 // The sums of a convolution are C = A·B, where A is the weights, a row for each output
@@ -244,12 +246,19 @@ func (j *convJob) do(p *Pool, worker, i int) {
 	}
 	buf := p.local(worker, tileScratch+size+temp)
 	tmp, image, phase := buf[:tileScratch], buf[tileScratch:tileScratch+size], buf[tileScratch+size:]
+	if j.depthwise() {
+		w.segments = j.segments(w.segments[:0], i0, i1)
+	}
 	for g := group * j.groupsPer; g < min(j.groups, (group+1)*j.groupsPer); g++ {
 		x := j.x[(n*j.groups+g)*j.ic*j.inSize:]
 		if j.direct {
 			image = x[(i0*j.strideH+j.buffer.rowLo)*j.inW+j.buffer.colLo:]
 		} else {
 			j.buffer.copyPlanes(j.in, w, image, x, j.ic, j.inH, j.inW, j.strideW, i0*j.strideH+j.buffer.rowLo, j.buffer.rows(i1-i0))
+		}
+		if j.depthwise() {
+			j.depth(w, image, n, g)
+			continue
 		}
 		if j.phased.on {
 			r0, r1 := split(j.oc, j.strips, s0), split(j.oc, j.strips, s1)
@@ -274,15 +283,16 @@ func (j *convJob) pack(c *copyArgs, g, s int) {
 	}
 	// The rows are input channels of the forward convolution, whose weights have
 	// j.ic outputs and j.oc inputs in a group.
-	i := 0
-	for _, u := range w.rowSel {
-		for o := range j.ic {
-			src := w.w[((g*j.ic+o)*j.oc+r0)*taps:]
-			for _, v := range w.colSel {
-				tap := u*w.kw + v
-				for r := range rows {
-					dst[i] = src[r*taps+tap]
-					i++
+	cols := len(w.colSel)
+	for o := range j.ic {
+		src := w.w[((g*j.ic+o)*j.oc+r0)*taps:][:rows*taps]
+		for i, u := range w.rowSel {
+			for k, v := range w.colSel {
+				to := dst[((i*j.ic+o)*cols+k)*rows:][:rows]
+				at := u*w.kw + v
+				for r := range to {
+					to[r] = src[at]
+					at += taps
 				}
 			}
 		}
@@ -296,38 +306,47 @@ func (b *geometry) copyPlanes(in *inner, w *gemmWorker, dst, x []float32, planes
 	// Rows [above, below) of the copy are in the image.
 	above := min(rows, ceilDiv(max(0, -first), b.rowSkip))
 	below := max(above, min(rows, ceilDiv(height-first, b.rowSkip)))
+	start := (first+above*b.rowSkip)*width + from
+	plain := stride == 1 && left <= in.lanes && b.pitch-left-n <= in.lanes && n > 0 && below > above
+	if plain {
+		b.plain(in, &w.copy, left, n, below-above, width)
+	}
 	for k := range planes {
 		plane := dst[k*b.plane:]
-		clear(plane[:above*b.pitch])
-		if below > above && n > 0 {
-			b.copyRows(in, w, plane[above*b.pitch:], x[k*height*width+(first+above*b.rowSkip)*width+from:], left, n, below-above, stride, width)
-		} else {
+		if above > 0 {
+			clear(plane[:above*b.pitch])
+		}
+		switch {
+		case plain:
+			w.copy.dst, w.copy.src = at(plane, above*b.pitch), at(x, k*height*width+start)
+			in.copyRows(&w.copy)
+		case below > above && n > 0:
+			b.copyRows(in, w, plane[above*b.pitch:], x[k*height*width+start:], left, n, below-above, stride, width)
+		default:
 			clear(plane[above*b.pitch : below*b.pitch])
 		}
-		clear(plane[below*b.pitch : rows*b.pitch])
+		if below < rows {
+			clear(plane[below*b.pitch : rows*b.pitch])
+		}
+	}
+	w.copy = copyArgs{}
+}
+
+// plain sets c up for copies of rows of n elements behind left zeros.
+func (b *geometry) plain(in *inner, c *copyArgs, left, n, rows, width int) {
+	*c = copyArgs{rows: rows, dstStep: 4 * b.pitch, srcStep: 4 * width * b.rowSkip, left: 4 * left, vectors: n / in.lanes}
+	c.setMask(0, n%in.lanes)
+	if b.pitch <= in.lanes && in.lanes >= 8 {
+		c.single = 1
+		c.setMask(left, left+n)
 	}
 }
 
-// copyRows copies rows of n elements, width·rowSkip apart in src, to behind left
-// zeros.
+// copyRows is for what plain is not for: it copies rows of n elements, width·rowSkip
+// apart in src, to behind left zeros.
 func (b *geometry) copyRows(in *inner, w *gemmWorker, dst, src []float32, left, n, rows, stride, width int) {
 	srcStep := width * b.rowSkip
-	switch {
-	case stride == 1 && left <= in.lanes && b.pitch-left-n <= in.lanes:
-		rest := n % in.lanes
-		c := &w.copy
-		*c = copyArgs{
-			dst: at(dst, 0), src: at(src, 0), rows: rows,
-			dstStep: 4 * b.pitch, srcStep: 4 * srcStep, left: 4 * left, vectors: n / in.lanes,
-		}
-		if c.setMask(0, rest); b.pitch <= in.lanes && in.lanes >= 8 {
-			c.single = 1
-			c.setMask(left, left+n)
-		}
-		in.copyRows(c)
-		*c = copyArgs{}
-		return
-	case stride == 2 && in.splitColumns != nil && (!b.onePhase || left%2 == 0):
+	if stride == 2 && in.splitColumns != nil && (!b.onePhase || left%2 == 0) {
 		// Element i goes to column left + i: even ones to phase left%2.
 		clear(dst[:rows*b.pitch])
 		even, odd := left/2, b.phase+left/2
@@ -377,19 +396,8 @@ func (b *geometry) copyRows(in *inner, w *gemmWorker, dst, src []float32, left, 
 func (j *convJob) strip(t *tileArgs, tmp, image, y []float32, size, first, n, g, i0, i1, s0, s1 int) {
 	*t = tileArgs{k: j.k, off: intAt(j.off), ldc: 4 * size}
 	if !j.phased.on {
-		if j.accumulate {
-			t.flags |= flagAccumulate
-		}
-		if j.epilogue.Bias != nil {
-			t.flags |= flagRowBias
-		}
-		if j.epilogue.Residual != nil {
-			t.flags |= flagResidual
-		}
-		if j.epilogue.Clamp.On {
-			t.flags |= flagClamp
-			t.lo, t.hi = j.epilogue.Clamp.Lo, j.epilogue.Clamp.Hi
-		}
+		t.flags = j.flags()
+		t.lo, t.hi = j.epilogue.Clamp.bounds()
 	}
 	lanes, slots, funcs := j.in.lanes, 2, j.in.table
 	if j.half {
@@ -460,6 +468,64 @@ func (j *convJob) strip(t *tileArgs, tmp, image, y []float32, size, first, n, g,
 		from = to
 	}
 	*t = tileArgs{}
+}
+
+// depthwise: there is nothing that output channels could share.
+func (j *convJob) depthwise() bool {
+	return j.oc == 1 && j.in.depthwise != nil && !j.phased.on && !j.half
+}
+
+// segments appends where the output pixels of rows [i0, i1) are, as depth wants them.
+func (j *convJob) segments(s []segment, i0, i1 int) []segment {
+	for i := i0; i < i1; i++ {
+		length := min(j.outW, j.outSize-i*j.outW)
+		for col := 0; col < length; col += j.in.lanes {
+			s = append(s, segment{
+				in: 4 * ((i-i0)*j.buffer.rowStep*j.buffer.pitch + col), out: 4 * (i*j.outW + col),
+				mask: laneMask(min(j.in.lanes, length-col)),
+			})
+		}
+	}
+	for len(s)%4 != 0 {
+		s = append(s, segment{in: s[0].in, out: s[0].out})
+	}
+	return s
+}
+
+// depth computes the one output channel of group g, for the segments at hand.
+func (j *convJob) depth(w *gemmWorker, image []float32, n, g int) {
+	t := &w.depth
+	*t = depthArgs{
+		image: at(image, 0), w: at(j.packed, g*j.k), off: intAt(j.off), k: j.k,
+		segments: unsafe.Pointer(unsafe.SliceData(w.segments)), count: len(w.segments) / 4,
+		c: at(j.y, (n*j.groups+g)*j.outSize), flags: j.flags(),
+	}
+	t.lo, t.hi = j.epilogue.Clamp.bounds()
+	if t.flags&flagRowBias != 0 {
+		t.bias = at(j.epilogue.Bias, g)
+	}
+	if t.flags&flagResidual != 0 {
+		t.res = at(j.epilogue.Residual, (n*j.groups+g)*j.outSize)
+	}
+	j.in.depthwise(t)
+	*t = depthArgs{}
+}
+
+// flags are what is done with sums.
+func (j *convJob) flags() (flags uint64) {
+	if j.accumulate {
+		flags |= flagAccumulate
+	}
+	if j.epilogue.Bias != nil {
+		flags |= flagRowBias
+	}
+	if j.epilogue.Residual != nil {
+		flags |= flagResidual
+	}
+	if j.epilogue.Clamp.On {
+		flags |= flagClamp
+	}
+	return flags
 }
 
 // seen returns the part of K in which the rows of taps lie that see the image from

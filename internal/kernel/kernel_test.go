@@ -23,14 +23,6 @@ func newPool(t testing.TB, threads int) *Pool {
 	return p
 }
 
-func dot64(a, b []float32) float64 {
-	var sum float64
-	for i := range a {
-		sum += float64(a[i]) * float64(b[i])
-	}
-	return sum
-}
-
 func relative(a, b float64) float64 {
 	return math.Abs(a-b) / max(1, math.Abs(a), math.Abs(b))
 }

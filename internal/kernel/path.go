@@ -25,9 +25,10 @@ type inner struct {
 	linear, narrow, table []func(*tileArgs) // by rows; narrow has one register of columns
 	halves                []func(*tileArgs) // nil if there are none
 	dots                  [][]func(*dotArgs)
-	dotHalves             [][]func(*dotArgs) // nil if there are none
+	dotHalves, dotPairs   [][]func(*dotArgs) // nil if there are none
 	// Those that are nil are left to Go.
 	splitColumns, joinColumns, maxPool2 func(*columnArgs)
+	depthwise                           func(*depthArgs)
 
 	copyRows, packRows, transpose func(*copyArgs)
 }

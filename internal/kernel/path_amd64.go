@@ -6,6 +6,9 @@ import "golang.org/x/sys/cpu"
 
 //go:generate go run ./gen .
 
+// assembly: this build has some.
+const assembly = true
+
 // available returns the paths that this machine has, the best one last.
 func available() []*inner {
 	all := []*inner{&portableInner}
@@ -30,7 +33,7 @@ var avx512Inner = inner{
 	path: AVX512, lanes: 16, rows: 14, masks: true, ops: opsAVX512,
 	linear: linearTilesAVX512, narrow: linearTilesNarrowAVX512, table: tableTilesAVX512,
 	halves: halvesTilesAVX512,
-	dots:   dotTableAVX512, dotHalves: dotHalvesTableAVX512,
-	splitColumns: splitColumnsAVX512, joinColumns: joinColumnsAVX512, maxPool2: maxPool2AVX512,
+	dots:   dotTableAVX512, dotHalves: dotHalvesTableAVX512, dotPairs: dotPairsTableAVX512,
+	splitColumns: splitColumnsAVX512, joinColumns: joinColumnsAVX512, maxPool2: maxPool2AVX512, depthwise: depthwiseAVX512,
 	copyRows: copyRowsAVX512, packRows: packRowsAVX512, transpose: transposeAVX512,
 }

@@ -4,6 +4,9 @@ package kernel
 
 //go:generate go run ./gen .
 
+// assembly: this build has some.
+const assembly = true
+
 // available returns the paths that this machine has, the best one last. All
 // machines with arm64 have NEON.
 func available() []*inner { return []*inner{&portableInner, &neonInner} }

@@ -51,10 +51,8 @@ func TestPooling(t *testing.T) {
 						x[i] = 1 // equals, so that the first of them has to be found
 					}
 				}
-				nan := -1
 				if r.IntN(4) == 0 {
-					nan = r.IntN(len(x))
-					x[nan] = float32(math.NaN())
+					x[r.IntN(len(x))] = float32(math.NaN())
 				}
 				dy := random(r, planes*out)
 				start := random(r, len(x))

@@ -43,10 +43,12 @@ const (
 
 // A gemmWorker is what a worker needs beside its scratch.
 type gemmWorker struct {
-	tile tileArgs
-	dot  dotArgs
-	copy copyArgs
-	cols columnArgs
+	tile     tileArgs
+	dot      dotArgs
+	copy     copyArgs
+	cols     columnArgs
+	depth    depthArgs
+	segments []segment
 }
 
 // steps returns how K is cut into blocks: their number, and the length of each

@@ -42,8 +42,7 @@ type dotArgs struct {
 	lanes                          [8]int32 // mask, for AVX2
 	out                            unsafe.Pointer
 	ldo                            int
-	groupsLeft, linesLeft          int
-	yGroup, xGroup, yNow, xNow     uintptr // where assembly keeps its place
+	place                          [6]int //nolint:unused // assembly keeps its place here
 }
 
 // copyArgs say what to copy, to where, in which order. Assembly knows the offsets.
@@ -58,6 +57,23 @@ type copyArgs struct {
 	cols             int         // elements in the masks
 	lanes            [2][8]int32 // mask, for AVX2
 	single           int         // a row of dst, zeros included, is no longer than a register, and the mask says which lanes are of src
+}
+
+// A segment is a register of output pixels: where in the image they see their
+// first tap, where they go, in bytes, and which lanes exist.
+type segment struct {
+	in, out int
+	mask    uint64
+}
+
+// depthArgs say how to convolve one channel. Assembly knows the offsets.
+type depthArgs struct {
+	image, w, off, c, res unsafe.Pointer
+	segments              unsafe.Pointer
+	count, k              int // of groups of four segments, and of taps
+	flags                 uint64
+	bias                  unsafe.Pointer
+	lo, hi                float32
 }
 
 // columnArgs are rows of pixels of which even and odd ones are told apart.
@@ -93,14 +109,15 @@ func laneWords(n int) (w [8]int32) {
 	return w
 }
 
-// at is the address of s[i], or nil if there is no such element: that of a slot whose
-// mask is empty. An address behind the end would be one that belongs to somebody
-// else, or to nobody, which the garbage collector does not forgive.
+// at is the address of s[i] or, if there is no such element (the slot's mask is then
+// empty), of the first one. An address behind the end would be one that belongs to
+// somebody else, or to nobody, which the garbage collector does not forgive; nil would
+// be slow where assembly loads under an empty mask.
 func at(s []float32, i int) unsafe.Pointer {
-	if uint(i) >= uint(len(s)) {
-		return nil
+	if i >= len(s) {
+		return unsafe.Pointer(unsafe.SliceData(s))
 	}
-	return unsafe.Add(unsafe.Pointer(unsafe.SliceData(s)), 4*i)
+	return unsafe.Pointer(&s[i])
 }
 
 func load(p unsafe.Pointer, bytes int) float32 { return *(*float32)(unsafe.Add(p, bytes)) }

@@ -13,6 +13,9 @@ TEXT ·linearTile1x16AVX2(SB), NOSPLIT, $0-8
 	MOVQ (tileArgs_k+0)(DI), CX
 	MOVQ (tileArgs_b+0)(DI), R8
 	MOVQ (tileArgs_bStep+0)(DI), R13
+	MOVQ (tileArgs_c+0)(DI), R9
+	MOVQ (tileArgs_ldc+0)(DI), R10
+	PREFETCHT0 (R9)
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	SUBQ $4, CX
@@ -122,6 +125,9 @@ TEXT ·linearTile1x8AVX2(SB), NOSPLIT, $0-8
 	MOVQ (tileArgs_k+0)(DI), CX
 	MOVQ (tileArgs_b+0)(DI), R8
 	MOVQ (tileArgs_bStep+0)(DI), R13
+	MOVQ (tileArgs_c+0)(DI), R9
+	MOVQ (tileArgs_ldc+0)(DI), R10
+	PREFETCHT0 (R9)
 	VXORPS Y0, Y0, Y0
 	SUBQ $4, CX
 	JLT rest
@@ -322,6 +328,11 @@ TEXT ·linearTile2x16AVX2(SB), NOSPLIT, $0-8
 	MOVQ (tileArgs_k+0)(DI), CX
 	MOVQ (tileArgs_b+0)(DI), R8
 	MOVQ (tileArgs_bStep+0)(DI), R13
+	MOVQ (tileArgs_c+0)(DI), R9
+	MOVQ (tileArgs_ldc+0)(DI), R10
+	PREFETCHT0 (R9)
+	ADDQ R10, R9
+	PREFETCHT0 (R9)
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -469,6 +480,11 @@ TEXT ·linearTile2x8AVX2(SB), NOSPLIT, $0-8
 	MOVQ (tileArgs_k+0)(DI), CX
 	MOVQ (tileArgs_b+0)(DI), R8
 	MOVQ (tileArgs_bStep+0)(DI), R13
+	MOVQ (tileArgs_c+0)(DI), R9
+	MOVQ (tileArgs_ldc+0)(DI), R10
+	PREFETCHT0 (R9)
+	ADDQ R10, R9
+	PREFETCHT0 (R9)
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	SUBQ $4, CX
@@ -729,6 +745,13 @@ TEXT ·linearTile3x16AVX2(SB), NOSPLIT, $0-8
 	MOVQ (tileArgs_k+0)(DI), CX
 	MOVQ (tileArgs_b+0)(DI), R8
 	MOVQ (tileArgs_bStep+0)(DI), R13
+	MOVQ (tileArgs_c+0)(DI), R9
+	MOVQ (tileArgs_ldc+0)(DI), R10
+	PREFETCHT0 (R9)
+	ADDQ R10, R9
+	PREFETCHT0 (R9)
+	ADDQ R10, R9
+	PREFETCHT0 (R9)
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -914,6 +937,13 @@ TEXT ·linearTile3x8AVX2(SB), NOSPLIT, $0-8
 	MOVQ (tileArgs_k+0)(DI), CX
 	MOVQ (tileArgs_b+0)(DI), R8
 	MOVQ (tileArgs_bStep+0)(DI), R13
+	MOVQ (tileArgs_c+0)(DI), R9
+	MOVQ (tileArgs_ldc+0)(DI), R10
+	PREFETCHT0 (R9)
+	ADDQ R10, R9
+	PREFETCHT0 (R9)
+	ADDQ R10, R9
+	PREFETCHT0 (R9)
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1234,6 +1264,15 @@ TEXT ·linearTile4x16AVX2(SB), NOSPLIT, $0-8
 	MOVQ (tileArgs_k+0)(DI), CX
 	MOVQ (tileArgs_b+0)(DI), R8
 	MOVQ (tileArgs_bStep+0)(DI), R13
+	MOVQ (tileArgs_c+0)(DI), R9
+	MOVQ (tileArgs_ldc+0)(DI), R10
+	PREFETCHT0 (R9)
+	ADDQ R10, R9
+	PREFETCHT0 (R9)
+	ADDQ R10, R9
+	PREFETCHT0 (R9)
+	ADDQ R10, R9
+	PREFETCHT0 (R9)
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1457,6 +1496,15 @@ TEXT ·linearTile4x8AVX2(SB), NOSPLIT, $0-8
 	MOVQ (tileArgs_k+0)(DI), CX
 	MOVQ (tileArgs_b+0)(DI), R8
 	MOVQ (tileArgs_bStep+0)(DI), R13
+	MOVQ (tileArgs_c+0)(DI), R9
+	MOVQ (tileArgs_ldc+0)(DI), R10
+	PREFETCHT0 (R9)
+	ADDQ R10, R9
+	PREFETCHT0 (R9)
+	ADDQ R10, R9
+	PREFETCHT0 (R9)
+	ADDQ R10, R9
+	PREFETCHT0 (R9)
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1837,6 +1885,17 @@ TEXT ·linearTile5x16AVX2(SB), NOSPLIT, $0-8
 	MOVQ (tileArgs_k+0)(DI), CX
 	MOVQ (tileArgs_b+0)(DI), R8
 	MOVQ (tileArgs_bStep+0)(DI), R13
+	MOVQ (tileArgs_c+0)(DI), R9
+	MOVQ (tileArgs_ldc+0)(DI), R10
+	PREFETCHT0 (R9)
+	ADDQ R10, R9
+	PREFETCHT0 (R9)
+	ADDQ R10, R9
+	PREFETCHT0 (R9)
+	ADDQ R10, R9
+	PREFETCHT0 (R9)
+	ADDQ R10, R9
+	PREFETCHT0 (R9)
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2098,6 +2157,17 @@ TEXT ·linearTile5x8AVX2(SB), NOSPLIT, $0-8
 	MOVQ (tileArgs_k+0)(DI), CX
 	MOVQ (tileArgs_b+0)(DI), R8
 	MOVQ (tileArgs_bStep+0)(DI), R13
+	MOVQ (tileArgs_c+0)(DI), R9
+	MOVQ (tileArgs_ldc+0)(DI), R10
+	PREFETCHT0 (R9)
+	ADDQ R10, R9
+	PREFETCHT0 (R9)
+	ADDQ R10, R9
+	PREFETCHT0 (R9)
+	ADDQ R10, R9
+	PREFETCHT0 (R9)
+	ADDQ R10, R9
+	PREFETCHT0 (R9)
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2538,6 +2608,19 @@ TEXT ·linearTile6x16AVX2(SB), NOSPLIT, $0-8
 	MOVQ (tileArgs_k+0)(DI), CX
 	MOVQ (tileArgs_b+0)(DI), R8
 	MOVQ (tileArgs_bStep+0)(DI), R13
+	MOVQ (tileArgs_c+0)(DI), R9
+	MOVQ (tileArgs_ldc+0)(DI), R10
+	PREFETCHT0 (R9)
+	ADDQ R10, R9
+	PREFETCHT0 (R9)
+	ADDQ R10, R9
+	PREFETCHT0 (R9)
+	ADDQ R10, R9
+	PREFETCHT0 (R9)
+	ADDQ R10, R9
+	PREFETCHT0 (R9)
+	ADDQ R10, R9
+	PREFETCHT0 (R9)
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2837,6 +2920,19 @@ TEXT ·linearTile6x8AVX2(SB), NOSPLIT, $0-8
 	MOVQ (tileArgs_k+0)(DI), CX
 	MOVQ (tileArgs_b+0)(DI), R8
 	MOVQ (tileArgs_bStep+0)(DI), R13
+	MOVQ (tileArgs_c+0)(DI), R9
+	MOVQ (tileArgs_ldc+0)(DI), R10
+	PREFETCHT0 (R9)
+	ADDQ R10, R9
+	PREFETCHT0 (R9)
+	ADDQ R10, R9
+	PREFETCHT0 (R9)
+	ADDQ R10, R9
+	PREFETCHT0 (R9)
+	ADDQ R10, R9
+	PREFETCHT0 (R9)
+	ADDQ R10, R9
+	PREFETCHT0 (R9)
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"go/format"
 	"strings"
 )
 
@@ -39,7 +40,11 @@ func (f *file) text() string {
 }
 
 func (f *file) declarations() string {
-	return header + "package kernel\n" + f.decls.String()
+	text, err := format.Source([]byte(header + "package kernel\n" + f.decls.String()))
+	if err != nil {
+		panic(err) // a mistake in this program
+	}
+	return string(text)
 }
 
 // fn begins a function of one pointer.

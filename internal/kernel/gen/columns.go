@@ -87,14 +87,14 @@ func splitColumns(f *file) {
 func joinColumns(f *file) {
 	f.label = 0
 	f.fn("joinColumns"+f.tag, "t", "columnArgs")
-	arg := func(name string, i int) string { return field("columnArgs", name, i) }
-	f.op("MOVQ", arg("src", 0), "SI")
-	f.op("MOVQ", arg("dst", 0), "BX")
-	f.op("MOVQ", arg("rows", 0), "CX")
-	f.op("MOVQ", arg("accumulate", 0), "R8")
+	arg := func(name string) string { return field("columnArgs", name, 0) }
+	f.op("MOVQ", arg("src"), "SI")
+	f.op("MOVQ", arg("dst"), "BX")
+	f.op("MOVQ", arg("rows"), "CX")
+	f.op("MOVQ", arg("accumulate"), "R8")
 	f.op("MOVL", "$0x5555", "AX")
 	f.op("KMOVW", "AX", "K1")
-	f.op("KMOVW", arg("mask", 0), "K2") // the same of the last vector
+	f.op("KMOVW", arg("mask"), "K2") // the same of the last vector
 	f.op("TESTQ", "CX", "CX")
 	f.op("JEQ", "done")
 	step := func(mask, label string) {
@@ -109,7 +109,7 @@ func joinColumns(f *file) {
 	f.at("row")
 	f.op("MOVQ", "SI", "R10")
 	f.op("MOVQ", "BX", "R11")
-	f.op("MOVQ", arg("vectors", 0), "DX")
+	f.op("MOVQ", arg("vectors"), "DX")
 	f.op("TESTQ", "DX", "DX")
 	f.op("JEQ", "tail")
 	f.at("loop")
@@ -120,8 +120,8 @@ func joinColumns(f *file) {
 	f.op("JNE", "loop")
 	f.at("tail")
 	step("K2", "writeTail")
-	f.op("ADDQ", arg("dstStep", 0), "BX")
-	f.op("ADDQ", arg("srcStep", 0), "SI")
+	f.op("ADDQ", arg("dstStep"), "BX")
+	f.op("ADDQ", arg("srcStep"), "SI")
 	f.op("DECQ", "CX")
 	f.op("JNE", "row")
 	f.at("done")

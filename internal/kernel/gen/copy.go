@@ -52,23 +52,23 @@ func packRows(f *file) {
 func rowsCopy(f *file) {
 	f.label = 0
 	f.fn("copyRows"+f.tag, "t", "copyArgs")
-	arg := func(name string, i int) string { return field("copyArgs", name, i) }
-	f.op("MOVQ", arg("dst", 0), "BX")
-	f.op("MOVQ", arg("src", 0), "SI")
-	f.op("MOVQ", arg("rows", 0), "CX")
-	f.op("MOVQ", arg("dstStep", 0), "R8")
-	f.op("MOVQ", arg("srcStep", 0), "R9")
-	f.op("MOVQ", arg("left", 0), "R10") // bytes
-	f.op("MOVQ", arg("vectors", 0), "R11")
+	arg := func(name string) string { return field("copyArgs", name, 0) }
+	f.op("MOVQ", arg("dst"), "BX")
+	f.op("MOVQ", arg("src"), "SI")
+	f.op("MOVQ", arg("rows"), "CX")
+	f.op("MOVQ", arg("dstStep"), "R8")
+	f.op("MOVQ", arg("srcStep"), "R9")
+	f.op("MOVQ", arg("left"), "R10") // bytes
+	f.op("MOVQ", arg("vectors"), "R11")
 	if f.masks {
-		f.op("KMOVW", arg("mask", 0), "K1")
+		f.op("KMOVW", arg("mask"), "K1")
 	} else {
-		f.op("VMOVDQU", arg("lanes", 0), "Y2")
+		f.op("VMOVDQU", arg("lanes"), "Y2")
 	}
 	f.zero(0)
 	f.op("TESTQ", "CX", "CX")
 	f.op("JEQ", "done")
-	f.op("CMPQ", arg("single", 0), "$0")
+	f.op("CMPQ", arg("single"), "$0")
 	f.op("JEQ", "row")
 	// A register is a row, zeros included: the mask leaves out what src has there.
 	f.op("SUBQ", "R10", "SI")
@@ -120,17 +120,17 @@ func rowsCopy(f *file) {
 func transpose(f *file) {
 	f.label = 0
 	f.fn("transpose"+f.tag, "t", "copyArgs")
-	arg := func(name string, i int) string { return field("copyArgs", name, i) }
+	arg := func(name string) string { return field("copyArgs", name, 0) }
 	n := f.lanes
-	f.op("MOVQ", arg("dst", 0), "BX")
-	f.op("MOVQ", arg("src", 0), "SI")
-	f.op("MOVQ", arg("vectors", 0), "CX")
-	f.op("MOVQ", arg("dstStep", 0), "R8")
-	f.op("MOVQ", arg("srcStep", 0), "R9")
+	f.op("MOVQ", arg("dst"), "BX")
+	f.op("MOVQ", arg("src"), "SI")
+	f.op("MOVQ", arg("vectors"), "CX")
+	f.op("MOVQ", arg("dstStep"), "R8")
+	f.op("MOVQ", arg("srcStep"), "R9")
 	f.op("TESTQ", "CX", "CX")
 	f.op("JEQ", "done")
 	f.at("loop")
-	f.op("MOVQ", arg("rows", 0), "DX")
+	f.op("MOVQ", arg("rows"), "DX")
 	f.op("MOVQ", "SI", "R13")
 	// Rows that are not there stay what they were: they are not used.
 	for r := range n {

@@ -3,23 +3,34 @@ package main
 import "fmt"
 
 // dots writes the kernels that compute a small matrix of dot products, each of a
-// row of y and a row of x: sums over groups, lines and columns. In the variant for
-// halves a register holds eight columns of two lines.
+// row of y and a row of x: sums over groups, lines and columns.
 func dots(f *file) {
 	for rows := 1; rows <= f.dotRows; rows++ {
 		for cols := 1; cols <= f.dotCols; cols++ {
-			dot(f, rows, cols, false)
+			dot(f, rows, cols, whole)
 			if f.masks {
-				dot(f, rows, cols, true)
+				dot(f, rows, cols, half)
+				dot(f, rows, cols, pair)
 			}
 		}
 	}
 }
 
+// How a register of dot products holds lines.
+type lines int
+
+const (
+	whole lines = iota // columns of one line
+	half               // eight columns of each of two lines
+	pair               // likewise, and there are eight columns, side by side in y
+)
+
+var linesName = [...]string{"dot", "dotHalves", "dotPairs"}
+
 // dotTables writes tables by rows and columns.
 func (f *file) dotTables() {
-	for _, kind := range []string{"dot", "dotHalves"} {
-		if kind == "dotHalves" && !f.masks {
+	for how, kind := range linesName {
+		if lines(how) != whole && !f.masks {
 			continue
 		}
 		fmt.Fprintf(&f.decls, "\nvar %sTable%s = [][]func(*dotArgs){\n", kind, f.tag)
@@ -37,11 +48,8 @@ func (f *file) dotTables() {
 	}
 }
 
-func dot(f *file, rows, cols int, half bool) {
-	name := fmt.Sprintf("dot%dx%d%s", rows, cols, f.tag)
-	if half {
-		name = fmt.Sprintf("dotHalves%dx%d%s", rows, cols, f.tag)
-	}
+func dot(f *file, rows, cols int, how lines) {
+	name := fmt.Sprintf("%s%dx%d%s", linesName[how], rows, cols, f.tag)
 	f.label = 0
 	f.fn(name, "t", "dotArgs")
 	arg := func(name string, i int) string { return field("dotArgs", name, i) }
@@ -73,7 +81,7 @@ func dot(f *file, rows, cols int, half bool) {
 		}
 		for r := range rows {
 			switch {
-			case half:
+			case how == half:
 				f.op("VMOVUPS", yAt(r), fmt.Sprint("Y", y(r)))
 			case masked && f.masks:
 				f.op("VMOVUPS.Z", yAt(r), "K1", f.r(y(r)))
@@ -83,7 +91,10 @@ func dot(f *file, rows, cols int, half bool) {
 				f.op("VMOVUPS", yAt(r), f.r(y(r)))
 			}
 		}
-		if half {
+		if how == pair {
+			f.op("LEAQ", "(SI)(R14*1)", "DX")
+		}
+		if how == half {
 			f.op("MOVQ", arg("yLine", 0), "DX")
 			f.op("ADDQ", "BX", "DX")
 			at := []string{"(DX)", "(DX)(R8*1)", "(DX)(R8*2)"}
@@ -102,7 +113,7 @@ func dot(f *file, rows, cols int, half bool) {
 			t := x + c%xs
 			mem := "(SI)(" + tap[c] + "*1)"
 			switch {
-			case half:
+			case how != whole:
 				f.op("VMOVUPS", mem, fmt.Sprint("Y", t))
 				f.op("VINSERTF32X8", "$1", "(DX)("+tap[c]+"*1)", f.r(t), f.r(t))
 			case masked && f.masks:
@@ -127,21 +138,38 @@ func dot(f *file, rows, cols int, half bool) {
 		f.op("JLE", "done")
 	}
 	f.op("MOVQ", arg("groups", 0), "DX")
-	f.op("MOVQ", "DX", arg("groupsLeft", 0))
+	f.op("MOVQ", "DX", arg("place", 0))
 	f.op("MOVQ", arg("y", 0), "BX")
-	f.op("MOVQ", "BX", arg("yGroup", 0))
+	f.op("MOVQ", "BX", arg("place", 2))
 	f.op("MOVQ", arg("x", 0), "SI")
-	f.op("MOVQ", "SI", arg("xGroup", 0))
+	f.op("MOVQ", "SI", arg("place", 3))
 	f.at("group")
 	f.op("MOVQ", arg("lines", 0), "DX")
-	f.op("MOVQ", "DX", arg("linesLeft", 0))
-	f.op("MOVQ", arg("yGroup", 0), "DX")
-	f.op("MOVQ", "DX", arg("yNow", 0))
-	f.op("MOVQ", arg("xGroup", 0), "DX")
-	f.op("MOVQ", "DX", arg("xNow", 0))
+	f.op("MOVQ", "DX", arg("place", 1))
+	f.op("MOVQ", arg("place", 2), "DX")
+	f.op("MOVQ", "DX", arg("place", 4))
+	f.op("MOVQ", arg("place", 3), "DX")
+	f.op("MOVQ", "DX", arg("place", 5))
+	if how == pair {
+		f.op("MOVQ", arg("place", 4), "BX")
+		f.op("MOVQ", arg("place", 5), "SI")
+		f.op("MOVQ", arg("xLine", 0), "R14")
+		f.op("MOVQ", arg("lines", 0), "CX")
+		f.op("PCALIGN", "$32")
+		f.at("pair")
+		step(false)
+		f.op("ADDQ", "$64", "BX")
+		f.op("LEAQ", "(SI)(R14*2)", "SI")
+		f.op("DECQ", "CX")
+		f.op("JNE", "pair")
+		nextGroup(f, arg)
+		sums(f, rows, cols, arg)
+		f.end()
+		return
+	}
 	f.at("line")
-	f.op("MOVQ", arg("yNow", 0), "BX")
-	f.op("MOVQ", arg("xNow", 0), "SI")
+	f.op("MOVQ", arg("place", 4), "BX")
+	f.op("MOVQ", arg("place", 5), "SI")
 	f.op("MOVQ", arg("vectors", 0), "CX")
 	f.op("TESTQ", "CX", "CX")
 	f.op("JEQ", "tail")
@@ -149,7 +177,7 @@ func dot(f *file, rows, cols int, half bool) {
 	f.at("loop")
 	step(false)
 	width := f.bytes
-	if half {
+	if how == half {
 		width = 32
 	}
 	f.op("ADDQ", fmt.Sprint("$", width), "BX")
@@ -157,7 +185,7 @@ func dot(f *file, rows, cols int, half bool) {
 	f.op("DECQ", "CX")
 	f.op("JNE", "loop")
 	f.at("tail")
-	if !half {
+	if how == whole {
 		f.op("CMPQ", arg("mask", 0), "$0")
 		f.op("JEQ", "whole")
 		if !f.masks {
@@ -167,33 +195,42 @@ func dot(f *file, rows, cols int, half bool) {
 		f.at("whole")
 	}
 	f.op("MOVQ", arg("yLine", 0), "DX")
-	f.op("ADDQ", "DX", arg("yNow", 0))
+	f.op("ADDQ", "DX", arg("place", 4))
 	f.op("MOVQ", arg("xLine", 0), "DX")
-	f.op("ADDQ", "DX", arg("xNow", 0))
-	if half { // two lines at a time
-		f.op("ADDQ", "DX", arg("xNow", 0))
+	f.op("ADDQ", "DX", arg("place", 5))
+	if how == half { // two lines at a time
+		f.op("ADDQ", "DX", arg("place", 5))
 		f.op("MOVQ", arg("yLine", 0), "DX")
-		f.op("ADDQ", "DX", arg("yNow", 0))
+		f.op("ADDQ", "DX", arg("place", 4))
 	}
-	f.op("DECQ", arg("linesLeft", 0))
+	f.op("DECQ", arg("place", 1))
 	f.op("JNE", "line")
+	nextGroup(f, arg)
+	sums(f, rows, cols, arg)
+	f.end()
+}
+
+func nextGroup(f *file, arg func(string, int) string) {
 	f.op("MOVQ", arg("yGroupStep", 0), "DX")
-	f.op("ADDQ", "DX", arg("yGroup", 0))
+	f.op("ADDQ", "DX", arg("place", 2))
 	f.op("MOVQ", arg("xGroupStep", 0), "DX")
-	f.op("ADDQ", "DX", arg("xGroup", 0))
-	f.op("DECQ", arg("groupsLeft", 0))
+	f.op("ADDQ", "DX", arg("place", 3))
+	f.op("DECQ", arg("place", 0))
 	f.op("JNE", "group")
 	f.at("done")
+}
 
-	// Sums over lanes: halves onto halves into registers 0 to cols − 1, which are
-	// free once the first row is done, then neighbours, four sums at a time.
+// sums adds the sums over the lanes of the accumulators to what out holds: halves
+// onto halves into registers 0 to cols − 1, which are free once the first row is
+// done, then neighbours, four sums at a time.
+func sums(f *file, rows, cols int, arg func(string, int) string) {
 	f.op("MOVQ", arg("out", 0), "BX")
 	f.op("MOVQ", arg("ldo", 0), "CX")
 	t := rows * cols
 	ty, tx := fmt.Sprint("Y", t), fmt.Sprint("X", t)
 	for r := range rows {
 		for c := range cols {
-			i := acc(r, c)
+			i := r*cols + c
 			sum := fmt.Sprint("Y", i)
 			if f.lanes == 16 {
 				f.op("VEXTRACTF32X8", "$1", f.r(i), ty)
@@ -235,5 +272,4 @@ func dot(f *file, rows, cols int, half bool) {
 			f.op("ADDQ", "CX", "BX")
 		}
 	}
-	f.end()
 }

@@ -62,6 +62,7 @@ func files() map[string]string {
 	}
 	f := &file{machine: avx512}
 	columnKernels(f)
+	depthwise(f)
 	out["columns_avx512_amd64.s"] = f.text()
 	out["columns_avx512_amd64.go"] = f.declarations()
 	return out

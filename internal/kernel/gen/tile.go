@@ -89,6 +89,19 @@ func tile(f *file, rows, vectors int, how columns) {
 			f.op("KMOVW", arg("mask", s), fmt.Sprint("K", s+1))
 		}
 	}
+	if how == linear {
+		// C is far away: it is on its way while the sums are made.
+		f.op("MOVQ", arg("c", 0), "R9")
+		f.op("MOVQ", arg("ldc", 0), "R10")
+		for r := range rows {
+			for v := 0; v < vectors*f.bytes; v += 64 {
+				f.op("PREFETCHT0", disp(v, "R9"))
+			}
+			if r < rows-1 {
+				f.op("ADDQ", "R10", "R9")
+			}
+		}
+	}
 	for r := range rows {
 		for v := range vectors {
 			f.zero(acc(r, v))

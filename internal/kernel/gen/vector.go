@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
-	"sort"
+	"slices"
 	"strings"
 )
 
@@ -150,17 +150,17 @@ func (v *vec) less(i int, a, b string) {
 	}
 }
 
-// choose: dst = yes where mask i is, else no; no is in a register.
-func (v *vec) choose(dst string, i int, yes, no string) {
+// choose: dst = yes where mask 0 is, else no; no is in a register.
+func (v *vec) choose(dst, yes, no string) {
 	switch {
 	case v.arm:
-		v.armMove(spare, 7-i)
+		v.armMove(spare, 7)
 		v.arm3(armBSL, spare, number(yes), number(no))
 		v.armMove(number(dst), spare)
 	case v.masks:
-		v.op("VBLENDMPS", yes, no, fmt.Sprint("K", 2+i), dst)
+		v.op("VBLENDMPS", yes, no, "K2", dst)
 	default:
-		v.op("VBLENDVPS", v.r(7-i), yes, no, dst)
+		v.op("VBLENDVPS", v.r(7), yes, no, dst)
 	}
 }
 
@@ -286,7 +286,7 @@ func vectors(f *file) {
 	for b := range consts {
 		sorted = append(sorted, b)
 	}
-	sort.Slice(sorted, func(i, k int) bool { return sorted[i] < sorted[k] })
+	slices.Sort(sorted)
 	for _, b := range sorted {
 		for i := 0; i < f.bytes; i += 8 {
 			fmt.Fprintf(&f.body, "DATA lit%08x<>+%d(SB)/8, $0x%08x%08x\n", b, i, b, b)
@@ -314,7 +314,7 @@ func (v *vec) write(l loop) {
 	v.label = 0
 	v.fn("vec"+l.name+v.tag, "v", "vecArgs")
 	arg := func(name string, i int) string { return fmt.Sprintf("(vecArgs_%s+%d)(DI)", name, 4*i) }
-	for _, a := range strings.Split("dst a b c", " ") {
+	for _, a := range []string{"dst", "a", "b", "c"} {
 		if strings.Contains(l.arrays, a[:1]) {
 			v.op("MOVQ", arg(a, 0), pointer[a])
 		}
@@ -563,7 +563,7 @@ func (v *vec) sigmoid(dst, x string, t int) {
 	v.add(a, e, v.lit(1))
 	v.mov(dst, v.lit(1))
 	v.less(0, x, v.zeroIn(t+2))
-	v.choose(dst, 0, e, dst)
+	v.choose(dst, e, dst)
 	v.div(dst, dst, a)
 }
 
@@ -604,7 +604,7 @@ func (v *vec) phi(limit float64) {
 	v.poly(v.t(6), v.t(3), erfPoly)
 	v.mul(v.t(6), v.t(6), t)
 	v.less(0, t, v.lit(limit))
-	v.choose(v.t(3), 0, v.t(6), v.t(5))
+	v.choose(v.t(3), v.t(6), v.t(5))
 }
 
 // normal: register 3 = Φ(register 0); register 2 = exp(−x²/2); uses 1 to 9.
@@ -618,11 +618,11 @@ func (v *vec) normal() {
 	// Below 1/2 it is (1 ± erf)/2, above erfc/2 or 1 − erfc/2.
 	v.mov(v.t(5), v.lit(0.5))
 	v.sub(v.t(6), v.t(5), v.t(4))
-	v.choose(v.t(6), 0, v.t(6), v.t(4)) // Φ(−|x|)
+	v.choose(v.t(6), v.t(6), v.t(4)) // Φ(−|x|)
 	v.mov(v.t(5), v.lit(1))
 	v.sub(v.t(5), v.t(5), v.t(6))
 	v.less(0, v.t(0), v.zeroIn(7))
-	v.choose(v.t(3), 0, v.t(6), v.t(5))
+	v.choose(v.t(3), v.t(6), v.t(5))
 }
 
 var loops = []loop{
@@ -673,7 +673,7 @@ var loops = []loop{
 		v.mov(v.t(5), v.lit(2))
 		v.div(t, v.t(5), t)
 		v.sub(t, v.t(4), t)
-		v.choose(s, 0, s, t)
+		v.choose(s, s, t)
 		v.and(x, x, v.bits(0x80000000))
 		v.or(x, x, s)
 	})},
@@ -682,7 +682,7 @@ var loops = []loop{
 		v.phi(1)
 		v.mov(v.t(4), v.lit(1))
 		v.sub(v.t(4), v.t(4), v.t(3))
-		v.choose(v.t(3), 0, v.t(3), v.t(4))
+		v.choose(v.t(3), v.t(3), v.t(4))
 		v.and(v.t(0), v.t(0), v.bits(0x80000000))
 		v.or(v.t(0), v.t(0), v.t(3))
 	})},
@@ -745,7 +745,7 @@ var loops = []loop{
 		v.fma(v.t(2), v.t(0), v.lit(1.0/3))
 		v.mul(v.t(2), v.t(2), v.t(1))
 		v.less(0, v.t(0), v.lit(3))
-		v.choose(v.t(2), 0, v.t(2), v.t(1))
+		v.choose(v.t(2), v.t(2), v.t(1))
 		v.mov(v.t(3), v.lit(-3))
 		v.less(0, v.t(3), v.t(0))
 		v.keep(v.t(0), 0, v.t(2))
