@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -254,7 +255,7 @@ func checkGraph(t fataler, g *graph.Graph, weights map[string]*graph.Value, tr t
 
 func compareOutputs(t fataler, what string, g *graph.Graph, out []engine.Array, want map[string]*graph.Value, tolerance float64) string {
 	t.Helper()
-	bits := ""
+	var bits strings.Builder
 	for i, name := range g.Outputs {
 		w := want[name]
 		if !out[i].Shape.Equal(w.Shape) {
@@ -265,10 +266,10 @@ func compareOutputs(t fataler, what string, g *graph.Graph, out []engine.Array, 
 			t.Fatalf("%s: output %q is %v, want %v", what, name, out[i].Int, w.Int)
 		}
 		for _, x := range out[i].Float {
-			bits += fmt.Sprintf("%08x", math.Float32bits(x))
+			fmt.Fprintf(&bits, "%08x", math.Float32bits(x))
 		}
 	}
-	return bits
+	return bits.String()
 }
 
 // compare fails if got is off by more than tolerance times the greatest value.

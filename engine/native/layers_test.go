@@ -399,7 +399,7 @@ func drawArg(op string) func(t *rapid.T) (*single, trial) {
 }
 
 func drawResize(t *rapid.T) (*single, trial) {
-	s := drawRank(t, 1)
+	s := drawShape(t, rapid.IntRange(1, 3).Draw(t, "rank"))
 	a := graph.Attributes{
 		"mode":         rapid.SampledFrom([]string{"nearest", "linear", "cubic"}).Draw(t, "mode"),
 		"nearest_mode": rapid.SampledFrom([]string{"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"}).Draw(t, "nearest_mode"),
@@ -422,7 +422,7 @@ func drawResize(t *rapid.T) (*single, trial) {
 	sizes := make([]int64, len(s))
 	scales := &graph.Value{Type: tensor.F32, Shape: tensor.Shape{int64(len(s))}}
 	for i, n := range s {
-		sizes[i] = rapid.Int64Range(1, 8).Draw(t, "size")
+		sizes[i] = rapid.Int64Range(1, 6).Draw(t, "size")
 		scales.Float = append(scales.Float, float64(float32((float64(sizes[i])+0.25)/float64(n))))
 	}
 	operands := []*graph.Value{drawFloats(t, "x", s...), region, nil, intsOf(sizes...)}
