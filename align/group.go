@@ -97,6 +97,9 @@ type Group struct {
 // maxNeurons bounds a group: its evidence is a matrix of their square.
 const maxNeurons = 1 << 16
 
+// maxFlips bounds the factors with signs, all choices of which are tried.
+const maxFlips = 2
+
 // check refuses groups that cannot be matched, and names the first number that
 // is not finite.
 func (g *Group) check() error {
@@ -112,8 +115,8 @@ func (g *Group) check() error {
 			flips++
 		}
 	}
-	if flips > 2 {
-		return fmt.Errorf("%w: group %s has %d factors that flip signs, want at most 2", ErrInput, g.Name, flips)
+	if flips > maxFlips {
+		return fmt.Errorf("%w: group %s has %d factors that flip signs, want at most %d", ErrInput, g.Name, flips, maxFlips)
 	}
 	if len(g.Views) == 0 {
 		return fmt.Errorf("%w: group %s has no views: nothing describes its neurons", ErrInput, g.Name)

@@ -1,6 +1,9 @@
 package align
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // imitate does to the numbers of ref what seems to have been done to those of
 // sus. It returns nil if nothing of the kind is seen.
@@ -13,8 +16,20 @@ import "math"
 // where it had 0.5. If noise came on top, or rescaling, it is an approximation;
 // evidence uses it only where it separates better than ref itself.
 func imitate(ref, sus []float32) []float32 {
+	const most = 1 << 15
 	if len(ref) < 16 || len(sus) < 16 {
 		return nil
+	}
+	// Most tensors are not like that, and a sample says so. (Of so many levels that
+	// a sample has few equal numbers, there is nothing to imitate.)
+	if n := len(sus) / most; n > 1 {
+		sample := make([]float32, 0, most)
+		for i := 0; i < most*n; i += n {
+			sample = append(sample, sus[i+i/n%n])
+		}
+		if ties(sorted(sample)) < 0.04 {
+			return nil
+		}
 	}
 	values := sorted(sus)
 	share := ties(values)
@@ -41,12 +56,7 @@ func sorted(x []float32) []uint64 {
 	var counts [3][1 << bits]uint32
 	a, b := make([]uint64, len(x)), make([]uint64, len(x))
 	for i, v := range x {
-		k := math.Float32bits(v + 0) // -0 is 0
-		if k>>31 == 1 {
-			k = ^k
-		} else {
-			k |= 1 << 31
-		}
+		k := ordered(v)
 		a[i] = uint64(k)<<32 | uint64(i)
 		for p := range counts {
 			counts[p][k>>(bits*p)&(1<<bits-1)]++
@@ -79,4 +89,51 @@ func ties(order []uint64) float64 {
 		}
 	}
 	return float64(equal) / float64(len(order))
+}
+
+// ordered maps numbers to integers of the same order; 0 and -0 to the same.
+func ordered(x float32) uint32 {
+	k := math.Float32bits(x + 0) // -0 + 0 is 0
+	if k>>31 == 1 {
+		return ^k
+	}
+	return k | 1<<31
+}
+
+// unordered is the inverse of ordered.
+func unordered(k uint32) float32 {
+	if k>>31 == 1 {
+		return math.Float32frombits(k &^ (1 << 31))
+	}
+	return math.Float32frombits(^k)
+}
+
+// sort32 sorts x; spare is as long. Four passes over bytes beat comparing from
+// about 64 numbers on.
+func sort32(x, spare []uint32) {
+	if len(x) < 64 {
+		slices.Sort(x)
+		return
+	}
+	var counts [4][256]uint32
+	for _, k := range x {
+		for p := range counts {
+			counts[p][byte(k>>(8*p))]++
+		}
+	}
+	a, b := x, spare
+	for p := range counts {
+		at := &counts[p]
+		sum := uint32(0)
+		for d, n := range at {
+			at[d] = sum
+			sum += n
+		}
+		for _, k := range a {
+			d := byte(k >> (8 * p))
+			b[at[d]] = k
+			at[d]++
+		}
+		a, b = b, a
+	}
 }

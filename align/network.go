@@ -27,6 +27,10 @@ type NetworkOptions struct {
 type ClassResult struct {
 	Name string
 	Result
+	// Added are the suspect's neurons without a partner, and why they are there.
+	Added []Dummy
+	// Merged are splits that Restore puts together again.
+	Merged []Merge
 }
 
 // A NetworkResult is what is known of all classes of two networks.
@@ -99,7 +103,69 @@ func MatchNetworks(ref, sus Network, o *NetworkOptions) (*NetworkResult, error) 
 		d.start(newPair(ref.Spec, sus.Spec, r, s, d.pool, false))
 		return d.once()
 	}
-	scales, err := d.attempt(ref.Spec, sus.Spec, r, s, true)
+	out, err := d.solve(ref.Spec, sus.Spec, r, s)
+	if err != nil || !out.Related {
+		return out, err
+	}
+	return d.explain(ref.Spec, sus.Spec, r, s, out)
+}
+
+// explain says why neurons were added, and, if they can be left out, matches what is
+// left: nothing then stands in the way of those that they were taken from.
+func (d *driver) explain(ref, sus *Spec, r, s *side, out *NetworkResult) (*NetworkResult, error) {
+	added, merged := s.allDummies(sus.Classes, out)
+	known := 0
+	for _, list := range added {
+		for _, x := range list {
+			if x.Kind != Stranger {
+				known++
+			}
+		}
+	}
+	if known > 0 {
+		small, spec, keep, err := s.without(sus, added, merged)
+		if err != nil {
+			return nil, err
+		}
+		fixed := slices.Clone(d.fixed)
+		for c := range d.fixed {
+			if d.fixed[c] != nil && len(keep[c]) < sus.Classes[c].Size {
+				d.fixed[c] = nil // its dummies are gone; evidence finds the rest again
+			}
+		}
+		again, err := d.solve(ref, spec, r, small)
+		d.fixed = fixed
+		if err != nil {
+			return nil, err
+		}
+		for c := range again.Classes {
+			again.Classes[c].restored(keep[c], sus.Classes[c].Size)
+		}
+		out = again
+	}
+	for c := range out.Classes {
+		x := &out.Classes[c]
+		x.Merged = merged[c]
+		explained := map[int]Dummy{}
+		for _, a := range added[c] {
+			if a.Kind != Stranger {
+				explained[a.Sus] = a
+			}
+		}
+		for j, i := range x.Ref {
+			if a, ok := explained[j]; ok {
+				x.Added = append(x.Added, a)
+			} else if i < 0 {
+				x.Added = append(x.Added, Dummy{j, Stranger, -1})
+			}
+		}
+	}
+	return out, nil
+}
+
+// solve finds matching and factors.
+func (d *driver) solve(ref, sus *Spec, r, s *side) (*NetworkResult, error) {
+	scales, err := d.attempt(ref, sus, r, s, true)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +173,7 @@ func MatchNetworks(ref, sus Network, o *NetworkOptions) (*NetworkResult, error) 
 		// Balancing rests on sums of squares. Where most of a network is pruned away
 		// after it was rescaled, they are worth less than leaving factors alone.
 		other := *d
-		again, err := other.attempt(ref.Spec, sus.Spec, r, s, false)
+		again, err := other.attempt(ref, sus, r, s, false)
 		if err != nil {
 			return nil, err
 		}
@@ -175,7 +241,7 @@ func (d *driver) once() (*NetworkResult, error) {
 	out := &NetworkResult{Sweeps: 1}
 	for c := range d.classes {
 		if d.fixed[c] == nil {
-			g := d.pair.group(c)
+			g, _ := d.pair.group(c, true)
 			r, err := Match(g, &d.o.Options)
 			if err != nil {
 				return nil, err
@@ -183,7 +249,7 @@ func (d *driver) once() (*NetworkResult, error) {
 			d.results[c] = r
 			d.pair.state[c] = state{of: r.Sus, flips: make([]uint8, len(r.Sus))}
 		}
-		out.Classes = append(out.Classes, ClassResult{d.classes[c].Name, *d.results[c]})
+		out.Classes = append(out.Classes, ClassResult{Name: d.classes[c].Name, Result: *d.results[c]})
 	}
 	return out, nil
 }
@@ -220,13 +286,7 @@ func (d *driver) search() error {
 
 // again repeats the last sweeps with the reference rescaled to the suspect's gauge.
 func (d *driver) again(ref, sus *Spec, r, s *side, scales [][][]float64) error {
-	own := &side{arrays: map[string]*array{}, owners: r.owners}
-	for name, a := range r.arrays {
-		own.arrays[name] = a.clone()
-	}
-	for c := range d.classes {
-		own.rescale(&d.classes[c], scales[c])
-	}
+	own := r.rescaled(d.classes, scales)
 	old, results, before := d.pair, slices.Clone(d.results), d.pair.evidence()
 	d.pair = newPair(ref, sus, own, s, d.pool, false)
 	for c, st := range old.state { // signs are in the scales now
@@ -272,17 +332,79 @@ func (d *driver) order(sweep int) []int {
 	return out
 }
 
+// match matches one class with what is known of the others. Profiles cost a sort of
+// all weights, and are looked at only if the rest does not end in certainty.
+func (d *driver) match(c int) (e *evidence, r *Result, err error) {
+	for _, profiled := range [...]bool{false, true} {
+		g, more := d.pair.group(c, profiled)
+		if len(g.Views) == 0 {
+			if more {
+				continue
+			}
+			return nil, nil, fmt.Errorf("%w: class %s has no place that describes its neurons", ErrInput, g.Name)
+		}
+		if more && !slices.ContainsFunc(g.Views, func(v View) bool { return v.Dim > 1 }) {
+			continue
+		}
+		e = gather(g, d.pool)
+		if r, err = e.result(g, &d.o.Options); err != nil {
+			return nil, nil, err
+		}
+		if !more || mean(r.Certainty) > 0.99 {
+			break
+		}
+	}
+	return e, r, nil
+}
+
+func mean(x []float64) float64 {
+	sum := 0.0
+	for _, v := range x {
+		sum += v
+	}
+	return sum / float64(len(x))
+}
+
+// neighbours returns for each class those whose order its evidence depends on.
+func neighbours(classes []Class) [][]int {
+	on := map[string][][2]int{} // by tensor: class and axis
+	for c := range classes {
+		for k := range classes[c].Places {
+			p := &classes[c].Places[k]
+			on[p.Tensor] = append(on[p.Tensor], [2]int{c, p.Axis})
+		}
+	}
+	out := make([][]int, len(classes))
+	for c := range classes {
+		for k := range classes[c].Places {
+			p := &classes[c].Places[k]
+			for _, o := range on[p.Tensor] {
+				if o != [2]int{c, p.Axis} && !slices.Contains(out[c], o[0]) {
+					out[c] = append(out[c], o[0])
+				}
+			}
+		}
+	}
+	return out
+}
+
 // hardSweeps decides class after class until nothing changes.
 func (d *driver) hardSweeps() error {
+	near := neighbours(d.classes)
+	changes := make([]int, len(d.classes)) // how often the state of each class has changed
+	seen := make([]int, len(d.classes))    // changes of the neighbours when it was matched
 	for sweep := range d.limit() {
 		changed := false
 		for _, c := range d.order(sweep) {
-			g := d.pair.group(c)
-			if len(g.Views) == 0 {
-				return fmt.Errorf("%w: class %s has no place that describes its neurons", ErrInput, g.Name)
+			now := 1
+			for _, k := range near[c] {
+				now += changes[k]
 			}
-			e := gather(g, d.pool)
-			r, err := e.result(g, &d.o.Options)
+			if seen[c] == now {
+				continue
+			}
+			seen[c] = now
+			e, r, err := d.match(c)
 			if err != nil {
 				return err
 			}
@@ -301,6 +423,7 @@ func (d *driver) hardSweeps() error {
 			}
 			if st.soft != nil || !slices.Equal(st.of, r.Sus) || !slices.Equal(st.flips, flips) {
 				changed = true
+				changes[c]++
 			}
 			*st = state{of: r.Sus, flips: flips}
 		}
@@ -330,7 +453,7 @@ func (d *driver) softSweeps() error {
 	for sweep := range d.limit() {
 		changed := false
 		for _, c := range d.order(sweep) {
-			g := d.pair.group(c)
+			g, _ := d.pair.group(c, true)
 			e := gather(g, d.pool)
 			total := e.best()
 			if last[c] != nil {
@@ -377,8 +500,10 @@ func (p *pair) grounded(c int) bool {
 			if axis == place.Axis {
 				continue
 			}
-			if !slices.ContainsFunc(p.ref.owners[place.Tensor][axis], func(o owner) bool { return o.class < 0 || p.state[o.class].known() }) {
-				known = false
+			for _, layer := range p.ref.owners[place.Tensor][axis] {
+				if !slices.ContainsFunc(layer, func(o owner) bool { return o.class < 0 || p.state[o.class].known() }) {
+					known = false
+				}
 			}
 		}
 		if known {
@@ -410,7 +535,7 @@ func (d *driver) result(scales [][][]float64) *NetworkResult {
 		if !out.Related && d.fixed[c] == nil {
 			clear(r.Certainty)
 		}
-		out.Classes = append(out.Classes, ClassResult{d.classes[c].Name, *r})
+		out.Classes = append(out.Classes, ClassResult{Name: d.classes[c].Name, Result: *r})
 	}
 	return out
 }
@@ -443,7 +568,7 @@ func (p *pair) evidence() fitness {
 		x := p.sus.arrays[name]
 		masks := make([][]bool, len(a.dims))
 		for axis := range a.dims {
-			x, masks[axis] = p.toReference(x, name, axis)
+			x, masks[axis] = p.toReference(x, name, axis, -1)
 		}
 		r, n := correlate(masked(a, masks), x, masks)
 		if like := p.imitated[name]; like != nil {

@@ -261,10 +261,10 @@ func outerKnown(ref, sus Network, truth map[string]*Matching, m Method) float64 
 	return psi(out, truth)
 }
 
-// table runs the conditions, logs what is found, and holds it to bounds: those
+// netTable runs the conditions, logs what is found, and holds it to bounds: those
 // of the conditions, or those given. ROPEWALK_TABLES is the number of seeds for
 // all conditions, with the columns for known outer axes.
-func table(t *testing.T, name string, net func(seed uint64) *testNet, sigma float64, want map[string]float64) {
+func netTable(t *testing.T, name string, net func(seed uint64) *testNet, sigma float64, want map[string]float64) {
 	seeds, err := strconv.Atoi(os.Getenv("ROPEWALK_TABLES"))
 	full := err == nil && seeds > 0
 	if !full {
@@ -331,13 +331,13 @@ var quick = map[string][]string{
 
 func TestLeNet300(t *testing.T) {
 	// A few neurons have nothing left after 95 % and 99 % pruning of rows of unequal size.
-	table(t, "LeNet-300", func(seed uint64) *testNet { return lenet300(rand.New(rand.NewPCG(seed, 300)), Positive) }, 0.7, map[string]float64{
+	netTable(t, "LeNet-300", func(seed uint64) *testNet { return lenet300(rand.New(rand.NewPCG(seed, 300)), Positive) }, 0.7, map[string]float64{
 		"prune .9": 98, "prune .95": 95, "prune .99": 58, "rescaled, then prune .9": 95, "prune .9 + quant 4 + noise 1": 96,
 	})
 }
 
 func TestLeNet5(t *testing.T) {
-	table(t, "LeNet-5", func(seed uint64) *testNet { return lenet5(rand.New(rand.NewPCG(seed, 5)), Positive) }, 0.7, map[string]float64{
+	netTable(t, "LeNet-5", func(seed uint64) *testNet { return lenet5(rand.New(rand.NewPCG(seed, 5)), Positive) }, 0.7, map[string]float64{
 		"prune .9": 98, "prune .95": 90, "prune .99": 50, "rescaled, then prune .9": 95, "rescaled, then quant 4": 95, "prune .9 + quant 4 + noise 1": 83,
 	})
 }

@@ -28,11 +28,23 @@ func (p *pair) scales(r, s *side, results []*Result) [][][]float64 {
 			}
 		}
 	}
-	// Classes share tensors, so their factors are found in turn.
-	seen := make([]*evidence, len(p.classes))
-	for range 10 {
-		if p.refine(r, s, results, out, seen) < 1e-5 {
-			break
+	errs := ones(p.classes)
+	for range 3 {
+		change, imitated := p.refine(r, s, results, out, errs)
+		if !imitated || change < 1e-5 {
+			break // else what was pruned is known better with better factors
+		}
+	}
+	for c := range out {
+		for f, gauge := range p.classes[c].Factors {
+			if !gauge.scales() {
+				continue
+			}
+			for i, j := range results[c].Sus {
+				if j >= 0 {
+					out[c][f][i] = settled(out[c][f][i], errs[c][f][i])
+				}
+			}
 		}
 	}
 	return out
@@ -50,39 +62,113 @@ func flipBit(factors []Gauge, f int) int {
 }
 
 // refine compares the reference, rescaled by the factors found so far, with the
-// suspect, and multiplies what is left into the factors. It returns the largest
-// change of a logarithm. seen keeps which views count, from the first call on.
-func (p *pair) refine(r, s *side, results []*Result, out [][][]float64, seen []*evidence) (change float64) {
-	own := &side{arrays: map[string]*array{}, owners: r.owners}
-	for name, a := range r.arrays {
-		own.arrays[name] = a.clone()
-	}
-	for c := range p.classes {
-		own.rescale(&p.classes[c], out[c])
-	}
+// suspect, and multiplies what is left into the factors: each pair has, at each
+// place, a ratio of inner products whose logarithm is the sum of the logarithms of
+// factors. Classes share tensors, so theirs are found in turn. It returns the
+// largest change of a logarithm, puts the standard errors into errs, and tells whether anything was compared with what
+// imitates the suspect.
+//
+// Factors act on whole rows and columns, so all is worked out on tables of squares
+// and products, made once.
+func (p *pair) refine(r, s *side, results []*Result, out, errs [][][]float64) (change float64, imitated bool) {
+	own := r.rescaled(p.classes, out)
 	q := newPair(&Spec{p.classes}, &Spec{p.suspects}, own, s, p.pool, false)
-	for c := range q.state {
+	for c := range q.state { // signs are in the factors
 		q.state[c] = state{of: results[c].Sus, flips: make([]uint8, p.classes[c].Size)}
 	}
+	// Where evidence took the imitation, factors do.
 	for c := range p.classes {
-		factors := p.classes[c].Factors
-		if !slices.ContainsFunc(factors, Gauge.scales) {
-			continue
-		}
-		g := q.group(c)
-		if seen[c] == nil {
-			seen[c] = gather(g, p.pool)
-		}
-		step := seen[c].scales(g, results[c].Sus)
-		for f := range step {
-			for i, x := range step[f] {
-				if x < 0 {
-					x = -x // signs are decided
-				}
-				out[c][f][i] *= x
-				change = max(change, math.Abs(math.Log(x)))
+		for _, v := range results[c].Views {
+			if v.Imitated {
+				imitated = true
 			}
 		}
 	}
-	return change
+	like := map[string]*array{}
+	partner := map[string]*array{}
+	for name, a := range q.ref.arrays {
+		x := q.sus.arrays[name]
+		masks := make([][]bool, len(a.dims))
+		for axis := range a.dims {
+			x, masks[axis] = q.toReference(x, name, axis, -1)
+		}
+		if y := q.imitated[name]; y != nil && imitated {
+			a = y
+		}
+		like[name], partner[name] = masked(a, masks), x
+	}
+	sum := func(a, b map[string]*array) tables {
+		return own.reduced(func(name string) func(from, to int) float64 {
+			x, y := a[name].data, b[name].data
+			return func(from, to int) (sum float64) {
+				for k, v := range x[from:to] {
+					sum += float64(v) * float64(y[from+k])
+				}
+				return sum
+			}
+		})
+	}
+	xx, xy, yy := sum(like, like), sum(like, partner), sum(partner, partner)
+	for range 100 {
+		last := 0.0
+		for c := range p.classes {
+			class := &p.classes[c]
+			if !slices.ContainsFunc(class.Factors, Gauge.scales) {
+				continue
+			}
+			step := ones(p.classes[c : c+1])[0]
+			fits := make([]placeSums, 0, len(class.Places))
+			for k := range class.Places {
+				place := &class.Places[k]
+				f := placeSums{acts: place.Acts}
+				f.xx, f.dim = xx.sums(class, place)
+				f.xy, _ = xy.sums(class, place)
+				f.yy, _ = yy.sums(class, place)
+				if f.dim > 1 && silent(results[c], place) {
+					continue
+				}
+				fits = append(fits, f)
+			}
+			for i, j := range results[c].Sus {
+				if j < 0 {
+					continue
+				}
+				var ratios []ratio
+				for _, f := range fits {
+					if r, ok := newRatio(f.acts, f.dim, f.xx[i], f.xy[i], f.yy[i]); ok {
+						ratios = append(ratios, r)
+					}
+				}
+				logs, e := solve(class.Factors, ratios)
+				for f, l := range logs {
+					errs[c][f][i] = e[f]
+					step[f][i] = math.Exp(l)
+					out[c][f][i] *= step[f][i]
+					if math.Abs(l) > 0.03*e[f] { // what is below its error is not worth another round
+						last = max(last, math.Abs(l))
+					}
+				}
+			}
+			xx.rescale(class, step, 2)
+			xy.rescale(class, step, 1)
+		}
+		change = max(change, last)
+		if last < 1e-8 {
+			break
+		}
+	}
+	return change, imitated
+}
+
+// A placeSums holds the sums of one place: squares and products of each pair.
+type placeSums struct {
+	acts       []Act
+	dim        int
+	xx, xy, yy []float64
+}
+
+// silent reports whether the view of a place said nothing about who is who.
+func silent(r *Result, place *Place) bool {
+	name := viewName(place)
+	return slices.ContainsFunc(r.Views, func(v ViewEvidence) bool { return v.Name == name && v.Correlation == 0 })
 }

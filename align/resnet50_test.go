@@ -16,7 +16,7 @@ func resnet50(r *rand.Rand, shrink int) *testNet {
 		n.bias(r, name+".weight", size, 0.1)
 		n.bias(r, name+".bias", size, 0.1)
 		for i := range n.arrays[name+".weight"].data {
-			n.arrays[name+".weight"].data[i] += 1
+			n.arrays[name+".weight"].data[i]++
 		}
 	}
 	places := func(c *Class, conv, bn string, two bool) {

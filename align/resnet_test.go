@@ -141,7 +141,7 @@ func readNet(t *testing.T, file string, spec *Spec) *testNet {
 
 func TestResNet20(t *testing.T) {
 	n := readNet(t, "resnet20_cifar10.safetensors", resnetCIFAR(3))
-	table(t, "ResNet-20", func(uint64) *testNet { return n }, 0.5, map[string]float64{
+	netTable(t, "ResNet-20", func(uint64) *testNet { return n }, 0.5, map[string]float64{
 		"noise 1": 99, "noise 2": 98.5, "noise 3": 98, "prune .9": 98.5, "prune .95": 98, "prune .99": 94, "quant 2": 99,
 	})
 }

@@ -48,12 +48,8 @@ func (e *evidence) scales(g *Group, of []int) [][]float64 {
 	return out
 }
 
-// magnitudes solves for the log factors of one pair by going round the factors.
+// magnitudes finds the factors of one pair.
 func (e *evidence) magnitudes(g *Group, i, j int, imitated map[string]bool, rho map[string]float64, out [][]float64) {
-	type ratio struct {
-		acts      []Act
-		log, prec float64
-	}
 	var ratios []ratio
 	for k := range g.Views {
 		v := &g.Views[k]
@@ -68,22 +64,49 @@ func (e *evidence) magnitudes(g *Group, i, j int, imitated map[string]bool, rho 
 			yy += y * y
 			xy += float64(x) * y
 		}
-		if xx == 0 || yy == 0 || xy == 0 {
-			continue
-		}
 		if v.Dim > 1 && rho[v.Name] == 0 {
 			continue // said nothing about who is who
 		}
-		c2 := min(xy*xy/(xx*yy), 1-1e-6)
-		prec := float64(v.Dim) * c2 / (1 - c2)
-		if v.Dim == 1 {
-			prec = 0.1 // a single number is its own fit: it decides only where nothing else does
+		if r, ok := newRatio(v.Acts, v.Dim, xx, xy, yy); ok {
+			ratios = append(ratios, r)
 		}
-		ratios = append(ratios, ratio{v.Acts, math.Log(math.Abs(xy) / xx), prec})
 	}
-	logs := make([]float64, len(g.Factors))
+	logs, errs := solve(g.Factors, ratios)
+	for f := range logs {
+		if g.Factors[f].scales() {
+			out[f][i] = settled(math.Exp(logs[f]), errs[f])
+		}
+	}
+}
+
+// A ratio is what the rows of a pair at one place say about its factors.
+type ratio struct {
+	acts      []Act
+	log, prec float64
+}
+
+// newRatio makes it of the sums of squares and products of dim numbers; false if
+// they say nothing.
+func newRatio(acts []Act, dim int, xx, xy, yy float64) (ratio, bool) {
+	if xx == 0 || yy == 0 || xy == 0 {
+		return ratio{}, false
+	}
+	c2 := min(xy*xy/(xx*yy), 1-1e-12)
+	prec := float64(dim) * c2 / (1 - c2)
+	if dim == 1 {
+		prec = 0.1 // a single number is its own fit: it decides only where nothing else does
+	}
+	return ratio{acts, math.Log(math.Abs(xy) / xx), prec}, true
+}
+
+// solve returns the logarithms of the factors that fit the ratios, by going round
+// the factors, and their standard errors; 0 for those that don't scale.
+func solve(factors []Gauge, ratios []ratio) (logs, errs []float64) {
+	logs, errs = make([]float64, len(factors)), make([]float64, len(factors))
+	scaling := 0
 	for range 8 {
-		for f, gauge := range g.Factors {
+		scaling = 0
+		for f, gauge := range factors {
 			if !gauge.scales() {
 				continue
 			}
@@ -93,23 +116,59 @@ func (e *evidence) magnitudes(g *Group, i, j int, imitated map[string]bool, rho 
 				if p == 0 {
 					continue
 				}
-				rest := r.log
-				for _, a := range r.acts {
-					if a.Factor != f {
-						rest -= float64(a.Power) * logs[a.Factor]
-					}
-				}
-				num += r.prec * p * rest
+				num += r.prec * p * (r.rest(logs) + p*logs[f])
 				den += r.prec * p * p
 			}
 			if den > 0 {
 				logs[f] = num / den
+				errs[f] = 1 / math.Sqrt(den)
+				scaling++
 			}
 		}
 	}
-	for f, gauge := range g.Factors {
-		if gauge.scales() {
-			out[f][i] = math.Exp(logs[f])
+	// Places that contradict each other more than their errors allow, as after
+	// training with weight decay, make all errors larger.
+	misfit, count := 0.0, 0
+	for _, r := range ratios {
+		if len(r.acts) == 0 {
+			continue
+		}
+		x := r.rest(logs)
+		misfit += r.prec * x * x
+		count++
+	}
+	if count > scaling {
+		if q := misfit / float64(count-scaling); q > 1 {
+			for f := range errs {
+				errs[f] *= math.Sqrt(q)
+			}
 		}
 	}
+	return logs, errs
+}
+
+// rest is what the factors leave of the ratio.
+func (r *ratio) rest(logs []float64) float64 {
+	x := r.log
+	for _, a := range r.acts {
+		x -= float64(a.Power) * logs[a.Factor]
+	}
+	return x
+}
+
+// rounding bounds what float32 makes of a factor that is known exactly.
+const rounding = 2e-6
+
+// settled returns 1 for a factor that cannot be told from it, and a power of two for
+// one that is it but for rounding, so that what was not rescaled, or exactly, comes
+// back bit for bit. err is the standard error of its logarithm.
+func settled(x, err float64) float64 {
+	l := math.Log(math.Abs(x))
+	if math.Abs(l) < max(rounding, 4.5*err) {
+		return math.Copysign(1, x)
+	}
+	if e := math.Round(l / math.Ln2); math.Abs(l-e*math.Ln2) < rounding {
+		return math.Copysign(math.Ldexp(1, int(e)), x)
+	}
+	return x
 }

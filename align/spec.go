@@ -78,10 +78,71 @@ func (a *array) split(axis int) (outer, inner int) {
 // of a class, or, if class is -1, the i-th position that never moves.
 type owner struct{ class, place, neuron, k int }
 
+// layers say who owns the positions of one axis. There is one layer, unless classes
+// cross there: a position in the fifth of some blocks, which can be exchanged, and
+// third in its block, where places can be exchanged in all blocks alike, belongs to
+// two neurons, one in each layer. Moves of different layers commute.
+type layers [][]owner
+
+// fixed counts the positions of a layer that never move.
+func (l layers) fixed(layer int) int {
+	n := 0
+	for _, o := range l[layer] {
+		if o.class < 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// free reports whether no neuron is on the axis.
+func (l layers) free() bool {
+	for k := range l {
+		if l.fixed(k) < len(l[k]) {
+			return false
+		}
+	}
+	return true
+}
+
+// clash returns a position where layers do not commute, or -1: where the blocks that
+// one moves are not alike in the other.
+func (l layers) clash() int {
+	type run struct{ class, place, k int }
+	for a := range l {
+		for b := range l {
+			if a == b {
+				continue
+			}
+			other := map[run]run{}
+			for at, o := range l[a] {
+				if o.class < 0 {
+					continue
+				}
+				q := run{class: -1}
+				if x := l[b][at]; x.class >= 0 {
+					q = run{x.class, x.place, x.neuron}
+				}
+				key := run{o.class, o.place, o.k}
+				if was, ok := other[key]; ok && was != q {
+					return at
+				}
+				other[key] = q
+			}
+		}
+	}
+	return -1
+}
+
+// of returns the layer that a place of class c is in.
+func (l layers) of(c, place, at int) int {
+	return slices.IndexFunc(l, func(layer []owner) bool { return layer[at].class == c && layer[at].place == place })
+}
+
 // A side is one network, ready for matching.
 type side struct {
 	arrays map[string]*array
-	owners map[string][][]owner // by tensor and axis
+	owners map[string][]layers // by tensor and axis
 }
 
 // maxElements bounds a tensor that is read whole.
@@ -89,7 +150,7 @@ const maxElements = 1 << 31
 
 // load reads the tensors that the specification names, and checks it against them.
 func load(n Network, which string) (*side, error) {
-	s := &side{arrays: map[string]*array{}, owners: map[string][][]owner{}}
+	s := &side{arrays: map[string]*array{}, owners: map[string][]layers{}}
 	if n.Spec == nil || len(n.Spec.Classes) == 0 {
 		return nil, fmt.Errorf("%w: the %s has no classes of neurons to match", ErrInput, which)
 	}
@@ -104,18 +165,33 @@ func load(n Network, which string) (*side, error) {
 			}
 		}
 	}
-	for _, axes := range s.owners { // number what does not move
+	for name, axes := range s.owners {
+		for k, axis := range axes {
+			if at := axis.clash(); at >= 0 {
+				return nil, fmt.Errorf("%w: %s: position %d of axis %d of tensor %s belongs to two neurons, which cannot move one without the other",
+					ErrInput, which, at, k, name)
+			}
+		}
+	}
+	s.number()
+	return s, nil
+}
+
+// number numbers what does not move.
+func (s *side) number() {
+	for _, axes := range s.owners {
 		for _, axis := range axes {
-			fixed := 0
-			for k := range axis {
-				if axis[k].class < 0 {
-					axis[k].neuron = fixed
-					fixed++
+			for _, layer := range axis {
+				fixed := 0
+				for k := range layer {
+					if layer[k].class < 0 {
+						layer[k].neuron = fixed
+						fixed++
+					}
 				}
 			}
 		}
 	}
-	return s, nil
 }
 
 // claim enters the positions of one place.
@@ -128,12 +204,11 @@ func (s *side) claim(set *tensor.Set, class *Class, c, p int) error {
 			return err
 		}
 		s.arrays[place.Tensor] = a
-		axes := make([][]owner, len(a.dims))
+	}
+	if s.owners[place.Tensor] == nil {
+		axes := make([]layers, len(a.dims))
 		for k, d := range a.dims {
-			axes[k] = make([]owner, d)
-			for i := range axes[k] {
-				axes[k][i].class = -1
-			}
+			axes[k] = layers{nobody(d)}
 		}
 		s.owners[place.Tensor] = axes
 	}
@@ -148,19 +223,50 @@ func (s *side) claim(set *tensor.Set, class *Class, c, p int) error {
 		return fmt.Errorf("tensor %s: %w", place.Tensor, err)
 	}
 	axis := s.owners[place.Tensor][place.Axis]
+	layer := 0
 	for i := range class.Size {
 		for k := range max(1, place.Run) {
 			at := place.position(i, k)
-			if at < 0 || at >= len(axis) {
-				return fmt.Errorf("%w: neuron %d is at %d of axis %d of tensor %s, which has %d", ErrInput, i, at, place.Axis, place.Tensor, len(axis))
+			if at < 0 || at >= len(axis[0]) {
+				return fmt.Errorf("%w: neuron %d is at %d of axis %d of tensor %s, which has %d", ErrInput, i, at, place.Axis, place.Tensor, len(axis[0]))
 			}
-			if axis[at].class >= 0 {
-				return fmt.Errorf("%w: position %d of axis %d of tensor %s belongs to two neurons", ErrInput, at, place.Axis, place.Tensor)
+			for layer < len(axis) && axis[layer][at].class >= 0 {
+				if axis[layer][at].class == c {
+					return fmt.Errorf("%w: position %d of axis %d of tensor %s belongs to two neurons of a class", ErrInput, at, place.Axis, place.Tensor)
+				}
+				layer++
 			}
-			axis[at] = owner{c, p, i, k}
+		}
+	}
+	if layer > maxLayers {
+		return fmt.Errorf("%w: positions of axis %d of tensor %s belong to %d neurons, want at most %d", ErrInput, place.Axis, place.Tensor, layer+1, maxLayers+1)
+	}
+	if layer == len(axis) {
+		axis = append(axis, nobody(len(axis[0])))
+		s.owners[place.Tensor][place.Axis] = axis
+	}
+	for i := range class.Size {
+		for k := range max(1, place.Run) {
+			at := place.position(i, k)
+			if axis[layer][at].class >= 0 {
+				return fmt.Errorf("%w: position %d of axis %d of tensor %s belongs to two neurons of a class", ErrInput, at, place.Axis, place.Tensor)
+			}
+			axis[layer][at] = owner{c, p, i, k}
 		}
 	}
 	return nil
+}
+
+// maxLayers bounds how many classes cross; heads, and what is in them, are two.
+const maxLayers = 3
+
+// nobody returns an axis that no neuron is on.
+func nobody(n int) []owner {
+	layer := make([]owner, n)
+	for i := range layer {
+		layer[i].class = -1
+	}
+	return layer
 }
 
 func read(set *tensor.Set, name string) (*array, error) {
@@ -218,8 +324,18 @@ func fitTogether(ref, sus *Spec, r, s *side) error {
 				continue
 			}
 			for k := range x.dims {
-				if f, g := fixedCount(r.owners[name][k]), fixedCount(s.owners[name][k]); f != g {
-					note("tensor %s has %d and %d positions on axis %d that belong to no neuron", name, f, g, k)
+				f, g := r.owners[name][k], s.owners[name][k]
+				switch {
+				case len(f) != len(g):
+					note("axis %d of tensor %s belongs to %d and to %d classes at once", k, name, len(f), len(g))
+				case len(f) > 1 && x.dims[k] != y.dims[k]:
+					note("tensor %s has %d and %d positions on axis %d, where classes cross: only equal numbers can be matched there", name, x.dims[k], y.dims[k], k)
+				default:
+					for l := range f {
+						if m, n := f.fixed(l), g.fixed(l); m != n {
+							note("tensor %s has %d and %d positions on axis %d that belong to no neuron", name, m, n, k)
+						}
+					}
 				}
 			}
 		}
@@ -234,16 +350,6 @@ func fitTogether(ref, sus *Spec, r, s *side) error {
 		return fmt.Errorf("%w: the networks do not fit each other (reference, and suspect): %s%s", ErrInput, strings.Join(diffs, "; "), extra)
 	}
 	return nil
-}
-
-func fixedCount(axis []owner) int {
-	n := 0
-	for _, o := range axis {
-		if o.class < 0 {
-			n++
-		}
-	}
-	return n
 }
 
 func sortedNames(m map[string]*array) []string {

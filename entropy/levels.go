@@ -125,7 +125,10 @@ type quantizerTensor struct {
 	levels  *Levels
 	symbols []uint16
 	cells   Centers
+	few     []float32 // thresholds, if there are few
+	values  []float32
 	frozen  []bool // stays zero; nil if the support is free
+	held    bool   // all else stays different from zero
 }
 
 // NewQuantizer returns a quantizer; levels[i] nil leaves tensor i alone.
@@ -188,14 +191,84 @@ func (q *Quantizer) forwardTensor(_, job int) {
 		t.cells.build()
 	}
 	dst, w := q.dst[job], q.w[job]
+	if len(t.cells.at) <= fewThresholds {
+		t.forwardFew(dst, w)
+		return
+	}
 	for j, x := range w[:len(t.symbols)] {
 		k := below(&t.cells, float64(x))
-		if t.frozen != nil && t.frozen[j] {
-			k = zero
+		if t.frozen != nil {
+			k = t.bind(j, k, x)
 		}
 		t.symbols[j] = uint16(k)
 		dst[j] = float32(v[k])
 	}
+}
+
+// fewThresholds is up to how many are compared one by one.
+const fewThresholds = 8
+
+// forwardFew does the same as the loop of forwardTensor: a number of 32 bits is
+// above a threshold if it is above the last number of 32 bits that is not above it.
+func (t *quantizerTensor) forwardFew(dst, w []float32) {
+	t.few, t.values = t.few[:0], t.values[:0]
+	for _, x := range t.cells.at {
+		f := float32(x)
+		if float64(f) > x {
+			f = math.Nextafter32(f, float32(math.Inf(-1)))
+		}
+		t.few = append(t.few, f)
+	}
+	for _, x := range t.levels.values {
+		t.values = append(t.values, float32(x))
+	}
+	values, symbols := t.values, t.symbols
+	dst, w = dst[:len(symbols)], w[:len(symbols)]
+	if len(t.few) == 2 {
+		a, b := t.few[0], t.few[1]
+		for j, x := range w {
+			k := 0
+			if x > a {
+				k = 1
+			}
+			if x > b {
+				k = 2
+			}
+			if t.frozen != nil {
+				k = t.bind(j, k, x)
+			}
+			symbols[j] = uint16(k)
+			dst[j] = values[k]
+		}
+		return
+	}
+	for j, x := range w {
+		k := 0
+		for _, f := range t.few {
+			if x > f {
+				k++
+			}
+		}
+		if t.frozen != nil {
+			k = t.bind(j, k, x)
+		}
+		symbols[j] = uint16(k)
+		dst[j] = values[k]
+	}
+}
+
+// bind returns the symbol of weight j, which would be k if it were free.
+func (t *quantizerTensor) bind(j, k int, x float32) int {
+	zero := t.levels.zero
+	switch {
+	case t.frozen[j]:
+		return zero
+	case !t.held || k != zero:
+		return k
+	case x < 0 && zero > 0 || zero == len(t.levels.values)-1:
+		return zero - 1
+	}
+	return zero + 1
 }
 
 // Backward adds to the gradient of each level the derivatives by the weights
@@ -205,11 +278,16 @@ func (q *Quantizer) Backward(gradients [][]float32) {
 		if t.levels == nil {
 			continue
 		}
-		for j, g := range gradients[i][:len(t.symbols)] {
-			t.levels.Gradient[t.symbols[j]] += float64(g)
-		}
+		zero, sums := uint16(0xffff), t.levels.Gradient // there are fewer levels
 		if t.levels.zero >= 0 {
-			t.levels.Gradient[t.levels.zero] = 0
+			zero = uint16(t.levels.zero)
+			sums[zero] = 0
+		}
+		g := gradients[i][:len(t.symbols)]
+		for j, s := range t.symbols {
+			if s != zero {
+				sums[s] += float64(g[j])
+			}
 		}
 	}
 }
@@ -228,16 +306,31 @@ func (q *Quantizer) Freeze() {
 		if t.frozen == nil {
 			t.frozen = make([]bool, len(t.symbols))
 		}
+		t.held = false
 		for j, k := range t.symbols {
 			t.frozen[j] = int(k) == t.levels.zero
 		}
 	}
 }
 
+// Hold has the weights of tensor i be zero exactly where support, which it copies,
+// is false; the others take the level next to zero, on their side, where they would
+// be zero. The tensor has a level of zero and another one. Free undoes it.
+func (q *Quantizer) Hold(i int, support []bool) {
+	t := q.tensors[i]
+	if t.levels == nil || t.levels.zero < 0 || len(t.levels.values) < 2 || len(support) != len(t.symbols) {
+		panic(fmt.Sprintf("entropy: tensor %q of %d weights has no zero, or no other level, to hold a support of %d", t.Name, len(t.symbols), len(support)))
+	}
+	t.frozen, t.held = make([]bool, len(support)), true
+	for j, s := range support {
+		t.frozen[j] = !s
+	}
+}
+
 // Free lets zeros be what their latents say.
 func (q *Quantizer) Free() {
 	for _, t := range q.tensors {
-		t.frozen = nil
+		t.frozen, t.held = nil, false
 	}
 }
 

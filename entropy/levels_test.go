@@ -186,3 +186,59 @@ func TestStraightThrough(t *testing.T) {
 		t.Error("the rate should keep the large weights only")
 	}
 }
+
+// A support that is held has exactly its weights different from zero, on their side.
+func TestHold(t *testing.T) {
+	for _, tt := range []struct {
+		levels []float64
+		want   []uint16
+	}{
+		{[]float64{-1, 0, 1}, []uint16{0, 1, 2, 0, 2, 1}},
+		{[]float64{0, 1}, []uint16{1, 0, 1, 1, 1, 0}},
+		{[]float64{-1, 0}, []uint16{0, 1, 0, 0, 0, 1}},
+	} {
+		l, err := NewLevels(tt.levels)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q, err := NewQuantizer([]Layer{{Name: "w", Shape: tensor.Shape{6}}}, []*Levels{l}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.Hold(0, []bool{true, false, true, true, true, false})
+		w := [][]float32{{-3, 3, 0.1, -0.1, 0, -2}}
+		q.Forward(w, w)
+		if !slices.Equal(q.Symbols(0), tt.want) {
+			t.Errorf("levels %v: symbols %v, want %v", tt.levels, q.Symbols(0), tt.want)
+		}
+	}
+}
+
+// Comparing with few thresholds gives what searching them gives, on thresholds, too.
+func TestFewThresholds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		k := rapid.IntRange(1, fewThresholds/2).Draw(t, "levels")
+		l, err := Symmetric(rapid.Float64Range(1e-3, 10).Draw(t, "step"), k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := rapid.SliceOfN(rapid.Float32Range(-30, 30), 20, 20).Draw(t, "weights")
+		q, err := NewQuantizer([]Layer{{Name: "w", Shape: tensor.Shape{int64(len(w) + 6*k)}}}, []*Levels{l}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.Forward([][]float32{make([]float32, len(w)+6*k)}, [][]float32{make([]float32, len(w)+6*k)})
+		for _, at := range q.tensors[0].cells.at {
+			f := float32(at)
+			w = append(w, math.Nextafter32(f, -100), f, math.Nextafter32(f, 100))
+		}
+		dst := [][]float32{make([]float32, len(w))}
+		q.Forward(dst, [][]float32{w})
+		for j, x := range w {
+			want := below(&q.tensors[0].cells, float64(x))
+			if int(q.Symbols(0)[j]) != want || dst[0][j] != float32(l.Values()[want]) {
+				t.Fatalf("%v: symbol %d, value %v, want %d of %v", x, q.Symbols(0)[j], dst[0][j], want, l.Values())
+			}
+		}
+	})
+}

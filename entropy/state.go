@@ -16,6 +16,7 @@ type levelsState struct {
 type quantizerState struct {
 	Levels []levelsState // of tensors with levels
 	Frozen [][]bool      // nil where the support is free
+	Held   []bool
 }
 
 // State returns what a run that is resumed needs to go on exactly: the levels
@@ -27,6 +28,7 @@ func (q *Quantizer) State() ([]byte, error) {
 		if l := t.levels; l != nil {
 			s.Levels = append(s.Levels, levelsState{l.values, l.mean, l.square, l.Gradient, l.steps})
 			s.Frozen = append(s.Frozen, t.frozen)
+			s.Held = append(s.Held, t.held)
 		}
 	}
 	return encodeState(&s)
@@ -45,13 +47,14 @@ func (q *Quantizer) SetState(b []byte) error {
 			all = append(all, t)
 		}
 	}
-	if len(s.Levels) != len(all) || len(s.Frozen) != len(all) {
+	if len(s.Levels) != len(all) || len(s.Frozen) != len(all) || len(s.Held) != len(all) {
 		return fmt.Errorf("entropy: a state of %d tensors with levels, want %d", len(s.Levels), len(all))
 	}
 	for i, t := range all {
 		n, l, f := len(t.levels.values), &s.Levels[i], s.Frozen[i]
 		if len(l.Values) != n || len(l.Mean) != n || len(l.Square) != n || len(l.Gradient) != n || checkLevels(l.Values) != nil ||
-			t.levels.zero >= 0 && l.Values[t.levels.zero] != 0 || len(f) != 0 && len(f) != len(t.symbols) || l.Steps < 0 {
+			t.levels.zero >= 0 && l.Values[t.levels.zero] != 0 || len(f) != 0 && len(f) != len(t.symbols) || l.Steps < 0 ||
+			s.Held[i] && (t.levels.zero < 0 || n < 2 || len(f) == 0) {
 			return fmt.Errorf("tensor %q: the state is of another one", t.Name)
 		}
 	}
@@ -59,7 +62,7 @@ func (q *Quantizer) SetState(b []byte) error {
 		l := &s.Levels[i]
 		t.levels.values, t.levels.mean, t.levels.square, t.levels.steps = l.Values, l.Mean, l.Square, l.Steps
 		copy(t.levels.Gradient, l.Gradient)
-		t.frozen = s.Frozen[i]
+		t.frozen, t.held = s.Frozen[i], s.Held[i]
 		if len(t.frozen) == 0 {
 			t.frozen = nil // gob does not tell nil from empty
 		}

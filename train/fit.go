@@ -497,6 +497,10 @@ func (r *run) judge(ctx context.Context) error {
 			return err
 		}
 	}
+	var err error
+	if e.Notes, err = r.observe(ctx); err != nil {
+		return err
+	}
 	e.Seconds = r.elapsed()
 	if err := r.journal.write(e); err != nil {
 		return err
@@ -510,6 +514,37 @@ func (r *run) judge(ctx context.Context) error {
 	r.at.LastLoss = e.Loss
 	r.at.Loss, r.at.Examples, r.at.Penalties = 0, 0, nil
 	return nil
+}
+
+// observe asks penalties and hooks for their notes.
+func (r *run) observe(ctx context.Context) (map[string]map[string]float64, error) {
+	var notes map[string]map[string]float64
+	see := func(name string, x any) error {
+		o, ok := x.(Observer)
+		if !ok {
+			return nil
+		}
+		n, err := o.Observe(ctx, r.mem.trained, r.moment())
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if notes == nil {
+			notes = map[string]map[string]float64{}
+		}
+		notes[name] = n
+		return nil
+	}
+	for _, p := range r.o.Penalties {
+		if err := see(p.Name(), p); err != nil {
+			return nil, err
+		}
+	}
+	for _, h := range r.o.Hooks {
+		if err := see(h.Name(), h); err != nil {
+			return nil, err
+		}
+	}
+	return notes, nil
 }
 
 // evaluate measures the weights that would be kept now.

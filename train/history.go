@@ -25,6 +25,8 @@ type Event struct {
 	// better.
 	Validation *Summary `json:"validation,omitempty"`
 	Best       bool     `json:"best,omitempty"`
+	// Notes are what each [Observer] says, by its name.
+	Notes map[string]map[string]float64 `json:"notes,omitempty"`
 	// Seconds is the time of training so far.
 	Seconds float64 `json:"seconds"`
 }

@@ -1,6 +1,10 @@
 package train
 
-import "ropewalk/engine"
+import (
+	"context"
+
+	"ropewalk/engine"
+)
 
 // A Penalty is a term of the loss that depends on the weights alone. It sees the
 // weights that are trained, in the order of the program: Values are the floats
@@ -75,4 +79,12 @@ type Adjuster interface {
 	// Adjust may change Values, which have been updated. Gradient is what the
 	// optimizer was given: the derivative of loss and penalties, clipped.
 	Adjust(w []engine.Weight) error
+}
+
+// An Observer is a [Penalty] or [Hook] with something to say of each epoch.
+type Observer interface {
+	// Observe is called after each epoch and its evaluation; the numbers go into
+	// the [Event] by name. Values are the floats that the optimizer updates. It may
+	// compute with the program, and leaves the Values as they were.
+	Observe(ctx context.Context, w []engine.Weight, m Moment) (map[string]float64, error)
 }

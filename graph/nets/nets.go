@@ -57,6 +57,16 @@ func Names() []string {
 	return names
 }
 
+// Defaults returns the classes and the input that [Build] takes for a network if none
+// are asked for; false if the name is not known.
+func Defaults(name string) (classes int, input tensor.Shape, ok bool) {
+	i := slices.IndexFunc(plans, func(p plan) bool { return plain(p.name) == plain(name) })
+	if i < 0 {
+		return 0, nil, false
+	}
+	return plans[i].classes, slices.Clone(plans[i].input), true
+}
+
 // Build makes the network of that name, in which case, hyphens and underscores do
 // not count. A name that is not known is an error with those that are near it; so is
 // an input that is too small for the network.

@@ -107,6 +107,11 @@ var rooms = []room{
 		why:  "the networks of the papers are graphs; who trains them is not their business",
 	},
 	{
+		path: "symmetry",
+		own:  []string{"tensor", "graph"},
+		why:  "which axes move together follows from a graph, or from names and shapes; what is done with it, its callers know",
+	},
+	{
 		path:    "internal/kernel/...",
 		own:     []string{"internal/kernel/..."},
 		modules: []string{"golang.org/x/sys/cpu"},
@@ -118,8 +123,8 @@ var rooms = []room{
 	},
 	{
 		path: "align",
-		own:  []string{"tensor", "internal/assignment", "internal/kernel"},
-		why:  "matching needs weights and which axes move together; where either came from is its callers' business",
+		own:  []string{"tensor", "symmetry", "internal/assignment", "internal/kernel"},
+		why:  "matching needs weights and which axes move together; files, and what may have been done to them, are its callers' business",
 	},
 	{
 		path: "engine",
@@ -142,8 +147,13 @@ var rooms = []room{
 		why:  "training drives any backend through the seam, and knows penalties by a two-method interface only; its snapshots are safetensors",
 	},
 	{
+		path: "compact",
+		own:  []string{"tensor", "entropy", "rope", "graph", "engine", "train"},
+		why:  "it is a hook and a penalty of a training, and asks the coder for prices; data, backends and files are its caller's",
+	},
+	{
 		path:    "internal/cli",
-		own:     []string{"tensor", "layout", "internal/atomicfile", "quant", "entropy", "rope", "lossy", "checkpoint", "graph", "graph/nets", "engine", "engine/native", "dataset", "train"},
+		own:     []string{"tensor", "layout", "internal/atomicfile", "quant", "entropy", "rope", "lossy", "checkpoint", "graph", "graph/nets", "engine", "engine/native", "dataset", "train", "compact"},
 		modules: []string{"github.com/spf13/cobra/...", "github.com/spf13/pflag", "golang.org/x/term", "github.com/goccy/go-yaml/..."},
 		why:     "verbs go through the public packages: what the tool can do, a library user can do",
 	},

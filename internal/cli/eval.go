@@ -241,8 +241,11 @@ func (e *env) trainedNormalisation(ctx context.Context, o *evalOptions) string {
 		if how == "" {
 			how = recipeValue(path+recipeExt, "normalise")
 		}
+		if how == "" && settingsOf(c.Layout.Metadata)[settingNet] != "" {
+			how = unitPixels
+		}
 		if how != "" {
-			if how != "unit" {
+			if how != unitPixels {
 				e.notef("pixels are normalised by %s, as %s was trained", how, path)
 			}
 			return how

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -89,6 +90,29 @@ func (s settings) shape() (tensor.Shape, error) {
 	return shape, nil
 }
 
+// lean returns the settings without those that are so anyway: a small network is not
+// much larger than these lines.
+func (s settings) lean() settings {
+	c := maps.Clone(s)
+	classes, input, ok := nets.Defaults(s[settingNet])
+	if !ok {
+		return c
+	}
+	if s[settingClasses] == strconv.Itoa(classes) {
+		delete(c, settingClasses)
+	}
+	if s[settingInput] == input.String() {
+		delete(c, settingInput)
+	}
+	if s[settingNormalise] == unitPixels {
+		delete(c, settingNormalise)
+	}
+	return c
+}
+
+// unitPixels is the normalisation of a file that says nothing of it.
+const unitPixels = "unit"
+
 // isNet reports whether package nets knows a name.
 func isNet(name string) bool {
 	plain := func(s string) string { return strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(s)) }
@@ -148,9 +172,9 @@ func (e *env) openNetFile(ctx context.Context, n *network, o *netOptions, build 
 	if o.weights != "" {
 		return usagef("%s and --weights %s are both weights", o.net, o.weights)
 	}
-	own := nets.Options{}
+	own := nets.Options{} // what a file does not say is as the builder has it
 	if build != nil {
-		own = *build
+		own.Seed = build.Seed
 	}
 	if classes, err := strconv.Atoi(n.settings[settingClasses]); err == nil {
 		own.Classes = classes

@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ropewalk/compact"
 	"ropewalk/dataset"
 	"ropewalk/engine"
 	"ropewalk/graph/nets"
@@ -103,6 +104,7 @@ type trainResult struct {
 	ValidateOn string        `json:"validate_on" about:"validation, test, none, or a part of train"`
 	Validation *train.Result `json:"validation,omitempty" about:"of the weights in the output"`
 	Test       *train.Result `json:"test,omitempty" about:"of the weights in the output, if the validation was on other data"`
+	Hemp       *hempResult   `json:"hemp,omitempty" about:"of --penalty hemp"`
 	Recipe     string        `json:"recipe" about:"file with the options in effect"`
 	History    string        `json:"history" about:"file with a line for each epoch"`
 	Seconds    float64       `json:"seconds" about:"of training"`
@@ -122,6 +124,11 @@ func (r *trainResult) text(w *bufio.Writer) {
 	}
 	if r.Test != nil {
 		fmt.Fprintf(w, "test: %s\n", scores(r.Test.Summary(), r.Test.Examples))
+	}
+	if h := r.Hemp; h != nil {
+		fmt.Fprintf(w, "%s of %s weights are not zero; %d bytes as trained, %d weights then taken out, %d bytes saved by order\n",
+			commas(int64(h.Nonzero)), commas(int64(h.Quantized)), h.Trained, h.Thinned, h.Sorted)
+		fmt.Fprintf(w, "%d bytes\n", r.Bytes)
 	}
 	fmt.Fprintf(w, "%s (%v), in %s, seed %d\n", printable(r.Output), byteSize(r.Bytes), clock(time.Duration(r.Seconds*float64(time.Second))), r.Seed)
 }
@@ -216,6 +223,7 @@ type trainRun struct {
 	test       *train.Examples // nil if it was the validation
 	parameters int64
 	settings   settings
+	recipe     *compact.Recipe // nil without a penalty
 }
 
 func (r *trainRun) close() {
@@ -288,6 +296,9 @@ func (e *env) prepare(ctx context.Context, o *trainOptions, form string) (r *tra
 	if o.t.Objective, err = r.objective(ctx, build); err != nil {
 		return r, err
 	}
+	if err := r.prepareHemp(ctx); err != nil {
+		return r, err
+	}
 	return r, r.settle()
 }
 
@@ -325,6 +336,9 @@ func (r *trainRun) settle() error {
 		"net": r.net.Name, "examples": digest, "normalise": r.data.Normalisation.String(), "validation": r.validation,
 		"augmentation": fmt.Sprintf("%+v", r.augment), "freeze": strings.Join(r.freeze, " "), "frozen norms": strconv.FormatBool(r.frozenNorms),
 		"engine": "native",
+	}
+	if o := &r.hemp; o.penalty != "" {
+		t.Identity["penalty"] = fmt.Sprintf("%s %+v", o.penalty, o.c)
 	}
 	t.Threads = r.e.threads
 	s, err := t.Settled()
@@ -391,6 +405,9 @@ func (r *trainRun) run(ctx context.Context) error {
 	defer stop()
 	r.t.Progress = func(t train.Progress) { p.say(trainLine(t)) }
 	r.t.Epoch = r.epoch
+	if r.recipe != nil {
+		return r.runHemp(ctx, stop)
+	}
 	report, err := train.Fit(ctx, r.program, r.fit, &r.t)
 	if err != nil {
 		return r.failed(ctx, err)
@@ -430,6 +447,9 @@ func (r *trainRun) failed(ctx context.Context, err error) error {
 	var mismatch *train.MismatchError
 	var diverged *train.DivergedError
 	resume := fmt.Sprintf("ropewalk train --resume -o %s goes on", r.out)
+	if hemp := r.collapsed(err); hemp != nil {
+		return hemp
+	}
 	switch {
 	case ctx.Err() != nil && errors.Is(err, context.Cause(ctx)):
 		return (&verdict{status: exitInterrupted, err: errors.New("interrupted")}).withHint("%s", resume)

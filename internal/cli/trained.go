@@ -18,25 +18,41 @@ import (
 // file. set has the weights that changed.
 func (e *env) writeNetwork(ctx context.Context, n *network, set *tensor.Set, s settings, form, path string, force bool) (int64, error) {
 	plain := func(w io.Writer) error { return writeTensors(w, set, s) }
-	if form == formONNX || form == formRope && !n.built {
+	if form == formONNX {
 		plain = func(w io.Writer) error { return e.writeModel(w, n, set) }
 	}
 	if form != formRope {
 		return writeFile(path, force, func(f *atomicfile.File) error { return plain(f) })
 	}
-	var b bytes.Buffer
-	if err := plain(&b); err != nil {
-		return 0, err
-	}
-	c, err := checkpoint.OpenReader(ctx, path, &b, nil)
+	packed, err := e.packNetwork(ctx, n, set, s, path)
 	if err != nil {
 		return 0, err
 	}
-	defer c.Close()
 	return writeFile(path, force, func(f *atomicfile.File) error {
-		_, err := rope.Encode(ctx, f, c.Layout, &rope.Options{Effort: rope.Auto, Threads: e.threads, Memory: int64(e.memory)})
+		_, err := f.Write(packed)
 		return err
 	})
+}
+
+// packNetwork returns the .rope of a network with other weights. Path is for messages.
+func (e *env) packNetwork(ctx context.Context, n *network, set *tensor.Set, s settings, path string) ([]byte, error) {
+	var plain, packed bytes.Buffer
+	var err error
+	if n.built {
+		err = writeTensors(&plain, set, s.lean())
+	} else {
+		err = e.writeModel(&plain, n, set)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c, err := checkpoint.OpenReader(ctx, path, &plain, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	_, err = rope.Encode(ctx, &packed, c.Layout, &rope.Options{Effort: rope.Auto, Threads: e.threads, Memory: int64(e.memory)})
+	return packed.Bytes(), err
 }
 
 // writeTensors writes a safetensors file with what is known of the network.

@@ -36,6 +36,7 @@ type trainOptions struct {
 	teacherWeight float64
 	snapshotEvery time.Duration
 	snapshotSteps uint64
+	hemp          hempOptions
 	flags         *pflag.FlagSet
 }
 
@@ -99,6 +100,8 @@ func (o *trainOptions) addFlags(cmd *cobra.Command) {
 	fs.Float64Var(&o.temperature, "temperature", 0, "`T` of distillation (default 4)")
 	fs.Float64Var(&o.teacherWeight, "teacher-weight", 0, "`PART` of the loss that is the teacher's (default 0.9)")
 
+	o.hemp.addFlags(cmd)
+
 	fs.IntVar(&o.t.Every, "every", 1, "evaluate after every `N` epochs")
 	fs.StringVar(&o.t.Monitor, "monitor", train.ByLoss, "`WHAT` makes an evaluation the best one: loss or accuracy")
 	fs.BoolVar(&o.t.Best, "best", false, "keep the weights of the best evaluation")
@@ -153,6 +156,9 @@ func (o *trainOptions) check() error {
 		o.t.Schedule.Milestones = o.milestones
 	}
 	o.t.SnapshotEvery, o.t.SnapshotSteps = o.snapshotEvery, o.snapshotSteps
+	if err := o.checkHemp(); err != nil {
+		return err
+	}
 	return o.parseBatch()
 }
 
@@ -190,7 +196,7 @@ func (o *trainOptions) choose(d *dataset.Dataset) (fit, validation dataset.Sourc
 	if fit == nil {
 		return nil, nil, usagef("%s has no training split", d.Name)
 	}
-	judges := o.t.Best || o.t.Patience > 0 || o.t.Schedule.Kind == train.Plateau
+	judges := o.t.Best || o.t.Patience > 0 || o.t.Schedule.Kind == train.Plateau || o.hemp.penalty != ""
 	if o.validation == "" {
 		switch {
 		case d.Validation != nil:

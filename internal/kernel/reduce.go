@@ -55,6 +55,15 @@ const (
 	planeMeans                   // y[plane]
 	planeSpread                  // y[plane][...] = scale x[plane]
 	planeAffine
+	planeColumns // y[channel], where planes have one element
+)
+
+// columnPiece is how many columns of a matrix are summed at a time, and columnRows
+// how many rows in a float32 before the sum goes on in the result: long sums keep
+// their digits.
+const (
+	columnPiece = 512
+	columnRows  = 64
 )
 
 // ChannelSums computes dst[c] = Σ of channel c, or adds it to dst with accumulate:
@@ -63,6 +72,10 @@ func ChannelSums(p *Pool, d Planes, dst, x []float32, accumulate bool) {
 	d.check()
 	need("dst", dst, d.Channels)
 	need("x", x, d.elements())
+	if d.Size == 1 { // a matrix: along its rows, not down one column after another
+		p.planes(planeJob{kind: planeColumns, d: d, x: x, y: dst, accumulate: accumulate}, ceilDiv(d.Channels, columnPiece))
+		return
+	}
 	p.planes(planeJob{kind: planeSums, d: d, x: x, y: dst, accumulate: accumulate}, d.Channels)
 }
 
@@ -116,7 +129,7 @@ func (j *planeJob) run(p *Pool, n int) {
 }
 
 func (j *planeJob) grain() int {
-	if j.kind == planeSums {
+	if j.kind == planeSums || j.kind == planeColumns {
 		return 1
 	}
 	return max(1, 1<<14/max(j.d.Size, 1))
@@ -124,8 +137,11 @@ func (j *planeJob) grain() int {
 
 func (j *planeJob) do(p *Pool, worker, i int) {
 	n := j.d.Batch * j.d.Channels
-	if j.kind == planeSums {
+	switch j.kind {
+	case planeSums:
 		n = j.d.Channels
+	case planeColumns:
+		n = ceilDiv(j.d.Channels, columnPiece)
 	}
 	grain := j.grain()
 	for i, end := i*grain, min(n, (i+1)*grain); i < end; i++ {
@@ -146,6 +162,9 @@ func (j *planeJob) one(p *Pool, worker, i int) {
 			sum += float64(j.y[i])
 		}
 		j.y[i] = float32(sum)
+	case planeColumns:
+		lo := i * columnPiece
+		j.columns(p, worker, lo, min(d.Channels, lo+columnPiece))
 	case planeMeans:
 		j.y[i] = float32(plane(v, opSum, nil, j.x[i*d.Size:], nil, nil, d.Size) / float64(d.Size))
 	case planeSpread:
@@ -169,6 +188,23 @@ func (j *planeJob) one(p *Pool, worker, i int) {
 		}
 		v.k[2], v.k[3] = j.clamp.bounds()
 		plane(v, opAffine, j.y[i*d.Size:], j.x[i*d.Size:], nil, nil, d.Size)
+	}
+}
+
+// columns sums the columns from lo to hi.
+func (j *planeJob) columns(p *Pool, worker, lo, hi int) {
+	v := p.vecArgs(worker)
+	dst, sum := j.y[lo:hi], p.local(worker, hi-lo)
+	if !j.accumulate {
+		clear(dst)
+	}
+	row := func(n int) []float32 { return j.x[n*j.d.Channels+lo:][:hi-lo] }
+	for n := 0; n < j.d.Batch; n += columnRows {
+		copy(sum, row(n))
+		for k := n + 1; k < min(n+columnRows, j.d.Batch); k++ {
+			plane(v, opAdd, sum, sum, row(k), nil, hi-lo)
+		}
+		plane(v, opAdd, dst, dst, sum, nil, hi-lo)
 	}
 }
 

@@ -3,7 +3,8 @@
 // All of them compute the same networks on inputs of the same shapes, with as many
 // threads, in turn: some steps of ours, some of theirs, and so on for several
 // rounds, so that other load on the machine meets both. A figure is the median of
-// all steps of all rounds:
+// all steps of all rounds; CPU is the time that the processors spent on a step, on
+// average, with what threads spin while they wait:
 //
 //	go run ./internal/bench/engine -torch python3 -ort venv/bin/python -models onnx > table.md
 //
@@ -11,6 +12,10 @@
 // loss, gradients and SGD with momentum; of PyTorch, zero_grad, forward, backward and
 // optimizer.step. Peak memory is that of separate processes which make three steps,
 // less what they had before the network was made.
+//
+// The libraries that PyTorch multiplies with are printed beside its version: with the
+// reference BLAS that some distributions install it is twenty times slower than with
+// OpenBLAS, which in turn wants OPENBLAS_CORETYPE where it does not know the processor.
 package main
 
 import (

@@ -19,10 +19,31 @@ import (
 	"ropewalk/train"
 )
 
-// A job runs steps and says how long each took, in seconds.
+// A job runs steps.
 type job struct {
-	steps func(n int) ([]float64, error)
+	step  func() error
 	close func()
+}
+
+// spent is what some steps took: the seconds of each, and those of the processors
+// for all of them, which other load on the machine changes less.
+type spent struct {
+	Seconds []float64
+	CPU     float64
+}
+
+func (j *job) steps(n int) (*spent, error) {
+	s := &spent{}
+	cpu := processorSeconds()
+	for range n {
+		start := time.Now()
+		if err := j.step(); err != nil {
+			return nil, err
+		}
+		s.Seconds = append(s.Seconds, time.Since(start).Seconds())
+	}
+	s.CPU = processorSeconds() - cpu
+	return s, nil
 }
 
 // gate is a [train.Source] of one batch, which it gives each time that it is told to.
@@ -86,17 +107,9 @@ func training(net string, batch, threads int) (*job, error) {
 		}
 	}()
 	j := &job{}
-	j.steps = func(n int) ([]float64, error) {
-		var seconds []float64
-		for range n {
-			start := time.Now()
-			s.next <- true
-			if err := <-done; err != nil {
-				return nil, err
-			}
-			seconds = append(seconds, time.Since(start).Seconds())
-		}
-		return seconds, nil
+	j.step = func() error {
+		s.next <- true
+		return <-done
 	}
 	j.close = func() {
 		cancel(errDone)
@@ -161,16 +174,11 @@ func running(model string, inputs []input, threads int) (*job, error) {
 		return nil, fmt.Errorf("%s has %d inputs, want %d", model, len(g.Inputs), len(inputs))
 	}
 	return &job{
-		steps: func(n int) ([]float64, error) {
-			var seconds []float64
-			for range n {
-				start := time.Now()
-				if _, err := p.Forward(arrays); err != nil {
-					return nil, fmt.Errorf("%s: %w", model, err)
-				}
-				seconds = append(seconds, time.Since(start).Seconds())
+		step: func() error {
+			if _, err := p.Forward(arrays); err != nil {
+				return fmt.Errorf("%s: %w", model, err)
 			}
-			return seconds, nil
+			return nil
 		},
 		close: func() {
 			_ = p.Close() // gives memory back

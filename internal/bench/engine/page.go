@@ -42,7 +42,7 @@ var trainings = []struct {
 }
 
 func (p *page) training(ctx context.Context, torch *peer) error {
-	fmt.Fprintf(p.w, "\n| training step | batch | ropewalk | PyTorch | ratio |\n|---|---:|---:|---:|---:|\n")
+	fmt.Fprintf(p.w, "\n| training step | batch | ropewalk | PyTorch | ratio | CPU | CPU PyTorch | ratio |\n|---|---:|---:|---:|---:|---:|---:|---:|\n")
 	for _, t := range trainings {
 		if !p.c.match.MatchString("train " + t.net) {
 			continue
@@ -51,9 +51,9 @@ func (p *page) training(ctx context.Context, torch *peer) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", t.net, err)
 		}
-		var theirs func(n int) ([]float64, error)
+		var theirs func(n int) (*spent, error)
 		if torch.missing == "" {
-			theirs = func(n int) ([]float64, error) {
+			theirs = func(n int) (*spent, error) {
 				return torch.steps(map[string]any{"do": "train", "net": t.net, "batch": t.batch}, n)
 			}
 		}
@@ -67,11 +67,11 @@ func (p *page) training(ctx context.Context, torch *peer) error {
 }
 
 // row measures both sides in turn and prints a row.
-func (p *page) row(ctx context.Context, name string, ours *job, theirs func(n int) ([]float64, error), steps int) error {
+func (p *page) row(ctx context.Context, name string, ours *job, theirs func(n int) (*spent, error), steps int) error {
 	if _, err := ours.steps(2); err != nil { // warm up
 		return err
 	}
-	var a, b []float64
+	var a, b spent
 	for range p.c.rounds {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -80,22 +80,32 @@ func (p *page) row(ctx context.Context, name string, ours *job, theirs func(n in
 		if err != nil {
 			return err
 		}
-		a = append(a, s...)
+		a.add(s)
 		if theirs == nil {
 			continue
 		}
 		if s, err = theirs(steps); err != nil {
 			return err
 		}
-		b = append(b, s...)
+		b.add(s)
 	}
-	if b == nil {
-		fmt.Fprintf(p.w, "| %s | %s | missing | |\n", name, milliseconds(median(a)))
+	if theirs == nil {
+		fmt.Fprintf(p.w, "| %s | %s | missing | | %s | | |\n", name, milliseconds(median(a.Seconds)), milliseconds(a.perStep()))
 	} else {
-		fmt.Fprintf(p.w, "| %s | %s | %s | %.2f |\n", name, milliseconds(median(a)), milliseconds(median(b)), median(a)/median(b))
+		fmt.Fprintf(p.w, "| %s | %s | %s | %.2f | %s | %s | %.2f |\n", name,
+			milliseconds(median(a.Seconds)), milliseconds(median(b.Seconds)), median(a.Seconds)/median(b.Seconds),
+			milliseconds(a.perStep()), milliseconds(b.perStep()), a.perStep()/b.perStep())
 	}
 	return p.w.Flush()
 }
+
+func (s *spent) add(o *spent) {
+	s.Seconds = append(s.Seconds, o.Seconds...)
+	s.CPU += o.CPU
+}
+
+// perStep is the time of processors for a step, in seconds.
+func (s *spent) perStep() float64 { return s.CPU / float64(len(s.Seconds)) }
 
 func median(v []float64) float64 {
 	s := slices.Sorted(slices.Values(v))
@@ -135,7 +145,7 @@ func (p *page) forward(ctx context.Context, ort *peer) error {
 	if err := exported("resnet20", resnet); err != nil {
 		return err
 	}
-	fmt.Fprintf(p.w, "\n| forward | ropewalk | ONNX Runtime | ratio |\n|---|---:|---:|---:|\n")
+	fmt.Fprintf(p.w, "\n| forward | ropewalk | ONNX Runtime | ratio | CPU | CPU ONNX Runtime | ratio |\n|---|---:|---:|---:|---:|---:|---:|\n")
 	for _, f := range p.forwards() {
 		if !p.c.match.MatchString("forward " + f.name) {
 			continue
@@ -145,21 +155,21 @@ func (p *page) forward(ctx context.Context, ort *peer) error {
 			model = filepath.Join(p.c.models, f.file)
 		}
 		if _, err := os.Stat(model); err != nil {
-			fmt.Fprintf(p.w, "| %s | %s is missing | | |\n", f.name, f.file)
+			fmt.Fprintf(p.w, "| %s | %s is missing | | | | | |\n", f.name, f.file)
 			continue
 		}
 		j, err := running(model, f.inputs, p.c.threads)
 		var lacking *graph.UnsupportedError
 		switch {
 		case errors.As(err, &lacking):
-			fmt.Fprintf(p.w, "| %s | cannot: %d nodes, such as %s | | |\n", f.name, len(lacking.Missing), lacking.Missing[0].Op)
+			fmt.Fprintf(p.w, "| %s | cannot: %d nodes, such as %s | | | | | |\n", f.name, len(lacking.Missing), lacking.Missing[0].Op)
 			continue
 		case err != nil:
 			return fmt.Errorf("%s: %w", f.name, err)
 		}
-		var theirs func(n int) ([]float64, error)
+		var theirs func(n int) (*spent, error)
 		if ort.missing == "" {
-			theirs = func(n int) ([]float64, error) {
+			theirs = func(n int) (*spent, error) {
 				return ort.steps(map[string]any{"do": "forward", "model": model, "inputs": f.inputs}, n)
 			}
 		}

@@ -108,12 +108,12 @@ func (p *peer) ask(request map[string]any, answer any) error {
 	return json.Unmarshal(line, answer)
 }
 
-// steps returns the seconds of some steps.
-func (p *peer) steps(request map[string]any, n int) ([]float64, error) {
+// steps makes some steps.
+func (p *peer) steps(request map[string]any, n int) (*spent, error) {
 	request["steps"] = n
-	var answer struct{ Seconds []float64 }
+	var answer spent
 	err := p.ask(request, &answer)
-	return answer.Seconds, err
+	return &answer, err
 }
 
 func (p *peer) close() { p.stop() }

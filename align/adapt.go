@@ -1,0 +1,104 @@
+package align
+
+import (
+	"fmt"
+	"math"
+
+	"ropewalk/symmetry"
+	"ropewalk/tensor"
+)
+
+// FromSymmetry returns what matching needs of a network's symmetries. Groups with more
+// than two factors that flip signs are refused: errors are [ErrInput].
+func FromSymmetry(s *symmetry.Spec) (*Spec, error) {
+	out := &Spec{}
+	for i := range s.Groups {
+		g := &s.Groups[i]
+		c := Class{Name: g.Name, Size: g.Size}
+		flips := 0
+		for _, f := range g.Factors {
+			gauge, ok := map[symmetry.Gauge]Gauge{symmetry.Positive: Positive, symmetry.Nonzero: Nonzero, symmetry.Sign: Sign}[f]
+			if !ok {
+				return nil, fmt.Errorf("%w: group %s has a factor of %v", ErrInput, g.Name, f)
+			}
+			if gauge.flips() {
+				flips++
+			}
+			c.Factors = append(c.Factors, gauge)
+		}
+		if flips > maxFlips {
+			return nil, fmt.Errorf("%w: group %s has %d factors that flip signs, want at most %d", ErrInput, g.Name, flips, maxFlips)
+		}
+		for k := range g.Places {
+			p := &g.Places[k]
+			q := Place{Tensor: p.Tensor, Axis: p.Axis, At: p.At, Run: p.Run, Stride: p.Stride}
+			switch p.Role {
+			case symmetry.Incoming:
+				q.Role = Incoming
+			case symmetry.Outgoing:
+				q.Role = Outgoing
+			case symmetry.Parameter:
+				q.Role = Parameter
+			case symmetry.Statistic:
+				q.Role = Statistic
+			default:
+				return nil, fmt.Errorf("%w: group %s has a place of role %v", ErrInput, g.Name, p.Role)
+			}
+			for _, a := range p.Acts {
+				q.Acts = append(q.Acts, Act{Factor: a.Factor, Power: a.Power, Odd: a.Odd})
+			}
+			c.Places = append(c.Places, q)
+		}
+		out.Classes = append(out.Classes, c)
+	}
+	return out, nil
+}
+
+// Resize returns s for a network with the same layers, but other numbers of neurons:
+// those that the tensors of set say. It is s itself if nothing differs. Where neurons
+// are listed by position the number can't be told, and has to be the same. Errors
+// are [ErrInput], with all that does not fit.
+func (s *Spec) Resize(set *tensor.Set) (*Spec, error) {
+	out := &Spec{}
+	same := true
+	for i := range s.Classes {
+		c := s.Classes[i]
+		size := -1
+		for k := range c.Places {
+			p := &c.Places[k]
+			t := set.Lookup(p.Tensor)
+			if t == nil {
+				return nil, fmt.Errorf("%w: there is no tensor %s", ErrInput, p.Tensor)
+			}
+			if p.Axis >= len(t.Shape) {
+				return nil, fmt.Errorf("%w: tensor %s of shape %v has no axis %d", ErrInput, p.Tensor, t.Shape, p.Axis)
+			}
+			if p.At != nil || p.Stride > 1 {
+				continue
+			}
+			length, run := t.Shape[p.Axis], int64(max(1, p.Run))
+			n := length / run
+			switch {
+			case length%run != 0 || n > math.MaxInt32:
+				return nil, fmt.Errorf("%w: axis %d of tensor %s has %d positions, %d for each neuron of class %s", ErrInput, p.Axis, p.Tensor, length, run, c.Name)
+			case size < 0:
+				size = int(n)
+			case int(n) != size:
+				return nil, fmt.Errorf("%w: class %s has %d neurons in tensor %s, and %d in %s", ErrInput, c.Name, size, c.Places[0].Tensor, n, p.Tensor)
+			}
+		}
+		for k := range c.Places {
+			if p := &c.Places[k]; (p.At != nil || p.Stride > 1) && size >= 0 && size != c.Size {
+				return nil, fmt.Errorf("%w: class %s has %d neurons, and not %d, but which of axis %d of tensor %s they are cannot be told", ErrInput, c.Name, size, c.Size, p.Axis, p.Tensor)
+			}
+		}
+		if size >= 0 && size != c.Size {
+			c.Size, same = size, false
+		}
+		out.Classes = append(out.Classes, c)
+	}
+	if same {
+		return s, nil
+	}
+	return out, nil
+}

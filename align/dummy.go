@@ -1,0 +1,402 @@
+package align
+
+import (
+	"math"
+	"slices"
+)
+
+// A Dummy is a neuron of the suspect that is none of the reference's, and what it
+// seems to be there for: neurons can be added to a network without a change of its
+// function, so that nothing stands where it was (Yan and others, Rethinking
+// White-Box Watermarks under Neural Structural Obfuscation, 2023).
+type Dummy struct {
+	Sus  int       `json:"sus"`
+	Kind DummyKind `json:"kind"`
+	// Of is the neuron of the suspect that a split belongs to, or the first of its
+	// clique; -1 for others.
+	Of int `json:"of"`
+}
+
+// A DummyKind says what a neuron without a partner is.
+type DummyKind string
+
+// The kinds.
+const (
+	ZeroDummy   DummyKind = "zero"    // nobody reads it, or it is never active
+	CliqueDummy DummyKind = "clique"  // some alike that cancel each other where they are read
+	SplitDummy  DummyKind = "split"   // a part of a real neuron, which lost as much
+	Stranger    DummyKind = "unknown" // none of these: the function rests on it
+)
+
+// A Merge says that a neuron of the suspect is a part of another: its outgoing
+// weights, times Weight, belong to those of neuron Into.
+type Merge struct {
+	Neuron, Into int
+	Weight       float64
+}
+
+const (
+	// alike is the cosine from which on incoming weights count as equal up to a factor.
+	// Camouflage by noise of a thousandth leaves 0.999999, quantization to 4 bits
+	// about 0.99; strangers with 27 weights reach 0.98 once in 10^18.
+	alike = 0.98
+	// negligible is the share of a usual neuron's effect that counts as none.
+	negligible = 0.01
+	// cancelled is what may be left of the sum of a clique's outgoing weights, as a
+	// share of their sizes.
+	cancelled = 0.05
+)
+
+// allDummies says what the neurons of all classes without a partner are. What a dummy
+// reads does not matter, so the classes are gone through from the network's end,
+// with those that were explained as if they were gone; again, as long as more are.
+func (s *side) allDummies(classes []Class, r *NetworkResult) (added [][]Dummy, merged [][]Merge) {
+	work := &side{arrays: map[string]*array{}, owners: s.owners}
+	for name, a := range s.arrays {
+		work.arrays[name] = a.clone()
+	}
+	added, merged = make([][]Dummy, len(classes)), make([][]Merge, len(classes))
+	for changed := true; changed; {
+		changed = false
+		for c := len(classes) - 1; c >= 0; c-- {
+			class := &classes[c]
+			before := explained(added[c])
+			list, splits := work.dummies(class, &r.Classes[c].Matching, added[c], merged[c])
+			if explained(list) > before {
+				changed = true
+			}
+			added[c], merged[c] = list, splits
+			work.silence(class, list)
+		}
+	}
+	return added, merged
+}
+
+func explained(list []Dummy) int {
+	n := 0
+	for _, d := range list {
+		if d.Kind != Stranger {
+			n++
+		}
+	}
+	return n
+}
+
+// silence puts zeros where explained dummies are.
+func (s *side) silence(class *Class, list []Dummy) {
+	for p := range class.Places {
+		place := &class.Places[p]
+		a := s.arrays[place.Tensor]
+		outer, inner := a.split(place.Axis)
+		for _, d := range list {
+			if d.Kind == Stranger {
+				continue
+			}
+			for k := range max(1, place.Run) {
+				for o := range outer {
+					clear(a.data[(o*a.dims[place.Axis]+place.position(d.Sus, k))*inner:][:inner])
+				}
+			}
+		}
+	}
+}
+
+// dummies says what the neurons of one class of the suspect without a partner are,
+// beside those that are explained already.
+func (s *side) dummies(class *Class, m *Matching, was []Dummy, splits []Merge) (added []Dummy, merged []Merge) {
+	if !slices.Contains(m.Ref, -1) {
+		return nil, nil
+	}
+	merged = splits
+	done := map[int]bool{}
+	for _, d := range was {
+		if d.Kind != Stranger {
+			done[d.Sus] = true
+			added = append(added, d)
+		}
+	}
+	in := s.makers(class)
+	out := s.rowsOf(class, func(p *Place) bool { return p.Role == Outgoing })
+	size := make([]float64, class.Size)
+	var usual []float64
+	for j := range size {
+		size[j] = math.Sqrt(inner(in[j], in[j]) * inner(out[j], out[j]))
+		if m.Ref[j] >= 0 {
+			usual = append(usual, size[j])
+		}
+	}
+	least := negligible * median(usual)
+	var rest []int
+	for j, i := range m.Ref {
+		switch {
+		case i >= 0 || done[j]:
+		case size[j] <= least:
+			added = append(added, Dummy{j, ZeroDummy, -1})
+		default:
+			rest = append(rest, j)
+		}
+	}
+	flips := slices.ContainsFunc(class.Factors, Gauge.flips)
+	// similar returns the factor that makes k's incoming weights of j's, 0 if none does.
+	similar := func(j, k int) float64 {
+		jj, kk, jk := inner(in[j], in[j]), inner(in[k], in[k]), inner(in[j], in[k])
+		if jk < 0 && !flips || math.Abs(jk) < alike*math.Sqrt(jj*kk) || kk == 0 {
+			return 0
+		}
+		return math.Copysign(math.Sqrt(jj/kk), jk)
+	}
+	var alone []int
+	for _, j := range rest {
+		best, ratio, cos := -1, 0.0, 0.0
+		for k, i := range m.Ref {
+			if i < 0 {
+				continue
+			}
+			if r := similar(j, k); r != 0 {
+				if c := math.Abs(inner(in[j], in[k])) / math.Sqrt(inner(in[j], in[j])*inner(in[k], in[k])); c > cos {
+					best, ratio, cos = k, r, c
+				}
+			}
+		}
+		if best < 0 {
+			alone = append(alone, j)
+			continue
+		}
+		added = append(added, Dummy{j, SplitDummy, best})
+		merged = append(merged, Merge{j, best, ratio})
+	}
+	for len(alone) > 0 { // cliques
+		first := alone[0]
+		clique, others := []int{first}, []int(nil)
+		sum := slices.Clone(out[first])
+		total := math.Sqrt(inner(sum, sum))
+		for _, j := range alone[1:] {
+			r := similar(j, first)
+			if r == 0 {
+				others = append(others, j)
+				continue
+			}
+			clique = append(clique, j)
+			for c, w := range out[j] {
+				sum[c] += float32(r * float64(w))
+			}
+			total += math.Abs(r) * math.Sqrt(inner(out[j], out[j]))
+		}
+		kind, of := Stranger, -1
+		if len(clique) > 1 && math.Sqrt(inner(sum, sum)) <= cancelled*total {
+			kind, of = CliqueDummy, first
+		}
+		for _, j := range clique {
+			added = append(added, Dummy{j, kind, of})
+		}
+		alone = others
+	}
+	slices.SortFunc(added, func(a, b Dummy) int { return a.Sus - b.Sus })
+	return added, merged
+}
+
+// makers returns what makes each neuron of a class, as a row of numbers: weights and
+// biases, seen through the batch norm if there is one for all of them.
+func (s *side) makers(class *Class) [][]float32 {
+	var incoming, variance, mean, gamma, beta []*Place
+	for k := range class.Places {
+		p := &class.Places[k]
+		power2 := slices.ContainsFunc(p.Acts, func(a Act) bool { return a.Power == 2 })
+		signs := slices.ContainsFunc(p.Acts, func(a Act) bool { return a.Power == 0 && a.Odd })
+		switch {
+		case p.Role == Incoming:
+			incoming = append(incoming, p)
+		case p.Role == Statistic && power2:
+			variance = append(variance, p)
+		case p.Role == Statistic:
+			mean = append(mean, p)
+		case p.Role == Parameter && signs:
+			gamma = append(gamma, p)
+		case p.Role == Parameter:
+			beta = append(beta, p)
+		}
+	}
+	if len(incoming) != 1 || len(variance) != 1 || len(mean) != 1 || len(gamma) != 1 || len(beta) != 1 {
+		return s.rowsOf(class, func(p *Place) bool { return p.Role == Incoming || p.Role == Parameter })
+	}
+	only := func(p *Place) [][]float32 { return s.rowsOf(class, func(q *Place) bool { return q == p }) }
+	w, v, mu, g, b := only(incoming[0]), only(variance[0]), only(mean[0]), only(gamma[0]), only(beta[0])
+	const epsilon = 1e-5 // that of nearly all batch norms
+	for j := range w {
+		if len(v[j]) != 1 || len(mu[j]) != 1 || len(g[j]) != 1 || len(b[j]) != 1 {
+			continue
+		}
+		scale := float64(g[j][0]) / math.Sqrt(math.Max(0, float64(v[j][0]))+epsilon)
+		for c := range w[j] {
+			w[j][c] *= float32(scale)
+		}
+		w[j] = append(w[j], b[j][0]-float32(scale*float64(mu[j][0])))
+	}
+	return w
+}
+
+// rowsOf returns the numbers of each neuron at some places.
+func (s *side) rowsOf(class *Class, which func(*Place) bool) [][]float32 {
+	out := make([][]float32, class.Size)
+	for k := range class.Places {
+		p := &class.Places[k]
+		if !which(p) {
+			continue
+		}
+		x, dim := neurons(s.arrays[p.Tensor], p, class.Size)
+		for j := range out {
+			out[j] = append(out[j], x[j*dim:][:dim]...)
+		}
+	}
+	return out
+}
+
+func inner(a, b []float32) float64 {
+	sum := 0.0
+	for k, x := range a {
+		sum += float64(x) * float64(b[k])
+	}
+	return sum
+}
+
+// without returns the side with explained dummies left out and splits put together,
+// its specification, and which neurons are left, by class.
+func (s *side) without(spec *Spec, added [][]Dummy, merged [][]Merge) (*side, *Spec, [][]int, error) {
+	out := &side{arrays: map[string]*array{}, owners: map[string][]layers{}}
+	for name, a := range s.arrays {
+		out.arrays[name] = a.clone()
+	}
+	small := &Spec{Classes: slices.Clone(spec.Classes)}
+	keep := make([][]int, len(spec.Classes))
+	gone := map[string][][]bool{} // by tensor and axis
+	for c := range small.Classes {
+		class := &small.Classes[c]
+		class.Places = slices.Clone(class.Places)
+		drop := make([]bool, class.Size)
+		for _, d := range added[c] {
+			drop[d.Sus] = d.Kind != Stranger
+		}
+		for j, x := range drop {
+			if !x {
+				keep[c] = append(keep[c], j)
+			}
+		}
+		for k := range class.Places {
+			p := &class.Places[k]
+			if p.Role == Outgoing {
+				out.merge(p, merged[c])
+			}
+			if gone[p.Tensor] == nil {
+				for _, d := range s.arrays[p.Tensor].dims {
+					gone[p.Tensor] = append(gone[p.Tensor], make([]bool, d))
+				}
+			}
+			for j, x := range drop {
+				for n := range max(1, p.Run) {
+					if x {
+						gone[p.Tensor][p.Axis][p.position(j, n)] = true
+					}
+				}
+			}
+		}
+	}
+	for c := range small.Classes {
+		class := &small.Classes[c]
+		for k := range class.Places {
+			p := &class.Places[k]
+			if p.At == nil {
+				continue
+			}
+			at := make([]int, len(keep[c]))
+			for i, j := range keep[c] {
+				at[i] = p.At[j]
+				for _, x := range gone[p.Tensor][p.Axis][:p.At[j]] {
+					if x {
+						at[i]--
+					}
+				}
+			}
+			p.At = at
+		}
+		class.Size = len(keep[c])
+	}
+	for name, axes := range gone {
+		for axis, drop := range axes {
+			out.arrays[name] = dropped(out.arrays[name], axis, drop)
+		}
+	}
+	for c := range small.Classes {
+		for p := range small.Classes[c].Places {
+			if err := out.claim(nil, &small.Classes[c], c, p); err != nil {
+				return nil, nil, nil, err
+			}
+		}
+	}
+	out.number()
+	return out, small, keep, nil
+}
+
+// merge adds outgoing weights to those of the neuron that they were split from.
+func (s *side) merge(p *Place, merged []Merge) {
+	a := s.arrays[p.Tensor]
+	outer, inner := a.split(p.Axis)
+	n := a.dims[p.Axis]
+	for _, m := range merged {
+		for k := range max(1, p.Run) {
+			from, to := p.position(m.Neuron, k), p.position(m.Into, k)
+			for o := range outer {
+				src, dst := a.data[(o*n+from)*inner:][:inner], a.data[(o*n+to)*inner:][:inner]
+				for c, x := range src {
+					dst[c] += float32(m.Weight * float64(x))
+				}
+			}
+		}
+	}
+}
+
+// dropped returns a without some positions of an axis.
+func dropped(a *array, axis int, drop []bool) *array {
+	if !slices.Contains(drop, true) {
+		return a
+	}
+	outer, inner := a.split(axis)
+	out := &array{dims: slices.Clone(a.dims)}
+	out.dims[axis] = 0
+	for _, x := range drop {
+		if !x {
+			out.dims[axis]++
+		}
+	}
+	out.data = make([]float32, 0, outer*out.dims[axis]*inner)
+	for o := range outer {
+		for at, x := range drop {
+			if !x {
+				out.data = append(out.data, a.data[(o*len(drop)+at)*inner:][:inner]...)
+			}
+		}
+	}
+	return out
+}
+
+// restored returns the result in the numbers that the suspect's neurons had before
+// some were left out.
+func (r *ClassResult) restored(keep []int, size int) {
+	old := func(j int) int {
+		if j < 0 {
+			return -1
+		}
+		return keep[j]
+	}
+	ref := slices.Repeat([]int{-1}, size)
+	for j, i := range r.Ref {
+		ref[keep[j]] = i
+	}
+	r.Ref = ref
+	for i, j := range r.Sus {
+		r.Sus[i] = old(j)
+	}
+	for k := range r.Ambiguous {
+		a := &r.Ambiguous[k]
+		a.Sus, a.Other = old(a.Sus), old(a.Other)
+	}
+}

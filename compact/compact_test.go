@@ -1,0 +1,409 @@
+package compact_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ropewalk/checkpoint"
+	"ropewalk/compact"
+	"ropewalk/dataset"
+	"ropewalk/engine"
+	"ropewalk/engine/native"
+	"ropewalk/graph/nets"
+	"ropewalk/rope"
+	"ropewalk/tensor"
+	"ropewalk/train"
+)
+
+// A lab is a small network, some data, and what a recipe needs of its caller.
+type lab struct {
+	program  engine.Program
+	layers   []compact.Layer
+	fit, val *train.Examples
+}
+
+func newLab(t *testing.T, net string, input tensor.Shape) *lab {
+	t.Helper()
+	g, err := nets.Build(net, &nets.Options{Seed: 3, Input: input})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &lab{}
+	if l.layers, err = compact.Layers(g); err != nil {
+		t.Fatal(err)
+	}
+	if l.program, err = (native.Backend{}).Compile(g, &engine.Options{Threads: 1, Trainable: g.Parameters()}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.program.Close() })
+	d, err := dataset.Open("builtin:fashion-mnist", &dataset.Options{Size: [2]int{int(input[1]), int(input[2])}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.fit = &train.Examples{Data: dataset.First(d.Train, 2048), Classes: 10, Workers: 1}
+	l.val = &train.Examples{Data: d.Test, Classes: 10, Workers: 1}
+	return l
+}
+
+var small = tensor.Shape{1, 12, 12}
+
+func (l *lab) trained() []engine.Weight {
+	return slices.DeleteFunc(slices.Clone(l.program.Weights()), func(w engine.Weight) bool { return w.Gradient == nil })
+}
+
+// size packs the weights as a safetensors file would be.
+func (l *lab) size(values [][]float32) (int64, error) {
+	b, err := l.pack(values)
+	return int64(len(b)), err
+}
+
+func (l *lab) pack(values [][]float32) ([]byte, error) {
+	var list []*tensor.Tensor
+	for i, w := range l.trained() {
+		list = append(list, &tensor.Tensor{Name: w.Name, DType: tensor.F32, Shape: w.Shape, Data: tensor.Bytes(tensor.F32.AppendFloats(nil, values[i]))})
+	}
+	set, err := tensor.NewSet(list...)
+	if err != nil {
+		return nil, err
+	}
+	var plain, packed bytes.Buffer
+	if err := checkpoint.Convert(&plain, "safetensors", set, nil); err != nil {
+		return nil, err
+	}
+	c, err := checkpoint.OpenReader(context.Background(), "net.safetensors", &plain, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	_, err = rope.Encode(context.Background(), &packed, c.Layout, &rope.Options{Effort: rope.Max, Threads: 1})
+	return packed.Bytes(), err
+}
+
+func (l *lab) judge(ctx context.Context) (*train.Summary, error) {
+	r, err := train.Evaluate(ctx, l.program, l.val, nil)
+	if err != nil {
+		return nil, err
+	}
+	return r.Summary(), nil
+}
+
+func (l *lab) tools() compact.Tools { return compact.Tools{Size: l.size, Judge: l.judge} }
+
+func (l *lab) options(r *compact.Recipe, epochs int) *train.Options {
+	return &train.Options{
+		Epochs: epochs, Batch: 64, Optimizer: train.Optimizer{Kind: train.Adam, Rate: 2e-3}, Schedule: train.Schedule{Kind: train.Cosine, Hold: 0.35},
+		Penalties: []train.Penalty{r.Penalty()}, Hooks: []train.Hook{r}, Validation: l.val,
+	}
+}
+
+func (l *lab) recipe(t *testing.T, o compact.Options) *compact.Recipe {
+	t.Helper()
+	o.Threads = 1
+	r, err := compact.New(l.trained(), l.layers, o, l.tools())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// train trains from new weights and returns the network with the last event.
+func (l *lab) train(t *testing.T, o compact.Options, epochs int) (*compact.Network, *train.Report, []*train.Event) {
+	t.Helper()
+	r := l.recipe(t, o)
+	to := l.options(r, epochs)
+	var events []*train.Event
+	to.Epoch = func(e *train.Event) { events = append(events, e) }
+	report, err := train.Fit(t.Context(), l.program, l.fit, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := r.Finish(l.trained())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n, report, events
+}
+
+func (l *lab) set(values [][]float32) {
+	for i, w := range l.trained() {
+		copy(w.Values, values[i])
+	}
+}
+
+// Every model makes a network small that still works: what is stored does what the
+// report says, and has the symbols of the last forward pass.
+func TestModels(t *testing.T) {
+	sizes := map[string]int64{}
+	for _, m := range append([]compact.Options{{Model: "none"}}, compact.Options{Model: compact.Neighbours}, compact.Options{Model: "tensor"}, compact.Options{Model: "row-column"}, compact.Options{Model: "blocks"}) {
+		name := string(m.Model)
+		t.Run(name, func(t *testing.T) {
+			m.Start, m.Lambda = 0.3, 5e-5
+			if name == "none" {
+				m.Model, m.Lambda = "", 1e-12
+			}
+			l := newLab(t, "lenet-300-100", small)
+			n, report, events := l.train(t, m, 8)
+			l.set(n.Values())
+			v, err := l.judge(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			// Levels are rounded to 16 bits, nothing else.
+			if diff := *v.Top1 - *report.Validation.Top1; diff > 0.005 || diff < -0.005 {
+				t.Errorf("the network gets %.4f right, and %.4f when it was trained", *v.Top1, *report.Validation.Top1)
+			}
+			if *v.Top1 < 0.6 {
+				t.Errorf("the network gets %.4f right", *v.Top1)
+			}
+			size, err := l.size(n.Values())
+			if err != nil {
+				t.Fatal(err)
+			}
+			sizes[name] = size
+			notes := events[len(events)-1].Notes["hemp"]
+			if e := notes["estimated"] / notes["bytes"]; e < 0.97 || e > 1.03 {
+				t.Errorf("the estimate is %v times the real size %v", e, notes["bytes"])
+			}
+			if name != "none" && size > sizes["none"]*2/3 {
+				t.Errorf("%d bytes, and %d when bits are free", size, sizes["none"])
+			}
+		})
+	}
+}
+
+// The same seed gives the same bytes, and so does a run that was stopped at any
+// moment, many times.
+func TestResume(t *testing.T) {
+	for _, o := range []compact.Options{
+		{Start: 0.2, Lambda: 3e-5, Prune: 0.3},
+		{Model: "row-column", Lambda: 3e-5, Levels: 5},
+		{Target: 6000},
+		{Method: compact.Paper, Order: 2, Lambda: 0.1, Pull: 0.01},
+	} {
+		var want []byte
+		for run, every := range []int{0, 0, 29} {
+			l := newLab(t, "lenet-300-100", small)
+			l.fit.Data = dataset.First(l.fit.Data, 1024)
+			path := filepath.Join(t.TempDir(), "snapshot")
+			resume := false
+			for {
+				r := l.recipe(t, o)
+				to := l.options(r, 4)
+				to.Snapshot, to.Resume = path, resume
+				ctx, cancel := context.WithCancel(t.Context())
+				steps := 0
+				to.Progress = func(train.Progress) {
+					if steps++; steps == every {
+						cancel()
+					}
+				}
+				_, err := train.Fit(ctx, l.program, l.fit, to)
+				stopped := ctx.Err() != nil
+				cancel()
+				if stopped {
+					resume = true
+					l = newLab(t, "lenet-300-100", small)
+					l.fit.Data = dataset.First(l.fit.Data, 1024)
+					continue
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				n, err := r.Finish(l.trained())
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := l.pack(n.Values())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if run == 0 {
+					want = got
+				} else if !bytes.Equal(got, want) {
+					t.Errorf("%+v, run %d: %d bytes that differ from the %d of the first", o, run, len(got), len(want))
+				}
+				break
+			}
+		}
+	}
+}
+
+// A target is met within 2 %, and never passed.
+func TestTarget(t *testing.T) {
+	for _, target := range []int64{2500, 4500} {
+		l := newLab(t, "lenet-300-100", small)
+		n, report, _ := l.train(t, compact.Options{Start: 0.3, Target: target}, 8)
+		_, size, err := n.Sorted()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if size > target+target/100 || size < target*97/100 { // the caller thins what is too much
+			t.Errorf("%d bytes, want at most %d", size, target)
+		}
+		if *report.Validation.Top1 < 0.45 { // after 256 steps
+			t.Errorf("%d bytes get %.4f right", size, *report.Validation.Top1)
+		}
+	}
+	l := newLab(t, "lenet-300-100", small)
+	r := l.recipe(t, compact.Options{Target: 50})
+	_, err := train.Fit(t.Context(), l.program, l.fit, l.options(r, 3))
+	var b *compact.BudgetError
+	if !errors.As(err, &b) || b.Target != 50 || b.Smallest <= 50 {
+		t.Errorf("a file of 50 bytes: %v", err)
+	}
+}
+
+// Sorting changes no output but by rounding, and no size for the worse; thinning
+// makes less of the network.
+func TestSortAndThin(t *testing.T) {
+	for net, input := range map[string]tensor.Shape{"lenet-300-100": small, "lenet5": {1, 20, 20}} {
+		l := newLab(t, net, input)
+		n, _, _ := l.train(t, compact.Options{Start: 0.3, Lambda: 1e-4}, 4)
+		before, err := l.size(n.Values())
+		if err != nil {
+			t.Fatal(err)
+		}
+		losses := func(n *compact.Network) float64 {
+			l.set(n.Values())
+			v, err := l.judge(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return v.Loss
+		}
+		sorted, size, err := n.Sorted()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if size > before {
+			t.Errorf("%s: sorted %d bytes, %d before", net, size, before)
+		}
+		if a, b := losses(n), losses(sorted); a-b > 1e-4 || b-a > 1e-4 {
+			t.Errorf("%s: the loss is %v, and %v when units are sorted", net, a, b)
+		}
+		if cmp.Equal(n.Values(), sorted.Values()) {
+			t.Errorf("%s: nothing was sorted", net)
+		}
+		all, _ := n.Nonzero()
+		if k, _ := n.Thinned(t.Context(), 0, 64).Nonzero(); k != all {
+			t.Errorf("%s: %d of %d weights are left when bits are free", net, k, all)
+		}
+		last := all
+		for _, lambda := range []float64{1e-5, 1e-3, 1} {
+			k, _ := n.Thinned(t.Context(), lambda, 64).Nonzero()
+			if k > last {
+				t.Errorf("%s: %d weights at %g nats per bit, %d at less", net, k, lambda, last)
+			}
+			last = k
+		}
+		if last > all/10 {
+			t.Errorf("%s: %d of %d weights are left when a bit costs a nat", net, last, all)
+		}
+	}
+}
+
+// A network that is priced to death is told, with what to turn.
+func TestCollapse(t *testing.T) {
+	l := newLab(t, "lenet-300-100", small)
+	r := l.recipe(t, compact.Options{Lambda: 1})
+	_, err := train.Fit(t.Context(), l.program, l.fit, l.options(r, 4))
+	var c *compact.CollapsedError
+	if !errors.As(err, &c) || c.Knob != "lambda" {
+		t.Fatalf("lambda 1: %v", err)
+	}
+}
+
+// The paper's method lowers the entropy that it is about.
+func TestPaper(t *testing.T) {
+	var h []float64
+	for _, lambda := range []float64{-1, 0.3} {
+		l := newLab(t, "lenet-300-100", small)
+		_, _, events := l.train(t, compact.Options{Method: compact.Paper, Order: 2, Lambda: lambda, Pull: 0.01}, 6)
+		h = append(h, events[len(events)-1].Notes["hemp"]["hn"])
+	}
+	if h[1] > 0.95*h[0] {
+		t.Errorf("H_2 is %v bits per weight, and %v without the penalty", h[1], h[0])
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	l := newLab(t, "lenet-300-100", small)
+	for _, o := range []compact.Options{
+		{Method: "magic"},
+		{Model: "magic"},
+		{Levels: 4},
+		{Levels: 1},
+		{Lambda: -1},
+		{Start: 1},
+		{Start: 0.5, Ramp: 0.4},
+		{DeadZone: 1},
+		{BiasStep: -1},
+		{Prune: 1},
+		{Target: -1},
+		{Method: compact.Paper, Levels: 1},
+		{Method: compact.Paper, Prune: 0.5},
+	} {
+		if _, err := compact.New(l.trained(), l.layers, o, l.tools()); err == nil {
+			t.Errorf("%+v was taken", o)
+		}
+	}
+	zero := l.trained()
+	clear(zero[0].Values)
+	if _, err := compact.New(zero, l.layers, compact.Options{}, l.tools()); err == nil {
+		t.Error("weights that are all zero were taken")
+	}
+	if _, err := compact.New(zero[1:2], l.layers, compact.Options{}, l.tools()); err == nil {
+		t.Error("a network without matrices was taken")
+	}
+}
+
+func TestLayers(t *testing.T) {
+	for net, want := range map[string][]compact.Layer{
+		"lenet-300-100": {
+			{Weight: "fc1.weight", Bias: "fc1.bias", Outer: true, Plane: [2]int{28, 28}, From: -1},
+			{Weight: "fc2.weight", Bias: "fc2.bias", Outer: true, From: 0, Repeat: 1},
+			{Weight: "fc3.weight", Bias: "fc3.bias", Outer: true, From: 1, Repeat: 1},
+		},
+		"lenet5": {
+			{Weight: "conv1.weight", Bias: "conv1.bias", Outer: true, Plane: [2]int{5, 5}, From: -1},
+			{Weight: "conv2.weight", Bias: "conv2.bias", Outer: true, Plane: [2]int{5, 5}, From: 0, Repeat: 1},
+			{Weight: "fc1.weight", Bias: "fc1.bias", Outer: true, Plane: [2]int{4, 4}, From: 1, Repeat: 16},
+			{Weight: "fc2.weight", Bias: "fc2.bias", Outer: true, From: 2, Repeat: 1},
+		},
+	} {
+		g, err := nets.Build(net, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := compact.Layers(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", net, diff)
+		}
+	}
+	// Channels of a residual network are tied by sums, and norms stand in between.
+	g, err := nets.Build("resnet20", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	layers, err := compact.Layers(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(layers) < 20 {
+		t.Errorf("resnet20 has %d layers", len(layers))
+	}
+	for _, l := range layers {
+		if l.From >= 0 {
+			t.Errorf("resnet20: %+v is a chain", l)
+		}
+	}
+}

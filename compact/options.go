@@ -1,0 +1,148 @@
+package compact
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"ropewalk/entropy"
+)
+
+// The methods.
+const (
+	// Default is what training.md of this project's measurements recommends: see the
+	// package comment.
+	Default = "default"
+	// Paper is HEMP as published, [entropy.Paper].
+	Paper = "paper"
+)
+
+// Neighbours is the model of bits that goes with [Default]: a pmf for each row and
+// column, in which columns learn from those beside them in the picture that they
+// make. The models of package entropy are the others.
+const Neighbours entropy.Model = "neighbours"
+
+// Models are all models of bits, the default first.
+var Models = []entropy.Model{Neighbours, entropy.PerTensor, entropy.RowColumn, entropy.Blocks}
+
+// Options say how a network is made small. The zero value is the default.
+type Options struct {
+	Method string `json:"method,omitempty"`
+	// Model says how bits are counted while training (Default).
+	Model entropy.Model `json:"model,omitempty"`
+	// Order is n of Paper, default 3, and of the model of blocks, default 2.
+	Order int `json:"order,omitempty"`
+	// Levels is how many levels a tensor of weights may have. Default: an odd number,
+	// 3 or more, of which one is zero; 0 takes 3 for plain chains of layers and 7
+	// for other networks, of which those that do not pay for themselves die out.
+	// Paper: 2 or more; 0 is 4.
+	Levels int `json:"levels,omitempty"`
+	// Lambda is what a bit costs, in nats of the loss: default 1e-5. For Paper it is
+	// λ_H, default 1.
+	Lambda float64 `json:"lambda,omitempty"`
+	// Pull is λ_E of Paper; default 0.1.
+	Pull float64 `json:"pull,omitempty"`
+	// Start is the part of training that is done in floats, before the levels are
+	// chosen: 0 to less than Freeze.
+	Start float64 `json:"start,omitempty"`
+	// Ramp is the part of training until which Lambda grows; default half way from
+	// Start to 1.
+	Ramp float64 `json:"ramp,omitempty"`
+	// Freeze is the part of training from which zeros stay zeros, and bits cost
+	// nothing; default 0.6 of the way from Start to 1.
+	Freeze float64 `json:"freeze,omitempty"`
+	// DeadZone is where the cell of zero ends, as a part of the first level; default 0.6.
+	DeadZone float64 `json:"deadZone,omitempty"`
+	// FloatBiases leaves the biases of layers as they are. Otherwise they are on a
+	// grid of BiasStep, default 1/8, with 15 levels.
+	FloatBiases bool    `json:"floatBiases,omitempty"`
+	BiasStep    float64 `json:"biasStep,omitempty"`
+	// BiasRate is how much of Lambda a bit of a bias costs; default 1, negative is none.
+	BiasRate float64 `json:"biasRate,omitempty"`
+	// Prune is the part of the weights of each tensor, those nearest to zero at Start,
+	// that are zero from then on: 0 to less than 1.
+	Prune float64 `json:"prune,omitempty"`
+	// Target is the bytes that the file should have at most; 0 is none. Lambda is then
+	// only where the search for the right one begins.
+	Target int64 `json:"target,omitempty"`
+	// Threads bounds the goroutines; the result does not depend on it.
+	Threads int `json:"-"`
+}
+
+const (
+	reach     = 1.4 // latents are kept within so many outer levels
+	beyond    = 0.3 // slope of the bits beyond the outer level, as a part of that inside
+	every     = 20  // steps between two looks at the densities
+	levelRate = 0.5 // of the learning rate, for levels
+
+	biasLevels = 7 // on each side of zero
+)
+
+// settled returns the options with defaults filled in.
+func (o Options) settled(chain bool) (Options, error) {
+	set := func(x *float64, v float64) {
+		if *x == 0 {
+			*x = v
+		}
+	}
+	if o.Method == "" {
+		o.Method = Default
+	}
+	if o.Method != Default && o.Method != Paper {
+		return o, fmt.Errorf("there is no method %q; want %s or %s", o.Method, Default, Paper)
+	}
+	if o.Method == Paper {
+		set(&o.Lambda, 1)
+		set(&o.Pull, 0.1)
+		if o.Order == 0 {
+			o.Order = 3
+		}
+		if o.Levels == 0 {
+			o.Levels = 4
+		}
+		switch {
+		case o.Levels < 2:
+			return o, fmt.Errorf("%d levels are too few for the paper; want 2 or more", o.Levels)
+		case o.Prune != 0 || o.Target != 0 || o.Model != "" || o.Start != 0:
+			return o, fmt.Errorf("the method %s knows no pruning, no target, no model and no start of their own", Paper)
+		}
+		return o, nil
+	}
+	if o.Model == "" {
+		o.Model = Neighbours
+	}
+	if o.Order == 0 {
+		o.Order = 2
+	}
+	if o.Levels == 0 {
+		o.Levels = 7
+		if chain {
+			o.Levels = 3
+		}
+	}
+	set(&o.Lambda, 1e-5)
+	set(&o.Ramp, o.Start+0.5*(1-o.Start))
+	set(&o.Freeze, o.Start+0.6*(1-o.Start))
+	set(&o.DeadZone, 0.6)
+	set(&o.BiasStep, 0.125)
+	set(&o.BiasRate, 1)
+	switch {
+	case !slices.Contains(Models, o.Model):
+		return o, fmt.Errorf("there is no model %q; want one of %v", o.Model, Models)
+	case o.Levels < 3 || o.Levels%2 == 0 || o.Levels > 255:
+		return o, fmt.Errorf("%d levels; want an odd number, 3 to 255: zero is one, and the others are on both sides of it", o.Levels)
+	case !(o.Lambda > 0) || math.IsInf(o.Lambda, 0):
+		return o, fmt.Errorf("a bit costs %g; want a number above 0", o.Lambda)
+	case !(o.Start >= 0 && o.Start < o.Ramp && o.Ramp <= o.Freeze && o.Freeze < 1):
+		return o, fmt.Errorf("start %g, ramp %g and freeze %g do not follow each other between 0 and 1", o.Start, o.Ramp, o.Freeze)
+	case !(o.DeadZone > 0 && o.DeadZone < 1):
+		return o, fmt.Errorf("a dead zone of %g; want one between 0 and 1", o.DeadZone)
+	case !(o.BiasStep > 0) || math.IsInf(o.BiasStep, 0):
+		return o, fmt.Errorf("a step of biases of %g; want a number above 0", o.BiasStep)
+	case !(o.Prune >= 0 && o.Prune < 1):
+		return o, fmt.Errorf("%g of the weights pruned; want 0 to less than 1", o.Prune)
+	case o.Target < 0:
+		return o, fmt.Errorf("a target of %d bytes", o.Target)
+	}
+	return o, nil
+}

@@ -1,0 +1,183 @@
+package compact
+
+import "math"
+
+// How much columns learn from their neighbours and rows from the whole tensor, in
+// weights that were seen there.
+const (
+	columnPrior = 6
+	rowPrior    = 2
+)
+
+// Densities are kept away from where prices end.
+const (
+	leastDensity   = 2e-4
+	largestDensity = 0.7
+	leastPrice     = 0.5 // bits
+	smoothedSide   = 7   // a plane of at least so many pixels a side is smoothed by 3x3
+)
+
+// A price is what weights that are not zero cost in one tensor: the code length of
+// a level and its sign beyond that of zero, where row and column say how dense it
+// is there.
+//
+//	p_ij = p_row · p_column / p        C_ij = log2((1-p_ij)/p_ij) + 1
+//
+// Higher levels cost what their frequency among the non-zeros says.
+type price struct {
+	rows, cols   int
+	plane        [2]int // of a channel; columns are channels of planes
+	bits         []float32
+	higher       []float64 // bits of level m+1 beyond level m on one side, from m = 1
+	row, col     []float64 // counts, then densities
+	smooth       []float64
+	total        int
+	counts       []float64 // of magnitudes
+	levelsOnSide int
+}
+
+// newPrice is for a tensor of rows and columns. Planes that do not divide the
+// columns are ignored.
+func newPrice(rows, cols, side int, plane [2]int) *price {
+	p := &price{rows: rows, cols: cols, levelsOnSide: side, bits: make([]float32, rows*cols)}
+	if n := plane[0] * plane[1]; n > 1 && cols%n == 0 {
+		p.plane = plane
+	}
+	p.row, p.col, p.smooth = make([]float64, rows), make([]float64, cols), make([]float64, cols)
+	p.counts, p.higher = make([]float64, side+1), make([]float64, side)
+	return p
+}
+
+// refresh finds the prices for symbols, of which zero is in the middle.
+func (p *price) refresh(symbols []uint16) {
+	clear(p.row)
+	clear(p.col)
+	clear(p.counts)
+	zero := p.levelsOnSide
+	p.total = 0
+	for i := range p.rows {
+		n := 0
+		for j, s := range symbols[i*p.cols : (i+1)*p.cols] {
+			m := int(s) - zero
+			if m == 0 {
+				continue
+			}
+			n++
+			p.col[j]++
+			p.counts[max(m, -m)]++
+		}
+		p.row[i] = float64(n)
+		p.total += n
+	}
+	mean := float64(p.total) / float64(p.rows*p.cols)
+	p.neighbours()
+	for j, n := range p.col {
+		p.col[j] = (n + columnPrior*p.smooth[j]) / float64(p.rows+columnPrior)
+	}
+	for i, n := range p.row {
+		p.row[i] = (n + rowPrior*mean) / float64(p.cols+rowPrior)
+	}
+	inverse := 1 / max(mean, leastDensity)
+	for i, r := range p.row {
+		b := p.bits[i*p.cols:][:p.cols]
+		for j, c := range p.col {
+			d := min(max(r*c*inverse, leastDensity), largestDensity)
+			b[j] = float32(max(math.Log2((1-d)/d)+1, leastPrice))
+		}
+	}
+	for m := 1; m < p.levelsOnSide; m++ {
+		p.higher[m-1] = max(math.Log2((p.counts[m]+0.5)/(p.counts[m+1]+0.5)), 0)
+	}
+}
+
+// neighbours sets smooth to the mean density of the columns around each: 3x3 in a
+// picture that is large enough, else the channel, else all.
+func (p *price) neighbours() {
+	h, w := p.plane[0], p.plane[1]
+	n := h * w
+	if n == 0 {
+		n = p.cols
+	}
+	for at := 0; at < p.cols; at += n {
+		if h >= smoothedSide && w >= smoothedSide {
+			p.around(at)
+			continue
+		}
+		sum := 0.0
+		for _, c := range p.col[at : at+n] {
+			sum += c
+		}
+		for j := range n {
+			p.smooth[at+j] = sum / float64(n*p.rows)
+		}
+	}
+}
+
+func (p *price) around(at int) {
+	h, w := p.plane[0], p.plane[1]
+	for y := range h {
+		for x := range w {
+			sum, n := 0.0, 0
+			for v := max(y-1, 0); v <= min(y+1, h-1); v++ {
+				for u := max(x-1, 0); u <= min(x+1, w-1); u++ {
+					if u == x && v == y {
+						continue
+					}
+					sum += p.col[at+v*w+u]
+					n++
+				}
+			}
+			p.smooth[at+y*w+x] = sum / float64(max(n, 1)*p.rows)
+		}
+	}
+}
+
+// addGrad adds lambda times the slope of the bits to dst, for latents w on levels
+// that are about multiples of step, and returns the bits.
+func (p *price) addGrad(dst, w []float32, step, lambda float64) float64 {
+	inv := float32(1 / step)
+	scale := float32(lambda / step)
+	sum := 0.0
+	for i := range p.rows {
+		b := p.bits[i*p.cols:][:p.cols]
+		x, g := w[i*p.cols:][:p.cols], dst[i*p.cols:][:p.cols]
+		bits := float32(0)
+		for j, v := range x {
+			const sign = 1 << 31
+			u := math.Float32bits(v * inv)
+			side := u & sign
+			m := math.Float32frombits(u &^ sign)
+			slope := b[j]
+			switch {
+			case m == 0:
+				continue
+			case m <= 1:
+				bits += slope * m
+			default:
+				slope = p.beyond(&bits, b[j], m)
+			}
+			g[j] += math.Float32frombits(math.Float32bits(slope*scale) ^ side)
+		}
+		sum += float64(bits)
+	}
+	return sum
+}
+
+// beyond adds the bits of a weight of more than one step, and returns their slope.
+func (p *price) beyond(bits *float32, first, m float32) float32 {
+	*bits += first
+	if p.levelsOnSide == 1 {
+		return beyond * first
+	}
+	side := float32(p.levelsOnSide)
+	k := int(min(m, side-0.5))
+	for _, h := range p.higher[:k-1] {
+		*bits += float32(h)
+	}
+	c := float32(p.higher[k-1])
+	*bits += c * min(m-float32(k), 1)
+	if m > side {
+		c *= beyond
+	}
+	return c
+}

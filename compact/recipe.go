@@ -1,0 +1,594 @@
+package compact
+
+import (
+	"bytes"
+	"context"
+	"encoding/gob"
+	"fmt"
+	"math"
+	"slices"
+
+	"ropewalk/engine"
+	"ropewalk/entropy"
+	"ropewalk/train"
+)
+
+// Tools are what a recipe asks the caller for.
+type Tools struct {
+	// Size returns the bytes of the file that holds the network with these values
+	// of its trained weights. It does not keep them.
+	Size func(values [][]float32) (int64, error)
+	// Judge evaluates the network as it is now; nil leaves the accuracy of the
+	// floats out of the history.
+	Judge func(ctx context.Context) (*train.Summary, error)
+}
+
+// A Recipe makes a network small while it is trained. It is a hook of package
+// train, and Penalty returns the penalty that goes with it.
+type Recipe struct {
+	o       Options
+	tools   Tools
+	layers  []Layer
+	names   []string
+	tensors []entropy.Layer
+	roles   []role
+	index   map[string]int // of tensors
+
+	levels []*entropy.Levels // nil before Start, and of tensors that stay floats
+	q      *entropy.Quantizer
+	rate   *entropy.Rate
+	prices []*price
+	paper  *entropy.Paper
+	shown  [][]float32 // scratch: values of the quantized network
+
+	at         train.Moment
+	stepping   bool // between Follow and Adjust
+	phase      phase
+	calls      int
+	lambda     float64
+	bits       float64     // soft, of the last step
+	fisher     [][]float32 // squared gradients of batches, averaged
+	mask       [][]bool    // pruned weights
+	calibrated float64     // real bytes over estimated ones
+	last       []float64   // controller: log of the estimate when it began
+}
+
+type role int
+
+const (
+	alone  role = iota // stays as it is
+	weight             // learned levels
+	bias               // fixed grid
+)
+
+type phase int
+
+const (
+	floats phase = iota
+	free
+	frozen
+)
+
+// New returns a recipe for the weights of a program that are trained, in their
+// order.
+func New(weights []engine.Weight, layers []Layer, o Options, tools Tools) (*Recipe, error) {
+	chain := true
+	for i, l := range layers {
+		chain = chain && l.From == i-1
+	}
+	o, err := o.settled(chain)
+	if err != nil {
+		return nil, fmt.Errorf("compact: %w", err)
+	}
+	r := &Recipe{o: o, tools: tools, layers: layers, index: map[string]int{}, lambda: o.Lambda, calibrated: 1}
+	biases := map[string]bool{}
+	for _, l := range layers {
+		biases[l.Bias] = true
+	}
+	some := false
+	for i, w := range weights {
+		role := alone
+		switch {
+		case len(w.Shape) >= 2 && len(w.Values) >= leastWeights:
+			role, some = weight, true
+		case len(w.Shape) == 1 && biases[w.Name] && !o.FloatBiases:
+			role = bias
+		}
+		r.index[w.Name] = i
+		r.names = append(r.names, w.Name)
+		r.roles = append(r.roles, role)
+		r.tensors = append(r.tensors, entropy.Layer{Name: w.Name, Shape: w.Shape})
+		r.shown = append(r.shown, make([]float32, len(w.Values)))
+		r.fisher = append(r.fisher, nil)
+		if role == weight && o.Method == Default {
+			r.fisher[i] = make([]float32, len(w.Values))
+		}
+	}
+	if !some {
+		return nil, fmt.Errorf("compact: no tensor has two axes and %d weights, so there is nothing to make small", leastWeights)
+	}
+	if o.Method == Paper {
+		po := &entropy.PaperOptions{Levels: o.Levels, Order: o.Order, LambdaH: o.Lambda, LambdaE: o.Pull, Threads: o.Threads}
+		if r.paper, err = entropy.NewPaper(r.tensors, valuesOf(weights), po); err != nil {
+			return nil, err
+		}
+		return r, nil
+	}
+	r.prices = make([]*price, len(weights))
+	if o.Start == 0 {
+		return r, r.begin(valuesOf(weights))
+	}
+	return r, nil
+}
+
+// leastWeights is from which size a tensor is quantized.
+const leastWeights = 64
+
+func valuesOf(w []engine.Weight) [][]float32 {
+	v := make([][]float32, len(w))
+	for i := range w {
+		v[i] = w[i].Values
+	}
+	return v
+}
+
+func gradientsOf(w []engine.Weight) [][]float32 {
+	v := make([][]float32, len(w))
+	for i := range w {
+		v[i] = w[i].Gradient
+	}
+	return v
+}
+
+// Options returns the options with defaults filled in.
+func (r *Recipe) Options() Options { return r.o }
+
+// Lambda returns what a bit cost when zeros were frozen, in nats.
+func (r *Recipe) Lambda() float64 { return r.lambda }
+
+// Name implements [train.Hook].
+func (r *Recipe) Name() string { return "hemp" }
+
+// begin chooses levels for the weights as they are, and starts to quantize.
+func (r *Recipe) begin(values [][]float32) error {
+	levels := make([]*entropy.Levels, len(values))
+	for i, w := range values {
+		var err error
+		switch r.roles[i] {
+		case weight:
+			step := startStep * deviation(w) / (float64(r.o.Levels/2) + 0.5)
+			if !(step > 0) {
+				return fmt.Errorf("compact: all weights of %q are zero, so no levels can be chosen", r.names[i])
+			}
+			levels[i], err = entropy.Symmetric(step, r.o.Levels/2)
+		case bias:
+			levels[i], err = entropy.Symmetric(r.o.BiasStep, biasLevels)
+		}
+		if err != nil {
+			return fmt.Errorf("tensor %q: %w", r.names[i], err)
+		}
+	}
+	if err := r.install(levels); err != nil {
+		return err
+	}
+	if r.o.Prune > 0 {
+		r.mask = make([][]bool, len(values))
+		for i, w := range values {
+			if r.roles[i] == weight {
+				r.mask[i] = smallest(w, r.o.Prune)
+			}
+		}
+		r.clear(values)
+	}
+	r.phase = free
+	return nil
+}
+
+// startStep gives three levels a distance of 1.8 deviations, as training.md has it.
+const startStep = 2.7
+
+// install sets up what works with levels.
+func (r *Recipe) install(levels []*entropy.Levels) (err error) {
+	r.levels = levels
+	if r.q, err = entropy.NewQuantizer(r.tensors, levels, &entropy.QuantizerOptions{DeadZone: r.o.DeadZone, Threads: r.o.Threads}); err != nil {
+		return err
+	}
+	counted := slices.Clone(levels)
+	for i := range counted {
+		if r.roles[i] != weight && r.o.Model != Neighbours {
+			counted[i] = nil
+		}
+	}
+	if r.o.Model != Neighbours {
+		r.rate, err = entropy.NewRate(r.tensors, counted, &entropy.RateOptions{
+			Model: r.o.Model, Order: r.o.Order, Every: every, Beyond: beyondOf(r.o.Model), Threads: r.o.Threads,
+		})
+		return err
+	}
+	for i, l := range levels {
+		if l == nil {
+			continue
+		}
+		rows, cols := 1, len(r.shown[i])
+		if r.roles[i] == weight {
+			rows = int(r.tensors[i].Shape[0])
+			cols /= max(rows, 1)
+		}
+		r.prices[i] = newPrice(rows, cols, len(l.Values())/2, r.planeOf(r.names[i]))
+	}
+	return nil
+}
+
+func beyondOf(m entropy.Model) float64 {
+	if m == entropy.Blocks {
+		return 0
+	}
+	return beyond
+}
+
+func (r *Recipe) planeOf(name string) [2]int {
+	for _, l := range r.layers {
+		if l.Weight == name && l.Outer {
+			return l.Plane
+		}
+	}
+	return [2]int{}
+}
+
+func deviation(w []float32) float64 {
+	sum, square := 0.0, 0.0
+	for _, x := range w {
+		sum += float64(x)
+		square += float64(x) * float64(x)
+	}
+	n := float64(max(len(w), 1))
+	return math.Sqrt(max(square/n-sum/n*sum/n, 0))
+}
+
+// smallest marks the part of the weights nearest to zero.
+func smallest(w []float32, part float64) []bool {
+	order := make([]int, len(w))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		x, y := math.Abs(float64(w[a])), math.Abs(float64(w[b]))
+		switch {
+		case x < y:
+			return -1
+		case x > y:
+			return 1
+		}
+		return 0
+	})
+	m := make([]bool, len(w))
+	for _, i := range order[:int(part*float64(len(w)))] {
+		m[i] = true
+	}
+	return m
+}
+
+// clear has pruned weights be zero.
+func (r *Recipe) clear(values [][]float32) {
+	for i, m := range r.mask {
+		for j, gone := range m {
+			if gone {
+				values[i][j] = 0
+			}
+		}
+	}
+}
+
+// Follow implements [train.Follower].
+func (r *Recipe) Follow(m train.Moment) { r.at, r.stepping = m, true }
+
+// Substitute implements [train.Substituter]: the network computes with levels. With
+// the method of the paper it is trained in floats, and evaluated with levels.
+func (r *Recipe) Substitute(w []engine.Weight) error {
+	values := valuesOf(w)
+	switch {
+	case r.paper != nil && r.stepping:
+		r.paper.Prepare(values)
+	case r.paper != nil:
+		for i := range values {
+			if r.paper.Levels(i) != nil {
+				r.expand(values[i], r.paper.Symbols(nil, i, values[i]), r.paper.Levels(i))
+			}
+		}
+	case r.phase != floats:
+		r.q.Forward(values, values)
+	}
+	return nil
+}
+
+func (r *Recipe) expand(dst []float32, symbols []uint16, levels []float64) {
+	for j, s := range symbols {
+		dst[j] = float32(levels[s])
+	}
+}
+
+// Penalty returns the term for bits. It belongs to no other recipe.
+func (r *Recipe) Penalty() train.Penalty { return bitsTerm{r} }
+
+type bitsTerm struct{ r *Recipe }
+
+// Name implements [train.Penalty].
+func (t bitsTerm) Name() string { return "bits" }
+
+// AddGrad implements [train.Penalty].
+func (t bitsTerm) AddGrad(w []engine.Weight) float64 {
+	r := t.r
+	if r.paper != nil || r.phase == floats {
+		return 0
+	}
+	values, gradients := valuesOf(w), gradientsOf(w)
+	r.q.Backward(gradients)
+	r.tie()
+	r.watch(gradients)
+	lambda := r.price()
+	if lambda == 0 {
+		r.calls++
+		return 0
+	}
+	if r.rate != nil {
+		r.rate.SetLambda(lambda)
+		v := r.rate.AddGrad(values, gradients)
+		r.tie()
+		r.bits = r.rate.Bits()
+		r.calls++
+		return v
+	}
+	sum := 0.0
+	for i, p := range r.prices {
+		if p == nil {
+			continue
+		}
+		if r.calls%every == 0 {
+			p.refresh(r.q.Symbols(i))
+		}
+		v, factor := r.levels[i].Values(), lambda
+		if r.roles[i] == bias {
+			factor *= max(r.o.BiasRate, 0)
+		}
+		sum += p.addGrad(gradients[i], values[i], v[len(v)-1]/float64(len(v)/2), factor)
+	}
+	r.calls++
+	r.bits = sum
+	return lambda * sum
+}
+
+// tie makes levels move alike on both sides of zero, so that one side is stored,
+// and biases not at all.
+func (r *Recipe) tie() {
+	for i, l := range r.levels {
+		if l == nil {
+			continue
+		}
+		g := l.Gradient
+		for a, b := 0, len(g)-1; a < b; a, b = a+1, b-1 {
+			half := (g[b] - g[a]) / 2
+			if r.roles[i] == bias {
+				half = 0
+			}
+			g[a], g[b] = -half, half
+		}
+	}
+}
+
+// watch averages squared gradients, from the last tenth before Freeze on.
+func (r *Recipe) watch(gradients [][]float32) {
+	if r.at.Progress() < r.o.Freeze-0.1 || r.calls%watchEvery != 0 {
+		return
+	}
+	const keep = 0.99
+	for i, f := range r.fisher {
+		g := gradients[i]
+		for j := range f {
+			f[j] = float32(keep*f[j]) + float32((1-keep)*(g[j]*g[j]))
+		}
+	}
+}
+
+const watchEvery = 4
+
+// price returns what a bit costs now.
+func (r *Recipe) price() float64 {
+	p := r.at.Progress()
+	if r.phase == frozen {
+		return 0
+	}
+	ramp := r.o.Ramp - r.o.Start
+	if r.o.Target > 0 { // then it is steered
+		ramp = pathBegin * (r.o.Freeze - r.o.Start)
+	}
+	return r.lambda * min((p-r.o.Start)/ramp, 1)
+}
+
+// Adjust implements [train.Adjuster].
+func (r *Recipe) Adjust(w []engine.Weight) error {
+	r.stepping = false
+	values := valuesOf(w)
+	next := float64(r.at.Step+1) / float64(r.at.Steps)
+	switch {
+	case r.paper != nil:
+		r.paper.Update(values, gradientsOf(w))
+		return nil
+	case r.phase == floats:
+		if next < r.o.Start {
+			return nil
+		}
+		return r.begin(values)
+	}
+	for i, l := range r.levels {
+		if l == nil || r.roles[i] != weight {
+			continue
+		}
+		v := l.Values()
+		l.Step(levelRate * r.at.Rate * min(v[len(v)-1], largestStep))
+	}
+	r.q.Clamp(values, reach)
+	r.clear(values)
+	if r.o.Target > 0 && r.phase == free {
+		r.steer()
+	}
+	if r.phase == free && next >= r.o.Freeze {
+		return r.freeze(values)
+	}
+	return nil
+}
+
+// largestStep bounds how fast large levels move.
+const largestStep = 0.3
+
+// freeze has zeros stay zeros from now on, without neurons that do nothing, and,
+// with a target, as many of them as it needs.
+func (r *Recipe) freeze(values [][]float32) error {
+	r.q.Forward(r.shown, values)
+	if r.o.Target > 0 {
+		if err := r.fit(values); err != nil {
+			return err
+		}
+		r.phase = frozen
+		return nil
+	}
+	support := r.support()
+	r.drop(support)
+	for i, keep := range support {
+		zero := 0
+		if keep != nil {
+			zero = r.levels[i].Zero()
+		}
+		for j, k := range keep {
+			if !k && int(r.q.Symbols(i)[j]) != zero {
+				values[i][j] = 0
+			}
+		}
+	}
+	r.q.Forward(r.shown, values)
+	r.q.Freeze()
+	r.phase = frozen
+	return nil
+}
+
+// support returns which weights are not zero, nil for tensors without levels of
+// their own.
+func (r *Recipe) support() [][]bool {
+	all := make([][]bool, len(r.names))
+	for i, l := range r.levels {
+		if r.roles[i] != weight {
+			continue
+		}
+		all[i] = make([]bool, len(r.shown[i]))
+		for j, s := range r.q.Symbols(i) {
+			all[i][j] = int(s) != l.Zero()
+		}
+	}
+	return all
+}
+
+// recipeState is what a resumed run needs beside the weights.
+type recipeState struct {
+	Phase           phase
+	Calls           int
+	Lambda          float64
+	Calibrated      float64
+	Last            []float64
+	Quantizer, Rate []byte
+	Paper           []byte
+	Fisher          [][]float32
+	Mask            [][]bool
+	Bits            []([]float32) // prices are found every some steps
+	Higher          [][]float64
+	Levels          []int
+}
+
+// State implements [train.Keeper].
+func (r *Recipe) State() ([]byte, error) {
+	s := recipeState{Phase: r.phase, Calls: r.calls, Lambda: r.lambda, Calibrated: r.calibrated, Last: r.last, Fisher: r.fisher, Mask: r.mask}
+	var err error
+	if r.paper != nil {
+		if s.Paper, err = r.paper.State(); err != nil {
+			return nil, err
+		}
+	}
+	if r.q != nil {
+		if s.Quantizer, err = r.q.State(); err != nil {
+			return nil, err
+		}
+	}
+	if r.rate != nil {
+		if s.Rate, err = r.rate.State(); err != nil {
+			return nil, err
+		}
+	}
+	for _, p := range r.prices {
+		if p == nil {
+			s.Bits, s.Higher = append(s.Bits, nil), append(s.Higher, nil)
+			continue
+		}
+		s.Bits, s.Higher = append(s.Bits, p.bits), append(s.Higher, p.higher)
+	}
+	var b bytes.Buffer
+	err = gob.NewEncoder(&b).Encode(&s)
+	return b.Bytes(), err
+}
+
+// SetState implements [train.Keeper].
+func (r *Recipe) SetState(b []byte) error {
+	var s recipeState
+	if err := gob.NewDecoder(bytes.NewReader(b)).Decode(&s); err != nil {
+		return fmt.Errorf("compact: %w", err)
+	}
+	if (s.Paper == nil) != (r.paper == nil) || s.Phase < floats || s.Phase > frozen || len(s.Bits) != len(r.prices) || len(s.Higher) != len(r.prices) || len(s.Fisher) != len(r.fisher) {
+		return fmt.Errorf("compact: the state is of another recipe")
+	}
+	if r.paper != nil {
+		return r.paper.SetState(s.Paper)
+	}
+	if s.Phase != floats && r.q == nil {
+		levels := make([]*entropy.Levels, len(r.names))
+		for i, role := range r.roles {
+			var err error
+			switch role {
+			case weight: // the values come with the state
+				levels[i], err = entropy.Symmetric(1, r.o.Levels/2)
+			case bias:
+				levels[i], err = entropy.Symmetric(r.o.BiasStep, biasLevels)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if err := r.install(levels); err != nil {
+			return err
+		}
+	}
+	if r.q != nil {
+		if err := r.q.SetState(s.Quantizer); err != nil {
+			return err
+		}
+	}
+	if r.rate != nil {
+		if err := r.rate.SetState(s.Rate); err != nil {
+			return err
+		}
+	}
+	for i, p := range r.prices {
+		if p == nil {
+			continue
+		}
+		if len(s.Bits[i]) != len(p.bits) || len(s.Higher[i]) != len(p.higher) {
+			return fmt.Errorf("compact: the prices of %q are those of another tensor", r.names[i])
+		}
+		copy(p.bits, s.Bits[i])
+		copy(p.higher, s.Higher[i])
+	}
+	for i, f := range s.Fisher {
+		if len(f) != len(r.fisher[i]) {
+			return fmt.Errorf("compact: the sensitivities of %q are those of another tensor", r.names[i])
+		}
+		copy(r.fisher[i], f)
+	}
+	r.phase, r.calls, r.lambda, r.calibrated, r.last, r.mask = s.Phase, s.Calls, s.Lambda, s.Calibrated, s.Last, s.Mask
+	return nil
+}

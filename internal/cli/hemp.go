@@ -1,0 +1,244 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"ropewalk/compact"
+	"ropewalk/engine"
+	"ropewalk/entropy"
+	"ropewalk/train"
+)
+
+// hempOptions are the flags of training for a small file.
+type hempOptions struct {
+	penalty string
+	c       compact.Options
+	model   string
+	init    string
+	target  targetFlag
+	maxDrop percentFlag
+	tries   int
+}
+
+// penaltyHemp is the only penalty so far.
+const penaltyHemp = "hemp"
+
+// hempFlags are those that need --penalty.
+var hempFlags = []string{
+	"method", "order", "levels", "lambda", "pull", "model", "float-part", "ramp", "freeze-at", "dead-zone", "float-biases", "bias-step",
+	"bias-rate", "prune", "target-size", "max-drop", "tries",
+}
+
+func (o *hempOptions) addFlags(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.StringVar(&o.penalty, "penalty", "", "train for a small file: `KIND` hemp; the options down to --tries go with it")
+	fs.StringVar(&o.c.Method, "method", "", "`HOW` default, or paper: HEMP as published")
+	fs.IntVar(&o.c.Order, "order", 0, "blocks of `N` weights (default 3 for paper, 2 for --model blocks)")
+	fs.IntVar(&o.c.Levels, "levels", 0, "values that the weights of a tensor may have, `N` (default 3, or 7 for networks with branches; 4 for paper)")
+	fs.Float64Var(&o.c.Lambda, "lambda", 0, "what a bit costs, in `NATS` of the loss (default 1e-5); for paper λ_H (default 1)")
+	fs.Float64Var(&o.c.Pull, "pull", 0, "paper: λ_E, the pull towards levels (default 0.1)")
+	fs.StringVar(&o.model, "model", "", "count bits by `MODEL` neighbours (default), tensor, row-column or blocks")
+	fs.Float64Var(&o.c.Start, "float-part", 0, "train so much of the time in floats first, `PART` (default 0.3 with new weights, else 0)")
+	fs.Float64Var(&o.c.Ramp, "ramp", 0, "lambda grows until `PART` of training (default half of what follows the floats)")
+	fs.Float64Var(&o.c.Freeze, "freeze-at", 0, "zeros stay zeros from `PART` of training on (default 0.6 of what follows the floats)")
+	fs.Float64Var(&o.c.DeadZone, "dead-zone", 0, "weights below `PART` of the first level are zero (default 0.6)")
+	fs.BoolVar(&o.c.FloatBiases, "float-biases", false, "do not put biases on a grid")
+	fs.Float64Var(&o.c.BiasStep, "bias-step", 0, "the grid of biases, `STEP` (default 0.125)")
+	fs.Float64Var(&o.c.BiasRate, "bias-rate", 0, "a bit of a bias costs `FACTOR` times that of a weight (default 1; -1 is nothing)")
+	fs.Float64Var(&o.c.Prune, "prune", 0, "begin without the smallest `PART` of the weights of each tensor")
+	fs.StringVar(&o.init, "init", "", "begin with the weights in `FILE`; the same as --weights")
+	fs.Var(&o.target, "target-size", "have a file of at most `SIZE`, and of at least 98 % of that")
+	fs.Var(&o.maxDrop, "max-drop", "find the smallest file whose accuracy on the validation data is at most `PERCENT` points below that of the weights it begins with")
+	fs.IntVar(&o.tries, "tries", 0, "--max-drop: train `N` times (default 5)")
+	complete(cmd, "penalty", cobra.FixedCompletions([]string{penaltyHemp}, cobra.ShellCompDirectiveNoFileComp))
+	complete(cmd, "method", cobra.FixedCompletions([]string{compact.Default, compact.Paper}, cobra.ShellCompDirectiveNoFileComp))
+	var models []string
+	for _, m := range compact.Models {
+		models = append(models, string(m))
+	}
+	complete(cmd, "model", cobra.FixedCompletions(models, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// checkHemp looks at the options that need no network, and sets the defaults of a
+// training for size.
+func (o *trainOptions) checkHemp() error {
+	h := &o.hemp
+	if h.init != "" {
+		if o.net.weights != "" && o.net.weights != h.init {
+			return usagef("--init %s and --weights %s are both weights to begin with", h.init, o.net.weights)
+		}
+		o.net.weights = h.init
+	}
+	if h.penalty == "" {
+		if c := changed(o.flags, slices.Clone(hempFlags)...); len(c) > 0 {
+			return usagef("--%s goes with --penalty hemp only", c[0])
+		}
+		return nil
+	}
+	if h.penalty != penaltyHemp {
+		return usagef("--penalty is %q; the only one is hemp", h.penalty)
+	}
+	form, err := formOf(o.out)
+	if err != nil {
+		return err
+	}
+	switch {
+	case o.t.Average != 0 || o.t.Best || o.t.Patience != 0:
+		return usagef("--average, --best and --patience do not go with --penalty hemp: the last symbols are what is stored")
+	case o.validation == "none" || o.validation == splitTest:
+		return usagef("--penalty hemp chooses on validation data, not on %s", o.validation).withHint("--validation 0.1 keeps a tenth of the training data back")
+	case h.maxDrop < 0 || h.tries < 0 || h.tries > 100:
+		return usagef("--max-drop is %v and --tries %d; want 0 or more, and 1 to 100", h.maxDrop, h.tries)
+	case h.target > 0 && h.maxDrop > 0:
+		return usagef("--target-size and --max-drop both decide how small the file is")
+	case (h.target > 0 || h.maxDrop > 0) && form != formRope:
+		return usagef("--target-size and --max-drop are about a .rope, and %s is none", o.out)
+	case h.c.Method == compact.Paper && (h.target > 0 || h.maxDrop > 0):
+		return usagef("--method paper has neither --target-size nor --max-drop").withHint("--lambda and --pull are its knobs")
+	}
+	h.c.Model, h.c.Target = entropy.Model(h.model), int64(h.target)
+	if h.maxDrop > 0 && h.tries == 0 {
+		h.tries = 5
+	}
+	if h.c.Method != compact.Paper {
+		o.recipeDefaults()
+	}
+	return nil
+}
+
+// recipeDefaults are those of recipe A in the place of those of train.
+func (o *trainOptions) recipeDefaults() {
+	set := func(flag, value string) {
+		if !o.flags.Changed(flag) {
+			if err := o.flags.Set(flag, value); err != nil {
+				panic("internal error: --" + flag + ": " + err.Error())
+			}
+		}
+	}
+	if o.t.Optimizer.Kind == train.SGD && !o.flags.Changed("optimizer") {
+		set("optimizer", train.Adam)
+		set("rate", "0.002")
+		set("epsilon", "1e-9")
+	}
+	if !o.flags.Changed("schedule") {
+		set("schedule", train.Cosine)
+		set("hold", "0.35")
+		set("floor", "0.003")
+	}
+	set("batch", "128")
+	if o.net.weights == "" && isNet(o.net.net) {
+		set("float-part", "0.3")
+	}
+}
+
+// prepareHemp makes the recipe for the program.
+func (r *trainRun) prepareHemp(ctx context.Context) error {
+	h := &r.hemp
+	if h.penalty == "" {
+		return nil
+	}
+	layers, err := compact.Layers(r.net.Graph)
+	if err != nil {
+		return r.net.wrap(err)
+	}
+	h.c.Threads = r.e.threads
+	tools := compact.Tools{
+		Size: func(values [][]float32) (int64, error) {
+			b, err := r.packed(ctx, values)
+			return int64(len(b)), err
+		},
+		Judge: func(ctx context.Context) (*train.Summary, error) {
+			v, err := r.judge(ctx, r.t.Validation)
+			if err != nil {
+				return nil, err
+			}
+			return v.Summary(), nil
+		},
+	}
+	if r.recipe, err = compact.New(r.trained(), layers, h.c, tools); err != nil {
+		return usagef("%w", err)
+	}
+	r.t.Penalties, r.t.Hooks = []train.Penalty{r.recipe.Penalty()}, []train.Hook{r.recipe}
+	return nil
+}
+
+// trained returns the weights of the program that are trained.
+func (r *trainRun) trained() []engine.Weight {
+	return slices.DeleteFunc(slices.Clone(r.program.Weights()), func(w engine.Weight) bool { return w.Gradient == nil })
+}
+
+func (r *trainRun) judge(ctx context.Context, x train.Source) (*train.Result, error) {
+	return train.Evaluate(ctx, r.program, x, &train.EvaluateOptions{Batch: r.t.Batch, Objective: r.t.Objective})
+}
+
+// packed returns the .rope of the network with these values of its trained weights.
+func (r *trainRun) packed(ctx context.Context, values [][]float32) ([]byte, error) {
+	weights, i := slices.Clone(r.program.Weights()), 0
+	for k := range weights {
+		if weights[k].Gradient != nil {
+			weights[k].Values = values[i]
+			i++
+		}
+	}
+	set, err := trainedSet(r.net, weights)
+	if err != nil {
+		return nil, err
+	}
+	return r.e.packNetwork(ctx, r.net, set, r.settings, r.out)
+}
+
+// collapsed names the knob to turn, if err is of a network that did not survive.
+func (r *trainRun) collapsed(err error) error {
+	var c *compact.CollapsedError
+	var b *compact.BudgetError
+	switch {
+	case errors.As(err, &c):
+		knob := strings.ReplaceAll(c.Knob, "_", "-")
+		return budgetf("%w", err).withHint("a lower --%s, more --epochs, or a lower --rate; nothing was written", knob)
+	case errors.As(err, &b):
+		return budgetf("--target-size: %w", err)
+	}
+	return nil
+}
+
+// percentFlag is points of a percentage, as 0.5%.
+type percentFlag float64
+
+func (p *percentFlag) String() string {
+	if *p == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%g%%", float64(*p))
+}
+
+func (p *percentFlag) Set(s string) error {
+	var x float64
+	rest := strings.TrimSuffix(s, "%")
+	if _, err := fmt.Sscanf(rest+"\n", "%g\n", &x); err != nil || !(x > 0 && x <= 100) {
+		return fmt.Errorf("want points of accuracy such as 0.5%%")
+	}
+	*p = percentFlag(x)
+	return nil
+}
+
+func (p *percentFlag) Type() string { return "percent" }
+
+// targetFlag is a size that prints exactly, so that a recipe holds what was asked for.
+type targetFlag byteSize
+
+func (t *targetFlag) String() string {
+	if *t == 0 {
+		return ""
+	}
+	return fmt.Sprint(int64(*t))
+}
+
+func (t *targetFlag) Set(s string) error { return (*byteSize)(t).Set(s) }
+
+func (t *targetFlag) Type() string { return "SIZE" }

@@ -1,0 +1,429 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+
+	"ropewalk/compact"
+	"ropewalk/engine"
+	"ropewalk/internal/atomicfile"
+	"ropewalk/train"
+)
+
+// hempResult is what training for size adds to the result.
+type hempResult struct {
+	Method    string  `json:"method"`
+	Lambda    float64 `json:"lambda" about:"nats per bit that the network was trained with; λ_H of the paper"`
+	Nonzero   int     `json:"nonzero" about:"quantized weights that are not zero"`
+	Quantized int     `json:"quantized" about:"weights that are quantized"`
+	Trained   int64   `json:"trained_bytes" about:"of the file as training left it"`
+	Thinned   int     `json:"thinned" about:"weights taken out after training, which cost less than their bits"`
+	Sorted    int64   `json:"sorted_bytes" about:"what another order of units saved"`
+	Tries     []try   `json:"tries,omitempty" about:"of --max-drop"`
+}
+
+// A try is one training of a search.
+type try struct {
+	Lambda float64 `json:"lambda"`
+	Bytes  int64   `json:"bytes"`
+	Top1   float64 `json:"top1" about:"on the validation data"`
+	OK     bool    `json:"ok"`
+	Error  string  `json:"error,omitempty"`
+}
+
+// A finished network is what one training came to.
+type finished struct {
+	net        *compact.Network
+	report     *train.Report
+	validation *train.Result
+	bytes      int64
+	hemp       hempResult
+}
+
+// runHemp trains for size and writes the result.
+func (r *trainRun) runHemp(ctx context.Context, stop func()) error {
+	var best *finished
+	var err error
+	if r.hemp.maxDrop > 0 {
+		best, err = r.search(ctx)
+	} else {
+		best, err = r.once(ctx)
+	}
+	short := err
+	if _, ok := errors.AsType[*shortError](err); err != nil && !ok {
+		return err
+	}
+	setValues(r.trained(), best.net.Values())
+	res := &trainResult{
+		Schema: "ropewalk/train/1", Type: "result", Output: r.out, Net: r.net.Name, Parameters: r.parameters,
+		Data: r.dataOptions().data, Examples: r.fit.Len(), Skipped: len(r.data.Skipped), Seed: r.t.Seed,
+		Epochs: best.report.Epochs, Steps: int64(best.report.Steps), Loss: best.report.Loss,
+		ValidateOn: r.validation, Validation: best.validation, Recipe: r.out + recipeExt, History: r.out + historyExt, Seconds: best.report.Seconds,
+		Hemp: &best.hemp,
+	}
+	res.Validation.Name(r.data.Classes)
+	if r.test != nil {
+		if res.Test, err = r.judge(ctx, r.test); err != nil {
+			return r.failed(ctx, err)
+		}
+		res.Test.Name(r.data.Classes)
+	}
+	set, err := trainedSet(r.net, r.program.Weights())
+	if err != nil {
+		return err
+	}
+	if res.Bytes, err = r.e.writeNetwork(ctx, r.net, set, r.settings, r.form, r.out, r.force); err != nil {
+		return err
+	}
+	if r.form == formRope && res.Bytes != best.bytes {
+		return fmt.Errorf("internal error: %s has %d bytes, and %d were measured", r.out, res.Bytes, best.bytes)
+	}
+	for _, name := range []string{r.t.Snapshot, r.out + searchExt} {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	stop()
+	if err := r.e.answer(res); err != nil || short == nil {
+		return err
+	}
+	return budgetf("%w", short).withHint("a lower --lambda to begin with, more --tries, more --epochs, or more --levels; %s is the best that was found", r.out)
+}
+
+// A shortError says that the best file is not what was asked for.
+type shortError struct{ floor, best float64 }
+
+// Error implements error.
+func (e *shortError) Error() string {
+	return fmt.Sprintf("--max-drop: no file keeps %.2f %% of the validation data right; the best one keeps %.2f %%", 100*e.floor, 100*e.best)
+}
+
+// once trains one time.
+func (r *trainRun) once(ctx context.Context) (*finished, error) {
+	report, err := train.Fit(ctx, r.program, r.fit, &r.t)
+	if err != nil {
+		return nil, r.failed(ctx, err)
+	}
+	return r.finish(ctx, report)
+}
+
+func setValues(w []engine.Weight, values [][]float32) {
+	for i := range w {
+		copy(w[i].Values, values[i])
+	}
+}
+
+// score evaluates a network on the validation data.
+func (r *trainRun) score(ctx context.Context, n *compact.Network) (*train.Result, error) {
+	setValues(r.trained(), n.Values())
+	v, err := r.judge(ctx, r.t.Validation)
+	if err != nil {
+		return nil, r.failed(ctx, err)
+	}
+	return v, nil
+}
+
+// thinnings are the prices of a bit that are tried after training, as parts of that
+// in training.
+var thinnings = []float64{0.1, 0.25, 0.5, 1, 2}
+
+// finish makes the most of a trained network: it takes out weights that cost less
+// than their bits, puts units in order, and measures.
+func (r *trainRun) finish(ctx context.Context, report *train.Report) (*finished, error) {
+	net, err := r.recipe.Finish(r.trained())
+	if err != nil {
+		return nil, err
+	}
+	f := &finished{report: report}
+	size := func(n *compact.Network) (int64, error) {
+		b, err := r.packed(ctx, n.Values())
+		return int64(len(b)), err
+	}
+	if f.hemp.Trained, err = size(net); err != nil {
+		return nil, err
+	}
+	f.hemp.Method, f.hemp.Lambda = r.recipe.Options().Method, r.recipe.Lambda()
+	before, _ := net.Nonzero()
+	if r.hemp.c.Method != compact.Paper && r.hemp.target == 0 {
+		if net, err = r.thin(ctx, net, f.hemp.Trained, size); err != nil {
+			return nil, err
+		}
+	}
+	if r.hemp.target > 0 {
+		if net, err = r.under(ctx, net, size); err != nil {
+			return nil, err
+		}
+	}
+	plain, err := size(net)
+	if err != nil {
+		return nil, err
+	}
+	if f.net, f.bytes, err = net.Sorted(); err != nil {
+		return nil, err
+	}
+	f.hemp.Sorted = plain - f.bytes
+	f.hemp.Nonzero, f.hemp.Quantized = f.net.Nonzero()
+	f.hemp.Thinned = before - f.hemp.Nonzero
+	if f.validation, err = r.score(ctx, f.net); err != nil {
+		return nil, err
+	}
+	if err := r.alive(f); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// What thinning may cost on the validation data: points of accuracy, or a part of
+// the loss where there is none.
+const (
+	thinTop1 = 0.001
+	thinLoss = 0.02
+)
+
+// thin takes weights out as long as the file becomes smaller and the network stays
+// as good.
+func (r *trainRun) thin(ctx context.Context, net *compact.Network, least int64, size func(*compact.Network) (int64, error)) (*compact.Network, error) {
+	before, err := r.score(ctx, net)
+	if err != nil {
+		return nil, err
+	}
+	best := net
+	for _, x := range thinnings {
+		c := net.Thinned(ctx, x*r.recipe.Lambda(), r.t.Batch)
+		v, err := r.score(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		if v.Top1 != nil && *v.Top1 < *before.Top1-thinTop1 || v.Loss > before.Loss*(1+thinLoss) {
+			break
+		}
+		n, err := size(c)
+		if err != nil {
+			return nil, err
+		}
+		if n < least {
+			best, least = c, n
+		}
+	}
+	return best, ctx.Err()
+}
+
+// under takes as many weights out as the target needs.
+func (r *trainRun) under(ctx context.Context, net *compact.Network, size func(*compact.Network) (int64, error)) (*compact.Network, error) {
+	target := int64(r.hemp.target)
+	n, err := size(net)
+	if err != nil || n <= target {
+		return net, err
+	}
+	lo, hi := 0.0, 1e-9
+	for {
+		c := net.Thinned(ctx, hi, r.t.Batch)
+		if n, err = size(c); err != nil {
+			return nil, err
+		}
+		if n <= target {
+			break
+		}
+		if lo, hi = hi, 4*hi; hi > 1 {
+			return nil, budgetf("--target-size: the file has %d bytes when weights have been taken out, and %d were wanted", n, target)
+		}
+	}
+	for range 10 {
+		mid := math.Sqrt(max(lo, 1e-12) * hi)
+		c := net.Thinned(ctx, mid, r.t.Batch)
+		if n, err = size(c); err != nil {
+			return nil, err
+		}
+		if n <= target {
+			hi = mid
+		} else {
+			lo = mid
+		}
+	}
+	return net.Thinned(ctx, hi, r.t.Batch), ctx.Err()
+}
+
+// alive refuses a network that does no better than chance.
+func (r *trainRun) alive(f *finished) error {
+	if f.validation.Top1 == nil || len(r.data.Classes) < 2 {
+		return nil
+	}
+	const better = 1.5
+	if chance := 1 / float64(len(r.data.Classes)); *f.validation.Top1 <= better*chance {
+		return budgetf("training collapsed: the network gets %.2f %% of the validation data right, and chance %.2f %%", 100**f.validation.Top1, 100*chance).
+			withHint("a lower --lambda, more --epochs, or a lower --rate; nothing was written")
+	}
+	return nil
+}
+
+// searchExt is the file in which a search keeps what it has tried.
+const searchExt = ".search.json"
+
+// A searchState is that file.
+type searchState struct {
+	Reference float64 `json:"reference"` // accuracy of the weights it began with
+	Tries     []try   `json:"tries"`
+}
+
+// search finds the largest lambda with which the accuracy stays near enough.
+func (r *trainRun) search(ctx context.Context) (*finished, error) {
+	if r.net.built && r.trainOptions.net.weights == "" && r.net.settings == nil {
+		return nil, usagef("--max-drop is against the weights that training begins with, and these are new").withHint("--init FILE has them; \"ropewalk train\" without --penalty makes them")
+	}
+	var s searchState
+	path := r.out + searchExt
+	if r.resume {
+		b, err := os.ReadFile(path)
+		if err == nil {
+			err = json.Unmarshal(b, &s)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	begin := make([][]float32, len(r.program.Weights()))
+	for i, w := range r.program.Weights() {
+		begin[i] = append([]float32(nil), w.Values...)
+	}
+	if s.Tries == nil {
+		v, err := r.judge(ctx, r.t.Validation)
+		if err != nil {
+			return nil, r.failed(ctx, err)
+		}
+		if v.Top1 == nil {
+			return nil, usagef("--max-drop is about accuracy, and %s has no labels", r.data.Name)
+		}
+		s.Reference = *v.Top1
+		r.e.notef("before: %s", scores(v.Summary(), v.Examples))
+	}
+	floor := s.Reference - float64(r.hemp.maxDrop)/100
+	first := r.recipe.Options().Lambda
+	found := map[int]*finished{}
+	run := func(k int, lambda float64, resume bool) (*finished, error) {
+		for i, w := range r.program.Weights() {
+			copy(w.Values, begin[i])
+		}
+		return r.try(ctx, k, lambda, resume)
+	}
+	for k := len(s.Tries); k < r.hemp.tries; k++ {
+		t := try{Lambda: nextLambda(s.Tries, first)}
+		f, err := run(k, t.Lambda, r.resume)
+		switch {
+		case err != nil && ctx.Err() == nil && exitStatus(err) == exitBudget:
+			t.Error = err.Error()
+		case err != nil:
+			return nil, err
+		default:
+			found[k] = f
+			t.Bytes, t.Top1 = f.bytes, *f.validation.Top1
+			t.OK = t.Top1 >= floor
+		}
+		s.Tries = append(s.Tries, t)
+		r.e.notef("try %d of %d: lambda %.3g, %d bytes, validation top-1 %.2f %%, wanted %.2f %%", k+1, r.hemp.tries, t.Lambda, t.Bytes, 100*t.Top1, 100*floor)
+		if err := writeJSON(path, &s); err != nil {
+			return nil, err
+		}
+	}
+	k := bestTry(s.Tries)
+	if k < 0 {
+		return nil, budgetf("--max-drop: every try collapsed; the last: %s", s.Tries[len(s.Tries)-1].Error).withHint("a lower --lambda, or more --epochs; nothing was written")
+	}
+	best := found[k]
+	if best == nil { // of an earlier process: its snapshot is that of the end
+		var err error
+		if best, err = run(k, s.Tries[k].Lambda, true); err != nil {
+			return nil, err
+		}
+	}
+	for k := range s.Tries {
+		if err := os.Remove(r.trySnapshot(k)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+	best.hemp.Tries = s.Tries
+	if !s.Tries[k].OK {
+		return best, &shortError{floor, s.Tries[k].Top1}
+	}
+	return best, nil
+}
+
+// bestTry returns the smallest file that is good enough, else the most accurate, or
+// -1.
+func bestTry(tries []try) int {
+	best := -1
+	for k, t := range tries {
+		if t.Error != "" {
+			continue
+		}
+		if best < 0 {
+			best = k
+			continue
+		}
+		b := tries[best]
+		if t.OK && (!b.OK || t.Bytes < b.Bytes) || !t.OK && !b.OK && t.Top1 > b.Top1 {
+			best = k
+		}
+	}
+	return best
+}
+
+func (r *trainRun) trySnapshot(k int) string {
+	return fmt.Sprintf("%s.%d%s", r.out, k+1, snapshotExt)
+}
+
+// try trains once with a lambda, from the weights that the program has.
+func (r *trainRun) try(ctx context.Context, k int, lambda float64, resume bool) (*finished, error) {
+	r.hemp.c.Lambda = lambda
+	if err := r.prepareHemp(ctx); err != nil {
+		return nil, err
+	}
+	r.t.Identity["penalty"] = fmt.Sprintf("%s %+v", r.hemp.penalty, r.hemp.c)
+	r.t.Snapshot = r.trySnapshot(k)
+	_, err := os.Stat(r.t.Snapshot)
+	r.t.Resume = resume && err == nil
+	return r.once(ctx)
+}
+
+// nextLambda bisects between what was good enough and what was not.
+func nextLambda(tries []try, first float64) float64 {
+	const widen = 2.5
+	if len(tries) == 0 {
+		return first
+	}
+	good, bad := 0.0, math.Inf(1)
+	for _, t := range tries {
+		if t.OK {
+			good = max(good, t.Lambda)
+		} else {
+			bad = min(bad, t.Lambda)
+		}
+	}
+	switch {
+	case math.IsInf(bad, 1):
+		return good * widen
+	case good == 0 || good >= bad:
+		return bad / widen
+	}
+	return math.Sqrt(good * bad)
+}
+
+func writeJSON(path string, v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	f, err := atomicfile.Create(path, true)
+	if err != nil {
+		return err
+	}
+	defer f.Discard()
+	if _, err := f.Write(append(b, '\n')); err != nil {
+		return err
+	}
+	return f.Commit()
+}
