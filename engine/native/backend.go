@@ -71,4 +71,4 @@ func lacking(g *graph.Graph) []graph.Missing {
 	return missing
 }
 
-func known(op string) bool { return operators[op] != nil || views[op] || folded[op] || op == "If" }
+func known(op string) bool { return makerOf(op) != nil || views[op] || folded[op] }
