@@ -182,12 +182,12 @@ func (b *builder) add(d *draft) error {
 	}
 	mk := makerOf(d.op)
 	if mk == nil {
-		b.missing = append(b.missing, graph.Missing{Node: n.Name, Op: n.Op, Domain: n.Domain})
+		b.missing = append(b.missing, graph.Missing{Node: n.Name, Op: n.Op, Domain: n.Domain, Opset: n.Opset})
 		return nil
 	}
 	op, err := mk.try(n)
 	if lack := (*lackError)(nil); errors.As(err, &lack) {
-		b.missing = append(b.missing, graph.Missing{Node: n.Name, Op: n.Op, Domain: n.Domain, Why: lack.why})
+		b.missing = append(b.missing, graph.Missing{Node: n.Name, Op: n.Op, Domain: n.Domain, Opset: n.Opset, Why: lack.why})
 		return nil
 	} else if err != nil {
 		return fmt.Errorf("engine/native: node %q (%s): %w", n.Name, n.Op, err)
@@ -265,7 +265,7 @@ func (b *builder) follow() {
 func (b *builder) checkGradients() error {
 	for _, n := range b.nodes {
 		if _, ok := n.op.(differentiable); n.active && !ok {
-			b.missing = append(b.missing, graph.Missing{Node: n.Name, Op: n.Op, Domain: n.Domain, Why: "its gradient is not implemented"})
+			b.missing = append(b.missing, graph.Missing{Node: n.Name, Op: n.Op, Domain: n.Domain, Opset: n.Opset, Why: "its gradient is not implemented"})
 		}
 	}
 	if len(b.missing) > 0 {
