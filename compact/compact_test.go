@@ -251,8 +251,7 @@ func TestTarget(t *testing.T) {
 		}
 	}
 	l := newLab(t, "lenet-300-100", small)
-	r := l.recipe(t, compact.Options{Target: 50})
-	_, err := train.Fit(t.Context(), l.program, l.fit, l.options(r, 3))
+	_, err := compact.New(l.trained(), l.layers, compact.Options{Target: 50}, l.tools())
 	var b *compact.BudgetError
 	if !errors.As(err, &b) || b.Target != 50 || b.Smallest <= 50 {
 		t.Errorf("a file of 50 bytes: %v", err)

@@ -114,11 +114,35 @@ func New(weights []engine.Weight, layers []Layer, o Options, tools Tools) (*Reci
 		}
 		return r, nil
 	}
+	if err := r.reachable(weights); err != nil {
+		return nil, err
+	}
 	r.prices = make([]*price, len(weights))
 	if o.Start == 0 {
 		return r, r.begin(valuesOf(weights))
 	}
 	return r, nil
+}
+
+// reachable refuses a target that a network without weights would not meet.
+func (r *Recipe) reachable(weights []engine.Weight) error {
+	if r.o.Target == 0 {
+		return nil
+	}
+	if r.tools.Size == nil {
+		return fmt.Errorf("compact: a target needs the size of the file")
+	}
+	for i, w := range weights {
+		clear(r.shown[i])
+		if r.roles[i] == alone {
+			copy(r.shown[i], w.Values)
+		}
+	}
+	least, err := r.tools.Size(r.shown)
+	if err == nil && least > r.o.Target {
+		err = &BudgetError{Target: r.o.Target, Smallest: least}
+	}
+	return err
 }
 
 // leastWeights is from which size a tensor is quantized.
