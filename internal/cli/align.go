@@ -38,24 +38,27 @@ func newAlign(e *env) *cobra.Command {
 		Short: "find which neuron is which, and put them back in order",
 		Long: `Find the neurons of the network REF in the network SUSPECT, whose neurons may
 have been moved, rescaled, pruned, quantized, trained further, removed or added,
-and say how certain each one is. -o writes SUSPECT in the order of REF, in its own
-format, with what neurons were multiplied by taken back. If all was only moved, that
-is byte for byte the file before it was.
+and say how certain each one is. -o writes SUSPECT in the order of REF, in its
+own format, with what neurons were multiplied by taken back. If all was only
+moved, that is byte for byte the file before it was.
 
-Which neurons can move follows from the network: of an ONNX file itself, or of one
-that --net names; --spec reads it from a file. Formats of the two may differ, but
-not the names of tensors.
+Which neurons can move follows from the graph of REF if it is an ONNX file, or
+of the network that --net, or train, named; else from the names of its tensors,
+if they are of a family that is known (ResNet, VGG, AlexNet, Llama, Mistral,
+Qwen); --spec reads it from a file. The formats of the two may differ, but not
+the names of tensors.
 
 --method joint, the default, uses all tensors that touch a neuron, gives each at
-most one partner, and a certainty: the probability, under a model that is fitted to
-the two networks, that the match is right. paper is that of Find the Lady (arXiv
-2312.14182): incoming weights, and the most similar one wins; ranking sorts by the
-sum of incoming weights. These two have no certainty, and see no factors.
+most one partner, and a certainty: the probability, under a model that is fitted
+to the two networks, that the match is right. paper is that of Find the Lady
+(arXiv 2312.14182): incoming weights, and the most similar one wins; ranking
+sorts by the sum of incoming weights. These two have no certainty, and see no
+factors.
 
-Networks that have nothing to do with each other, or do not fit, get the status 3,
-and nothing is written. Neurons that the evidence does not tell from others are
-listed as ambiguous. Dummy neurons are named: zero (nobody reads it), clique (some
-that cancel each other), split (a part of a real one), unknown.`,
+Networks that have nothing to do with each other, or do not fit, get the status
+3, and nothing is written. Neurons that the evidence does not tell from others
+are listed as ambiguous. Dummy neurons are named: zero (nobody reads it), clique
+(some that cancel each other), split (a part of a real one), unknown.`,
 		Example: example(
 			"whose is it, and which neuron is which?", "ropewalk align --to mine.onnx suspect.onnx",
 			"put it back in order", "ropewalk align --to mine.onnx suspect.onnx -o restored.onnx",
@@ -230,6 +233,13 @@ func (e *env) symmetries(ctx context.Context, o *alignOptions, ref *checkpoint.C
 		}
 		return spec, nil
 	}
+	if o.net == "" && ref.Layout.Format != "onnx" && settingsOf(ref.Layout.Metadata)[settingNet] == "" {
+		spec, err := symmetry.DeriveNames(ref.Tensors, nil)
+		if errors.Is(err, symmetry.ErrFamily) {
+			return nil, usagef("%s: %w", o.to, err).withHint("--net NET says which network it is, --spec FILE what can move in it")
+		}
+		return spec, err
+	}
 	no := netOptions{net: o.net, weights: o.to}
 	if o.net == "" {
 		if o.to == dash {
@@ -239,9 +249,6 @@ func (e *env) symmetries(ctx context.Context, o *alignOptions, ref *checkpoint.C
 	}
 	n, err := e.openNetwork(ctx, &no, nil)
 	if err != nil {
-		if v, ok := errors.AsType[*verdict](err); ok && v.status == exitUsage {
-			return nil, v.withHint("--net NET says which network it is, --spec FILE what can move in it")
-		}
 		return nil, err
 	}
 	defer n.close()
