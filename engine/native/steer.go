@@ -26,14 +26,14 @@ func (p *program) build(inputs []engine.Array, m mode) (*plan, error) {
 	var first error
 	for level := p.steering; level <= floatsSteer; level++ {
 		steering := make([]*graph.Value, len(inputs))
-		any := false
+		some := false
 		for i, in := range p.graph.Inputs {
 			if level > nothingSteers {
 				steering[i] = steerable(in, inputs[i], level == floatsSteer)
-				any = any || steering[i] != nil
+				some = some || steering[i] != nil
 			}
 		}
-		if level > p.steering && !any {
+		if level > p.steering && !some {
 			continue
 		}
 		l, err := p.buildFor(inputs, steering, m)
