@@ -1,11 +1,13 @@
 package align
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"slices"
 
 	"ropewalk/internal/kernel"
+	"ropewalk/tensor"
 )
 
 // NetworkOptions changes what [MatchNetworks] does. The nil NetworkOptions are the
@@ -18,6 +20,8 @@ type NetworkOptions struct {
 	// Sweeps bounds how often all classes are gone through, hard and soft each.
 	// 0 means 20.
 	Sweeps int
+	// Context, if it is not nil, ends the search: its error is returned.
+	Context context.Context
 	// Hard leaves out the annealed sweeps, which cost several times more and
 	// are made only where hard ones do not end in certainty.
 	Hard bool
@@ -205,6 +209,30 @@ func (d *driver) attempt(ref, sus *Spec, r, s *side, balanced bool) ([][][]float
 	return d.pair.scales(r, s, d.results), nil
 }
 
+// Memory returns about how many bytes MatchNetworks takes for two networks.
+func Memory(spec *Spec, ref, sus *tensor.Set) int64 {
+	const copies = 4 // as read, balanced, of sums, and in the making
+	seen := map[string]bool{}
+	sum, square := int64(0), int64(0)
+	for c := range spec.Classes {
+		class := &spec.Classes[c]
+		square = max(square, int64(class.Size)*int64(class.Size))
+		for k := range class.Places {
+			name := class.Places[k].Tensor
+			if seen[name] {
+				continue
+			}
+			seen[name] = true
+			for _, set := range []*tensor.Set{ref, sus} {
+				if t := set.Lookup(name); t != nil {
+					sum += 4 * t.Elems()
+				}
+			}
+		}
+	}
+	return copies*sum + 6*4*square
+}
+
 // A driver goes through the classes of a pair.
 type driver struct {
 	o       *NetworkOptions
@@ -335,6 +363,9 @@ func (d *driver) order(sweep int) []int {
 // match matches one class with what is known of the others. Profiles cost a sort of
 // all weights, and are looked at only if the rest does not end in certainty.
 func (d *driver) match(c int) (e *evidence, r *Result, err error) {
+	if err := d.cancelled(); err != nil {
+		return nil, nil, err
+	}
 	for _, profiled := range [...]bool{false, true} {
 		g, more := d.pair.group(c, profiled)
 		if len(g.Views) == 0 {
@@ -355,6 +386,13 @@ func (d *driver) match(c int) (e *evidence, r *Result, err error) {
 		}
 	}
 	return e, r, nil
+}
+
+func (d *driver) cancelled() error {
+	if d.o.Context != nil && d.o.Context.Err() != nil {
+		return context.Cause(d.o.Context)
+	}
+	return nil
 }
 
 func mean(x []float64) float64 {
@@ -453,6 +491,9 @@ func (d *driver) softSweeps() error {
 	for sweep := range d.limit() {
 		changed := false
 		for _, c := range d.order(sweep) {
+			if err := d.cancelled(); err != nil {
+				return err
+			}
 			g, _ := d.pair.group(c, true)
 			e := gather(g, d.pool)
 			total := e.best()

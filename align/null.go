@@ -3,6 +3,7 @@ package align
 import (
 	"math"
 	"slices"
+	"sync"
 )
 
 // spread maps a cosine c to sign(c)·√(-log(1-c²)). The cosines of strangers with d
@@ -222,7 +223,22 @@ func sumLogMix(q float64, ratio []float64) float64 {
 }
 
 // maxSquare is the mean square of the largest of m standard normal numbers.
-func maxSquare(m int) float64 {
+func maxSquare(m int) float64 { return remembered(&maxSquares, m, integrateMaxSquare) }
+
+// What maxSquare and secondMedian have found, by m: networks have few sizes of groups,
+// each of which is looked at often.
+var maxSquares, secondMedians sync.Map
+
+func remembered(memo *sync.Map, m int, f func(m int) float64) float64 {
+	if x, ok := memo.Load(m); ok {
+		return x.(float64)
+	}
+	x := f(m)
+	memo.Store(m, x)
+	return x
+}
+
+func integrateMaxSquare(m int) float64 {
 	const steps, from, to = 800, -8.0, 8.0
 	const h = (to - from) / steps
 	sum := 0.0
@@ -235,7 +251,9 @@ func maxSquare(m int) float64 {
 
 // secondMedian is the median of the second largest of m standard normal numbers:
 // where Φ^m + m·Φ^(m-1)·(1-Φ) = 1/2. m >= 2.
-func secondMedian(m int) float64 {
+func secondMedian(m int) float64 { return remembered(&secondMedians, m, bisectSecondMedian) }
+
+func bisectSecondMedian(m int) float64 {
 	lo, hi := -8.0, 8.0
 	for range 60 {
 		x := (lo + hi) / 2

@@ -13,7 +13,7 @@ import (
 // DeriveOptions say how to look at a graph. Nil and the zero value are the default.
 type DeriveOptions struct {
 	// Shapes fix inputs by name. Axes that the graph leaves open are 1 if they are the
-	// first, else 64.
+	// first, or have the name of such, else 64.
 	Shapes map[string]tensor.Shape
 	// Constants are inputs with a value that does not change.
 	Constants map[string]*graph.Value
@@ -66,6 +66,12 @@ func specialize(g *graph.Graph, o *DeriveOptions) (*graph.Specialized, error) {
 // inputShapes returns a shape for each input that is no constant.
 func inputShapes(g *graph.Graph, o *DeriveOptions) map[string]tensor.Shape {
 	shapes := map[string]tensor.Shape{}
+	batch := map[string]bool{}
+	for _, in := range g.Inputs {
+		if len(in.Shape) > 0 && in.Shape[0].Size < 0 && in.Shape[0].Name != "" {
+			batch[in.Shape[0].Name] = true
+		}
+	}
 	for _, in := range g.Inputs {
 		if o.Constants[in.Name] != nil {
 			continue
@@ -82,7 +88,7 @@ func inputShapes(g *graph.Graph, o *DeriveOptions) map[string]tensor.Shape {
 			switch {
 			case dim.Size >= 0:
 				s[i] = dim.Size
-			case i == 0:
+			case i == 0 || batch[dim.Name]:
 				s[i] = 1
 			default:
 				s[i] = openAxis
@@ -351,9 +357,9 @@ func attribute[T any](c *call, name string, absent T) T {
 	return absent
 }
 
-// axisOf returns an attribute that counts axes, from the end if negative.
-func (c *call) axisOf(name string, absent int64, rank int) int {
-	a := attribute(c, name, absent)
+// axisOf returns the attribute axis, which counts from the end if negative.
+func (c *call) axisOf(absent int64, rank int) int {
+	a := attribute(c, "axis", absent)
 	if a < 0 {
 		a += int64(rank)
 	}

@@ -9,7 +9,7 @@
 // for one network:
 //
 //	spec, err := symmetry.Derive(g, nil)           // of a graph
-//	spec, err := symmetry.DeriveNames(set)         // of names and shapes
+//	spec, err := symmetry.DeriveNames(set, nil)    // of names and shapes
 //	spec, err := symmetry.Parse(text)              // of what String printed
 //	e := spec.Random(&symmetry.RandomOptions{Seed: 1, Scale: 0.7})
 //	shuffled, err := symmetry.Apply(spec, set, e)  // an overlay, computed when read

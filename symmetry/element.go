@@ -2,6 +2,7 @@ package symmetry
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -125,9 +126,7 @@ func (e Element) Inverse() Element {
 // Then returns the element that does e first, and then next.
 func (e Element) Then(next Element) Element {
 	out := Element{}
-	for name, m := range e {
-		out[name] = m
-	}
+	maps.Copy(out, e)
 	for name, b := range next {
 		a := e[name]
 		if a == nil {
@@ -249,9 +248,7 @@ func (s *Spec) Fit(set *tensor.Set, e Element) (Element, error) {
 		return nil, err
 	}
 	out := Element{}
-	for name, m := range e {
-		out[name] = m
-	}
+	maps.Copy(out, e)
 	for i := range s.Groups {
 		g := &s.Groups[i]
 		m := e[g.Name]

@@ -16,6 +16,14 @@ func (d *deriver) affine(v *value, scale, shift *value, first int) *value {
 		copy(shape[first:], w.shape)
 		return d.reshape(w, shape)
 	}
+	if scale != nil && shift != nil && len(scale.axes) == 1 && len(shift.axes) == 1 {
+		// The shift has the factor of the result, and the scale what is left of it: then
+		// the sign of what goes in, and of what comes out, are two.
+		x, g, b := &v.axes[first], &scale.axes[0], &shift.axes[0]
+		for i := range min(len(x.labels), len(g.labels), len(b.labels)) {
+			d.scales.give(g.scale(i), d.scales.mul(b.scale(i), d.scales.inverse(x.scale(i))))
+		}
+	}
 	if scale != nil {
 		v = d.mix(v, fit(scale), products)
 	}

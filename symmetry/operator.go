@@ -48,16 +48,16 @@ func init() { // the table refers to itself through If
 	for _, name := range []string{"Flatten", "Squeeze", "Unsqueeze"} {
 		operators[name] = operators["Reshape"]
 	}
-	for _, name := range strings.Fields("Relu LeakyRelu") {
+	for name := range strings.FieldsSeq("Relu LeakyRelu") {
 		operators[name] = positive
 	}
-	for _, name := range strings.Fields("Tanh Sin Atan Asin Sinh Asinh Atanh Tan Erf Softsign Round") {
+	for name := range strings.FieldsSeq("Tanh Sin Atan Asin Sinh Asinh Atanh Tan Erf Softsign Round") {
 		operators[name] = odd
 	}
-	for _, name := range strings.Fields("Sigmoid Exp Log Gelu HardSwish HardSigmoid Elu Selu Celu Softplus Mish Swish Sqrt Floor Ceil Cos Cosh Acos Acosh ThresholdedRelu Shrink IsNaN IsInf Not BitwiseNot") {
+	for name := range strings.FieldsSeq("Sigmoid Exp Log Gelu HardSwish HardSigmoid Elu Selu Celu Softplus Mish Swish Sqrt Floor Ceil Cos Cosh Acos Acosh ThresholdedRelu Shrink IsNaN IsInf Not BitwiseNot") {
 		operators[name] = plain
 	}
-	for _, name := range strings.Fields("Equal Greater GreaterOrEqual Less LessOrEqual And Or Xor Mod BitShift BitwiseAnd BitwiseOr BitwiseXor") {
+	for name := range strings.FieldsSeq("Equal Greater GreaterOrEqual Less LessOrEqual And Or Xor Mod BitShift BitwiseAnd BitwiseOr BitwiseXor") {
 		operators[name] = func(c *call) []*value { return one(c.unscaled(c.mix(c.in[0], c.in[1], compares))) }
 	}
 	for _, name := range []string{"Add", "Sub"} {
@@ -65,7 +65,7 @@ func init() { // the table refers to itself through If
 	}
 	operators["Mul"] = func(c *call) []*value { return one(c.mix(c.in[0], c.in[1], products)) }
 	operators["Div"] = func(c *call) []*value { return one(c.mix(c.in[0], c.in[1], ratios)) }
-	for _, name := range strings.Fields("ReduceMean ReduceSum ReduceMax ReduceMin ReduceL1 ReduceL2 ReduceProd ReduceSumSquare ReduceLogSum ReduceLogSumExp") {
+	for name := range strings.FieldsSeq("ReduceMean ReduceSum ReduceMax ReduceMin ReduceL1 ReduceL2 ReduceProd ReduceSumSquare ReduceLogSum ReduceLogSumExp") {
 		operators[name] = reduce
 	}
 }
@@ -229,7 +229,7 @@ func layerNorm(c *call) []*value {
 		return nil
 	}
 	x := c.in[0]
-	first := c.axisOf("axis", -1, len(x.shape))
+	first := c.axisOf(-1, len(x.shape))
 	fit := func(v *value) *value { // operands broadcast from the right
 		if v == nil || len(v.shape) <= len(x.shape)-first {
 			return rankOf(v, len(x.shape)-first)
@@ -301,7 +301,7 @@ func transpose(c *call) []*value {
 }
 
 func concat(c *call) []*value {
-	return one(c.join(c.in, c.axisOf("axis", 0, len(c.shapes[0])), c.shapes[0]))
+	return one(c.join(c.in, c.axisOf(0, len(c.shapes[0])), c.shapes[0]))
 }
 
 func sequence(from, n, step int) []int {
@@ -313,7 +313,7 @@ func sequence(from, n, step int) []int {
 }
 
 func split(c *call) []*value {
-	k := c.axisOf("axis", 0, len(c.in[0].shape))
+	k := c.axisOf(0, len(c.in[0].shape))
 	var outs []*value
 	from := 0
 	for _, s := range c.shapes {
@@ -426,7 +426,7 @@ func tile(c *call) []*value {
 
 func gather(c *call) []*value {
 	v, index := c.in[0], c.in[1]
-	k := c.axisOf("axis", 0, len(v.shape))
+	k := c.axisOf(0, len(v.shape))
 	known, ok := c.ints(c.input(1))
 	if ok {
 		at := make([]int, len(known))
@@ -574,7 +574,7 @@ func quantize(c *call) []*value {
 		return nil
 	}
 	c.freeze(v)
-	k := c.axisOf("axis", 1, len(v.shape))
+	k := c.axisOf(1, len(v.shape))
 	for _, s := range c.in[1:] {
 		if s == nil {
 			continue

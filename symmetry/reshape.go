@@ -153,6 +153,7 @@ func (d *deriver) split(a axis, shape tensor.Shape, to []int) []axis {
 			m = d.scales.mul(m, out[k].scales[at(p, k)])
 		}
 		d.same(a.labels[p], d.compose(ls...))
+		d.scales.give(a.scales[p], m) // not the other way round: all positions alike
 		d.scales.equal(a.scales[p], m)
 	}
 	return out
@@ -214,6 +215,7 @@ func (d *deriver) splitTuples(a axis, lengths, strides []int, at func(p, k int) 
 				m = d.scales.mul(m, base[k].scales[at(p, k)])
 			}
 		}
+		d.scales.give(a.scales[p], m) // not the other way round: all positions alike
 		d.scales.equal(a.scales[p], m)
 	}
 	copy(out, base)

@@ -322,6 +322,18 @@ func (s *scales) kill(v int32, mag, sign bool) {
 	s.frozen++
 }
 
+// give has a factor that stands alone be m, if it is not restricted.
+func (s *scales) give(alone, m mono) {
+	alone, m = s.norm(alone), s.norm(m)
+	if len(alone) != 1 || alone[0].p != 1 || !alone[0].odd {
+		return
+	}
+	v := alone[0].v
+	if s.mag[v] && s.sign[v] && !slices.ContainsFunc(m, func(t term) bool { return t.v == v }) {
+		s.bound[v], s.is[v] = m, true
+	}
+}
+
 // equal makes a and b one number.
 func (s *scales) equal(a, b mono) { s.one(s.mul(a, s.inverse(b))) }
 
@@ -331,12 +343,11 @@ func (s *scales) one(m mono) {
 	if len(m) == 0 {
 		return
 	}
-	// A factor that appears as itself can be what makes the rest 1: the oldest, so that
-	// the shift of a norm gives its factor to the scale, and not the other way round:
-	// then the sign of what goes in, and of what comes out, are two.
+	// A factor that appears as itself can be what makes the rest 1: the newest, so that
+	// what reads gets the factor of what it reads.
 	at := -1
 	for i, t := range m {
-		if t.odd && (t.p == 1 || t.p == -1) && (at < 0 || t.v < m[at].v) {
+		if t.odd && (t.p == 1 || t.p == -1) && (at < 0 || t.v > m[at].v) {
 			at = i
 		}
 	}

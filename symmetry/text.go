@@ -44,7 +44,7 @@ func (s *Spec) String() string {
 		b.WriteString(" —")
 		items := make([]string, len(g.Places))
 		for k := range g.Places {
-			items[k] = g.Places[k].text()
+			items[k] = g.Places[k].String()
 			if k == 0 || g.Places[k].Role != g.Places[k-1].Role {
 				items[k] = g.Places[k].Role.String() + " " + items[k]
 			}
@@ -56,7 +56,7 @@ func (s *Spec) String() string {
 		fmt.Fprintf(&b, "fixed %s:", strconv.Quote(f.Reason))
 		items := make([]string, len(f.Axes))
 		for k, a := range f.Axes {
-			items[k] = fmt.Sprintf("%s[%d%s]", word(a.Tensor), a.Axis, positionText(a.At, 1, 1))
+			items[k] = a.String()
 		}
 		list(&b, items)
 	}
@@ -79,6 +79,11 @@ func list(b *strings.Builder, items []string) {
 		}
 	}
 	b.WriteByte('\n')
+}
+
+// String returns the axis as it is in the text of its specification: "w[0:1..3]".
+func (a Axis) String() string {
+	return fmt.Sprintf("%s[%d%s]", word(a.Tensor), a.Axis, positionText(a.At, 1, 1))
 }
 
 // bare reports whether a name needs no quotes.
@@ -106,7 +111,8 @@ func factorName(f int) string {
 	return fmt.Sprintf("f%d", f)
 }
 
-func (p *Place) text() string {
+// String returns the place as it is in the text of its specification: "w[0:x49]*a".
+func (p *Place) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s[%d%s]", word(p.Tensor), p.Axis, positionText(p.At, p.Run, p.Stride))
 	for _, a := range p.Acts {

@@ -153,7 +153,7 @@ var rooms = []room{
 	},
 	{
 		path:    "internal/cli",
-		own:     []string{"tensor", "layout", "internal/atomicfile", "quant", "entropy", "rope", "lossy", "checkpoint", "graph", "graph/nets", "engine", "engine/native", "dataset", "train", "compact"},
+		own:     []string{"tensor", "layout", "internal/atomicfile", "quant", "entropy", "rope", "lossy", "checkpoint", "graph", "graph/nets", "symmetry", "align", "engine", "engine/native", "dataset", "train", "compact"},
 		modules: []string{"github.com/spf13/cobra/...", "github.com/spf13/pflag", "golang.org/x/term", "github.com/goccy/go-yaml/..."},
 		why:     "verbs go through the public packages: what the tool can do, a library user can do",
 	},

@@ -21,6 +21,7 @@ type inspectOptions struct {
 	stats    bool
 	statsSet bool // --stats or --stats=false was given
 	blocks   blockOptions
+	groups   bool
 }
 
 // autoStats is how many bytes of tensors inspect reads unasked.
@@ -51,11 +52,18 @@ each for more than 10 weights. Blocks do not overlap. The last line is for all
 these tensors with one table of their indices, as HEMP measures it. It is an
 entropy of what is there, without the price of a table: of few blocks it is too
 low, since it cannot exceed the logarithm of their number. --levels N counts
-other floats as the N levels that HEMP would give them.`,
+other floats as the N levels that HEMP would give them.
+
+--groups shows which neurons can be put in any order without a change of what
+the network computes, where each is, and what it may be multiplied by; and what
+has to stay, with the reason. It follows from the graph of an ONNX file or of a
+network that ropewalk trained, else from the names of tensors: ResNet, VGG,
+AlexNet, Llama and their kin.`,
 		Example: example(
 			"a first look", "ropewalk inspect model.onnx",
 			"one part of a large model, with statistics", "ropewalk inspect --stats --tensors 'layers.0.*' model.safetensors.index.json",
 			"how much order there is in a quantized network", "ropewalk inspect --entropy --order 1..4 lenet.rope",
+			"which channels can change places", "ropewalk inspect --groups resnet.onnx",
 			"the ten largest tensors", "ropewalk inspect --json model.pt | jq -c '.tensors | sort_by(-.bytes)[:10][] | [.name, .bytes]'",
 		),
 		Args: arguments(1, 1, "FILE"),
@@ -79,6 +87,7 @@ other floats as the N levels that HEMP would give them.`,
 	fs.StringVar(&o.base, "base", "", "the checkpoint `OLD` that FILE was packed against")
 	fs.BoolVar(&o.blocks.show, "entropy", false, "show the entropy of blocks of weights, of tensors with levels")
 	fs.StringVar(&o.blocks.order, "order", "1..4", "weights in a block: a number or a range `N..M`")
+	fs.BoolVar(&o.groups, "groups", false, "show the groups of neurons that can be shuffled and rescaled")
 	fs.IntVar(&o.blocks.levels, "levels", 0, "count tensors of other floats as `N` Gaussian Lloyd-Max levels")
 	complete(cmd, "tensors", e.completeTensor)
 	exits(cmd, exitUsage, exitRefused, exitInterrupted)
@@ -100,6 +109,8 @@ type inspectResult struct {
 	Values   int64         `json:"values" about:"of all tensors"`
 	Tensors  []tensorInfo  `json:"tensors" about:"those that match --tensors"`
 	Ledger   []rope.Entry  `json:"ledger"`
+
+	Groups *groupsInfo `json:"symmetry,omitempty" about:"with --groups"`
 
 	Pooled *pooledEntropy `json:"pooled,omitempty" about:"of the tensors with entropy, together"`
 }
@@ -158,6 +169,11 @@ func (e *env) inspect(ctx context.Context, o *inspectOptions, input string) erro
 	}
 	if o.blocks.show {
 		if err := e.blocksOf(ctx, c, &o.blocks, picked, r); err != nil {
+			return err
+		}
+	}
+	if o.groups {
+		if r.Groups, err = groupsOf(c); err != nil {
 			return err
 		}
 	}
@@ -268,6 +284,7 @@ func (r *inspectText) text(w *bufio.Writer) {
 	}
 	r.tree(w)
 	r.blocks(w)
+	r.groups(w)
 	r.ledger(w)
 }
 

@@ -22,6 +22,7 @@ var results = map[string]any{
 	"inspect":     inspectResult{},
 	"diff":        diffResult{},
 	"test":        testResult{},
+	"align":       alignResult{},
 	"train":       trainResult{},
 	"eval":        evalResult{},
 	"train-epoch": epochLine{},

@@ -22,7 +22,9 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"ropewalk/checkpoint"
+	"ropewalk/graph"
 	"ropewalk/layout"
+	"ropewalk/symmetry"
 	"ropewalk/tensor"
 )
 
@@ -62,8 +64,49 @@ func TestScript(t *testing.T) {
 			"json":     jsonField,
 			"perturb":  perturb,
 			"mkimages": mkimages,
+			"shuffle":  shuffle,
 		},
 	})
+}
+
+// shuffle IN OUT SEED SCALE TRUTH [SPEC] writes an ONNX network, or with SPEC any
+// checkpoint, with its neurons moved at random, multiplied by factors of that
+// deviation (of their logarithm), and what was done.
+func shuffle(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 5 {
+		ts.Fatalf("usage: shuffle IN OUT SEED SCALE TRUTH [SPEC]")
+	}
+	c, err := checkpoint.Open(ts.MkAbs(args[0]), nil)
+	ts.Check(err)
+	defer c.Close()
+	var spec *symmetry.Spec
+	if len(args) > 5 {
+		spec, err = symmetry.Parse(ts.ReadFile(args[5]))
+	} else {
+		var g *graph.Graph
+		g, err = graph.FromLayout(c.Layout)
+		ts.Check(err)
+		spec, err = symmetry.Derive(g, nil)
+	}
+	ts.Check(err)
+	seed, err := strconv.ParseUint(args[2], 10, 64)
+	ts.Check(err)
+	o := &symmetry.RandomOptions{Seed: seed}
+	o.Scale, err = strconv.ParseFloat(args[3], 64)
+	ts.Check(err)
+	o.Signs = o.Scale > 0
+	e, err := spec.Fit(c.Tensors, spec.Random(o))
+	ts.Check(err)
+	set, err := symmetry.Apply(spec, c.Tensors, e)
+	ts.Check(err)
+	plan, err := c.Rewrite(set)
+	ts.Check(err)
+	var b bytes.Buffer
+	ts.Check(plan.WriteFile(&b, 0))
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), b.Bytes(), 0o666))
+	truth, err := json.Marshal(map[string]any{"element": e})
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[4]), truth, 0o666))
 }
 
 // status N COMMAND ARGS... runs a command and checks its exit status.
