@@ -51,12 +51,18 @@ Beside OUT are written: OUT.recipe.yaml, all options in effect, with which
 until the end OUT.snapshot. After Ctrl-C, a crash or kill -9, --resume -o OUT
 goes on and gives the same weights, bit for bit, on the same kind of machine.
 
+--penalty hemp trains for a small file: weights become levels, most of them zero,
+and what the coder will need for them is part of the loss. The file holds the
+levels of the last pass. --lambda says what a bit costs, --target-size how large
+the file may be, --max-drop how much accuracy may be lost.
+
 Every option may stand in a recipe under its name, such as "rate: 0.05"; flags
 win. The formulas of optimizers and schedules are PyTorch's.`,
 		Example: example(
 			"a LeNet-5 on the images that the program carries", "ropewalk train --net lenet5 --data builtin:fashion-mnist --epochs 5 -o lenet5.safetensors",
 			"a ResNet-20 on CIFAR-10, the usual way", "ropewalk train --net resnet20 --data cifar --normalise cifar10 --crop 4 --flip --epochs 200 --batch 128\n    --momentum 0.9 --nesterov --decay 1e-4 --schedule cosine -o resnet20.safetensors",
 			"fine-tune an ONNX model, and stop when it gets no better", "ropewalk train --net model.onnx --data images/ --rate 0.001 --patience 3 -o tuned.onnx",
+			"a LeNet-300-100 in 3 KB", "ropewalk train --net lenet-300-100 --init float.safetensors --data mnist --penalty hemp --target-size 3KB\n    --shift 0.07 --scale 0.1 --rotate 8.6 --epochs 60 -o small.rope",
 			"go on after an interruption", "ropewalk train --resume -o lenet5.safetensors",
 		),
 		Args:              arguments(0, 0, "no argument"),
@@ -66,7 +72,7 @@ win. The formulas of optimizers and schedules are PyTorch's.`,
 		},
 	}
 	o.addFlags(cmd)
-	exits(cmd, exitUsage, exitRefused, exitInterrupted)
+	exits(cmd, exitUsage, exitRefused, exitBudget, exitInterrupted)
 	return cmd
 }
 
@@ -209,8 +215,10 @@ func (o *trainOptions) begin() error {
 	case err == nil:
 		return &fs.PathError{Op: "create", Path: o.out, Err: fs.ErrExist}
 	}
-	if _, err := os.Stat(o.out + snapshotExt); err == nil && !o.resume {
-		return usagef("%s is there, of a run that was interrupted", o.out+snapshotExt).withHint("--resume goes on with it, -f begins anew")
+	for _, ext := range []string{snapshotExt, searchExt} {
+		if _, err := os.Stat(o.out + ext); err == nil && !o.resume {
+			return usagef("%s is there, of a run that was interrupted", o.out+ext).withHint("--resume goes on with it, -f begins anew")
+		}
 	}
 	return nil
 }
