@@ -377,6 +377,9 @@ func (d *driver) match(c int) (e *evidence, r *Result, err error) {
 		if more && !slices.ContainsFunc(g.Views, func(v View) bool { return v.Dim > 1 }) {
 			continue
 		}
+		if e, r = sketched(g, d.pool); r != nil {
+			return e, r, nil
+		}
 		e = gather(g, d.pool)
 		if r, err = e.result(g, &d.o.Options); err != nil {
 			return nil, nil, err

@@ -48,7 +48,8 @@ func newPair(ref, sus *Spec, r, s *side, pool *kernel.Pool, balanced bool) *pair
 			like.arrays[name] = p.imitated[name]
 		}
 	}
-	if !balanced {
+	scaling := func(c Class) bool { return slices.ContainsFunc(c.Factors, Gauge.scales) }
+	if !balanced || !slices.ContainsFunc(p.classes, scaling) {
 		p.ref, p.sus = r, s
 		p.refScale, p.susScale = ones(ref.Classes), ones(sus.Classes)
 		return p
