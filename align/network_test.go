@@ -327,6 +327,7 @@ var quick = map[string][]string{
 	"LeNet-300": {"noise 2", "prune .9"},
 	"LeNet-5":   {"noise 3"},
 	"ResNet-20": {"noise 1", "prune .9", "quant 2"},
+	"ResNet-32": {"noise 2"},
 }
 
 func TestLeNet300(t *testing.T) {

@@ -145,3 +145,11 @@ func TestResNet20(t *testing.T) {
 		"noise 1": 99, "noise 2": 98.5, "noise 3": 98, "prune .9": 98.5, "prune .95": 98, "prune .99": 94, "quant 2": 99,
 	})
 }
+
+func TestResNet32(t *testing.T) {
+	n := readNet(t, "resnet32_cifar10.safetensors", resnetCIFAR(5))
+	netTable(t, "ResNet-32", func(uint64) *testNet { return n }, 0.5, map[string]float64{
+		"noise 1": 99, "noise 2": 97, "noise 3": 95, "prune .9": 98.5, "prune .95": 97, "prune .99": 88, "quant 2": 99,
+		"rescaled, then prune .9": 97, "rescaled, then quant 4": 98, "rescaled, then noise 1": 97, "prune .9 + quant 4 + noise 1": 95,
+	})
+}

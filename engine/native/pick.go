@@ -378,7 +378,7 @@ func (o *scatter) backward() {
 	}
 }
 
-// A unpool is MaxUnpool: elements where MaxPool found them, zeros elsewhere.
+// An unpool is MaxUnpool: elements where MaxPool found them, zeros elsewhere.
 type unpool struct {
 	x, at *operand
 	y     *site
