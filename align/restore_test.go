@@ -60,7 +60,8 @@ func TestRestore(t *testing.T) {
 		set := must(tensor.NewSet(list...))
 		spec := toSymmetry(n.spec)
 		o := &symmetry.RandomOptions{Seed: seed}
-		if rapid.Bool().Draw(t, "factors") && to != tensor.F16 { // whose small numbers lose bits when halved
+		// Small halves are subnormal: a power of two costs them bits that nothing brings back.
+		if to != tensor.F16 && rapid.Bool().Draw(t, "factors") {
 			o.Scale, o.Signs, o.Powers = 0.7, true, true
 		}
 		sus := must(symmetry.Apply(spec, set, spec.Random(o)))

@@ -148,7 +148,7 @@ func TestModels(t *testing.T) {
 				m.Model, m.Lambda = "", 1e-12
 			}
 			l := newLab(t, "lenet-300-100", small)
-			n, report, events := l.train(t, m, 8)
+			n, report, events := l.train(t, m, 6)
 			l.set(n.Values())
 			v, err := l.judge(t.Context())
 			if err != nil {
@@ -182,7 +182,7 @@ func TestModels(t *testing.T) {
 func TestResume(t *testing.T) {
 	for _, o := range []compact.Options{
 		{Start: 0.2, Lambda: 3e-5, Prune: 0.3},
-		{Model: "row-column", Lambda: 3e-5, Levels: 5},
+		{Model: "row-column", Lambda: 3e-5, Levels: 5, FloatBiases: true},
 		{Target: 6000},
 		{Method: compact.Paper, Order: 2, Lambda: 0.1, Pull: 0.01},
 	} {
@@ -251,8 +251,7 @@ func TestTarget(t *testing.T) {
 		}
 	}
 	l := newLab(t, "lenet-300-100", small)
-	r := l.recipe(t, compact.Options{Target: 50})
-	_, err := train.Fit(t.Context(), l.program, l.fit, l.options(r, 3))
+	_, err := compact.New(l.trained(), l.layers, compact.Options{Target: 50}, l.tools())
 	var b *compact.BudgetError
 	if !errors.As(err, &b) || b.Target != 50 || b.Smallest <= 50 {
 		t.Errorf("a file of 50 bytes: %v", err)
@@ -316,6 +315,44 @@ func TestCollapse(t *testing.T) {
 	var c *compact.CollapsedError
 	if !errors.As(err, &c) || c.Knob != "lambda" {
 		t.Fatalf("lambda 1: %v", err)
+	}
+}
+
+// A residual network keeps its norms and gets seven levels; its channels stay where
+// they are.
+func TestBranches(t *testing.T) {
+	l := newLab(t, "resnet20", tensor.Shape{1, 8, 8})
+	l.fit.Data, l.val.Data = dataset.First(l.fit.Data, 256), dataset.First(l.val.Data, 100)
+	r := l.recipe(t, compact.Options{Start: 0.2, Lambda: 1e-5})
+	if n := r.Options().Levels; n != 7 {
+		t.Errorf("%d levels", n)
+	}
+	if _, err := train.Fit(t.Context(), l.program, l.fit, l.options(r, 4)); err != nil {
+		t.Fatal(err)
+	}
+	before := l.trained()
+	n, err := r.Finish(before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range n.Values() {
+		distinct := map[float32]bool{}
+		for _, x := range v {
+			distinct[x] = true
+		}
+		switch matrix := len(before[i].Shape) >= 2; {
+		case matrix && len(distinct) > 7:
+			t.Errorf("%s has %d values", before[i].Name, len(distinct))
+		case !matrix && before[i].Name != "linear.bias" && before[i].Name != "fc.bias" && !slices.Equal(v, before[i].Values):
+			t.Errorf("%s has changed", before[i].Name)
+		}
+	}
+	sorted, _, err := n.Sorted()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !cmp.Equal(n.Values(), sorted.Values()) {
+		t.Error("channels of a residual network were moved")
 	}
 }
 

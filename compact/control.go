@@ -70,9 +70,6 @@ func (r *Recipe) steer() {
 // fit chooses which weights are zero so that the file has the size of the target:
 // those below a part of their first level, the same for all tensors. It holds them.
 func (r *Recipe) fit(values [][]float32) error {
-	if r.tools.Size == nil {
-		return fmt.Errorf("compact: a target needs the size of the file")
-	}
 	support := make([][]bool, len(values))
 	try := func(zone float64) (int64, error) {
 		for i, l := range r.levels {

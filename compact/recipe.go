@@ -50,6 +50,7 @@ type Recipe struct {
 	fisher     [][]float32 // squared gradients of batches, averaged
 	mask       [][]bool    // pruned weights
 	calibrated float64     // real bytes over estimated ones
+	order      []int       // keys of units, see Network.arrange
 	last       []float64   // controller: log of the estimate when it began
 }
 
@@ -114,11 +115,35 @@ func New(weights []engine.Weight, layers []Layer, o Options, tools Tools) (*Reci
 		}
 		return r, nil
 	}
+	if err := r.reachable(weights); err != nil {
+		return nil, err
+	}
 	r.prices = make([]*price, len(weights))
 	if o.Start == 0 {
 		return r, r.begin(valuesOf(weights))
 	}
 	return r, nil
+}
+
+// reachable refuses a target that a network without weights would not meet.
+func (r *Recipe) reachable(weights []engine.Weight) error {
+	if r.o.Target == 0 {
+		return nil
+	}
+	if r.tools.Size == nil {
+		return fmt.Errorf("compact: a target needs the size of the file")
+	}
+	for i, w := range weights {
+		clear(r.shown[i])
+		if r.roles[i] == alone {
+			copy(r.shown[i], w.Values)
+		}
+	}
+	least, err := r.tools.Size(r.shown)
+	if err == nil && least > r.o.Target {
+		err = &BudgetError{Target: r.o.Target, Smallest: least}
+	}
+	return err
 }
 
 // leastWeights is from which size a tensor is quantized.
@@ -449,7 +474,7 @@ func (r *Recipe) freeze(values [][]float32) error {
 			return err
 		}
 		r.phase = frozen
-		return nil
+		return r.network(values).arrange()
 	}
 	support := r.support()
 	r.drop(support)
@@ -467,7 +492,7 @@ func (r *Recipe) freeze(values [][]float32) error {
 	r.q.Forward(r.shown, values)
 	r.q.Freeze()
 	r.phase = frozen
-	return nil
+	return r.network(values).arrange()
 }
 
 // support returns which weights are not zero, nil for tensors without levels of
@@ -493,6 +518,7 @@ type recipeState struct {
 	Lambda          float64
 	Calibrated      float64
 	Last            []float64
+	Order           []int
 	Quantizer, Rate []byte
 	Paper           []byte
 	Fisher          [][]float32
@@ -504,7 +530,7 @@ type recipeState struct {
 
 // State implements [train.Keeper].
 func (r *Recipe) State() ([]byte, error) {
-	s := recipeState{Phase: r.phase, Calls: r.calls, Lambda: r.lambda, Calibrated: r.calibrated, Last: r.last, Fisher: r.fisher, Mask: r.mask}
+	s := recipeState{Phase: r.phase, Calls: r.calls, Lambda: r.lambda, Calibrated: r.calibrated, Last: r.last, Order: r.order, Fisher: r.fisher, Mask: r.mask}
 	var err error
 	if r.paper != nil {
 		if s.Paper, err = r.paper.State(); err != nil {
@@ -589,6 +615,11 @@ func (r *Recipe) SetState(b []byte) error {
 		}
 		copy(r.fisher[i], f)
 	}
-	r.phase, r.calls, r.lambda, r.calibrated, r.last, r.mask = s.Phase, s.Calls, s.Lambda, s.Calibrated, s.Last, s.Mask
+	if s.Order != nil {
+		if len(s.Order) != len(r.links()) || slices.ContainsFunc(s.Order, func(k int) bool { return k < 0 || k >= len(keys) }) {
+			return fmt.Errorf("compact: the order of units is that of another network")
+		}
+	}
+	r.phase, r.calls, r.lambda, r.calibrated, r.last, r.order, r.mask = s.Phase, s.Calls, s.Lambda, s.Calibrated, s.Last, s.Order, s.Mask
 	return nil
 }

@@ -194,17 +194,49 @@ func (n *Network) sortable() []link {
 	return n.r.links()
 }
 
-// ordered returns the network with the units of all layers by their weights.
+// ordered returns the network with the units of all layers by their weights, by the
+// keys that were best when zeros froze.
 func (n *Network) ordered() *Network {
 	links := n.sortable()
 	if len(links) == 0 {
 		return n
 	}
 	c := n.clone()
-	for _, l := range links {
-		c.sort(l, keys[0])
+	for k, l := range links {
+		key := 0
+		if n.r.order != nil {
+			key = n.r.order[k]
+		}
+		c.sort(l, keys[key])
 	}
 	return c
+}
+
+// arrange finds the keys for ordered, one layer after the other.
+func (n *Network) arrange() error {
+	links := n.sortable()
+	if len(links) == 0 || n.r.tools.Size == nil {
+		return nil
+	}
+	order, c := make([]int, len(links)), n.ordered()
+	for k, l := range links {
+		var best *Network
+		least := int64(math.MaxInt64)
+		for i, key := range keys {
+			d := c.clone()
+			d.sort(l, key)
+			size, err := n.r.tools.Size(d.Values())
+			if err != nil {
+				return err
+			}
+			if size < least {
+				best, least, order[k] = d, size, i
+			}
+		}
+		c = best
+	}
+	n.r.order = order
+	return nil
 }
 
 // sort orders the units of a link by a key.

@@ -41,8 +41,8 @@ func (a *Augmentation) moves() bool { return a.Rotate != 0 || a.Shift != 0 || a.
 
 const maxCrop = 1 << 10
 
-// check says whether a is in its ranges, and for examples like these.
-func (a *Augmentation) check(s Source) error {
+// Check says whether a is in its ranges, and for examples like those of s.
+func (a *Augmentation) Check(s Source) error {
 	if a == nil {
 		return nil
 	}

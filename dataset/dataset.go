@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -94,6 +95,24 @@ const (
 	maxSide       = 1 << 14 // of Options.Size
 )
 
+// An OptionError reports options that are wrong whatever the data is.
+type OptionError struct{ Reason string }
+
+// Error implements error.
+func (e *OptionError) Error() string { return e.Reason }
+
+func optionError(format string, args ...any) error {
+	return &OptionError{fmt.Sprintf(format, args...)}
+}
+
+// What is wrong with a folder of images, where an option helps.
+var (
+	// ErrImage reports images that do not decode; Options.SkipBad leaves them out.
+	ErrImage = errors.New("images do not decode")
+	// ErrSizes reports images that differ in size; Options.Size makes them alike.
+	ErrSizes = errors.New("images of one size are wanted")
+)
+
 // settle returns the options with defaults filled in, or says what is wrong.
 func (o *Options) settle() (*Options, error) {
 	s := Options{}
@@ -108,17 +127,17 @@ func (o *Options) settle() (*Options, error) {
 	}
 	switch {
 	case s.Fit != FitCrop && s.Fit != FitStretch:
-		return nil, fmt.Errorf("fit %q is not known; want %s or %s", s.Fit, FitCrop, FitStretch)
+		return nil, optionError("fit %q is not known; want %s or %s", s.Fit, FitCrop, FitStretch)
 	case s.Channels != 0 && s.Channels != 1 && s.Channels != 3:
-		return nil, fmt.Errorf("images cannot have %d channels; want 1 (grey) or 3 (colour)", s.Channels)
+		return nil, optionError("images cannot have %d channels; want 1 (grey) or 3 (colour)", s.Channels)
 	case s.Layout != "" && s.Layout != "nchw" && s.Layout != "nhwc":
-		return nil, fmt.Errorf("layout %q is not known; want nchw or nhwc", s.Layout)
+		return nil, optionError("layout %q is not known; want nchw or nhwc", s.Layout)
 	case s.Size != [2]int{} && (min(s.Size[0], s.Size[1]) < 1 || max(s.Size[0], s.Size[1]) > maxSide):
-		return nil, fmt.Errorf("images cannot have the size %dx%d; want 1 to %d each", s.Size[0], s.Size[1], maxSide)
+		return nil, optionError("images cannot have the size %dx%d; want 1 to %d each", s.Size[0], s.Size[1], maxSide)
 	case s.Classes < 0 || s.Classes > MaxClasses:
-		return nil, fmt.Errorf("there cannot be %d classes; want 1 to %d", s.Classes, MaxClasses)
+		return nil, optionError("there cannot be %d classes; want 1 to %d", s.Classes, MaxClasses)
 	case s.Memory < 0 || s.Threads < 0:
-		return nil, fmt.Errorf("memory (%d) and threads (%d) cannot be negative", s.Memory, s.Threads)
+		return nil, optionError("memory (%d) and threads (%d) cannot be negative", s.Memory, s.Threads)
 	}
 	return &s, nil
 }

@@ -227,7 +227,7 @@ func badImages(at string, files []imageFile, bad []error) error {
 	if n == 0 {
 		return nil
 	}
-	return fmt.Errorf("%d of %d images do not decode; the first is %s: %w; remove them, or let bad images be skipped", n, len(bad), join(at, files[first].name), bad[first])
+	return fmt.Errorf("%d of %d %w; the first is %s: %w", n, len(bad), ErrImage, join(at, files[first].name), bad[first])
 }
 
 // commonShape is the shape that all images get.
@@ -243,7 +243,7 @@ func commonShape(at string, files []imageFile, sizes []picture, bad []error, o *
 		}
 		channels = max(channels, s.channels)
 		if o.Size == [2]int{} && !s.sameSize(sizes[first]) {
-			return picture{}, fmt.Errorf("%s has %dx%d pixels, and the images before it %dx%d; set a size that all shall have", join(at, files[i].name), s.height, s.width, sizes[first].height, sizes[first].width)
+			return picture{}, fmt.Errorf("%s has %dx%d pixels, and the images before it %dx%d; %w", join(at, files[i].name), s.height, s.width, sizes[first].height, sizes[first].width, ErrSizes)
 		}
 	}
 	if first < 0 {

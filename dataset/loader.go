@@ -89,7 +89,7 @@ func NewLoader(s Source, o *LoaderOptions) (*Loader, error) {
 	case l.o.Augment.Soft() && l.o.Classes == 0:
 		return nil, errors.New("mixed examples have soft targets; say how many classes there are")
 	}
-	if err := l.o.Augment.check(s); err != nil {
+	if err := l.o.Augment.Check(s); err != nil {
 		return nil, err
 	}
 	if l.o.Classes > 0 {

@@ -44,7 +44,7 @@ func (n Normalisation) String() string {
 // check says whether n fits a number of channels.
 func (n Normalisation) check(channels int) error {
 	if len(n.Mean) != len(n.Std) {
-		return fmt.Errorf("a normalisation with %d means and %d deviations; want as many of each", len(n.Mean), len(n.Std))
+		return optionError("a normalisation with %d means and %d deviations; want as many of each", len(n.Mean), len(n.Std))
 	}
 	if len(n.Mean) > 1 && len(n.Mean) != channels {
 		return fmt.Errorf("the normalisation %v is for %d channels, and the examples have %d", n, len(n.Mean), channels)
@@ -52,7 +52,7 @@ func (n Normalisation) check(channels int) error {
 	for i := range n.Mean {
 		m, s := float64(n.Mean[i]), float64(n.Std[i])
 		if math.IsNaN(m) || math.IsInf(m, 0) || !(s > 0) || math.IsInf(s, 0) {
-			return fmt.Errorf("a normalisation by mean %v and deviation %v; want finite numbers, and deviations above zero", m, s)
+			return optionError("a normalisation by mean %v and deviation %v; want finite numbers, and deviations above zero", m, s)
 		}
 	}
 	return nil
@@ -79,7 +79,7 @@ func parseNormalisation(text string, channels int, measure func() (Normalisation
 		n.Mean, err1 = parseNumbers(means)
 		n.Std, err2 = parseNumbers(stds)
 		if !found || err1 != nil || err2 != nil {
-			return n, fmt.Errorf("normalisation %q is not known; want unit, measured, %s, or means and deviations as 0.5,0.5,0.5/0.2,0.2,0.2", text, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+			return n, optionError("normalisation %q is not known; want unit, measured, %s, or means and deviations as 0.5,0.5,0.5/0.2,0.2,0.2", text, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 		}
 	}
 	n = Normalisation{slices.Clone(n.Mean), slices.Clone(n.Std)}

@@ -159,7 +159,7 @@ func TestBadImages(t *testing.T) {
 		"a/1.png": good, "a/2.png": good[:len(good)-20], "a/3.gif": []byte("GIF89a"), "b/4.png": huge, "b/5.png": good,
 	})
 	// The header of 4.png, whose checksum is wrong, is refused; so is 3.gif. Headers come first.
-	wantError(t, dir, nil, "2 of 5 images do not decode", filepath.Join("a", "3.gif"), "neither PNG nor JPEG", "skipped")
+	wantError(t, dir, nil, "2 of 5 images do not decode", filepath.Join("a", "3.gif"), "neither PNG nor JPEG", "do not decode")
 	d := open(t, dir, &dataset.Options{SkipBad: true})
 	if _, labels := examples(t, d.Train); !cmp.Equal(labels, []int{0, 1}) || len(d.Skipped) != 3 || !strings.Contains(d.Skipped[0], "2.png") {
 		t.Errorf("got labels %v, skipped %q", labels, d.Skipped)
@@ -171,7 +171,7 @@ func TestBadImages(t *testing.T) {
 
 	other := pngOf(t, 2, 3, flat(color.Gray{9}))
 	sizes := folder(t, map[string][]byte{"a/1.png": good, "a/2.png": good, "b/3.png": other, "b/4.png": other})
-	wantError(t, sizes, nil, filepath.Join("b", "3.png"), "2x3 pixels", "2x2", "set a size")
+	wantError(t, sizes, nil, filepath.Join("b", "3.png"), "2x3 pixels", "2x2", "one size")
 	if d := open(t, sizes, &dataset.Options{Size: [2]int{4, 5}}); d.Shape.String() != "1x4x5" || d.Train.Len() != 4 {
 		t.Errorf("got %d examples of %v", d.Train.Len(), d.Shape)
 	}

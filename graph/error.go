@@ -37,7 +37,10 @@ func (m Missing) String() string {
 	if m.Domain != "" {
 		op = m.Domain + "." + op
 	}
-	s := fmt.Sprintf("%s (opset %d) of node %q", op, m.Opset, m.Node)
+	if m.Opset > 0 {
+		op += fmt.Sprintf(" (opset %d)", m.Opset)
+	}
+	s := fmt.Sprintf("%s of node %q", op, m.Node)
 	if m.Why != "" {
 		s += ": " + m.Why
 	}

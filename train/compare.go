@@ -70,11 +70,11 @@ func Compare(ctx context.Context, a, b engine.Program, s Source, o *CompareOptio
 		}
 		outA, err := a.Forward(batch.Inputs)
 		if err != nil {
-			return nil, fmt.Errorf("network A: %w", err)
+			return nil, fmt.Errorf("in A: %w", err)
 		}
 		outB, err := b.Forward(batch.Inputs)
 		if err != nil {
-			return nil, fmt.Errorf("network B: %w", err)
+			return nil, fmt.Errorf("in B: %w", err)
 		}
 		if err := c.add(outA, outB, &batch.Targets, o.Logits); err != nil {
 			return nil, err

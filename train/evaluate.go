@@ -50,6 +50,9 @@ func (r *Result) Summary() *Summary { return &Summary{r.Loss, r.Top1, r.Top5} }
 // maxConfusion bounds the classes of a confusion matrix.
 const maxConfusion = 1000
 
+// errOutputs reports a loss that is no number.
+var errOutputs = errors.New("the network does not give finite numbers")
+
 // Evaluate measures p on all examples of s, in their own order.
 func Evaluate(ctx context.Context, p engine.Program, s Source, o *EvaluateOptions) (*Result, error) {
 	if o == nil {
@@ -89,7 +92,7 @@ func Evaluate(ctx context.Context, p engine.Program, s Source, o *EvaluateOption
 			return nil, fmt.Errorf("examples %d to %d: %w", e.seen, e.seen+n-1, err)
 		}
 		if math.IsNaN(loss) || math.IsInf(loss, 0) {
-			return nil, fmt.Errorf("examples %d to %d: the loss is %g; the network does not give finite numbers for them", e.seen, e.seen+n-1, loss)
+			return nil, fmt.Errorf("examples %d to %d: the loss is %g; %w for them", e.seen, e.seen+n-1, loss, errOutputs)
 		}
 		e.Loss += loss * float64(n)
 		if err := e.count(&b.Targets, outputs, n); err != nil {

@@ -41,7 +41,7 @@ type DivergedError struct {
 	Tensor string
 	What   string
 	Index  int
-	Err    error // an *engine.NonFiniteError, or nil
+	Err    error // of a step (an *engine.NonFiniteError), a penalty or an evaluation; or nil
 }
 
 // Error implements error.
@@ -559,10 +559,27 @@ func (r *run) evaluate(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	res, err := Evaluate(ctx, r.p, r.o.Validation, &EvaluateOptions{Batch: r.o.size(min(r.at.Epoch, r.o.Epochs-1)), Objective: r.o.Objective})
-	if err != nil {
-		return nil, fmt.Errorf("evaluation in epoch %d: %w", min(r.at.Epoch+1, r.o.Epochs), err)
+	if err == nil {
+		return res, nil
 	}
-	return res, nil
+	err = fmt.Errorf("evaluation in epoch %d: %w", min(r.at.Epoch+1, r.o.Epochs), err)
+	if errors.Is(err, errOutputs) {
+		if d := r.broken(); d != nil {
+			return nil, d
+		}
+		return nil, &DivergedError{Step: r.at.Step, Err: err}
+	}
+	return nil, err
+}
+
+// broken reports the first weight that is not finite, or nil.
+func (r *run) broken() *DivergedError {
+	for _, w := range r.mem.weights {
+		if i := notFinite(w.Values); i >= 0 {
+			return &DivergedError{Step: r.at.Step, Tensor: w.Name, What: "weights", Index: i}
+		}
+	}
+	return nil
 }
 
 // weigh takes an evaluation into account, and reports whether it is the best one.
@@ -622,10 +639,8 @@ func (r *run) finish(ctx context.Context) (*Report, error) {
 		copyFrom(r.mem.trained, r.mem.average)
 	}
 	r.mem.average = nil // evaluate what there is now
-	for _, w := range r.mem.weights {
-		if i := notFinite(w.Values); i >= 0 {
-			return nil, &DivergedError{Step: r.at.Step, Tensor: w.Name, What: "weights", Index: i}
-		}
+	if d := r.broken(); d != nil {
+		return nil, d
 	}
 	if r.o.Validation == nil {
 		return p, nil

@@ -118,7 +118,7 @@ type clip struct {
 func makeClip(n *node) (operator, error) {
 	o := &clip{pool: n.pool, x: n.in[0], lo: n.operand(1), hi: n.operand(2), y: n.out[0]}
 	if o.x.ints {
-		return nil, n.lacks("integers that are known only when it runs")
+		return &wholeClip{x: o.x, lo: o.lo, hi: o.hi, y: o.y}, nil
 	}
 	if n.mayWant(1) || n.mayWant(2) {
 		return nil, n.lacks("bounds that are trained")

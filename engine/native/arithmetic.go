@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"ropewalk/internal/kernel"
+	"ropewalk/tensor"
 )
 
 // A pairRule is an operator of two numbers, and its derivatives by both; y is the
@@ -15,7 +16,7 @@ type pairRule struct {
 	needA, needB, needY bool
 	// same computes arrays of one shape.
 	same func(p *kernel.Pool, dst, a, b []float32)
-	ints func(a, b int64) int64
+	ints func(d tensor.DType, a, b int64) int64
 	run  func(dst, a, b []float32) // one run of arrays side by side; or nil
 }
 
@@ -29,7 +30,7 @@ var pairRules = map[string]*pairRule{
 			}
 		}, same: kernel.Add,
 		da: func(_, _, _ float32) float32 { return 1 }, db: func(_, _, _ float32) float32 { return 1 },
-		ints: func(a, b int64) int64 { return a + b },
+		ints: func(_ tensor.DType, a, b int64) int64 { return a + b },
 	},
 	"Sub": {
 		f: func(a, b float32) float32 { return a - b },
@@ -40,7 +41,7 @@ var pairRules = map[string]*pairRule{
 			}
 		}, same: kernel.Sub,
 		da: func(_, _, _ float32) float32 { return 1 }, db: func(_, _, _ float32) float32 { return -1 },
-		ints: func(a, b int64) int64 { return a - b },
+		ints: func(_ tensor.DType, a, b int64) int64 { return a - b },
 	},
 	"Mul": {
 		f: func(a, b float32) float32 { return a * b },
@@ -51,7 +52,7 @@ var pairRules = map[string]*pairRule{
 			}
 		}, same: kernel.Mul, needA: true, needB: true,
 		da: func(_, b, _ float32) float32 { return b }, db: func(a, _, _ float32) float32 { return a },
-		ints: func(a, b int64) int64 { return a * b },
+		ints: func(_ tensor.DType, a, b int64) int64 { return a * b },
 	},
 	"Div": {
 		f: func(a, b float32) float32 { return a / b },
@@ -62,12 +63,7 @@ var pairRules = map[string]*pairRule{
 			}
 		}, same: kernel.Div, needB: true, needY: true,
 		da: func(_, b, _ float32) float32 { return 1 / b }, db: func(_, b, y float32) float32 { return -y / b },
-		ints: func(a, b int64) int64 {
-			if b == 0 {
-				return 0 // as graph.Evaluate: ONNX has no rule
-			}
-			return a / b
-		},
+		ints: divideInt,
 	},
 	"PRelu": {
 		f: func(a, b float32) float32 {
@@ -83,6 +79,12 @@ var pairRules = map[string]*pairRule{
 			return 1
 		},
 		db: func(a, _, _ float32) float32 { return min(a, 0) },
+		ints: func(d tensor.DType, a, b int64) int64 {
+			if lessInt(d, a, 0) {
+				return a * b
+			}
+			return a
+		},
 	},
 	"Pow": {
 		f: power, needA: true, needB: true, needY: true,
@@ -94,6 +96,23 @@ var pairRules = map[string]*pairRule{
 			return y * float32(math.Log(float64(a)))
 		},
 	},
+	// Mod of floats is what is left by division toward zero.
+	"Mod": {
+		f: func(a, b float32) float32 { return float32(math.Mod(float64(a), float64(b))) }, needA: true, needB: true,
+		da:   func(_, _, _ float32) float32 { return 1 },
+		db:   func(a, b, _ float32) float32 { return -float32(math.Trunc(float64(a / b))) },
+		ints: moduloInt,
+	},
+	"BitwiseAnd": {ints: func(_ tensor.DType, a, b int64) int64 { return a & b }},
+	"BitwiseOr":  {ints: func(_ tensor.DType, a, b int64) int64 { return a | b }},
+	"BitwiseXor": {ints: func(_ tensor.DType, a, b int64) int64 { return a ^ b }},
+	"BitShift":   {ints: func(_ tensor.DType, a, b int64) int64 { return int64(uint64(a) << uint64(b)) }},
+}
+
+// variants are rules that an attribute chooses.
+var variants = map[string]*pairRule{
+	"Mod fmod":       {ints: remainderInt},
+	"BitShift RIGHT": {ints: func(_ tensor.DType, a, b int64) int64 { return int64(uint64(a) >> uint64(b)) }},
 }
 
 // power is a to the b, with the exponents that are common done fast.
@@ -139,8 +158,11 @@ func makePair(n *node) (operator, error) {
 	o.same = a.size == y.size && b.size == y.size
 	o.forth = newGrid(shape, 0, sy, sa, sb)
 	if y.ints {
-		if rule.ints == nil {
-			return nil, n.lacks("integers")
+		switch {
+		case n.integer("fmod", 0) != 0 && n.Op == "Mod":
+			o.rule = variants["Mod fmod"]
+		case n.text("direction", "LEFT") == "RIGHT" && n.Op == "BitShift":
+			o.rule = variants["BitShift RIGHT"]
 		}
 		o.forthDo = o.forth.body(o.forwardInts)
 		return o, nil
@@ -249,7 +271,7 @@ func (o *pair) chooseFast(op string) {
 func (o *pair) forwardInts(y, a, b, n int) {
 	_, da, db := o.forth.last()
 	for i := range n {
-		o.y.int[y+i] = o.rule.ints(o.a.int[a+i*da], o.b.int[b+i*db])
+		o.y.int[y+i] = wrap(o.y.dtype, o.rule.ints(o.y.dtype, o.a.int[a+i*da], o.b.int[b+i*db]))
 	}
 }
 

@@ -62,7 +62,7 @@ func lacking(g *graph.Graph) []graph.Missing {
 	var missing []graph.Missing
 	for _, n := range g.Nodes {
 		if n.Domain != "" || !known(n.Op) {
-			missing = append(missing, graph.Missing{Node: n.Name, Op: n.Op, Domain: n.Domain})
+			missing = append(missing, graph.Missing{Node: n.Name, Op: n.Op, Domain: n.Domain, Opset: n.Opset})
 		}
 		for _, h := range nested(n) {
 			missing = append(missing, lacking(h)...)
@@ -71,4 +71,4 @@ func lacking(g *graph.Graph) []graph.Missing {
 	return missing
 }
 
-func known(op string) bool { return operators[op] != nil || views[op] || folded[op] || op == "If" }
+func known(op string) bool { return makerOf(op) != nil || views[op] || folded[op] }

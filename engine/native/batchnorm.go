@@ -21,7 +21,7 @@ type batchNorm struct {
 
 func makeBatchNorm(n *node) (operator, error) {
 	o := &batchNorm{
-		fused: n.fused, pool: n.pool, live: n.training && !n.frozen, out: n.out[0],
+		fused: n.fused, pool: n.pool, live: (n.training || n.integer("training_mode", 0) != 0) && !n.frozen, out: n.out[0],
 		x: n.in[0], gamma: n.in[1], beta: n.in[2], mean: n.in[3], variance: n.in[4],
 		momentum: float32(n.number("momentum", 0.9)),
 	}

@@ -4,84 +4,121 @@ import (
 	"fmt"
 	"slices"
 
+	"ropewalk/engine"
 	"ropewalk/graph"
 )
 
-// A branching is If with a condition that is known only when it runs: forward only.
-// Both branches are made; one runs.
+// A branching is If with a condition that is known only when it runs. Each branch is a
+// plan of its own in memory that both share, with the values from around it as its
+// inputs. There is no gradient.
 type branching struct {
 	condition *operand
-	then, or  branch
+	yes, no   *branch
+	taken     *branch // by the last forward
+	around    []*operand
+	memory    *memory
 	out       []*site
 }
 
-// A branch is a list of nodes, and where its results come to be.
+// A branch is a plan for one of the graphs.
 type branch struct {
-	nodes []*node
-	out   []*site
+	*plan
+	feeds []engine.Array
 }
 
-// addIf makes an If. Values in its branches live as long as the node runs.
-func (b *builder) addIf(d *draft) error {
-	n := &node{Node: d.Node, pool: b.program.pool, index: len(b.nodes)}
-	o := &branching{}
-	outer := slices.Clone(d.inputs)
+// withCaptured returns the draft of an If with the values that its branches read from
+// around them as further operands, so that they live as long as it needs them.
+func (b *builder) withCaptured(d *draft) *draft {
+	c := *d
+	c.inputs = slices.Clone(d.inputs)
 	for _, g := range nested(d.Node) {
 		for _, name := range free(g) {
-			if b.values[name] != nil && b.values[name].kind != constant && !slices.Contains(outer, name) {
-				outer = append(outer, name)
+			if s := b.values[name]; s != nil && (s.root().kind == made || s.root().kind == fed) && !slices.Contains(c.inputs, name) {
+				c.inputs = append(c.inputs, name)
 			}
 		}
 	}
-	for _, name := range outer {
-		n.in = append(n.in, &operand{site: b.site(name)})
+	return &c
+}
+
+func makeIf(n *node) (operator, error) {
+	o := &branching{condition: n.in[0], around: n.in, out: n.out}
+	if o.condition.size != 1 {
+		return nil, fmt.Errorf("its condition has shape %v, want one truth value", o.condition.shape)
 	}
-	o.condition = n.in[0]
-	outside := b.nodes
+	size := 0
 	for _, part := range []struct {
 		name string
-		to   *branch
-	}{{"then_branch", &o.then}, {"else_branch", &o.or}} {
-		g, ok := d.Attributes[part.name].(*graph.Graph)
+		to   **branch
+	}{{"then_branch", &o.yes}, {"else_branch", &o.no}} {
+		g, ok := n.Attributes[part.name].(*graph.Graph)
 		if !ok {
-			return fmt.Errorf("engine/native: node %q (If) has no %s", d.Name, part.name)
+			return nil, fmt.Errorf("it has no %s", part.name)
 		}
-		b.nodes, b.inside = nil, n
-		for _, inner := range g.Nodes {
-			if err := b.add(&draft{Node: inner, op: inner.Op, inputs: inner.Inputs, outputs: inner.Outputs}); err != nil {
-				return err
-			}
+		l, err := n.inside.branch(g, n)
+		if err != nil {
+			return nil, err
 		}
-		part.to.nodes = b.nodes
-		for _, name := range g.Outputs {
-			part.to.out = append(part.to.out, b.site(name))
+		*part.to = l
+		size = max(size, l.size)
+	}
+	o.memory = n.scratch(size)
+	return o, nil
+}
+
+// branch makes the plan of a graph inside of a node, for forward.
+func (b *builder) branch(g *graph.Graph, n *node) (*branch, error) {
+	special, inner := *b.special, *g
+	inner.Weights = b.special.Graph.Weights
+	special.Graph = &inner
+	c := &builder{
+		plan:    &plan{mode: mode{training: b.training, fuse: b.fuse, poison: b.poison}},
+		program: b.program, special: &special, values: map[string]*site{},
+	}
+	for _, o := range n.in {
+		if o.root().kind == made || o.root().kind == fed {
+			c.inputs = append(c.inputs, c.define(o.name, fed))
+		} else {
+			c.inputs = append(c.inputs, nil)
 		}
 	}
-	b.nodes, b.inside = outside, nil
-	n.inner = slices.Concat(o.then.nodes, o.or.nodes)
-	for _, name := range d.outputs {
-		s := b.define(name, made)
-		s.producer = n.index
-		s.requires = b.backward && slices.ContainsFunc(n.in, func(o *operand) bool { return o.root().requires }) && !s.ints
-		n.out = append(n.out, s)
+	for _, d := range c.drafts() {
+		if err := c.add(d); err != nil {
+			return nil, err
+		}
 	}
-	n.keepsIn, n.keepsOut = make([]bool, len(n.in)), make([]bool, len(n.out))
-	o.out = n.out
-	n.op = o
-	b.nodes = append(b.nodes, n)
-	return nil
+	b.missing = append(b.missing, c.missing...)
+	if len(c.missing) > 0 {
+		return &branch{plan: c.plan}, nil // the plan around it will not be
+	}
+	if err := c.addOutputs(); err != nil {
+		return nil, err
+	}
+	c.lay()
+	return &branch{c.plan, make([]engine.Array, len(c.inputs))}, nil
 }
 
 func (o *branching) forward() {
-	branch := &o.or
+	o.taken = o.no
 	if o.condition.int[0] != 0 {
-		branch = &o.then
+		o.taken = o.yes
 	}
-	for _, n := range branch.nodes {
-		n.op.forward()
+	l := o.taken
+	l.bind(o.memory.float)
+	for i, x := range o.around {
+		l.feeds[i].Float, l.feeds[i].Int = x.float, x.int
+	}
+	l.feed(l.feeds)
+	if err := l.forward(); err != nil {
+		panic(failure{err})
 	}
 	for k, y := range o.out {
-		copy(y.float, branch.out[k].float)
-		copy(y.int, branch.out[k].int)
+		if y != nil {
+			copy(y.float, l.outputs[k].float)
+			copy(y.int, l.outputs[k].int)
+		}
 	}
 }
+
+// commit updates the running statistics in the branch that was taken.
+func (o *branching) commit() { o.taken.commit() }

@@ -13,6 +13,18 @@
 // backward reads. See [operator] for how operators say what they need, and how to
 // add one.
 //
+// If whose condition is data has a plan for each branch, in memory that both share. Where
+// shapes or branches follow from the values of small inputs (the sampling rate of a
+// network of speech), a plan is for these values.
+//
+// # Errors
+//
+// Operators without a maker are one error of Compile, which names all; forms that cannot
+// be done are one error of the first Forward or Step. Data with which an operator cannot go
+// on, such as an index outside of a table, is an error that names the node, and the program
+// is as good as before. So is a panic in an operator or in a goroutine of its own, which
+// would be a mistake of ours: the error says so and has the stack.
+//
 // # Bits
 //
 // Results are the same bits for any number of threads, on one machine: work is cut

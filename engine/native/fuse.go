@@ -129,6 +129,9 @@ func (f *fuser) take(i, j int) {
 func (f *fuser) fuse(i int, d *draft) {
 	switch d.op {
 	case "Conv":
+		if len(f.special.Types[d.inputs[0]].Shape) > 4 { // see convND
+			return
+		}
 	case "BatchNormalization":
 		if len(d.outputs) > 1 && slices.ContainsFunc(d.outputs[1:], func(s string) bool { return s != "" }) {
 			return
@@ -138,8 +141,9 @@ func (f *fuser) fuse(i int, d *draft) {
 	default:
 		return
 	}
+	always := func(e *draft) bool { v, _ := e.Attributes["training_mode"].(int64); return v != 0 }
 	live := f.training && !f.program.frozen // statistics are those of the batch
-	if j, e := f.next(d); d.op == "Conv" && e != nil && e.op == "BatchNormalization" && !f.backward && !live &&
+	if j, e := f.next(d); d.op == "Conv" && e != nil && e.op == "BatchNormalization" && !f.backward && !live && !always(e) &&
 		len(e.outputs) == 1 && e.inputs[0] == d.outputs[0] {
 		for len(d.inputs) < 3 {
 			d.inputs = append(d.inputs, "")

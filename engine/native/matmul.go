@@ -23,9 +23,6 @@ type matmul struct {
 
 func makeMatMul(n *node) (operator, error) {
 	o := &matmul{pool: n.pool, a: n.in[0], b: n.in[1], y: n.out[0]}
-	if o.y.ints {
-		return nil, n.lacks("integers")
-	}
 	sa, sb := slices.Clone(o.a.shape), slices.Clone(o.b.shape)
 	if len(sa) == 1 {
 		sa = tensor.Shape{1, sa[0]}
@@ -64,6 +61,9 @@ func makeMatMul(n *node) (operator, error) {
 		for k := range at {
 			o.even = o.even && at[k] == i*o.step[k]
 		}
+	}
+	if o.y.ints {
+		return &wholeProduct{o}, nil
 	}
 	if n.mayWant(0) {
 		n.keepIn(1)

@@ -29,8 +29,8 @@ import (
 //     n.inPlace(i): result 0 may lie in the memory of operand i. It will if
 //     nobody reads that operand later; forward must work either way.
 //     n.gradInPlace(i): the same for the gradients in backward.
-//     n.scratch(size): floats for the length of one call of forward or backward. What
-//     is small and has to survive from one to the other, a maker allocates;
+//     n.scratch(size): floats for the length of one call of forward or backward,
+//     n.retain(size): floats that survive from forward to backward;
 //  4. returns a struct with a method forward, and backward if there is one.
 //
 // forward fills the values of all results (result k is nil if nobody wants it).
@@ -46,6 +46,9 @@ import (
 //	              that are the same value share one slice: treat them in order.
 //
 // backward may use out[k].grad as it likes: it is the last to read it.
+//
+// Data with which an operator cannot go on (an index outside of a table) ends the call:
+// see fail. Forward and Step then return an error that names the node.
 //
 // Work is cut by shape alone, never by the number of threads, and sums are taken
 // in a fixed order, so that any number of threads gives the same bits.
@@ -111,7 +114,7 @@ type node struct {
 	random   *random
 	fused
 
-	values     map[string]*site // by name, for subgraphs
+	inside     *builder // that makes it, for graphs in attributes
 	op         operator
 	active     bool // backward runs
 	keepsIn    []bool
@@ -120,8 +123,8 @@ type node struct {
 	gradPlaces []int
 	fresh      []*operand // to be set to zero before backward
 	extra      []*operand // to be added to their gradients after backward
-	inner      []*node    // of branches
 	scratches  []*memory
+	retained   []*memory
 }
 
 // random is what drives Dropout: its numbers are a function of these, of the node
@@ -177,6 +180,13 @@ const (
 func (n *node) scratch(size int) *memory {
 	m := &memory{block: &block{size: size}}
 	n.scratches = append(n.scratches, m)
+	return m
+}
+
+// retain returns floats that hold in backward what forward has put there.
+func (n *node) retain(size int) *memory {
+	m := &memory{block: &block{size: size}}
+	n.retained = append(n.retained, m)
 	return m
 }
 

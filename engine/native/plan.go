@@ -17,11 +17,12 @@ import (
 // backward of node i at time 2n−i.
 type plan struct {
 	mode
-	shapes []tensor.Shape // of the inputs
-	pinned []bool         // which inputs are constants of the plan
-	nodes  []*node
+	shapes   []tensor.Shape // of the inputs
+	steering []*graph.Value // by input: its value, if the plan is for that only; see build
+	nodes    []*node
+	running  *node // see caught
 
-	inputs, outputs []*site
+	inputs, outputs []*site // an input that steers is nil
 	sites           []*site // all, in the order in which they come to be
 	blocks          []*block
 	memories        []*memory
@@ -48,48 +49,28 @@ type builder struct {
 	special *graph.Specialized
 	values  map[string]*site
 	missing []graph.Missing
-	inside  *node // the If whose branch is made
 }
 
-// build makes the plan of p for inputs of the given shapes. Where shapes or the choice
-// of a branch follow from an input that is one integer (a sampling rate), the plan is
-// for that integer only.
-func (p *program) build(inputs []engine.Array, m mode) (*plan, error) {
-	l, err := p.buildFor(inputs, m, p.pins)
-	if err != nil && !p.pins {
-		if pinned, again := p.buildFor(inputs, m, true); again == nil {
-			p.pins = true
-			return pinned, nil
-		}
-	}
-	return l, err
-}
-
-func (p *program) buildFor(inputs []engine.Array, m mode, pins bool) (*plan, error) {
+// buildFor makes the plan of p for inputs of the given shapes, and for the values of those
+// that steer it.
+func (p *program) buildFor(inputs []engine.Array, steering []*graph.Value, m mode) (*plan, error) {
 	byName, constants := map[string]tensor.Shape{}, map[string]*graph.Value{}
-	l := &plan{mode: m, pinned: make([]bool, len(inputs))}
+	l := &plan{mode: m, steering: steering}
 	for i, in := range p.graph.Inputs {
-		x := inputs[i]
-		byName[in.Name] = x.Shape
-		l.shapes = append(l.shapes, slices.Clone(x.Shape))
-		l.pinned[i] = pins && len(x.Int) == 1 && product(x.Shape) == 1 && in.Type != "" && !in.Type.Numeric()
-		if l.pinned[i] {
-			constants[in.Name] = &graph.Value{Type: in.Type, Shape: l.shapes[i], Int: slices.Clone(x.Int)}
+		byName[in.Name] = inputs[i].Shape
+		l.shapes = append(l.shapes, slices.Clone(inputs[i].Shape))
+		if v := steering[i]; v != nil {
+			constants[in.Name] = v
 		}
 	}
 	s, err := graph.Specialize(p.graph, byName, constants)
 	if err != nil {
 		return nil, fmt.Errorf("engine/native: %w", err)
 	}
-	for name, t := range s.Types {
-		if n, err := t.Shape.Elems(); err != nil || n > maxElements {
-			return nil, fmt.Errorf("engine/native: value %q would have shape %v, and the limit is %d elements", name, t.Shape, int64(maxElements))
-		}
-	}
 	b := &builder{plan: l, program: p, special: s, values: map[string]*site{}}
 	for i, in := range p.graph.Inputs {
-		if l.pinned[i] {
-			b.inputs = append(b.inputs, &site{name: in.Name, kind: fed, shape: l.shapes[i], size: 1, ints: true, int: constants[in.Name].Int})
+		if steering[i] != nil {
+			b.inputs = append(b.inputs, nil)
 			continue
 		}
 		b.inputs = append(b.inputs, b.define(in.Name, fed))
@@ -146,6 +127,9 @@ func (b *builder) site(name string) *site {
 		return s
 	}
 	v := b.special.Constants[name]
+	if t := b.special.Graph.Weights.Lookup(name); v == nil && t != nil {
+		v = b.program.integers(t)
+	}
 	if v == nil {
 		panic(fmt.Sprintf("engine/native: internal error: nothing makes value %q", name))
 	}
@@ -160,16 +144,13 @@ func (b *builder) site(name string) *site {
 
 // add makes the node of a draft. What cannot be done is collected in missing.
 func (b *builder) add(d *draft) error {
-	if d.op == "If" && b.inside == nil {
-		return b.addIf(d)
+	if d.op == "If" {
+		d = b.withCaptured(d)
 	}
 	n := &node{
 		Node: d.Node, fused: d.fused, pool: b.program.pool, random: &b.program.random,
-		training: b.training, frozen: b.program.frozen, index: len(b.nodes), values: b.values,
+		training: b.training, frozen: b.program.frozen, index: len(b.nodes), inside: b,
 		keepsIn: make([]bool, len(d.inputs)), keepsOut: make([]bool, len(d.outputs)),
-	}
-	if b.inside != nil {
-		n.index = b.inside.index
 	}
 	for _, name := range d.inputs {
 		if name == "" {
@@ -188,18 +169,25 @@ func (b *builder) add(d *draft) error {
 		s.producer = n.index
 		s.requires = requires && !s.ints
 		n.out = append(n.out, s)
+		if _, err := s.elems(); err != nil {
+			return fmt.Errorf("engine/native: node %q (%s): %w", n.Name, n.Op, err)
+		}
+	}
+	if n.hasText() {
+		b.missing = append(b.missing, graph.Missing{Node: n.Name, Op: n.Op, Domain: n.Domain, Why: "it works on text"})
+		return nil
 	}
 	if view := b.view(d.op, n); view {
 		return nil
 	}
-	mk := operators[d.op]
+	mk := makerOf(d.op)
 	if mk == nil {
-		b.missing = append(b.missing, graph.Missing{Node: n.Name, Op: n.Op, Domain: n.Domain})
+		b.missing = append(b.missing, graph.Missing{Node: n.Name, Op: n.Op, Domain: n.Domain, Opset: n.Opset})
 		return nil
 	}
-	op, err := mk(n)
+	op, err := mk.try(n)
 	if lack := (*lackError)(nil); errors.As(err, &lack) {
-		b.missing = append(b.missing, graph.Missing{Node: n.Name, Op: n.Op, Domain: n.Domain, Why: lack.why})
+		b.missing = append(b.missing, graph.Missing{Node: n.Name, Op: n.Op, Domain: n.Domain, Opset: n.Opset, Why: lack.why})
 		return nil
 	} else if err != nil {
 		return fmt.Errorf("engine/native: node %q (%s): %w", n.Name, n.Op, err)
@@ -277,7 +265,7 @@ func (b *builder) follow() {
 func (b *builder) checkGradients() error {
 	for _, n := range b.nodes {
 		if _, ok := n.op.(differentiable); n.active && !ok {
-			b.missing = append(b.missing, graph.Missing{Node: n.Name, Op: n.Op, Domain: n.Domain, Why: "its gradient is not implemented"})
+			b.missing = append(b.missing, graph.Missing{Node: n.Name, Op: n.Op, Domain: n.Domain, Opset: n.Opset, Why: "its gradient is not implemented"})
 		}
 	}
 	if len(b.missing) > 0 {
@@ -295,11 +283,12 @@ func (b *builder) lay() {
 	loss := len(b.nodes)
 	for _, n := range b.nodes {
 		back := 2*loss - n.index
-		for _, in := range n.inner {
-			for _, m := range in.scratches {
-				m.block.from, m.block.to = n.index, n.index
-				b.memories, b.blocks = append(b.memories, m), append(b.blocks, m.block)
+		for _, m := range n.retained {
+			m.block.from, m.block.to = n.index, n.index
+			if n.active {
+				m.block.to = back
 			}
+			b.memories, b.blocks = append(b.memories, m), append(b.blocks, m.block)
 		}
 		for _, m := range n.scratches {
 			m.block.from, m.block.to = n.index, n.index
@@ -352,14 +341,6 @@ func (b *builder) layValues() {
 		use(s, loss)
 	}
 	for _, n := range b.nodes {
-		for _, in := range n.inner {
-			for _, s := range in.out {
-				if s != nil && !s.ints && s.of == nil {
-					s.values = &block{size: s.size, from: n.index, to: n.index}
-					b.blocks = append(b.blocks, s.values)
-				}
-			}
-		}
 		for k, s := range n.out {
 			if s == nil || s.ints {
 				continue
@@ -507,7 +488,7 @@ func (l *plan) bind(slab []float32) {
 // feed sets the inputs of a call.
 func (l *plan) feed(inputs []engine.Array) {
 	for i, s := range l.inputs {
-		if l.pinned[i] {
+		if s == nil {
 			continue
 		}
 		s.float, s.int = inputs[i].Float, inputs[i].Int

@@ -93,6 +93,15 @@ var pointRules = map[string]*pointRule{
 	"Reciprocal": {f: func(x float32, _ []float32) float32 { return 1 / x }, slope: func(_, y float32, _ []float32) float32 { return -y * y }, fromY: true},
 	"Sin":        {f: wide(math.Sin), slope: wideSlope(math.Cos), fromX: true},
 	"Cos":        {f: wide(math.Cos), slope: wideSlope(func(x float64) float64 { return -math.Sin(x) }), fromX: true},
+	"Tan":        {f: wide(math.Tan), slope: func(_, y float32, _ []float32) float32 { return 1 + y*y }, fromY: true},
+	"Asin":       {f: wide(math.Asin), slope: wideSlope(func(x float64) float64 { return 1 / math.Sqrt(1-x*x) }), fromX: true},
+	"Acos":       {f: wide(math.Acos), slope: wideSlope(func(x float64) float64 { return -1 / math.Sqrt(1-x*x) }), fromX: true},
+	"Atan":       {f: wide(math.Atan), slope: wideSlope(func(x float64) float64 { return 1 / (1 + x*x) }), fromX: true},
+	"Sinh":       {f: wide(math.Sinh), slope: wideSlope(math.Cosh), fromX: true},
+	"Cosh":       {f: wide(math.Cosh), slope: wideSlope(math.Sinh), fromX: true},
+	"Asinh":      {f: wide(math.Asinh), slope: wideSlope(func(x float64) float64 { return 1 / math.Sqrt(x*x+1) }), fromX: true},
+	"Acosh":      {f: wide(math.Acosh), slope: wideSlope(func(x float64) float64 { return 1 / math.Sqrt(x*x-1) }), fromX: true},
+	"Atanh":      {f: wide(math.Atanh), slope: wideSlope(func(x float64) float64 { return 1 / (1 - x*x) }), fromX: true},
 	"Softplus":   {f: wide(softplus), slope: wideSlope(logistic), fromX: true},
 	"Softsign": {
 		f: wide(func(x float64) float64 { return x / (1 + math.Abs(x)) }),
@@ -195,4 +204,37 @@ func makeSwish(n *node) (operator, error) {
 		return newPoint(n, &swishBy, float32(a))
 	}
 	return makeUnary(&silu, nil)(n)
+}
+
+// thresholded is x above k[0], 0 elsewhere.
+var thresholded = pointRule{
+	f: func(x float32, k []float32) float32 {
+		if x > k[0] || x != x {
+			return x
+		}
+		return 0
+	},
+	slope: func(x, _ float32, k []float32) float32 { return float32(truth(x > k[0])) }, fromX: true,
+}
+
+func makeThresholdedRelu(n *node) (operator, error) {
+	return newPoint(n, &thresholded, float32(n.number("alpha", 1)))
+}
+
+// shrink takes x towards 0 by k[1], and to 0 between -k[0] and k[0].
+var shrink = pointRule{
+	f: func(x float32, k []float32) float32 {
+		switch {
+		case x < -k[0]:
+			return x + k[1]
+		case x > k[0]:
+			return x - k[1]
+		}
+		return 0
+	},
+	slope: func(x, _ float32, k []float32) float32 { return float32(truth(x < -k[0] || x > k[0])) }, fromX: true,
+}
+
+func makeShrink(n *node) (operator, error) {
+	return newPoint(n, &shrink, float32(n.number("lambd", 0.5)), float32(n.number("bias", 0)))
 }

@@ -22,6 +22,7 @@ type program struct {
 	graph   *graph.Graph
 	weights []*weight
 	byName  map[string]*weight
+	tables  map[string]*graph.Value // large weights of integers, that plans share
 	shown   []engine.Weight
 	pool    *kernel.Pool
 	frozen  bool
@@ -29,7 +30,7 @@ type program struct {
 	plans   []*plan // the one used last comes first
 	slab    []float32
 
-	pins bool // see build
+	steering int // see build
 
 	// Tests look at both.
 	poison bool // see plan.expire
@@ -42,7 +43,9 @@ func (p *program) Forward(inputs []engine.Array) ([]engine.Array, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.forward()
+	if err := l.forward(); err != nil {
+		return nil, fmt.Errorf("engine/native: %w", err)
+	}
 	return l.results, nil
 }
 
@@ -53,7 +56,9 @@ func (p *program) Step(step uint64, loss engine.Loss, inputs []engine.Array) (fl
 	if err != nil {
 		return 0, err
 	}
-	l.forward()
+	if err := l.forward(); err != nil {
+		return 0, fmt.Errorf("engine/native: %w", err)
+	}
 	for _, s := range l.slopes {
 		clear(s.Float)
 	}
@@ -62,7 +67,9 @@ func (p *program) Step(step uint64, loss engine.Loss, inputs []engine.Array) (fl
 		return value, p.firstNonFinite(step, inputs)
 	}
 	l.commit()
-	l.backwards()
+	if err := l.backwards(); err != nil {
+		return value, fmt.Errorf("engine/native: %w", err)
+	}
 	return value, nil
 }
 
@@ -117,7 +124,12 @@ func (l *plan) fits(inputs []engine.Array) bool {
 		return false
 	}
 	for i, s := range l.shapes {
-		if !s.Equal(inputs[i].Shape) || l.pinned[i] && !slices.Equal(l.inputs[i].int, inputs[i].Int) {
+		if !s.Equal(inputs[i].Shape) {
+			return false
+		}
+	}
+	for i, v := range l.steering {
+		if v != nil && !steers(v, inputs[i]) {
 			return false
 		}
 	}
@@ -177,6 +189,9 @@ func dimsText(dims []graph.Dim) string {
 // checkFed makes sure that the slices hold what the shapes say.
 func (l *plan) checkFed(inputs []engine.Array) error {
 	for i, s := range l.inputs {
+		if s == nil { // a constant of the plan
+			continue
+		}
 		have, what := len(inputs[i].Float), "Float"
 		if s.ints {
 			have, what = len(inputs[i].Int), "Int"

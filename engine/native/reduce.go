@@ -54,7 +54,6 @@ var reduceRules = map[string]*reduceRule{
 		step: func(s, x float64) float64 { return s + x*x }, end: func(s float64, _ int) float64 { return s },
 		slope: func(x, _ float32, _ int) float32 { return 2 * x }, fromX: true,
 	},
-	"ReduceLogSumExp": {fromX: true, fromY: true}, // see logSumExp
 	"ReduceLogSum": {
 		step: func(s, x float64) float64 { return s + x }, end: func(s float64, _ int) float64 { return math.Log(s) },
 		slope: func(_, y float32, _ int) float32 { return float32(math.Exp(-float64(y))) }, fromY: true,
@@ -120,7 +119,7 @@ func axesOf(n *node) ([]bool, error) {
 func makeReduce(n *node) (operator, error) {
 	o := &reduce{rule: reduceRules[n.Op], pool: n.pool, x: n.in[0], y: n.out[0], count: 1}
 	if o.x.ints {
-		return nil, n.lacks("integers that are known only when it runs")
+		return makeWholeReduce(n)
 	}
 	along, err := axesOf(n)
 	if err != nil {
@@ -152,9 +151,6 @@ func makeReduce(n *node) (operator, error) {
 	}
 	if o.rule.fromY {
 		n.keepOut()
-	}
-	if n.Op == "ReduceLogSumExp" {
-		return newLogSumExp(o), nil
 	}
 	return o, nil
 }

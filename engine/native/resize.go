@@ -7,92 +7,171 @@ import (
 	"ropewalk/internal/kernel"
 )
 
-// A resize is Resize, nearest or linear: along one axis after the other, each element
-// of the result is a sum of one or two of the operand.
+// A resize is Resize: along one axis after the other, each element is a weighted sum
+// of some elements before (the taps).
 type resize struct {
+	pool   *kernel.Pool
 	x      *operand
 	y      *site
 	passes []*resizePass
+	// With tf_crop_and_resize, what is outside of x gets a value of its own.
+	outside  []bool
+	replaced float32
+	whole    *memory // x or y as floats, if they are integers
+	wholeY   *memory
 }
 
 // A resizePass goes along one axis. Arrays are outer × length × inner.
 type resizePass struct {
-	pool         *kernel.Pool
 	outer, inner int
-	from, to     int // lengths
-	at           [][2]int
-	weight       [][2]float32
-	out          *memory // nil for the last pass, which writes to y
-	slope        *memory // gradient of out
+	from, to     int       // lengths
+	starts       []int     // of the taps of each element, and of what is behind the last
+	at           []int     // places of taps
+	weight       []float32 // of taps
+	out          *memory   // nil for the last pass, which writes to y
 	dst, src     []float32
+	pieces       int
 	forth, back  func(worker, i int)
 }
 
+// A resizeRule says how to sample.
+type resizeRule struct {
+	mode, coordinates, nearest string
+	cubic                      float64
+	exclude, antialias         bool
+}
+
 func makeResize(n *node) (operator, error) {
-	o := &resize{x: n.in[0], y: n.out[0]}
-	modeOf, coordinates := n.text("mode", "nearest"), n.text("coordinate_transformation_mode", "half_pixel")
-	nearest := n.text("nearest_mode", "round_prefer_floor")
-	switch {
-	case o.x.ints:
-		return nil, n.lacks("integers")
-	case modeOf != "nearest" && modeOf != "linear":
-		return nil, n.lacks("mode %s", modeOf)
-	case coordinates == "tf_crop_and_resize":
-		return nil, n.lacks("coordinate_transformation_mode %s", coordinates)
-	case n.integer("antialias", 0) != 0:
-		return nil, n.lacks("antialias")
-	case n.text("keep_aspect_ratio_policy", "stretch") != "stretch":
-		return nil, n.lacks("keep_aspect_ratio_policy")
+	o := &resize{pool: n.pool, x: n.in[0], y: n.out[0]}
+	rule := resizeRule{
+		mode: n.text("mode", "nearest"), coordinates: n.text("coordinate_transformation_mode", "half_pixel"),
+		nearest: n.text("nearest_mode", "round_prefer_floor"), cubic: n.number("cubic_coeff_a", -0.75),
+		exclude: n.integer("exclude_outside", 0) != 0, antialias: n.integer("antialias", 0) != 0,
 	}
-	rank := len(o.x.shape)
-	scale := make([]float64, rank)
-	for i := range scale {
-		scale[i] = float64(o.y.shape[i]) / float64(max(1, o.x.shape[i]))
+	scale, region, err := n.resizeScales()
+	if err != nil {
+		return nil, err
 	}
-	if s := n.operand(2); s != nil && s.size > 0 {
-		axes := n.integers("axes")
-		for i, v := range s.float {
-			if axes != nil {
-				scale[axis(axes[i], rank)] = float64(v)
-			} else {
-				scale[i] = float64(v)
-			}
-		}
+	crop := rule.coordinates == "tf_crop_and_resize"
+	if crop {
+		o.outside, o.replaced = make([]bool, o.y.size), float32(n.number("extrapolation_value", 0))
 	}
 	shape := dims(o.x.shape)
-	for a := range rank {
-		if o.y.size == 0 || o.x.shape[a] == o.y.shape[a] && scale[a] == 1 {
+	if o.y.size == 0 || o.x.size == 0 {
+		return o, nil
+	}
+	for a := range shape {
+		to := int(o.y.shape[a])
+		if shape[a] == to && scale[a] == 1 && region[a] == [2]float64{0, 1} {
 			continue
 		}
-		p := &resizePass{pool: n.pool, outer: product(shape[:a]), inner: product(shape[a+1:]), from: shape[a], to: int(o.y.shape[a])}
-		p.forth, p.back = p.one, p.oneBack
-		for i := range p.to {
-			c := resizeCoordinate(coordinates, float64(i), scale[a], float64(p.from), float64(p.to))
-			at, w := resizeTaps(modeOf, nearest, c, p.from)
-			p.at, p.weight = append(p.at, at), append(p.weight, w)
+		p := &resizePass{outer: product(shape[:a]), inner: product(shape[a+1:]), from: shape[a], to: to}
+		p.forth, p.back = p.piece, p.pieceBack
+		p.pieces = max(1, min(p.outer*p.to, p.outer*p.to*p.inner/(grainOf/4)))
+		for i := range to {
+			at := rule.place(float64(i), scale[a], float64(p.from), float64(to), region[a])
+			if math.IsNaN(at) || math.IsInf(at, 0) {
+				return nil, n.lacks("a sample at %g of axis %d", at, a)
+			}
+			p.starts = append(p.starts, len(p.at))
+			if err := rule.taps(n, p, at, scale[a]); err != nil {
+				return nil, err
+			}
+			if crop && (at < 0 || at > float64(p.from-1)) {
+				inner := product(o.y.shape[a+1:])
+				for k := range o.outside {
+					if k/inner%to == i {
+						o.outside[k] = true
+					}
+				}
+			}
 		}
-		shape[a] = p.to
-		if len(o.passes) > 0 {
-			last := o.passes[len(o.passes)-1]
-			last.out, last.slope = n.scratch(last.outer*last.to*last.inner), n.scratch(last.outer*last.to*last.inner)
+		p.starts = append(p.starts, len(p.at))
+		shape[a] = to
+		if k := len(o.passes); k > 0 {
+			last := o.passes[k-1]
+			last.out = n.scratch(last.outer * last.to * last.inner)
 		}
 		o.passes = append(o.passes, p)
+	}
+	if o.x.ints {
+		o.whole, o.wholeY = n.scratch(o.x.size), n.scratch(o.y.size)
 	}
 	return o, nil
 }
 
-// resizeCoordinate returns where in the operand element i of the result lies. The
-// length of the result counts as it would be without rounding.
-func resizeCoordinate(mode string, i, scale, from, to float64) float64 {
-	length := scale * from
-	switch mode {
-	case "asymmetric":
-		return i / scale
+// resizeScales returns the scale of each axis and the region of the input to sample.
+func (n *node) resizeScales() (scale []float64, region [][2]float64, err error) {
+	x, y := n.in[0].shape, n.out[0].shape
+	rank := len(x)
+	axes := n.integers("axes")
+	if axes == nil {
+		for i := range rank {
+			axes = append(axes, int64(i))
+		}
+	}
+	scale, region = make([]float64, rank), make([][2]float64, rank)
+	for i := range scale {
+		scale[i], region[i] = 1, [2]float64{0, 1}
+	}
+	for _, i := range []int{1, 2, 3} {
+		if o := n.operand(i); o != nil && o.kind != constant && o.kind != held {
+			return nil, nil, n.lacks("scales, sizes or a region that are known only when it runs")
+		}
+	}
+	given := func(i int) *operand {
+		if o := n.operand(i); o != nil && o.size > 0 {
+			return o
+		}
+		return nil
+	}
+	if roi := given(1); roi != nil && n.text("coordinate_transformation_mode", "") == "tf_crop_and_resize" {
+		for i, a := range axes {
+			region[axis(a, rank)] = [2]float64{roi.number(i), roi.number(len(axes) + i)}
+		}
+	}
+	scales := given(2)
+	for i, a := range axes {
+		k := axis(a, rank)
+		if scales != nil {
+			scale[k] = scales.number(i)
+		} else {
+			scale[k] = float64(y[k]) / float64(max(1, x[k]))
+		}
+	}
+	sizes, policy := given(3), n.text("keep_aspect_ratio_policy", "stretch")
+	if sizes == nil || policy == "stretch" {
+		return scale, region, nil
+	}
+	common := math.NaN()
+	for i, a := range axes {
+		s := sizes.number(i) / float64(max(1, x[axis(a, rank)]))
+		if common != common || policy == "not_larger" && s < common || policy == "not_smaller" && s > common {
+			common = s
+		}
+	}
+	for _, a := range axes {
+		scale[axis(a, rank)] = common
+	}
+	return scale, region, nil
+}
+
+// place returns where in an axis of length from element i of the result lies.
+func (r *resizeRule) place(i, scale, from, to float64, region [2]float64) float64 {
+	length := scale * from // before it was rounded
+	switch r.coordinates {
 	case "align_corners":
 		if length == 1 {
 			return 0
 		}
 		return i * (from - 1) / (length - 1)
+	case "asymmetric":
+		return i / scale
+	case "tf_crop_and_resize":
+		if length == 1 {
+			return (region[0] + region[1]) / 2 * (from - 1)
+		}
+		return i*(region[1]-region[0])*(from-1)/(length-1) + region[0]*(from-1)
 	case "pytorch_half_pixel":
 		if length == 1 {
 			return -0.5
@@ -103,87 +182,171 @@ func resizeCoordinate(mode string, i, scale, from, to float64) float64 {
 	return (i+0.5)/scale - 0.5
 }
 
-func resizeTaps(mode, nearest string, at float64, length int) (places [2]int, weights [2]float32) {
-	inside := func(i float64) int { return int(min(max(i, 0), float64(length-1))) }
-	if mode == "linear" {
-		lo := math.Floor(at)
-		f := float32(at - lo)
-		return [2]int{inside(lo), inside(lo + 1)}, [2]float32{1 - f, f}
+// maxTaps bounds how many elements go into one.
+const maxTaps = 1 << 16
+
+// taps appends the taps of a sample at a place.
+func (r *resizeRule) taps(n *node, p *resizePass, at, scale float64) error {
+	inside := func(i float64) int { return int(min(max(i, 0), float64(p.from-1))) }
+	if r.mode == "nearest" {
+		switch r.nearest {
+		case "round_prefer_ceil":
+			at = math.Floor(at + 0.5)
+		case "floor":
+			at = math.Floor(at)
+		case "ceil":
+			at = math.Ceil(at)
+		default:
+			at = math.Ceil(at - 0.5)
+		}
+		p.at, p.weight = append(p.at, inside(at)), append(p.weight, 1)
+		return nil
 	}
-	i := math.Ceil(at - 0.5) // round_prefer_floor
-	switch nearest {
-	case "round_prefer_ceil":
-		i = math.Floor(at + 0.5)
-	case "floor":
-		i = math.Floor(at)
-	case "ceil":
-		i = math.Ceil(at)
+	narrow, radius := 1.0, 1.0
+	if r.antialias { // a wider kernel where it shrinks
+		narrow = min(scale, 1)
 	}
-	return [2]int{inside(i), inside(i)}, [2]float32{1, 0}
+	if r.mode == "cubic" {
+		radius = 2
+	}
+	left := math.Ceil(at) - 1
+	reach := math.Floor(radius / narrow)
+	if !(reach < maxTaps/2) {
+		return n.lacks("a scale of %g with antialias", scale)
+	}
+	var weights []float64
+	sum := 0.0
+	for k := -reach; k <= reach+1; k++ {
+		w := r.weight(math.Abs(left+k-at) * narrow)
+		if q := left + k; r.exclude && (q < 0 || q >= float64(p.from)) {
+			w = 0
+		}
+		sum += w
+		weights = append(weights, w)
+		p.at = append(p.at, inside(left+k))
+	}
+	for _, w := range weights {
+		p.weight = append(p.weight, float32(w/sum))
+	}
+	return nil
 }
 
-func (p *resizePass) one(_, o int) {
-	src := p.src[o*p.from*p.inner:][:p.from*p.inner]
-	for i, at := range p.at {
-		w := p.weight[i]
-		dst := p.dst[(o*p.to+i)*p.inner:][:p.inner]
-		a, b := src[at[0]*p.inner:][:p.inner], src[at[1]*p.inner:][:p.inner]
-		if w[1] == 0 {
-			copy(dst, a)
+// weight is the kernel at a distance: a triangle, or the cubic one of Keys (1981).
+func (r *resizeRule) weight(d float64) float64 {
+	a := r.cubic
+	switch {
+	case r.mode != "cubic":
+		return max(0, 1-d)
+	case d <= 1:
+		return ((a+2)*d-(a+3))*d*d + 1
+	case d < 2:
+		return ((a*d-5*a)*d+8*a)*d - 4*a
+	}
+	return 0
+}
+
+// piece computes some rows of inner elements.
+func (p *resizePass) piece(_, k int) {
+	rows := p.outer * p.to
+	for row := k * rows / p.pieces; row < (k+1)*rows/p.pieces; row++ {
+		o, i := row/p.to, row%p.to
+		src := p.src[o*p.from*p.inner:][:p.from*p.inner]
+		dst := p.dst[row*p.inner:][:p.inner]
+		lo, hi := p.starts[i], p.starts[i+1]
+		if hi == lo+1 && p.weight[lo] == 1 {
+			copy(dst, src[p.at[lo]*p.inner:])
 			continue
 		}
-		for k := range dst {
-			dst[k] = w[0]*a[k] + w[1]*b[k]
+		clear(dst)
+		for t := lo; t < hi; t++ {
+			w := p.weight[t]
+			if w == 0 {
+				continue
+			}
+			for j, v := range src[p.at[t]*p.inner:][:p.inner] {
+				dst[j] += w * v
+			}
 		}
 	}
 }
 
-func (p *resizePass) oneBack(_, o int) {
+// pieceBack adds the gradient of one outer part; its rows share elements.
+func (p *resizePass) pieceBack(_, o int) {
 	dst := p.dst[o*p.from*p.inner:][:p.from*p.inner]
-	for i, at := range p.at {
-		w := p.weight[i]
+	for i := range p.to {
 		src := p.src[(o*p.to+i)*p.inner:][:p.inner]
-		for t := range at {
-			if w[t] == 0 {
+		for t := p.starts[i]; t < p.starts[i+1]; t++ {
+			w := p.weight[t]
+			if w == 0 {
 				continue
 			}
-			d := dst[at[t]*p.inner:][:p.inner]
-			for k, v := range src {
-				d[k] += w[t] * v
+			d := dst[p.at[t]*p.inner:][:p.inner]
+			for j, v := range src {
+				d[j] += w * v
 			}
 		}
 	}
 }
 
 func (o *resize) forward() {
-	src := o.x.float
+	if o.y.size == 0 {
+		return
+	}
+	if o.x.size == 0 {
+		clear(o.y.float)
+		clear(o.y.int)
+		return
+	}
+	src, y := o.x.float, o.y.float
+	if o.x.ints {
+		src, y = o.whole.float, o.wholeY.float
+		for i, v := range o.x.int {
+			src[i] = float32(asFloat(o.x.dtype, v))
+		}
+	}
 	if len(o.passes) == 0 {
-		copy(o.y.float, src)
+		copy(y, src)
 	}
 	for i, p := range o.passes {
-		p.src, p.dst = src, o.y.float
+		p.src, p.dst = src, y
 		if i < len(o.passes)-1 {
 			p.dst = p.out.float
 		}
-		p.pool.Run(p.outer, p.forth)
+		o.pool.Run(p.pieces, p.forth)
 		src = p.dst
+	}
+	for i, out := range o.outside {
+		if out {
+			y[i] = o.replaced
+		}
+	}
+	if o.x.ints {
+		for i, v := range y {
+			o.y.int[i] = saturate(o.y.dtype, math.Trunc(float64(v)))
+		}
 	}
 }
 
 func (o *resize) backward() {
+	if o.y.size == 0 || o.x.size == 0 {
+		return
+	}
+	for i, out := range o.outside {
+		if out {
+			o.y.grad[i] = 0
+		}
+	}
 	src := o.y.grad
 	if len(o.passes) == 0 {
-		for i, d := range src {
-			o.x.into[i] += d
-		}
+		kernel.Add(o.pool, o.x.into, o.x.into, src)
 	}
 	for i, p := range slices.Backward(o.passes) {
 		p.src, p.dst = src, o.x.into
 		if i > 0 {
-			p.dst = o.passes[i-1].slope.float
+			p.dst = o.passes[i-1].out.float
 			clear(p.dst)
 		}
-		p.pool.Run(p.outer, p.back)
+		o.pool.Run(p.outer, p.back)
 		src = p.dst
 	}
 }

@@ -7,20 +7,26 @@ import (
 	"ropewalk/internal/kernel"
 )
 
-func (l *plan) forward() {
+// forward computes all values. Its error names a node; see failure.
+func (l *plan) forward() (err error) {
 	if l.poison {
 		l.poisonAll()
 	}
+	defer l.caught(&err)
 	for i, n := range l.nodes {
+		l.running = n
 		n.op.forward()
 		if l.poison {
 			l.expire(i)
 		}
 	}
+	l.running = nil
+	return nil
 }
 
 // backwards runs backward of all nodes that take part, the last one first.
-func (l *plan) backwards() {
+func (l *plan) backwards() (err error) {
+	defer l.caught(&err)
 	for _, w := range l.idle {
 		clear(w.gradient)
 	}
@@ -30,6 +36,7 @@ func (l *plan) backwards() {
 	}
 	for i := loss - 1; i >= 0; i-- {
 		n := l.nodes[i]
+		l.running = n
 		if n.active {
 			for _, o := range n.fresh {
 				clear(o.into)
@@ -43,6 +50,8 @@ func (l *plan) backwards() {
 			l.expire(2*loss - i)
 		}
 	}
+	l.running = nil
+	return nil
 }
 
 // commit lets operators update running statistics.
@@ -66,7 +75,7 @@ func (l *plan) poisonAll() {
 	fillNaN(l.slab[:l.size])
 	for _, s := range l.sites {
 		for i := range s.int {
-			if s.kind == made {
+			if s.root().kind == made {
 				s.int[i] = math.MinInt64
 			}
 		}
@@ -81,12 +90,13 @@ func fillNaN(s []float32) {
 
 // firstNonFinite computes the step again, node by node as the graph has them, and
 // looks at each value. It changes nothing.
-func (p *program) firstNonFinite(step uint64, inputs []engine.Array) error {
+func (p *program) firstNonFinite(step uint64, inputs []engine.Array) (err error) {
 	found := &engine.NonFiniteError{Step: step}
 	l, err := p.build(inputs, mode{training: true})
 	if err != nil {
 		return err
 	}
+	defer l.caught(&err)
 	l.bind(make([]float32, l.size))
 	l.feed(inputs)
 	bad := func(s *site, n *node) bool {
@@ -110,6 +120,7 @@ func (p *program) firstNonFinite(step uint64, inputs []engine.Array) error {
 				return found
 			}
 		}
+		l.running = n
 		n.op.forward()
 		for _, s := range n.out {
 			if bad(s, n) {

@@ -10,6 +10,7 @@ import (
 // only: an operator keeps the site, never a slice of it.
 type site struct {
 	name  string
+	dtype tensor.DType // in the graph; all floats are float32 here
 	shape tensor.Shape
 	size  int // number of elements
 
@@ -18,7 +19,6 @@ type site struct {
 	float []float32
 	int   []int64
 	ints  bool
-	dtype tensor.DType // in the graph
 
 	// grad is the derivative of the loss by the values; nil if nobody wants it.
 	grad []float32

@@ -7,43 +7,58 @@ var operators = join(
 	map[string]maker{
 		"Copy": makeCopy,
 
-		"Relu": makeUnary(&relu, nil), "Sigmoid": makeUnary(&sigmoid, nil), "Tanh": makeUnary(&tanh, nil),
+		"Sigmoid": makeUnary(&sigmoid, nil), "Tanh": makeUnary(&tanh, nil),
 		"HardSwish": makeUnary(&hardSwish, nil), "HardSigmoid": makeUnary(&hardSigmoid, hardSigmoidConstants),
 		"Swish": makeSwish, "Gelu": makeGelu, "Exp": makeUnary(&exp, nil), "Erf": makeUnary(&erf, nil), "Clip": makeClip,
 		"LeakyRelu": makeLeakyRelu, "Elu": makeElu, "Selu": makeSelu, "Celu": makeCelu,
 		"Softmax": makeSoftmax(false), "LogSoftmax": makeSoftmax(true), "Dropout": makeDropout,
 
-		"Conv": makeConv, "Gemm": makeGemm, "MatMul": makeMatMul,
-		"BatchNormalization": makeBatchNorm,
-		"MaxPool":            makePool(false, false), "AveragePool": makePool(true, false),
+		"Gemm": makeGemm, "MatMul": makeMatMul, "Einsum": makeEinsum,
+		"Conv": byAxes(makeConv, makeConvND), "ConvTranspose": byAxes(makeConvTranspose, makeConvTransposeND),
+		"BatchNormalization": makeBatchNorm, "LayerNormalization": makeLayerNorm, "RMSNormalization": makeLayerNorm,
+		"InstanceNormalization": makeGroupNorm, "GroupNormalization": makeGroupNorm, "LpNormalization": makeLpNorm,
+		"MeanVarianceNormalization": makeMeanVariance, "LRN": makeResponseNorm,
+
+		"MaxPool": makeMaxPool, "AveragePool": byAxes(makePool(true, false), makePoolND),
 		"GlobalMaxPool": makePool(false, true), "GlobalAveragePool": makePool(true, true),
+		"LpPool": makePoolND, "GlobalLpPool": makePoolND, "MaxUnpool": makeUnpool, "Resize": makeResize,
 
 		"Transpose": makeTranspose, "Slice": makeSlice, "Split": makeSplit, "Concat": makeConcat,
-		"Expand": makeExpand, "Pad": makePad, "Tile": makeTile, "DepthToSpace": makeDepthToSpace, "SpaceToDepth": makeDepthToSpace,
-		"Resize": makeResize, "Gather": makeGather, "Where": makeWhere, "Cast": makeCast,
+		"Expand": makeExpand, "Pad": makePad, "Tile": makeTile,
+		"DepthToSpace": makeDepthToSpace, "SpaceToDepth": makeDepthToSpace, "CenterCropPad": makeCenterCropPad,
+		"Trilu": makeTrilu, "ReverseSequence": makeReverseSequence, "Compress": makeCompress,
+		"Gather": makeGather, "GatherElements": makeGatherElements, "GatherND": makeGatherND,
+		"ScatterElements": makeScatter, "Scatter": makeScatter, "ScatterND": makeScatter, "OneHot": makeOneHot,
 
-		"ConvTranspose": makeConvTranspose, "LayerNormalization": makeLayerNorm,
-		"InstanceNormalization": makeInstanceNorm, "GroupNormalization": makeInstanceNorm,
+		"Cast": makeCast, "CastLike": makeCast, "Where": makeWhere, "IsNaN": makeTest, "IsInf": makeTest,
+		"Relu": orWhole(makeUnary(&relu, nil)), "Not": orWhole(onlyWhole), "BitwiseNot": orWhole(onlyWhole),
+		"Max": makeSeveral, "Min": makeSeveral, "Sum": makeSeveral, "Mean": makeSeveral,
+		"ArgMax": makeArgExtreme, "ArgMin": makeArgExtreme, "TopK": makeTopK, "Hardmax": makeHardmax, "CumSum": makeCumSum,
+		"ReduceLogSumExp": makeLogSumExp, "ThresholdedRelu": makeThresholdedRelu, "Shrink": makeShrink,
 
-		"Equal":          makeCompare(func(a, b float32) bool { return a == b }, func(a, b int64) bool { return a == b }),
-		"Greater":        makeCompare(func(a, b float32) bool { return a > b }, func(a, b int64) bool { return a > b }),
-		"GreaterOrEqual": makeCompare(func(a, b float32) bool { return a >= b }, func(a, b int64) bool { return a >= b }),
-		"Less":           makeCompare(func(a, b float32) bool { return a < b }, func(a, b int64) bool { return a < b }),
-		"LessOrEqual":    makeCompare(func(a, b float32) bool { return a <= b }, func(a, b int64) bool { return a <= b }),
-		"And":            makeCompare(nil, func(a, b int64) bool { return a&b != 0 }),
-		"Or":             makeCompare(nil, func(a, b int64) bool { return a|b != 0 }),
-		"Xor":            makeCompare(nil, func(a, b int64) bool { return a != b }),
-		"Not":            makeNot,
+		"NegativeLogLikelihoodLoss": makeLoss, "SoftmaxCrossEntropyLoss": makeLoss,
 
-		// Forward only.
-		"LSTM": makeRecurrent, "GRU": makeRecurrent, "TopK": makeTopK, "ArgMax": makeArg(false), "ArgMin": makeArg(true),
-		"QuantizeLinear": makeQuantize, "DequantizeLinear": makeQuantize,
+		"RNN": makeRecurrent, "GRU": makeRecurrent, "LSTM": makeRecurrent,
+
+		"QuantizeLinear": makeQuantize, "DequantizeLinear": makeQuantize, "DynamicQuantizeLinear": makeDynamicQuantize,
+		"MatMulInteger": makeWholeMatMul, "QLinearMatMul": makeWholeMatMul,
+		"ConvInteger": makeWholeConv, "QLinearConv": makeWholeConv,
 	},
 	each(reduceRules, makeReduce),
 	each(pairRules, makePair),
-	each(pointRules, makePoint),
-	each(variadicRules, makeVariadic),
+	each(pointRules, orWhole(makePoint)),
+	each(compareRules, makeCompare),
+	map[string]maker{"Pow": makePow},
 )
+
+// makerOf returns the maker of an operator, or nil. If is not in the table, since it
+// makes operators itself.
+func makerOf(op string) maker {
+	if op == "If" {
+		return makeIf
+	}
+	return operators[op]
+}
 
 func join(families ...map[string]maker) map[string]maker {
 	all := map[string]maker{}
@@ -62,5 +77,10 @@ func each[R any](rules map[string]*R, m maker) map[string]maker {
 	return f
 }
 
-// folded are operators that follow from shapes, so that no plan sees them.
-var folded = map[string]bool{"Shape": true, "Size": true, "Constant": true, "ConstantOfShape": true, "Range": true}
+// folded are operators that follow from shapes, or from small inputs that then steer the
+// plan (see program.specialize), so that no plan sees them.
+var folded = map[string]bool{
+	"Shape": true, "Size": true, "Constant": true, "ConstantOfShape": true, "Range": true, "EyeLike": true,
+	"HannWindow": true, "HammingWindow": true, "BlackmanWindow": true, "MelWeightMatrix": true,
+	"NonZero": true, "Unique": true, "NonMaxSuppression": true,
+}

@@ -51,13 +51,13 @@ var wrappers = []string{"module.", "model.", "_orig_mod."}
 
 // Load returns g, a network of [Build], with the weights of a state dict in the place
 // of its own. They are found by name, without what wrappers put before it ("module.",
-// "model."); of a checkpoint that holds a state_dict, only that counts; counters of
+// "model."); of a checkpoint that holds a state_dict, model or net, only that counts; counters of
 // batches are ignored. F16, BF16 and F64 become F32 when they are read. All that does
 // not fit is one *LoadError. The set has to stay open as long as the graph is used.
 func Load(g *graph.Graph, set *tensor.Set) (*graph.Graph, error) {
 	e := &LoadError{Net: g.Name}
 	found := map[string]*tensor.Tensor{}
-	inside := container(set)
+	inside := container(g, set)
 	for _, t := range set.All() {
 		name, ok := strings.CutPrefix(t.Name, inside)
 		if !ok {
@@ -109,8 +109,25 @@ func Load(g *graph.Graph, set *tensor.Set) (*graph.Graph, error) {
 // dict: it holds floats and has an axis. Others are constants of its operators.
 func IsState(t *tensor.Tensor) bool { return t.DType.IsFloat() && len(t.Shape) > 0 }
 
+// loose are containers, too, if the whole state dict is in them: networks have layers
+// of these names.
+var loose = []string{"model.", "net."}
+
 // container returns what stands before the names of the state dict.
-func container(set *tensor.Set) string {
+func container(g *graph.Graph, set *tensor.Set) string {
+	for _, c := range loose {
+		found := 0
+		for _, t := range set.All() {
+			if name, ok := strings.CutPrefix(t.Name, c); ok {
+				if own := g.Weights.Lookup(unwrapped(g, name)); own != nil && IsState(own) {
+					found++
+				}
+			}
+		}
+		if found > 0 && found >= states(g) {
+			return c
+		}
+	}
 	for _, c := range containers {
 		for _, t := range set.All() {
 			if strings.HasPrefix(t.Name, c) {
@@ -119,6 +136,17 @@ func container(set *tensor.Set) string {
 		}
 	}
 	return ""
+}
+
+// states counts the tensors of the state dict of g.
+func states(g *graph.Graph) int {
+	n := 0
+	for _, t := range g.Weights.All() {
+		if IsState(t) {
+			n++
+		}
+	}
+	return n
 }
 
 // unwrapped returns a name without what stands before one of the network's, or

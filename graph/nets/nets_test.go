@@ -240,6 +240,8 @@ func TestLoad(t *testing.T) {
 		"plain":     state(t, from, func(s string) string { return s }),
 		"module":    append(state(t, from, func(s string) string { return "module." + s }), counter),
 		"container": append(state(t, from, func(s string) string { return "state_dict.model.module." + s }), optimizer),
+		"model":     append(state(t, from, func(s string) string { return "model." + s }), optimizer),
+		"net":       append(state(t, from, func(s string) string { return "net.module." + s }), optimizer),
 	} {
 		got, err := nets.Load(to, set(t, ts))
 		if err != nil {

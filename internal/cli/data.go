@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -48,7 +49,7 @@ func (o *dataOptions) open(e *env) (*dataset.Dataset, error) {
 	d := &dataset.Options{Normalise: o.normalise, Fit: o.fit, Channels: o.channels, Layout: o.layout, SkipBad: o.skipBad, Memory: int64(e.memory), Threads: e.threads}
 	if o.size != "" {
 		size, err := parseShape(o.size)
-		if err != nil || len(size) != 2 {
+		if err != nil || len(size) != 2 || min(size[0], size[1]) == 0 {
 			return nil, usagef("--size is %q, want HEIGHTxWIDTH, such as 32x32", o.size)
 		}
 		d.Size = [2]int{int(size[0]), int(size[1])}
@@ -56,6 +57,12 @@ func (o *dataOptions) open(e *env) (*dataset.Dataset, error) {
 	data, err := dataset.Open(o.data, d)
 	switch {
 	case err == nil:
+	case errors.As(err, new(*dataset.OptionError)):
+		return nil, usagef("%w", err)
+	case errors.Is(err, dataset.ErrImage):
+		return nil, (&verdict{status: exitRefused, err: err}).withHint("remove them; or --skip-bad leaves them out")
+	case errors.Is(err, dataset.ErrSizes):
+		return nil, (&verdict{status: exitRefused, err: err}).withHint("--size HxW scales all of them")
 	case errors.Is(err, fs.ErrNotExist) || exitStatus(err) != exitFailure:
 		return nil, err
 	default:
@@ -141,7 +148,8 @@ func fits(want []graph.Dim, have tensor.Shape) bool {
 	return true
 }
 
-// dimsText returns dimensions as 3x?x?.
+// dimsText returns dimensions as 3x?x?; names, which may have an x in them, are
+// set off: batch × 3.
 func dimsText(dims []graph.Dim) string {
 	words := make([]string, len(dims))
 	for i, d := range dims {
@@ -154,6 +162,9 @@ func dimsText(dims []graph.Dim) string {
 			words[i] = "?"
 		}
 	}
+	if slices.ContainsFunc(dims, func(d graph.Dim) bool { return d.Size < 0 && d.Name != "" }) {
+		return strings.Join(words, " × ")
+	}
 	return strings.Join(words, "x")
 }
 
@@ -165,6 +176,15 @@ func batchOf(n *network) (int, bool) {
 		}
 	}
 	return 0, false
+}
+
+// wholeBatches says whether examples come in batches of one size; nil is yes.
+func wholeBatches(n *network, size, examples int) *verdict {
+	if rest := examples % size; rest != 0 {
+		return usagef("%s takes batches of %d only, and the last one of %s would have %d", n.spec, size, count(examples, "example"), rest).
+			withHint("export the model with an open batch axis")
+	}
+	return nil
 }
 
 // The names of splits.

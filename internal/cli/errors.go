@@ -119,7 +119,7 @@ func hintFor(err error) string {
 	case errors.Is(err, fs.ErrExist):
 		return "-f replaces it"
 	case errors.Is(err, syscall.ENOSPC):
-		return "free some space, or write elsewhere with -o; nothing was left behind"
+		return "free some space, or write elsewhere"
 	}
 	return ""
 }

@@ -79,6 +79,11 @@ func (o *evalOptions) check(args []string) error {
 		return usagef("MODEL is missing").withHint("ropewalk eval MODEL --data DIR")
 	case len(args) == 1 && o.net.net == "":
 		o.net.net = args[0]
+		if isNet(args[0]) && o.net.weights == "" {
+			if _, err := os.Stat(args[0]); err != nil {
+				return usagef("%s without weights knows nothing", args[0]).withHint("--net %s --weights FILE", args[0])
+			}
+		}
 	case len(args) == 1 && o.net.weights != "":
 		return usagef("%s and --weights %s are both weights", args[0], o.net.weights)
 	case len(args) == 1:
@@ -104,19 +109,23 @@ func (o *evalOptions) check(args []string) error {
 
 // evalResult is what eval says of one network.
 type evalResult struct {
-	Schema  string        `json:"schema"`
-	Model   string        `json:"model"`
-	Net     string        `json:"net" about:"its name"`
-	Data    string        `json:"data,omitempty"`
-	Split   string        `json:"split,omitempty" about:"train, test or validation"`
-	Skipped int           `json:"skipped" about:"images that did not decode, and were left out"`
-	Result  *train.Result `json:"result,omitempty" about:"on labelled data"`
+	Schema string `json:"schema"`
+	Model  string `json:"model"`
+	Net    string `json:"net" about:"its name"`
+	Data   string `json:"data,omitempty"`
+	Split  string `json:"split,omitempty" about:"train, test or validation"`
+	// Normalise is empty without data.
+	Normalise string        `json:"normalise,omitempty" about:"what was done to the data: unit (nothing), or means/deviations"`
+	Assumed   bool          `json:"assumed,omitempty" about:"neither the command line nor the model said how to normalise"`
+	Skipped   int           `json:"skipped" about:"images that did not decode, and were left out"`
+	Result    *train.Result `json:"result,omitempty" about:"on labelled data"`
 
 	Against    string            `json:"against,omitempty" about:"the other network, B"`
 	Seed       *uint64           `json:"seed,omitempty" about:"of random inputs"`
 	Comparison *train.Comparison `json:"comparison,omitempty" about:"with the other network"`
 
 	classes []string
+	usual   string // how weights like these were trained, or ""
 }
 
 // evalText is an evalResult and how much of it is shown.
@@ -193,7 +202,8 @@ func (e *env) evalInputs(ctx context.Context, o *evalOptions, r *evalResult) (*n
 		return n, data, err
 	}
 	if o.data.normalise == "" {
-		o.data.normalise = e.trainedNormalisation(ctx, o)
+		o.data.normalise = e.trainedNormalisation(ctx, &o.net)
+		r.Assumed = o.data.normalise == ""
 	}
 	d, err := o.data.open(e)
 	if err != nil {
@@ -207,10 +217,13 @@ func (e *env) evalInputs(ctx context.Context, o *evalOptions, r *evalResult) (*n
 	if err != nil {
 		return n, nil, err
 	}
-	r.Split, r.Skipped = name, len(d.Skipped)
+	r.Split, r.Skipped, r.Normalise, r.usual = name, len(d.Skipped), d.Normalisation.String(), n.usual()
 	if size, fixed := batchOf(n); fixed {
 		if o.batch != 0 && o.batch != size {
 			return n, nil, usagef("%s takes batches of %d only", n.spec, size)
+		}
+		if err := wholeBatches(n, size, s.Len()); err != nil {
+			return n, nil, err
 		}
 		o.batch = size
 	}
@@ -227,8 +240,8 @@ func (e *env) evalInputs(ctx context.Context, o *evalOptions, r *evalResult) (*n
 
 // trainedNormalisation returns what train did to the data of a network: what the file
 // says, or the recipe beside it. "" is not known.
-func (e *env) trainedNormalisation(ctx context.Context, o *evalOptions) string {
-	for _, path := range []string{o.net.net, o.net.weights} {
+func (e *env) trainedNormalisation(ctx context.Context, o *netOptions) string {
+	for _, path := range []string{o.weights, o.net} {
 		if st, err := os.Stat(path); err != nil || st.IsDir() {
 			continue
 		}
@@ -296,13 +309,33 @@ func (e *env) compareNets(ctx context.Context, o *evalOptions, r *evalResult, a 
 	logits := o.data.data != "" && !a.probabilities() && !b.probabilities()
 	c, err := train.Compare(ctx, p, q, data, &train.CompareOptions{Batch: o.batch, Logits: logits, Progress: show})
 	if err != nil {
-		return evalError(a, err)
+		return o.compareError(a, b, err)
 	}
 	for i := range c.Outputs {
 		c.Outputs[i].Name = a.Outputs[i]
 	}
 	r.Comparison = c
 	return nil
+}
+
+// compareError says which network it is that cannot be run, and what may help.
+func (o *evalOptions) compareError(a, b *network, err error) error {
+	if exitStatus(err) != exitFailure || errors.As(err, new(*os.PathError)) {
+		return err
+	}
+	v := &verdict{status: exitRefused, err: fmt.Errorf("network A is %s, and B is %s: %w", a.spec, b.spec, err)}
+	if errors.As(err, new(*train.LabelError)) {
+		return v.withHint("the data has more classes than the network")
+	}
+	if o.data.data == "" {
+		for _, in := range a.Inputs {
+			given := slices.ContainsFunc(o.noise.values, func(s string) bool { return strings.HasPrefix(s, in.Name+"=") })
+			if !in.Type.IsFloat() && !given {
+				return v.withHint("input %s is %s, and gets 0 and 1 at random; --value %s=X sets it", in.Name, in.Type, in.Name)
+			}
+		}
+	}
+	return v
 }
 
 // isNetwork reports whether a file says by itself which network it is.
@@ -318,12 +351,14 @@ func (e *env) isNetwork(ctx context.Context, path string) bool {
 func (r *evalText) text(w *bufio.Writer) {
 	if r.Comparison != nil {
 		r.compared(w)
+		r.assumption(w)
 		return
 	}
 	fmt.Fprintf(w, "%s on %s (%s): %s\n", printable(r.Model), printable(r.Data), r.Split, scores(r.Result.Summary(), r.Result.Examples))
 	if r.Skipped > 0 {
 		fmt.Fprintf(w, "%s left out\n", count(r.Skipped, "image"))
 	}
+	r.assumption(w)
 	if !r.verbose || r.Result.Classes == nil {
 		return
 	}
@@ -348,6 +383,20 @@ func (r *evalText) text(w *bufio.Writer) {
 	for _, p := range r.Result.Confused(5) {
 		fmt.Fprintf(w, "%s of %s taken for %s\n", commas(int64(p[2])), name(p[0]), name(p[1]))
 	}
+}
+
+// assumption says how the data was normalised, if nothing said how: a network that
+// was trained otherwise does badly, and gives no other sign of it.
+func (r *evalText) assumption(w *bufio.Writer) {
+	if !r.Assumed {
+		return
+	}
+	fmt.Fprint(w, "the data was taken as it is (pixels 0 to 1), as nothing says how the network was trained; ")
+	if r.usual != "" {
+		fmt.Fprintf(w, "weights like these usually want --normalise %s\n", r.usual)
+		return
+	}
+	fmt.Fprintln(w, "--normalise sets it")
 }
 
 func (r *evalText) compared(w *bufio.Writer) {
@@ -398,6 +447,9 @@ func inputNames(n *network) string {
 		shape := "?"
 		if in.Shape != nil {
 			shape = dimsText(in.Shape)
+		}
+		if in.Shape != nil && len(in.Shape) == 0 {
+			shape = "scalar"
 		}
 		names = append(names, fmt.Sprintf("%s (%s %s)", in.Name, in.Type, shape))
 	}

@@ -162,6 +162,9 @@ func (r *trainRun) prepareHemp(ctx context.Context) error {
 		},
 	}
 	if r.recipe, err = compact.New(r.trained(), layers, h.c, tools); err != nil {
+		if known := r.collapsed(err); known != nil {
+			return known
+		}
 		return usagef("%w", err)
 	}
 	r.t.Penalties, r.t.Hooks = []train.Penalty{r.recipe.Penalty()}, []train.Hook{r.recipe}
@@ -199,6 +202,9 @@ func (r *trainRun) collapsed(err error) error {
 	var b *compact.BudgetError
 	switch {
 	case errors.As(err, &c):
+		if r.hemp.target > 0 {
+			return budgetf("%w", err).withHint("a larger --target-size, or more --epochs; nothing was written")
+		}
 		knob := strings.ReplaceAll(c.Knob, "_", "-")
 		return budgetf("%w", err).withHint("a lower --%s, more --epochs, or a lower --rate; nothing was written", knob)
 	case errors.As(err, &b):

@@ -155,7 +155,7 @@ func (r *trainRun) finish(ctx context.Context, report *train.Report) (*finished,
 		}
 	}
 	if r.hemp.target > 0 {
-		if net, err = r.under(ctx, net, size); err != nil {
+		if net, err = r.under(ctx, net); err != nil {
 			return nil, err
 		}
 	}
@@ -213,39 +213,43 @@ func (r *trainRun) thin(ctx context.Context, net *compact.Network, least int64, 
 	return best, ctx.Err()
 }
 
-// under takes as many weights out as the target needs.
-func (r *trainRun) under(ctx context.Context, net *compact.Network, size func(*compact.Network) (int64, error)) (*compact.Network, error) {
+// under takes as many weights out as the target needs, when units are in order.
+func (r *trainRun) under(ctx context.Context, net *compact.Network) (*compact.Network, error) {
 	target := int64(r.hemp.target)
-	n, err := size(net)
+	_, n, err := net.Sorted()
 	if err != nil || n <= target {
 		return net, err
 	}
-	lo, hi := 0.0, 1e-9
-	for {
-		c := net.Thinned(ctx, hi, r.t.Batch)
-		if n, err = size(c); err != nil {
-			return nil, err
+	// Too much is a few bytes: signs changed since zeros were chosen.
+	best, lo, hi := (*compact.Network)(nil), 0.0, 1e-9
+	for range 40 {
+		mid := hi
+		if best != nil {
+			mid = math.Sqrt(max(lo, 1e-12) * hi)
 		}
-		if n <= target {
-			break
-		}
-		if lo, hi = hi, 4*hi; hi > 1 {
-			return nil, budgetf("--target-size: the file has %d bytes when weights have been taken out, and %d were wanted", n, target)
-		}
-	}
-	for range 10 {
-		mid := math.Sqrt(max(lo, 1e-12) * hi)
 		c := net.Thinned(ctx, mid, r.t.Batch)
-		if n, err = size(c); err != nil {
+		if _, n, err = c.Sorted(); err != nil {
 			return nil, err
 		}
-		if n <= target {
-			hi = mid
-		} else {
+		switch {
+		case n <= target:
+			best, hi = c, mid
+			if float64(n) > 0.99*float64(target) {
+				return best, nil
+			}
+		case best != nil:
 			lo = mid
+		default:
+			lo, hi = hi, 4*hi
+		}
+		if best != nil && hi < 1.05*lo {
+			return best, nil
 		}
 	}
-	return net.Thinned(ctx, hi, r.t.Batch), ctx.Err()
+	if best == nil {
+		return nil, budgetf("--target-size: the file has %d bytes when weights have been taken out, and %d were wanted", n, target)
+	}
+	return best, ctx.Err()
 }
 
 // alive refuses a network that does no better than chance.

@@ -63,6 +63,19 @@ const (
 	settingNormalise = "ropewalk.normalise"
 )
 
+// usual returns how the examples of weights that many have were normalised, or "".
+func (n *network) usual() string {
+	for _, c := range n.files {
+		for _, p := range c.Layout.Metadata {
+			// Y. Idelbayev's, which most ports of this architecture go back to.
+			if p.Key == "arch" && strings.HasPrefix(p.Value, "resnet") && strings.HasSuffix(p.Value, "-cifar-optionA") {
+				return "imagenet"
+			}
+		}
+	}
+	return ""
+}
+
 func settingsOf(pairs []layout.Pair) settings {
 	s := settings{}
 	for _, p := range pairs {
@@ -176,16 +189,21 @@ func (e *env) openNetFile(ctx context.Context, n *network, o *netOptions, build 
 	if build != nil {
 		own.Seed = build.Seed
 	}
-	if classes, err := strconv.Atoi(n.settings[settingClasses]); err == nil {
-		own.Classes = classes
+	refused := func(err error) error {
+		return &verdict{status: exitRefused, err: fmt.Errorf("%s: its metadata: %w", o.net, err)}
+	}
+	if text, ok := n.settings[settingClasses]; ok {
+		if own.Classes, err = strconv.Atoi(text); err != nil || own.Classes < 1 {
+			return refused(fmt.Errorf("%s is %q, want a number", settingClasses, text))
+		}
 	}
 	if shape, err := n.settings.shape(); err != nil {
-		return err
+		return refused(err)
 	} else if shape != nil {
 		own.Input = shape
 	}
 	if err := n.build(name, &own); err != nil {
-		return err
+		return refused(err)
 	}
 	return n.load(o.net, c.Tensors)
 }

@@ -228,7 +228,12 @@ func yamlValue(f *pflag.Flag) any {
 			return true
 		}
 		return nil
-	case "int", "uint64":
+	case "uint64":
+		if n, err := strconv.ParseUint(text, 10, 64); err == nil && n != 0 {
+			return n
+		}
+		return nil
+	case "int":
 		if n, err := strconv.ParseInt(text, 10, 64); err == nil && n != 0 {
 			return n
 		}
@@ -248,7 +253,7 @@ func yamlValue(f *pflag.Flag) any {
 	if text == "" {
 		return nil
 	}
-	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil && strconv.FormatInt(n, 10) == text {
 		return n
 	}
 	if x, err := strconv.ParseFloat(text, 64); err == nil && strconv.FormatFloat(x, 'f', -1, 64) == text {

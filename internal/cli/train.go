@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,12 +51,18 @@ Beside OUT are written: OUT.recipe.yaml, all options in effect, with which
 until the end OUT.snapshot. After Ctrl-C, a crash or kill -9, --resume -o OUT
 goes on and gives the same weights, bit for bit, on the same kind of machine.
 
+--penalty hemp trains for a small file: weights become levels, most of them zero,
+and what the coder will need for them is part of the loss. The file holds the
+levels of the last pass. --lambda says what a bit costs, --target-size how large
+the file may be, --max-drop how much accuracy may be lost.
+
 Every option may stand in a recipe under its name, such as "rate: 0.05"; flags
 win. The formulas of optimizers and schedules are PyTorch's.`,
 		Example: example(
 			"a LeNet-5 on the images that the program carries", "ropewalk train --net lenet5 --data builtin:fashion-mnist --epochs 5 -o lenet5.safetensors",
 			"a ResNet-20 on CIFAR-10, the usual way", "ropewalk train --net resnet20 --data cifar --normalise cifar10 --crop 4 --flip --epochs 200 --batch 128\n    --momentum 0.9 --nesterov --decay 1e-4 --schedule cosine -o resnet20.safetensors",
 			"fine-tune an ONNX model, and stop when it gets no better", "ropewalk train --net model.onnx --data images/ --rate 0.001 --patience 3 -o tuned.onnx",
+			"a LeNet-300-100 in 3 KB", "ropewalk train --net lenet-300-100 --init float.safetensors --data mnist --penalty hemp --target-size 3KB\n    --shift 0.07 --scale 0.1 --rotate 8.6 --epochs 60 -o small.rope",
 			"go on after an interruption", "ropewalk train --resume -o lenet5.safetensors",
 		),
 		Args:              arguments(0, 0, "no argument"),
@@ -65,7 +72,7 @@ win. The formulas of optimizers and schedules are PyTorch's.`,
 		},
 	}
 	o.addFlags(cmd)
-	exits(cmd, exitUsage, exitRefused, exitInterrupted)
+	exits(cmd, exitUsage, exitRefused, exitBudget, exitInterrupted)
 	return cmd
 }
 
@@ -197,14 +204,21 @@ func (o *trainOptions) begin() error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	if o.force {
-		return nil
+	if _, err := os.Stat(filepath.Dir(o.out)); err != nil {
+		return err
 	}
-	if _, err := os.Stat(o.out); err == nil {
+	switch st, err := os.Stat(o.out); {
+	case err == nil && st.IsDir():
+		return &fs.PathError{Op: "create", Path: o.out, Err: atomicfile.ErrIsDir}
+	case o.force:
+		return nil
+	case err == nil:
 		return &fs.PathError{Op: "create", Path: o.out, Err: fs.ErrExist}
 	}
-	if _, err := os.Stat(o.out + snapshotExt); err == nil && !o.resume {
-		return usagef("%s is there, of a run that was interrupted", o.out+snapshotExt).withHint("--resume goes on with it, -f begins anew")
+	for _, ext := range []string{snapshotExt, searchExt} {
+		if _, err := os.Stat(o.out + ext); err == nil && !o.resume {
+			return usagef("%s is there, of a run that was interrupted", o.out+ext).withHint("--resume goes on with it, -f begins anew")
+		}
 	}
 	return nil
 }
@@ -242,12 +256,22 @@ func (r *trainRun) close() {
 // prepare opens data and networks.
 func (e *env) prepare(ctx context.Context, o *trainOptions, form string) (r *trainRun, err error) {
 	r = &trainRun{trainOptions: o, e: e, form: form}
+	if o.data.normalise == "" {
+		o.data.normalise = e.trainedNormalisation(ctx, &o.net)
+	}
 	if r.data, err = o.data.open(e); err != nil {
 		return r, err
 	}
 	fit, validation, err := o.choose(r.data)
 	if err != nil {
 		return r, err
+	}
+	if o.teacher.net == "" && classesIn(fit) < 2 {
+		v := &verdict{status: exitRefused, err: fmt.Errorf("%s to train on, all of one class: there is nothing to tell apart", count(fit.Len(), "example"))}
+		if o.limit > 0 {
+			return r, v.withHint("--limit takes the first examples, and they are in the order of their classes")
+		}
+		return r, v
 	}
 	build := &nets.Options{Classes: len(r.data.Classes), Input: r.data.Shape, Seed: o.t.Seed}
 	if r.net, err = e.openNetwork(ctx, &o.net, build); err != nil {
@@ -267,6 +291,9 @@ func (e *env) prepare(ctx context.Context, o *trainOptions, form string) (r *tra
 	if r.fit, err = examplesFor(r.net, r.data, fit, e.threads); err != nil {
 		return r, err
 	}
+	if err := o.augment.Check(fit); err != nil {
+		return r, usagef("%w", err)
+	}
 	r.fit.Augment = &o.augment
 	if validation != nil {
 		if o.t.Validation, err = examplesFor(r.net, r.data, validation, e.threads); err != nil {
@@ -278,8 +305,8 @@ func (e *env) prepare(ctx context.Context, o *trainOptions, form string) (r *tra
 			return r, err
 		}
 	}
-	if size, fixed := batchOf(r.net); fixed && (size != o.t.Batch || o.t.Batches != nil) {
-		return r, usagef("%s takes batches of %d only", r.net.spec, size).withHint("--batch %d", size)
+	if err := r.checkBatches(); err != nil {
+		return r, err
 	}
 	names, err := o.trainable(r.net)
 	if err != nil {
@@ -363,6 +390,42 @@ func (r *trainRun) settle() error {
 
 func (r *trainRun) dataOptions() *dataOptions { return &r.trainOptions.data }
 
+// checkBatches looks that a network which takes batches of one size gets no others.
+func (r *trainRun) checkBatches() error {
+	size, fixed := batchOf(r.net)
+	if !fixed {
+		return nil
+	}
+	if size != r.t.Batch || r.t.Batches != nil {
+		return usagef("%s takes batches of %d only", r.net.spec, size).withHint("--batch %d", size)
+	}
+	if err := wholeBatches(r.net, size, r.fit.Len()); err != nil {
+		return err.withHint("--limit %d takes as many as fit", r.fit.Len()/size*size)
+	}
+	if v := r.t.Validation; v != nil {
+		if err := wholeBatches(r.net, size, v.Len()); err != nil {
+			return err.withHint("--validation none, or another part")
+		}
+	}
+	if r.test != nil {
+		if err := wholeBatches(r.net, size, r.test.Len()); err != nil {
+			r.e.notef("the test split is left alone: %v", err)
+			r.test = nil
+		}
+	}
+	return nil
+}
+
+// classesIn counts the classes that examples have, up to two.
+func classesIn(s dataset.Source) int {
+	for i := 1; i < s.Len(); i++ {
+		if s.Label(i) != s.Label(0) {
+			return 2
+		}
+	}
+	return min(s.Len(), 1)
+}
+
 // sampled is how many examples a digest of data looks at.
 const sampled = 256
 
@@ -432,7 +495,7 @@ func (r *trainRun) run(ctx context.Context) error {
 		return err
 	}
 	if res.Bytes, err = r.e.writeNetwork(ctx, r.net, set, r.settings, r.form, r.out, r.force); err != nil {
-		return err
+		return r.failed(ctx, err)
 	}
 	// Only now nothing is lost without it.
 	if err := os.Remove(r.t.Snapshot); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -457,6 +520,12 @@ func (r *trainRun) failed(ctx context.Context, err error) error {
 		return (&verdict{status: exitRefused, err: err}).withHint("leave the flags out that differ, or begin anew with -f")
 	case errors.As(err, &diverged):
 		return (&verdict{status: exitFailure, err: err}).withHint("a lower --rate, --clip-norm or --warm-up may help; %s is from before", r.t.Snapshot)
+	case errors.Is(err, syscall.ENOSPC):
+		v := (&verdict{status: exitFailure, err: err}).withHint("free some space")
+		if _, err := os.Stat(r.t.Snapshot); err == nil {
+			return v.withHint("free some space; then %s", resume)
+		}
+		return v
 	case errors.As(err, new(*train.LabelError)):
 		return (&verdict{status: exitRefused, err: err}).withHint("%s has other classes than %s", r.net.spec, r.data.Name)
 	case errors.As(err, new(*os.PathError)) || exitStatus(err) != exitFailure:

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"ropewalk/graph"
+	"ropewalk/graph/nets"
+	"ropewalk/internal/atomicfile"
+	"ropewalk/tensor"
 )
 
 // Ctrl-C and kill -9 lose nothing: the run goes on, and ends in the same file.
@@ -83,5 +92,93 @@ func TestTrainResume(t *testing.T) {
 	}
 	if left := glob(t, dir, "*"+snapshotExt); left != nil {
 		t.Errorf("left behind: %q", left)
+	}
+}
+
+// What a recipe says is what was given, digit by digit.
+func TestRecipeKeepsValues(t *testing.T) {
+	var o trainOptions
+	cmd := &cobra.Command{}
+	o.addFlags(cmd)
+	for name, value := range map[string]string{"seed": "18446744073709551615", "data": "007", "net": "1e3", "batch": "32,64@10", "rate": "1e-09", "milestones": "3,6"} {
+		if err := cmd.Flags().Set(name, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := recipeOf(o.flags)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var again trainOptions
+	other := &cobra.Command{}
+	again.addFlags(other)
+	if err := setFlags("r.yaml", text, again.flags); err != nil {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+	o.flags.Visit(func(f *pflag.Flag) {
+		if got := again.flags.Lookup(f.Name).Value.String(); got != f.Value.String() {
+			t.Errorf("%s was %s, and comes back as %s", f.Name, f.Value, got)
+		}
+	})
+}
+
+// Metadata of a stranger's file cannot ask for what there is not.
+func TestSettingsOfStrangers(t *testing.T) {
+	dir := t.TempDir()
+	e := &env{stdout: io.Discard, stderr: io.Discard}
+	for want, s := range map[string]settings{
+		"ropewalk.classes is \"many\"":       {settingClasses: "many"},
+		"ropewalk.classes is \"-5\"":         {settingClasses: "-5"},
+		"cannot have 1000000000000 classes":  {settingClasses: "1000000000000"},
+		"ropewalk.input is \"3x\"":           {settingInput: "3x"},
+		"cannot have inputs of shape -1x-1":  {settingInput: "-1x-1"},
+		"cannot have inputs of shape 100000": {settingInput: "100000x100000x100000"},
+		"the weights do not fit":             {settingInput: "8192x8192x8192"},
+		"no network is named":                {settingNet: "nosuch"},
+	} {
+		if s[settingNet] == "" {
+			s[settingNet] = "lenet-300-100"
+		}
+		set, err := tensor.NewSet(&tensor.Tensor{Name: "x", DType: tensor.F32, Shape: tensor.Shape{1}, Data: tensor.Bytes(make([]byte, 4))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, "m.safetensors")
+		if _, err := writeFile(path, true, func(f *atomicfile.File) error { return writeTensors(f, set, s) }); err != nil {
+			t.Fatal(err)
+		}
+		_, err = e.openNetwork(t.Context(), &netOptions{net: path}, &nets.Options{})
+		if err == nil || exitStatus(err) != exitRefused || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%v: %v (status %d), want %q", s, err, exitStatus(err), want)
+		}
+	}
+}
+
+// A model exported for batches of one size says so before any work is done, and
+// not at the last batch.
+func TestFixedBatches(t *testing.T) {
+	g, err := nets.Build("lenet-300-100", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Inputs[0].Shape[0] = graph.Dim{Size: 300}
+	path := filepath.Join(t.TempDir(), "fixed.onnx")
+	if _, err := writeFile(path, false, func(f *atomicfile.File) error { return g.WriteONNX(f) }); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		want string
+		args []string
+	}{
+		{"batches of 300 only, and the last one of 1,000 examples would have 100", []string{"eval", path, "--data", "builtin:fashion-mnist"}},
+		{"batches of 300 only\n", []string{"train", "--net", path, "--data", "builtin:fashion-mnist", "-o", path + ".rope"}},
+		{"hint: --limit 300 ", []string{"train", "--net", path, "--data", "builtin:fashion-mnist", "--limit", "500", "--batch", "300", "-o", path + ".rope"}},
+		{"the last one of 1,000 examples", []string{"train", "--net", path, "--data", "builtin:fashion-mnist", "--batch", "300", "-o", path + ".rope"}},
+	} {
+		out, err := exec.Command("ropewalk", tt.args...).CombinedOutput()
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != exitUsage || !strings.Contains(string(out), tt.want) {
+			t.Errorf("%q: %v, %s; want %q", tt.args, err, out, tt.want)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -121,6 +122,9 @@ func (o *trainOptions) addFlags(cmd *cobra.Command) {
 // check looks at what does not depend on network or data, and fills in the options
 // of package train.
 func (o *trainOptions) check() error {
+	if err := o.checkZeros(); err != nil {
+		return err
+	}
 	switch {
 	case o.net.net == "":
 		return usagef("--net is missing").withHint("--net lenet5, or an ONNX file")
@@ -160,6 +164,22 @@ func (o *trainOptions) check() error {
 		return err
 	}
 	return o.parseBatch()
+}
+
+// nonzero are flags whose zero package train takes for their default.
+var nonzero = []string{
+	"rate", "beta1", "beta2", "epsilon", "factor", "schedule-patience", "temperature", "teacher-weight",
+	"every", "accumulate",
+}
+
+// checkZeros refuses a zero that would silently become something else.
+func (o *trainOptions) checkZeros() error {
+	for _, name := range changed(o.flags, slices.Clone(nonzero)...) {
+		if text := o.flags.Lookup(name).Value.String(); text == "0" || text == "-0" {
+			return usagef("--%s is 0, want more than 0", name).withHint("without --%s, its default holds", name)
+		}
+	}
+	return nil
 }
 
 // parseBatch reads sizes such as 32,64@10,128@20.

@@ -83,9 +83,11 @@ func (j *rowJob) do(p *Pool, worker, i int) {
 			dst := j.dst[i*n:][:n]
 			m := rowMax(v, x)
 			sum := expSumOf(v, p.local(worker, chunk), x, m)
-			shift := float32(float64(m) + math.Log(sum))
-			v.k = [12]float32{1, -shift, float32(math.Inf(-1)), float32(math.Inf(1))}
+			// One after the other: their sum has no room for the logarithm if m is large.
+			v.k = [12]float32{1, -m, float32(math.Inf(-1)), float32(math.Inf(1))}
 			plane(v, opAffine, dst, x, nil, nil, n)
+			v.k[1] = -float32(math.Log(sum))
+			plane(v, opAffine, dst, dst, nil, nil, n)
 		case rowLogSumExp:
 			m := rowMax(v, x)
 			j.dst[i] = float32(float64(m) + math.Log(expSumOf(v, p.local(worker, chunk), x, m)))
