@@ -3,13 +3,16 @@ package align
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"ropewalk/symmetry"
 	"ropewalk/tensor"
 )
 
 // FromSymmetry returns what matching needs of a network's symmetries. Groups with more
-// than two factors that flip signs are refused: errors are [ErrInput].
+// than two factors that flip signs, as residual streams that several batch norms write,
+// are matched as if their factors were positive: order and magnitudes are found, and
+// signs are not looked for. Such groups of ±1 alone are refused. Errors are [ErrInput].
 func FromSymmetry(s *symmetry.Spec) (*Spec, error) {
 	out := &Spec{}
 	for i := range s.Groups {
@@ -26,8 +29,15 @@ func FromSymmetry(s *symmetry.Spec) (*Spec, error) {
 			}
 			c.Factors = append(c.Factors, gauge)
 		}
-		if flips > maxFlips {
-			return nil, fmt.Errorf("%w: group %s has %d factors that flip signs, want at most %d", ErrInput, g.Name, flips, maxFlips)
+		if flips > maxFlips { // see FromSymmetry
+			for f := range c.Factors {
+				if c.Factors[f] == Nonzero {
+					c.Factors[f] = Positive
+				}
+			}
+			if slices.Contains(c.Factors, Sign) {
+				return nil, fmt.Errorf("%w: group %s has %d factors that flip signs, want at most %d", ErrInput, g.Name, flips, maxFlips)
+			}
 		}
 		for k := range g.Places {
 			p := &g.Places[k]

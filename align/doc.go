@@ -30,7 +30,16 @@
 // It is no p-value. Two networks that have nothing to do with each other get
 // certainties near one over the number of neurons; tests hold it to that.
 //
+// # Restoring
+//
+// [Restore] gives the suspect's tensors in the order of the reference, with factors
+// taken back. Neurons that were added are named (zero, clique, split) and left out,
+// those that are gone are zeros.
+//
 // # What it cannot do
+//
+// Signs are found for up to two factors of a group: not in residual streams that many
+// batch norms write. Where weights contradict that, the match counts as ambiguous.
 //
 // Neurons that are equal (or dead) can't be told apart by anything, and are
 // listed as ambiguous. Networks that were trained anew from the outputs of

@@ -157,7 +157,34 @@ func (p *pair) refine(r, s *side, results []*Result, out, errs [][][]float64) (c
 			break
 		}
 	}
+	for c := range p.classes {
+		for k := range p.classes[c].Places {
+			place := &p.classes[c].Places[k]
+			squares, dim := xx.sums(&p.classes[c], place)
+			products, _ := xy.sums(&p.classes[c], place)
+			others, _ := yy.sums(&p.classes[c], place)
+			results[c].contradicted(viewName(place), dim, squares, products, others)
+		}
+	}
 	return change, imitated
+}
+
+// contradicted takes the certainty of pairs whose weights at a place are opposite: a sign
+// was flipped that nobody looked for (see FromSymmetry), or the match is wrong.
+func (r *Result) contradicted(name string, dim int, xx, xy, yy []float64) {
+	const deviations = 6
+	if dim < 2 || r.Certainty == nil {
+		return
+	}
+	for i, j := range r.Sus {
+		if j < 0 || xx[i] == 0 || yy[i] == 0 || r.Certainty[i] == 0 {
+			continue
+		}
+		if c := xy[i] / math.Sqrt(xx[i]*yy[i]); c*math.Sqrt(float64(dim)) < -deviations || c < -0.9 && dim > 8 {
+			r.Certainty[i] = 0
+			r.Ambiguous = append(r.Ambiguous, Ambiguity{Ref: i, Sus: j, Other: -1, Reason: "its weights in " + name + " have the opposite sign, which is not taken back"})
+		}
+	}
 }
 
 // A placeSums holds the sums of one place: squares and products of each pair.

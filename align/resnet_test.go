@@ -143,6 +143,7 @@ func TestResNet20(t *testing.T) {
 	n := readNet(t, "resnet20_cifar10.safetensors", resnetCIFAR(3))
 	netTable(t, "ResNet-20", func(uint64) *testNet { return n }, 0.5, map[string]float64{
 		"noise 1": 99, "noise 2": 98.5, "noise 3": 98, "prune .9": 98.5, "prune .95": 98, "prune .99": 94, "quant 2": 99,
+		"rescaled, then prune .9": 95,
 	})
 }
 

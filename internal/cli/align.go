@@ -487,7 +487,9 @@ func (r *alignText) text(w *bufio.Writer) {
 	}
 	t.write(w, "")
 	for i := range r.Groups {
-		r.Groups[i].text(w, r.verbose)
+		if r.Verdict != unrelated { // nothing of strangers is certain
+			r.Groups[i].text(w, r.verbose)
+		}
 	}
 	fmt.Fprintf(w, "%s of %s in %s matched", commas(int64(r.Matched)), count(r.Neurons, "neuron"), count(len(r.Groups), "group"))
 	if judged {
