@@ -194,7 +194,7 @@ func TestResume(t *testing.T) {
 			resume := false
 			for {
 				r := l.recipe(t, o)
-				to := l.options(r, 4)
+				to := l.options(r, 3)
 				to.Snapshot, to.Resume = path, resume
 				ctx, cancel := context.WithCancel(t.Context())
 				steps := 0

@@ -51,10 +51,10 @@ Beside OUT are written: OUT.recipe.yaml, all options in effect, with which
 until the end OUT.snapshot. After Ctrl-C, a crash or kill -9, --resume -o OUT
 goes on and gives the same weights, bit for bit, on the same kind of machine.
 
---penalty hemp trains for a small file: weights become levels, most of them zero,
-and what the coder will need for them is part of the loss. The file holds the
-levels of the last pass. --lambda says what a bit costs, --target-size how large
-the file may be, --max-drop how much accuracy may be lost.
+--penalty hemp trains for a small file: weights become levels, most of them
+zero, and what the coder will need for them is part of the loss. The file holds
+the levels of the last pass. --lambda says what a bit costs, --target-size how
+large the file may be, --max-drop how much accuracy may be lost.
 
 Every option may stand in a recipe under its name, such as "rate: 0.05"; flags
 win. The formulas of optimizers and schedules are PyTorch's.`,
