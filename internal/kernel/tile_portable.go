@@ -12,7 +12,7 @@ const portableLanes = 8
 func portableLinear(rows, slots int) func(*tileArgs) {
 	return func(t *tileArgs) {
 		b := t.b
-		if slots == 2 {
+		if slots == 2 && t.k > 0 { // a panel without lines has no second slot to point to
 			b[1] = unsafe.Add(t.b[0], 4*portableLanes)
 		}
 		portableTile(t, rows, slots, &b, func(k int) int { return k * t.bStep })
