@@ -143,6 +143,10 @@ type shortlist struct {
 	sus      []int32   // (neurons, slots)
 	score    []float32 // cosines of sketches
 	sd       float64   // of strangers' cosines
+	view     int       // that the sketches are of, or -1 for several
+	// likest is the cosine of the second best, where lists were cut to one candidate,
+	// and 4 deviations more, for the error of sketches.
+	likest []float32
 }
 
 // shortlisted compares the sketches of all neurons of both sides (n, lazySketch) and
@@ -220,13 +224,25 @@ func (l *shortlist) decided() bool {
 	return l.sd > 0 || l.m == 1
 }
 
-// cut keeps the first few of each list.
-func (l *shortlist) cut(slots int) *shortlist {
-	slots = min(slots, l.slots)
-	out := &shortlist{m: l.m, slots: slots, sd: l.sd}
+// cut keeps the first of each list.
+func (l *shortlist) cut() *shortlist {
+	out := &shortlist{m: l.m, slots: 1, sd: l.sd, view: l.view}
 	for at := 0; at < len(l.sus); at += l.slots {
-		out.sus = append(out.sus, l.sus[at:][:slots]...)
-		out.score = append(out.score, l.score[at:][:slots]...)
+		out.sus, out.score = append(out.sus, l.sus[at]), append(out.score, l.score[at])
+		second := 0.0
+		if l.slots > 1 {
+			second = float64(l.score[at+1])
+		}
+		out.likest = append(out.likest, float32(min(1, second+4*l.sd)))
+	}
+	return out
+}
+
+// single is the list of matches that are known already.
+func (l *shortlist) single(of []int) *shortlist {
+	out := &shortlist{m: l.m, slots: 1, sd: l.sd, view: -1}
+	for _, j := range of {
+		out.sus, out.score = append(out.sus, int32(j)), append(out.score, 1)
 	}
 	return out
 }

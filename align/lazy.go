@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync/atomic"
 
 	"ropewalk/internal/kernel"
@@ -88,7 +89,7 @@ func gainOf(acts []Act, scale [][]float64, i int) float64 {
 }
 
 // product combines the maps of several axes to one of all their positions, the last
-// one densest; nil where nothing moves.
+// one densest; nil where nothing moves, or nothing is multiplied.
 func product(maps []axisMap) ([]int32, []float32) {
 	same, n := true, 1
 	for _, m := range maps {
@@ -108,6 +109,9 @@ func product(maps []axisMap) ([]int32, []float32) {
 			}
 		}
 		from, gain = f, g
+	}
+	if !slices.ContainsFunc(gain, func(g float32) bool { return g != 1 }) {
+		gain = nil
 	}
 	return from, gain
 }
@@ -266,9 +270,13 @@ func (s *lazySide) row(i int, dst []float32, w *scratch) error {
 		if s.innerAt == nil {
 			copy(to, x)
 		} else {
-			g := s.innerGain[:len(to)]
 			for c, at := range s.innerAt[:len(to)] {
-				to[c] = x[at] * g[c]
+				to[c] = x[at]
+			}
+			if s.innerGain != nil {
+				for c, g := range s.innerGain[:len(to)] {
+					to[c] *= g
+				}
 			}
 		}
 		if g := s.gain[k]; g != 1 {
@@ -284,7 +292,9 @@ func (s *lazySide) row(i int, dst []float32, w *scratch) error {
 func (s *lazySide) slab(o int, w *scratch) ([]float32, float32, error) {
 	g := float32(1)
 	if s.outerAt != nil {
-		g = s.outerGain[o]
+		if s.outerGain != nil {
+			g = s.outerGain[o]
+		}
 		o = int(s.outerAt[o])
 	}
 	x, err := s.numbers(o*s.axis*s.inner, s.axis*s.inner, w)
@@ -304,7 +314,9 @@ func (s *lazySide) column(slab []float32, g float32, r, z int, buf []float32) []
 		return buf
 	}
 	if s.innerAt != nil {
-		g *= s.innerGain[z]
+		if s.innerGain != nil {
+			g *= s.innerGain[z]
+		}
 		z = int(s.innerAt[z])
 	}
 	for i := range s.n {

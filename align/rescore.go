@@ -3,6 +3,7 @@ package align
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"ropewalk/internal/assignment"
 	"ropewalk/internal/kernel"
@@ -11,23 +12,46 @@ import (
 // sums are what one view says about each neuron and each of its candidates, at full
 // width: sums of squares and products.
 type sums struct {
-	view  *lazyView
-	slots int       // candidates, and behind them a stranger
-	xx    []float64 // (n)
-	yy    []float64 // (n, slots): of the suspect's neurons
-	xy    []float64
-	quad  []float64 // of squares of products: how unevenly they are spread
+	view    *lazyView
+	slots   int       // candidates
+	xx      []float64 // (n)
+	yy      []float64 // (n, slots): of the suspect's neurons
+	xy      []float64
+	quad    []float64 // of squares of products: how unevenly they are spread
+	strange []float64 // cosines of strangers
+}
+
+// strangers are some pairs of neurons that are no candidates of each other: how
+// similar two neurons are by chance. There are none where all are candidates.
+type strangers struct{ ref, sus []int32 }
+
+// maxStrangers is how many there are at most: enough for one number.
+const maxStrangers = 512
+
+func newStrangers(sus []int32, n, slots int) (s strangers) {
+	if slots >= n {
+		return s
+	}
+	for i := 0; i < n; i += 1 + (n-1)/maxStrangers {
+		own := sus[i*slots:][:slots]
+		j := int32((i*7919 + n/2) % n)
+		for slices.Contains(own, j) {
+			j = (j + 1) % int32(n)
+		}
+		s.ref, s.sus = append(s.ref, int32(i)), append(s.sus, j)
+	}
+	return s
 }
 
 // rescore reads the view again. sus (n, slots) are the candidates.
-func (v *lazyView) rescore(sus []int32, slots int, pool *kernel.Pool, ws []scratch) (*sums, error) {
+func (v *lazyView) rescore(sus []int32, slots int, others strangers, pool *kernel.Pool, ws []scratch) (*sums, error) {
 	n := v.ref.n
-	s := &sums{v, slots, make([]float64, n), make([]float64, n*slots), make([]float64, n*slots), make([]float64, n*slots)}
+	s := &sums{v, slots, make([]float64, n), make([]float64, n*slots), make([]float64, n*slots), make([]float64, n*slots), make([]float64, len(others.ref))}
 	read := v.rescoreColumns
 	if v.rows() {
 		read = v.rescoreRows
 	}
-	if err := read(s, sus, pool, ws); err != nil {
+	if err := read(s, sus, others, pool, ws); err != nil {
 		return nil, err
 	}
 	for i, x := range s.xx {
@@ -43,7 +67,7 @@ func (v *lazyView) rescore(sus []int32, slots int, pool *kernel.Pool, ws []scrat
 	return s, nil
 }
 
-func (v *lazyView) rescoreRows(s *sums, sus []int32, pool *kernel.Pool, ws []scratch) error {
+func (v *lazyView) rescoreRows(s *sums, sus []int32, others strangers, pool *kernel.Pool, ws []scratch) error {
 	n := v.ref.n
 	errs := make([]error, n)
 	pool.Ranges(n, 1+n/64, func(worker, lo, hi int) {
@@ -63,14 +87,38 @@ func (v *lazyView) rescoreRows(s *sums, sus []int32, pool *kernel.Pool, ws []scr
 			}
 		}
 	})
+	if err := firstError(errs); err != nil {
+		return err
+	}
+	errs = make([]error, len(others.ref))
+	pool.Run(len(others.ref), func(worker, k int) {
+		w := &ws[worker]
+		x, y := sized(&w.x, v.dim), sized(&w.y, v.dim)
+		if errs[k] = v.ref.row(int(others.ref[k]), x, w); errs[k] != nil {
+			return
+		}
+		if errs[k] = v.sus.row(int(others.sus[k]), y, w); errs[k] != nil {
+			return
+		}
+		// Both lengths are needed: the suspect may be nobody's candidate.
+		xx, yy := kernel.SumSquares(w.serial, x), kernel.SumSquares(w.serial, y)
+		s.strange[k] = cosineOf(xx, kernel.Dot(w.serial, x, y), yy)
+	})
 	return firstError(errs)
 }
 
+func cosineOf(xx, xy, yy float64) float64 {
+	if d := xx * yy; d > 0 {
+		return xy / math.Sqrt(d)
+	}
+	return 0
+}
+
 // rescoreColumns keeps sums of a few columns in float32, and adds those up in float64.
-func (v *lazyView) rescoreColumns(s *sums, sus []int32, pool *kernel.Pool, ws []scratch) error {
+func (v *lazyView) rescoreColumns(s *sums, sus []int32, others strangers, pool *kernel.Pool, ws []scratch) error {
 	n, m := v.ref.n, v.sus.n
 	parts := min(lazyParts, v.ref.outer)
-	type part struct{ xx, yy, xy, quad []float64 }
+	type part struct{ xx, yy, xy, quad, strange []float64 }
 	all := make([]part, parts)
 	errs := make([]error, parts)
 	own := make([][]int32, s.slots) // by slot
@@ -83,11 +131,11 @@ func (v *lazyView) rescoreColumns(s *sums, sus []int32, pool *kernel.Pool, ws []
 	pool.Run(parts, func(worker, p int) {
 		w := &ws[worker]
 		t := &all[p]
-		*t = part{make([]float64, n), make([]float64, m), make([]float64, s.slots*n), make([]float64, s.slots*n)}
-		short := make([]float32, n+m+2*s.slots*n)
+		*t = part{make([]float64, n), make([]float64, m), make([]float64, s.slots*n), make([]float64, s.slots*n), make([]float64, len(others.ref))}
+		short := make([]float32, n+m+2*s.slots*n+len(others.ref))
 		flush := func() {
 			at := 0
-			for _, long := range [][]float64{t.xx, t.yy, t.xy, t.quad} {
+			for _, long := range [][]float64{t.xx, t.yy, t.xy, t.quad, t.strange} {
 				for i := range long {
 					long[i] += float64(short[at+i])
 				}
@@ -126,6 +174,10 @@ func (v *lazyView) rescoreColumns(s *sums, sus []int32, pool *kernel.Pool, ws []
 						kernel.Axpy(w.serial, short[n+m+k*n:][:n], 1, g)
 						accumulate(short[n+m+(s.slots+k)*n:][:n], g)
 					}
+					chance := short[n+m+2*s.slots*n:]
+					for k, i := range others.ref {
+						chance[k] += x[i] * y[others.sus[k]]
+					}
 					if columns++; columns%32 == 0 {
 						flush()
 					}
@@ -137,7 +189,14 @@ func (v *lazyView) rescoreColumns(s *sums, sus []int32, pool *kernel.Pool, ws []
 	if err := firstError(errs); err != nil {
 		return err
 	}
+	yy := make([]float64, m)
 	for _, t := range all {
+		for j, y := range t.yy {
+			yy[j] += y
+		}
+		for k, x := range t.strange {
+			s.strange[k] += x
+		}
 		for i := range n {
 			s.xx[i] += t.xx[i]
 			for k := range s.slots {
@@ -148,24 +207,26 @@ func (v *lazyView) rescoreColumns(s *sums, sus []int32, pool *kernel.Pool, ws []
 			}
 		}
 	}
+	for k, i := range others.ref {
+		s.strange[k] = cosineOf(s.xx[i], s.strange[k], yy[others.sus[k]])
+	}
 	return nil
 }
 
 // cosine returns that of candidate k.
 func (s *sums) cosine(k int) float64 {
-	d := s.xx[k/s.slots] * s.yy[k]
-	if d <= 0 {
-		return 0
-	}
-	return s.xy[k] / math.Sqrt(d)
+	return cosineOf(s.xx[k/s.slots], s.xy[k], s.yy[k])
 }
 
 // minShown is how many deviations of strangers the median pair of a view has to be away
 // from them, so that the view is evidence.
 const minShown = 4.5
 
-// weigh adds what a view says to the evidence (n, slots-1); the last slot holds strangers.
-func (s *sums) weigh(e *evidence) {
+// weigh adds what a view says to the evidence: (n, slots), or (n, 2) where each neuron
+// has one candidate alone. The second is then all others, by the most that they can be:
+// likest is the cosine of the best of them in this view, if it is known, else it is
+// as large as a stranger's gets.
+func (s *sums) weigh(e *evidence, likest []float32) {
 	v := s.view
 	n, k := e.n, e.m
 	cosines := make([]float32, n*k)
@@ -177,8 +238,11 @@ func (s *sums) weigh(e *evidence) {
 		square += c * c
 		count++
 	}
+	for _, c := range s.strange {
+		stranger(c)
+	}
 	for i := range n {
-		for t := range k {
+		for t := range s.slots {
 			c := s.cosine(i*s.slots + t)
 			cosines[i*k+t] = float32(c)
 			if v.parity != 0 {
@@ -186,11 +250,10 @@ func (s *sums) weigh(e *evidence) {
 			}
 			best[i] = max(best[i], c)
 		}
-		if k < n {
-			stranger(s.cosine(i*s.slots + k))
+		if s.slots < n {
 			continue
 		}
-		for _, c := range cosines[i*k:][:k] { // all are candidates: all but one are strangers
+		for _, c := range cosines[i*k:][:s.slots] { // all are candidates: all but one are strangers
 			if math.Abs(float64(c)) < best[i] {
 				stranger(float64(c))
 			}
@@ -203,6 +266,12 @@ func (s *sums) weigh(e *evidence) {
 	if mu := spread(median(best)) / f.sd; mu > minShown {
 		f.mu = mu
 	}
+	for i := 0; k > s.slots && i < n; i++ {
+		cosines[i*k+s.slots] = float32(unspread(minShown * f.sd))
+		if likest != nil {
+			cosines[i*k+s.slots] = likest[i]
+		}
+	}
 	e.views = append(e.views, ViewEvidence{Name: v.name, Role: v.role.String(), Dim: v.dim, Effective: 1 / (f.sd * f.sd), Share: f.share})
 	if f.mu > 0 {
 		e.add(cosines, f, v.parity, len(e.views)-1)
@@ -210,15 +279,15 @@ func (s *sums) weigh(e *evidence) {
 }
 
 // choose matches one to one among the candidates: sus (n, slots), with their evidence
-// total (n, slots-1). A neuron none of whose candidates is left gets any partner, and is
+// total (n, stride). A neuron none of whose candidates is left gets any partner, and is
 // named in rest.
-func choose(total []float32, sus []int32, n, m, slots int) (slot []int, of []int, rest []int, err error) {
+func choose(total []float32, stride int, sus []int32, n, m, slots int) (slot []int, of []int, rest []int, err error) {
 	c := &assignment.Candidates{Cols: m, Start: make([]int, n+1)}
 	worst := 0.0
 	for i := range n {
-		for t := range slots - 1 {
+		for t := range slots {
 			c.Col = append(c.Col, sus[i*slots+t])
-			cost := -float64(total[i*(slots-1)+t])
+			cost := -float64(total[i*stride+t])
 			c.Cost = append(c.Cost, cost)
 			worst = max(worst, math.Abs(cost))
 		}
@@ -239,7 +308,7 @@ func choose(total []float32, sus []int32, n, m, slots int) (slot []int, of []int
 	free := 0
 	for i, j := range of {
 		slot[i] = -1
-		for t := range slots - 1 {
+		for t := range slots {
 			if j >= 0 && int(sus[i*slots+t]) == j {
 				slot[i] = t
 			}

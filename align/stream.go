@@ -249,36 +249,36 @@ func (d *streamer) visit(c int, places []int) error {
 			return err
 		}
 	}
-	n, slots := class.Size, list.slots+1
-	sus := make([]int32, 0, n*slots)
-	for i := range n {
-		own := list.sus[i*list.slots:][:list.slots]
-		stranger := int32((i*7919 + n/2) % n)
-		for k := 0; k < n && slices.Contains(own, stranger); k++ {
-			stranger = (stranger + 1) % int32(n)
-		}
-		sus = append(append(sus, own...), stranger)
+	n, slots, sus := class.Size, list.slots, list.sus
+	e := &evidence{n: n, m: slots}
+	if slots == 1 && n > 1 {
+		e.m = 2 // see weigh
 	}
-	e := &evidence{n: n, m: slots - 1}
-	e.parts[0] = make([]float32, n*(slots-1))
+	e.parts[0] = make([]float32, n*e.m)
 	for _, f := range class.Factors {
 		if f.flips() {
 			e.flips++
 		}
 	}
 	var all []*sums
-	for _, v := range views {
-		s, err := d.rescore(v, sus, slots)
+	others := newStrangers(sus, n, slots)
+	for k, v := range views {
+		s, err := d.rescore(v, sus, slots, others)
 		if err != nil {
 			return err
 		}
 		all = append(all, s)
-		if v.dim > 1 {
-			s.weigh(e)
+		if v.dim == 1 {
+			continue
+		}
+		if k == list.view {
+			s.weigh(e, list.likest)
+		} else {
+			s.weigh(e, nil)
 		}
 	}
 	total := e.best()
-	slot, of, rest, err := choose(total, sus, n, n, slots)
+	slot, of, rest, err := choose(total, e.m, sus, n, n, slots)
 	if err != nil {
 		return err
 	}
@@ -287,30 +287,14 @@ func (d *streamer) visit(c int, places []int) error {
 		return err
 	}
 	r := &Result{Matching: *m, Views: e.views, Margin: make([]float64, n)}
-	r.Certainty = certainAmong(total, sus, slot, n, slots)
-	d.judge(r, all, total, sus, slot, rest, slots)
+	r.Certainty = certainAmong(total, e.m, sus, slot, n, slots)
+	d.judge(r, all, total, e.m, sus, slot, rest, slots)
 	d.factors(c, r, e, all, slot)
 	d.results[c] = r
 	d.pair.state[c] = state{of: of, flips: make([]uint8, n)}
-	d.lists[c] = matches(list, of)
+	d.lists[c] = list.single(of)
 	d.tally(c, all, slot)
 	return nil
-}
-
-// matches returns for each neuron its match and the best other candidate.
-func matches(l *shortlist, of []int) *shortlist {
-	out := &shortlist{m: l.m, slots: min(2, l.slots), sd: l.sd}
-	for i, j := range of {
-		own := []int32{int32(j)}
-		score := []float32{0}
-		for t := range l.slots {
-			if k := i*l.slots + t; len(own) < out.slots && int(l.sus[k]) != j {
-				own, score = append(own, l.sus[k]), append(score, l.score[k])
-			}
-		}
-		out.sus, out.score = append(out.sus, own...), append(out.score, score...)
-	}
-	return out
 }
 
 // shortlist makes sketches, first of the widest view without signs.
@@ -360,41 +344,46 @@ func (d *streamer) shortlist(views []*lazyView) (*shortlist, error) {
 			}
 		}
 		list = shortlisted(ref, sus, best != 0, d.pool)
+		list.view = -1
+		if len(attempt) == 1 {
+			list.view = attempt[0]
+		}
 		if list.decided() {
-			return list.cut(2), nil
+			return list.cut(), nil
 		}
 	}
 	return list, nil
 }
 
 // rescore reads a view of both sides.
-func (d *streamer) rescore(v *lazyView, sus []int32, slots int) (*sums, error) {
+func (d *streamer) rescore(v *lazyView, sus []int32, slots int, others strangers) (*sums, error) {
 	for _, s := range []*lazySide{&v.ref, &v.sus} {
 		if err := s.open(); err != nil {
 			return nil, err
 		}
 		defer s.close()
 	}
-	return v.rescore(sus, slots, d.pool, d.scratch)
+	return v.rescore(sus, slots, others, d.pool, d.scratch)
 }
 
 // certainAmong is the posterior of each match among the candidates. Whoever is no
 // candidate counts as similar as the last one of them.
-func certainAmong(total []float32, sus []int32, slot []int, n, slots int) []float64 {
-	k := slots - 1
+func certainAmong(total []float32, stride int, sus []int32, slot []int, n, slots int) []float64 {
 	none := absent(n)
 	rows, cols := make([]logSum, n), make([]logSum, n)
 	for i := range n {
 		rows[i].add(none)
 		least := math.Inf(1)
-		for t := range k {
-			x := float64(total[i*k+t])
-			rows[i].add(x)
-			cols[sus[i*slots+t]].add(x)
+		for t := range stride {
+			x := float64(total[i*stride+t])
 			least = min(least, x)
+			if t < slots {
+				rows[i].add(x)
+				cols[sus[i*slots+t]].add(x)
+			}
 		}
-		if n > k {
-			rows[i].add(least + math.Log(float64(n-k)))
+		if n > slots {
+			rows[i].add(least + math.Log(float64(n-slots)))
 		}
 	}
 	out := make([]float64, n)
@@ -402,7 +391,7 @@ func certainAmong(total []float32, sus []int32, slot []int, n, slots int) []floa
 		if t < 0 {
 			continue
 		}
-		x := float64(total[i*k+t])
+		x := float64(total[i*stride+t])
 		col := cols[sus[i*slots+t]]
 		col.add(none)
 		out[i] = math.Exp(min(x-rows[i].log(), x-col.log(), 0))
@@ -428,8 +417,7 @@ func (s *logSum) add(l float64) {
 func (s *logSum) log() float64 { return s.top + math.Log(s.sum) }
 
 // judge fills in margins, and names the matches that could as well be others.
-func (d *streamer) judge(r *Result, all []*sums, total []float32, sus []int32, slot, rest []int, slots int) {
-	k := slots - 1
+func (d *streamer) judge(r *Result, all []*sums, total []float32, stride int, sus []int32, slot, rest []int, slots int) {
 	for i, t := range slot {
 		silentRef, silentSus := true, true
 		for _, s := range all {
@@ -439,15 +427,15 @@ func (d *streamer) judge(r *Result, all []*sums, total []float32, sus []int32, s
 			}
 		}
 		other := -1
-		for u := range k {
-			if u != t && (other < 0 || total[i*k+u] > total[i*k+other]) {
+		for u := range stride {
+			if u != t && (other < 0 || total[i*stride+u] > total[i*stride+other]) {
 				other = u
 			}
 		}
 		if t >= 0 {
-			r.Margin[i] = float64(total[i*k+t]) - absent(1)
+			r.Margin[i] = float64(total[i*stride+t]) - absent(1)
 			if other >= 0 {
-				r.Margin[i] = float64(total[i*k+t] - total[i*k+other])
+				r.Margin[i] = float64(total[i*stride+t] - total[i*stride+other])
 			}
 		}
 		reason := ""
@@ -466,7 +454,7 @@ func (d *streamer) judge(r *Result, all []*sums, total []float32, sus []int32, s
 			continue
 		}
 		a := Ambiguity{Ref: i, Sus: r.Sus[i], Other: -1, Reason: reason}
-		if other >= 0 {
+		if other >= 0 && other < slots {
 			a.Other = int(sus[i*slots+other])
 		}
 		r.Ambiguous = append(r.Ambiguous, a)
@@ -496,6 +484,7 @@ func (d *streamer) factors(c int, r *Result, e *evidence, all []*sums, slot []in
 	}
 	out, near := ones(d.pair.classes[c : c+1])[0], ones(d.pair.classes[c : c+1])[0]
 	clean := intact(all, slot)
+	d.rescaled[c] = scattered(all, slot)
 	for i, t := range slot {
 		if t < 0 || len(class.Factors) == 0 {
 			continue
@@ -514,7 +503,6 @@ func (d *streamer) factors(c int, r *Result, e *evidence, all []*sums, slot []in
 		_, flips := e.signs(i*e.m + t)
 		for f, gauge := range class.Factors {
 			if gauge.scales() {
-				d.rescaled[c] = d.rescaled[c] || math.Abs(logs[f]) > touched
 				out[f][i] = settled(math.Exp(logs[f]), errs[f])
 			}
 			near[f][i] = out[f][i]
@@ -538,6 +526,48 @@ func (d *streamer) factors(c int, r *Result, e *evidence, all []*sums, slot []in
 	r.Scale = out
 }
 
+// scattered reports whether single numbers with factors, as those of norms, are less alike
+// than rows are, so that there are factors.
+func scattered(all []*sums, slot []int) bool {
+	var alike []float64
+	for _, s := range all {
+		if s.view.dim > 1 {
+			alike = append(alike, s.median(slot))
+		}
+	}
+	for _, s := range all {
+		if s.view.dim > 1 || len(s.view.acts) == 0 {
+			continue
+		}
+		var n, x, y, xx, xy, yy, logs float64
+		for i, t := range slot {
+			if t < 0 || s.xx[i] == 0 || s.xy[i*s.slots+t] == 0 {
+				continue
+			}
+			a := math.Sqrt(s.xx[i])
+			b := s.xy[i*s.slots+t] / a
+			n, x, y, xx, xy, yy = n+1, x+a, y+b, xx+a*a, xy+a*b, yy+b*b
+			l := math.Log(math.Abs(b / a))
+			logs += l * l
+		}
+		if n > 0 && math.Sqrt(logs/n) > touched && cosineOf(xx-x*x/n, xy-x*y/n, yy-y*y/n) < median(alike)-0.1 {
+			return true
+		}
+	}
+	return false
+}
+
+// median returns the median cosine of pairs, without sign.
+func (s *sums) median(slot []int) float64 {
+	c := make([]float64, len(slot))
+	for i, t := range slot {
+		if t >= 0 {
+			c[i] = math.Abs(s.cosine(i*s.slots + t))
+		}
+	}
+	return median(c)
+}
+
 // intact reports whether pairs are the same but for their factors. Then single numbers,
 // as those of norms, tell factors as well as long rows do.
 func intact(all []*sums, slot []int) bool {
@@ -546,13 +576,7 @@ func intact(all []*sums, slot []int) bool {
 		if s.view.dim == 1 {
 			continue
 		}
-		c := make([]float64, len(slot))
-		for i, t := range slot {
-			if t >= 0 {
-				c[i] = math.Abs(s.cosine(i*s.slots + t))
-			}
-		}
-		if median(c) < same {
+		if s.median(slot) < same {
 			return false
 		}
 	}
