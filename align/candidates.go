@@ -147,6 +147,7 @@ type shortlist struct {
 	// likest is the cosine of the second best, where lists were cut to one candidate,
 	// and 4 deviations more, for the error of sketches.
 	likest []float32
+	full   *shortlist // before it was cut, or nil
 }
 
 // shortlisted compares the sketches of all neurons of both sides (n, lazySketch) and
@@ -210,13 +211,17 @@ func top(row []float32, at []int32, score []float32, folded bool) float64 {
 	return sum / float64(max(1, count)) * float64(len(row)-1)
 }
 
-// decided reports whether the sketches leave no doubt: each neuron has a favourite of
-// its own, far ahead of the second.
+// lazyGap is by how many deviations of strangers each favourite has to be ahead, so that
+// it alone is looked at. It is less than sketchGap, because it is looked at.
+const lazyGap = 4
+
+// decided reports whether each neuron has a favourite of its own, far ahead of the
+// second.
 func (l *shortlist) decided() bool {
 	taken := make([]bool, l.m)
 	for at := 0; at < len(l.sus); at += l.slots {
 		j := l.sus[at]
-		if taken[j] || l.slots > 1 && float64(l.score[at]-l.score[at+1]) < sketchGap*l.sd {
+		if taken[j] || l.slots > 1 && float64(l.score[at]-l.score[at+1]) < lazyGap*l.sd {
 			return false
 		}
 		taken[j] = true
@@ -226,7 +231,7 @@ func (l *shortlist) decided() bool {
 
 // cut keeps the first of each list.
 func (l *shortlist) cut() *shortlist {
-	out := &shortlist{m: l.m, slots: 1, sd: l.sd, view: l.view}
+	out := &shortlist{m: l.m, slots: 1, sd: l.sd, view: l.view, full: l}
 	for at := 0; at < len(l.sus); at += l.slots {
 		out.sus, out.score = append(out.sus, l.sus[at]), append(out.score, l.score[at])
 		second := 0.0

@@ -235,7 +235,6 @@ func (d *streamer) visit(c int, places []int) error {
 	if d.o.Context != nil && d.o.Context.Err() != nil {
 		return context.Cause(d.o.Context)
 	}
-	class := &d.pair.classes[c]
 	var views []*lazyView
 	for _, k := range places {
 		d.seen[c][k] = true
@@ -249,6 +248,17 @@ func (d *streamer) visit(c int, places []int) error {
 			return err
 		}
 	}
+	doubt, err := d.decide(c, views, list)
+	if err == nil && doubt && list.full != nil {
+		_, err = d.decide(c, views, list.full)
+	}
+	return err
+}
+
+// decide matches a class among the candidates, and reports whether it is in doubt about
+// any neuron.
+func (d *streamer) decide(c int, views []*lazyView, list *shortlist) (doubt bool, err error) {
+	class := &d.pair.classes[c]
 	n, slots, sus := class.Size, list.slots, list.sus
 	e := &evidence{n: n, m: slots}
 	if slots == 1 && n > 1 {
@@ -265,7 +275,7 @@ func (d *streamer) visit(c int, places []int) error {
 	for k, v := range views {
 		s, err := d.rescore(v, sus, slots, others)
 		if err != nil {
-			return err
+			return false, err
 		}
 		all = append(all, s)
 		if v.dim == 1 {
@@ -280,11 +290,11 @@ func (d *streamer) visit(c int, places []int) error {
 	total := e.best()
 	slot, of, rest, err := choose(total, e.m, sus, n, n, slots)
 	if err != nil {
-		return err
+		return false, err
 	}
 	m, err := NewMatching(of, n)
 	if err != nil {
-		return err
+		return false, err
 	}
 	r := &Result{Matching: *m, Views: e.views, Margin: make([]float64, n)}
 	r.Certainty = certainAmong(total, e.m, sus, slot, n, slots)
@@ -294,7 +304,7 @@ func (d *streamer) visit(c int, places []int) error {
 	d.pair.state[c] = state{of: of, flips: make([]uint8, n)}
 	d.lists[c] = list.single(of)
 	d.tally(c, all, slot)
-	return nil
+	return slices.Min(r.Certainty) < 0.5, nil
 }
 
 // shortlist makes sketches, first of the widest view without signs.

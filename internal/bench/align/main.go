@@ -92,6 +92,7 @@ func (c *config) paths() [2]string {
 // An outcome is what a process prints.
 type outcome struct {
 	Seconds float64 `json:"seconds"`
+	CPU     float64 `json:"cpu"`   // seconds of all threads
 	Peak    int64   `json:"peak"`  // bytes
 	Reads   int64   `json:"reads"` // bytes
 	Psi     float64 `json:"psi"`
@@ -123,9 +124,9 @@ func (c *config) compare(ctx context.Context) error {
 	}
 	hash, match := median(runs["hash"]), median(runs["match"])
 	var b strings.Builder
-	rival.Table(&b, []string{"layers", "GB, both files", "threads", "SHA-256 s", "match s", "ratio", "read", "peak MB", "Ψ %", "certain %"}, [][]string{{
+	rival.Table(&b, []string{"layers", "GB, both files", "threads", "SHA-256 s", "match s", "ratio", "SHA-256 CPU s", "match CPU s", "ratio", "read", "peak MB", "Ψ %", "certain %"}, [][]string{{
 		strconv.Itoa(c.layers), rival.Number(float64(size)/1e9, 1), strconv.Itoa(c.threads), rival.Number(hash.Seconds, 1), rival.Number(match.Seconds, 1),
-		rival.Number(match.Seconds/hash.Seconds, 2), rival.Number(float64(match.Reads)/float64(size), 1) + " ×", strconv.FormatInt(match.Peak>>20, 10),
+		rival.Number(match.Seconds/hash.Seconds, 2), rival.Number(hash.CPU, 1), rival.Number(match.CPU, 1), rival.Number(match.CPU/hash.CPU, 2), rival.Number(float64(match.Reads)/float64(size), 1) + " ×", strconv.FormatInt(match.Peak>>20, 10),
 		rival.Number(match.Psi, 2), rival.Number(100*match.Certain, 2),
 	}})
 	_, err := os.Stdout.WriteString(b.String())
@@ -207,7 +208,11 @@ func (c *config) match(ctx context.Context) error {
 		return err
 	}
 	defer sus.Close()
-	spec, err := symmetry.DeriveNames(ref.Tensors, &symmetry.NamesOptions{HeadSize: headSize})
+	made, err := llama(c.layers, 0) // names of groups follow the order of tensors
+	if err != nil {
+		return err
+	}
+	spec, err := symmetry.DeriveNames(made, &symmetry.NamesOptions{HeadSize: headSize})
 	if err != nil {
 		return err
 	}
@@ -246,6 +251,9 @@ func (c *config) match(ctx context.Context) error {
 // report prints what a process was asked for.
 func report(o outcome) (err error) {
 	if o.Peak, err = highWater(); err != nil {
+		return err
+	}
+	if o.CPU, err = cpuTime(); err != nil {
 		return err
 	}
 	return json.NewEncoder(os.Stdout).Encode(o)

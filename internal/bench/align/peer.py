@@ -3,12 +3,13 @@
 ResNet-50 with random weights: model b is model a with noise of a tenth of a standard
 deviation, whose groups are all shuffled. One thread, beside weightmatching.py and ours.
 
-    OMP_NUM_THREADS=1 python3 internal/bench/align/peer.py
+    OMP_NUM_THREADS=1 python3 internal/bench/align/peer.py [inner]
 
 It needs torch, torchvision and rebasin. Prints seconds of processor time: of tracing
 the networks, and of the descent; and the share of neurons of inner groups (conv1 and
 conv2 of each block) that are back in place.
 """
+import sys
 import time
 
 import numpy as np
@@ -37,12 +38,14 @@ def norm(name):
 
 truth = {}
 perm = lambda n: torch.from_numpy(rng.permutation(n))
-stem = perm(64)
+streams = "inner" not in sys.argv[1:]  # else only what is inside of blocks moves
+keep = lambda n: perm(n) if streams else torch.arange(n)
+stem = keep(64)
 move(stem, ("conv1.weight", 0), *norm("bn1"))
 stream = stem
 for stage, blocks in enumerate((3, 4, 6, 3), 1):
     inner, outer = 32 << stage, 128 << stage
-    new = perm(outer)
+    new = keep(outer)
     for k in range(blocks):
         n = f"layer{stage}.{k}"
         one, two = perm(inner), perm(inner)
