@@ -446,6 +446,7 @@ func (d *driver) hardSweeps() error {
 	near := neighbours(d.classes)
 	changes := make([]int, len(d.classes)) // how often the state of each class has changed
 	seen := make([]int, len(d.classes))    // changes of the neighbours when it was matched
+	plain := make([]bool, len(d.classes))  // sketches left no doubt, and more evidence would not change it
 	for sweep := range d.limit() {
 		changed := false
 		for _, c := range d.order(sweep) {
@@ -453,7 +454,7 @@ func (d *driver) hardSweeps() error {
 			for _, k := range near[c] {
 				now += changes[k]
 			}
-			if seen[c] == now {
+			if seen[c] == now || plain[c] {
 				continue
 			}
 			seen[c] = now
@@ -463,6 +464,7 @@ func (d *driver) hardSweeps() error {
 			}
 			st := &d.pair.state[c]
 			d.results[c] = r
+			plain[c] = e.parts[0] == nil
 			if !st.known() && !e.informed() && !d.pair.grounded(c) {
 				changed = true
 				continue // a guess would hide what profiles can show to its neighbours
