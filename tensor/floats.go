@@ -19,7 +19,14 @@ func (d DType) AppendFloat32s(dst []float32, raw []byte) []float32 {
 	case F32:
 		at := len(dst)
 		dst = slices.Grow(dst, len(raw)/4)[:at+len(raw)/4]
-		for out := dst[at:]; len(out) > 0 && len(raw) >= 4; out, raw = out[1:], raw[4:] {
+		out := dst[at:]
+		for ; len(out) >= 8 && len(raw) >= 32; out, raw = out[8:], raw[32:] {
+			o, r := (*[8]float32)(out), (*[32]byte)(raw)
+			for k := range o {
+				o[k] = math.Float32frombits(le.Uint32(r[4*k:]))
+			}
+		}
+		for ; len(out) > 0 && len(raw) >= 4; out, raw = out[1:], raw[4:] {
 			out[0] = math.Float32frombits(le.Uint32(raw))
 		}
 	case BF16: // several at a time: networks of billions of weights are read so
