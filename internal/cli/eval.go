@@ -147,7 +147,7 @@ func (e *env) eval(ctx context.Context, o *evalOptions) error {
 	if n.built && len(n.files) > 0 {
 		r.Model = n.files[0].Path
 	}
-	p, err := e.compile(n, engine.Options{})
+	p, err := e.compile(n, engine.Options{Fixed: true})
 	if err != nil {
 		return err
 	}
@@ -301,7 +301,7 @@ func (e *env) compareNets(ctx context.Context, o *evalOptions, r *evalResult, a 
 	if len(a.Inputs) != len(b.Inputs) {
 		return &verdict{status: exitRefused, err: fmt.Errorf("%s has %s, and %s %d", a.spec, count(len(a.Inputs), "input"), b.spec, len(b.Inputs))}
 	}
-	q, err := e.compile(b, engine.Options{})
+	q, err := e.compile(b, engine.Options{Fixed: true})
 	if err != nil {
 		return err
 	}
