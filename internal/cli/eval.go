@@ -37,7 +37,9 @@ func newEval(e *env) *cobra.Command {
 		Long: `Run MODEL on the examples in DIR and print loss, top-1 and top-5 accuracy; with
 -v or --json also classes and the confusion matrix. MODEL is an ONNX file, a
 checkpoint that train wrote, or, with --net NAME, any checkpoint with the
-weights of that network; each of them also as a .rope.
+weights of that network; each of them also as a .rope. What an ONNX file says is
+done: one that was exported in training mode is told of, and normalises by the
+statistics of each batch (of --batch examples).
 
 With --against B, print how far the outputs of the two networks differ on the
 same inputs, and how often they agree. Without --data these are random numbers
@@ -143,6 +145,7 @@ func (e *env) eval(ctx context.Context, o *evalOptions) error {
 	if err != nil {
 		return err
 	}
+	e.noteBatchStatistics(n)
 	r.Model, r.Net = n.spec, n.Name
 	if n.built && len(n.files) > 0 {
 		r.Model = n.files[0].Path
@@ -298,6 +301,7 @@ func (e *env) compareNets(ctx context.Context, o *evalOptions, r *evalResult, a 
 		return err
 	}
 	defer b.close()
+	e.noteBatchStatistics(b)
 	if len(a.Inputs) != len(b.Inputs) {
 		return &verdict{status: exitRefused, err: fmt.Errorf("%s has %s, and %s %d", a.spec, count(len(a.Inputs), "input"), b.spec, len(b.Inputs))}
 	}

@@ -285,6 +285,9 @@ func (e *env) prepare(ctx context.Context, o *trainOptions, form string) (r *tra
 			return r, usagef("a network that is trained is read from a file, so that the run can be resumed")
 		}
 	}
+	if validation != nil || r.data.Test != nil {
+		e.noteBatchStatistics(r.net)
+	}
 	if form == formONNX && r.net.built {
 		e.notef("%s is written as a new ONNX model", r.net.spec)
 	}
