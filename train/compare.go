@@ -13,6 +13,8 @@ import (
 type CompareOptions struct {
 	// Batch is the examples of a batch; 0 is 128.
 	Batch int
+	// FixedBatch is that of [EvaluateOptions], for either network.
+	FixedBatch bool
 	// Logits says that the first output holds logits: KL is that of its softmax.
 	Logits bool
 	// Progress is called after each batch; nil is not.
@@ -63,20 +65,31 @@ func Compare(ctx context.Context, a, b engine.Program, s Source, o *CompareOptio
 		return nil, errors.New("there are no inputs to compare on")
 	}
 	var c comparison
+	f := newFiller(o.FixedBatch, size)
 	seen := 0
 	for batch, err := range s.Batches(ctx, Pass{Size: size}) {
 		if err != nil {
 			return nil, err
 		}
-		outA, err := a.Forward(batch.Inputs)
+		n := 0
+		inputs := batch.Inputs
+		if o.FixedBatch {
+			if n, err = batch.size(); err != nil {
+				return nil, err
+			}
+			if inputs, err = f.fill(inputs, n); err != nil {
+				return nil, err
+			}
+		}
+		outA, err := a.Forward(inputs)
 		if err != nil {
 			return nil, fmt.Errorf("in A: %w", err)
 		}
-		outB, err := b.Forward(batch.Inputs)
+		outB, err := b.Forward(inputs)
 		if err != nil {
 			return nil, fmt.Errorf("in B: %w", err)
 		}
-		if err := c.add(outA, outB, &batch.Targets, o.Logits); err != nil {
+		if err := c.add(f.cut(outA, n), f.cut(outB, n), &batch.Targets, o.Logits); err != nil {
 			return nil, err
 		}
 		seen = min(seen+size, s.Len())

@@ -23,6 +23,7 @@ type evalOptions struct {
 	data           dataOptions
 	split          string
 	batch          int
+	fixedBatch     bool // a network takes no other
 	against        string
 	againstWeights string
 	noise          noiseOptions
@@ -39,7 +40,8 @@ func newEval(e *env) *cobra.Command {
 checkpoint that train wrote, or, with --net NAME, any checkpoint with the
 weights of that network; each of them also as a .rope. What an ONNX file says is
 done: one that was exported in training mode is told of, and normalises by the
-statistics of each batch (of --batch examples).
+statistics of each batch (of --batch examples). If it takes batches of one size
+only, the last batch is filled up with copies of examples that count nowhere.
 
 With --against B, print how far the outputs of the two networks differ on the
 same inputs, and how often they agree. Without --data these are random numbers
@@ -166,7 +168,7 @@ func (e *env) eval(ctx context.Context, o *evalOptions) error {
 		err = e.compareNets(ctx, o, r, n, p, data, show)
 	} else {
 		r.Result, err = train.Evaluate(ctx, p, data, &train.EvaluateOptions{
-			Batch: o.batch, Objective: &train.CrossEntropy{Probabilities: n.probabilities()}, Progress: show,
+			Batch: o.batch, FixedBatch: o.fixedBatch, Objective: &train.CrossEntropy{Probabilities: n.probabilities()}, Progress: show,
 		})
 		err = evalError(n, err)
 	}
@@ -221,17 +223,8 @@ func (e *env) evalInputs(ctx context.Context, o *evalOptions, r *evalResult) (*n
 		return n, nil, err
 	}
 	r.Split, r.Skipped, r.Normalise, r.usual = name, len(d.Skipped), d.Normalisation.String(), n.usual()
-	if size, fixed := batchOf(n); fixed {
-		if o.batch != 0 && o.batch != size {
-			return n, nil, usagef("%s takes batches of %d only", n.spec, size)
-		}
-		if err := wholeBatches(n, size, s.Len()); err != nil {
-			return n, nil, err
-		}
-		o.batch = size
-	}
-	if o.batch == 0 {
-		o.batch = 100
+	if err := o.fixBatch(n); err != nil {
+		return n, nil, err
 	}
 	x, err := examplesFor(n, d, s, e.threads)
 	if err != nil {
@@ -239,6 +232,20 @@ func (e *env) evalInputs(ctx context.Context, o *evalOptions, r *evalResult) (*n
 	}
 	r.classes = d.Classes
 	return n, x, nil
+}
+
+// fixBatch sets the size of batches to that which a network takes, if it is fixed.
+func (o *evalOptions) fixBatch(n *network) error {
+	if size, fixed := batchOf(n); fixed {
+		if o.batch != size && (o.fixedBatch || o.flags.Changed("batch")) {
+			return usagef("%s takes batches of %d only, not of %d", n.spec, size, o.batch)
+		}
+		o.batch, o.fixedBatch = size, true
+	}
+	if o.batch == 0 {
+		o.batch = 100
+	}
+	return nil
 }
 
 // trainedNormalisation returns what train did to the data of a network: what the file
@@ -305,13 +312,18 @@ func (e *env) compareNets(ctx context.Context, o *evalOptions, r *evalResult, a 
 	if len(a.Inputs) != len(b.Inputs) {
 		return &verdict{status: exitRefused, err: fmt.Errorf("%s has %s, and %s %d", a.spec, count(len(a.Inputs), "input"), b.spec, len(b.Inputs))}
 	}
+	if o.data.data != "" {
+		if err := o.fixBatch(b); err != nil {
+			return err
+		}
+	}
 	q, err := e.compile(b, engine.Options{})
 	if err != nil {
 		return err
 	}
 	defer q.Close()
 	logits := o.data.data != "" && !a.probabilities() && !b.probabilities()
-	c, err := train.Compare(ctx, p, q, data, &train.CompareOptions{Batch: o.batch, Logits: logits, Progress: show})
+	c, err := train.Compare(ctx, p, q, data, &train.CompareOptions{Batch: o.batch, FixedBatch: o.fixedBatch, Logits: logits, Progress: show})
 	if err != nil {
 		return o.compareError(a, b, err)
 	}

@@ -308,9 +308,6 @@ func (e *env) prepare(ctx context.Context, o *trainOptions, form string) (r *tra
 			return r, err
 		}
 	}
-	if err := r.checkBatches(); err != nil {
-		return r, err
-	}
 	names, err := o.trainable(r.net)
 	if err != nil {
 		return r, err
@@ -324,6 +321,9 @@ func (e *env) prepare(ctx context.Context, o *trainOptions, form string) (r *tra
 		}
 	}
 	if o.t.Objective, err = r.objective(ctx, build); err != nil {
+		return r, err
+	}
+	if err := r.checkBatches(); err != nil {
 		return r, err
 	}
 	if err := r.prepareHemp(ctx); err != nil {
@@ -393,30 +393,39 @@ func (r *trainRun) settle() error {
 
 func (r *trainRun) dataOptions() *dataOptions { return &r.trainOptions.data }
 
-// checkBatches looks that a network which takes batches of one size gets no others.
+// checkBatches looks that a network, or a teacher, which takes batches of one size
+// gets no others.
 func (r *trainRun) checkBatches() error {
-	size, fixed := batchOf(r.net)
-	if !fixed {
-		return nil
-	}
-	if size != r.t.Batch || r.t.Batches != nil {
-		return usagef("%s takes batches of %d only", r.net.spec, size).withHint("--batch %d", size)
-	}
-	if err := wholeBatches(r.net, size, r.fit.Len()); err != nil {
-		return err.withHint("--limit %d takes as many as fit", r.fit.Len()/size*size)
-	}
-	if v := r.t.Validation; v != nil {
-		if err := wholeBatches(r.net, size, v.Len()); err != nil {
-			return err.withHint("--validation none, or another part")
+	for _, n := range []*network{r.net, r.teacher} {
+		if n == nil {
+			continue
 		}
-	}
-	if r.test != nil {
-		if err := wholeBatches(r.net, size, r.test.Len()); err != nil {
-			r.e.notef("the test split is left alone: %v", err)
-			r.test = nil
+		size, fixed := batchOf(n)
+		if !fixed {
+			continue
 		}
+		if size != r.t.Batch || r.t.Batches != nil {
+			return usagef("%s takes batches of %d only", n.spec, size).withHint("--batch %d", size)
+		}
+		if r.fit.Len() < size {
+			return usagef("%s takes batches of %d only, and there are %s to train on", n.spec, size, count(r.fit.Len(), "example")).
+				withHint("export the model with an open batch axis")
+		}
+		r.t.FixedBatch = true
+	}
+	if rest := r.fit.Len() - r.examples(); rest > 0 {
+		r.e.notef("batches hold %d examples each, so %s of %s are left out of each epoch, others each time", r.t.Batch, commas(int64(rest)), commas(int64(r.fit.Len())))
 	}
 	return nil
+}
+
+// examples returns how many of them an epoch has.
+func (r *trainRun) examples() int {
+	n := r.fit.Len()
+	if r.t.FixedBatch {
+		n -= n % r.t.Batch
+	}
+	return n
 }
 
 // classesIn counts the classes that examples have, up to two.
@@ -480,7 +489,7 @@ func (r *trainRun) run(ctx context.Context) error {
 	}
 	res := &trainResult{
 		Schema: "ropewalk/train/1", Type: "result", Output: r.out, Net: r.net.Name, Parameters: r.parameters,
-		Data: r.dataOptions().data, Examples: r.fit.Len(), Skipped: len(r.data.Skipped), Seed: r.t.Seed,
+		Data: r.dataOptions().data, Examples: r.examples(), Skipped: len(r.data.Skipped), Seed: r.t.Seed,
 		Epochs: report.Epochs, Steps: int64(report.Steps), Loss: report.Loss, Best: report.BestEpoch, Stopped: report.Stopped,
 		ValidateOn: r.validation, Validation: report.Validation, Recipe: r.out + recipeExt, History: r.out + historyExt, Seconds: report.Seconds,
 	}
@@ -488,7 +497,7 @@ func (r *trainRun) run(ctx context.Context) error {
 		res.Validation.Name(r.data.Classes)
 	}
 	if r.test != nil {
-		if res.Test, err = train.Evaluate(ctx, r.program, r.test, &train.EvaluateOptions{Batch: r.t.Batch, Objective: r.t.Objective}); err != nil {
+		if res.Test, err = train.Evaluate(ctx, r.program, r.test, &train.EvaluateOptions{Batch: r.t.Batch, FixedBatch: r.t.FixedBatch, Objective: r.t.Objective}); err != nil {
 			return r.failed(ctx, err)
 		}
 		res.Test.Name(r.data.Classes)

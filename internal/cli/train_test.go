@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -154,8 +156,8 @@ func TestSettingsOfStrangers(t *testing.T) {
 	}
 }
 
-// A model exported for batches of one size says so before any work is done, and
-// not at the last batch.
+// A model exported for batches of one size is evaluated on any data, and trained in
+// such batches only, which is said before any work is done.
 func TestFixedBatches(t *testing.T) {
 	g, err := nets.Build("lenet-300-100", nil)
 	if err != nil {
@@ -170,15 +172,54 @@ func TestFixedBatches(t *testing.T) {
 		want string
 		args []string
 	}{
-		{"batches of 300 only, and the last one of 1,000 examples would have 100", []string{"eval", path, "--data", "builtin:fashion-mnist"}},
+		{"batches of 300 only, not of 10\n", []string{"eval", path, "--data", "builtin:fashion-mnist", "--batch", "10"}},
 		{"batches of 300 only\n", []string{"train", "--net", path, "--data", "builtin:fashion-mnist", "-o", path + ".rope"}},
-		{"hint: --limit 300 ", []string{"train", "--net", path, "--data", "builtin:fashion-mnist", "--limit", "500", "--batch", "300", "-o", path + ".rope"}},
-		{"the last one of 1,000 examples", []string{"train", "--net", path, "--data", "builtin:fashion-mnist", "--batch", "300", "-o", path + ".rope"}},
+		{"batches of 300 only, and there are 200 examples to train on", []string{"train", "--net", path, "--data", "builtin:fashion-mnist", "--limit", "200", "--batch", "300", "-o", path + ".rope"}},
 	} {
 		out, err := exec.Command("ropewalk", tt.args...).CombinedOutput()
 		var exit *exec.ExitError
 		if !errors.As(err, &exit) || exit.ExitCode() != exitUsage || !strings.Contains(string(out), tt.want) {
 			t.Errorf("%q: %v, %s; want %q", tt.args, err, out, tt.want)
 		}
+	}
+	// Examples that fill no batch count as if it took any batch.
+	dir := filepath.Dir(path)
+	open, err := nets.Build("lenet-300-100", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := writeFile(filepath.Join(dir, "open.onnx"), false, func(f *atomicfile.File) error { return open.WriteONNX(f) }); err != nil {
+		t.Fatal(err)
+	}
+	var got, want evalResult
+	result(t, &got, dir, "eval", "fixed.onnx", "--data", "builtin:fashion-mnist")
+	result(t, &want, dir, "eval", "open.onnx", "--data", "builtin:fashion-mnist", "--batch", "300")
+	if d := cmp.Diff(want.Result, got.Result, cmpopts.EquateApprox(0, 1e-6)); d != "" {
+		t.Errorf("batches of one size (-want +got):\n%s", d)
+	}
+	for _, args := range [][]string{{"fixed.onnx", "--against", "open.onnx"}, {"open.onnx", "--against", "fixed.onnx"}} {
+		var r evalResult
+		result(t, &r, dir, append(append([]string{"eval"}, args...), "--data", "builtin:fashion-mnist")...)
+		if c := r.Comparison; c.Examples != 1000 || c.Outputs[0].Values != 10000 || c.Outputs[0].Max > 1e-5 {
+			t.Errorf("%q: %+v", args, c)
+		}
+	}
+	var run trainResult
+	stderr := result(t, &run, dir, "train", "--net", "fixed.onnx", "--data", "builtin:fashion-mnist", "--limit", "1000", "--batch", "300", "--epochs", "2", "-o", "t.onnx")
+	if run.Steps != 6 || run.Examples != 900 || run.Validation.Examples != 1000 {
+		t.Errorf("%d steps on %d examples, judged by %d", run.Steps, run.Examples, run.Validation.Examples)
+	}
+	if want := "so 100 of 1,000 are left out of each epoch"; !strings.Contains(stderr, want) {
+		t.Errorf("%q does not say %q", stderr, want)
+	}
+	var after evalResult
+	result(t, &after, dir, "eval", "t.onnx", "--data", "builtin:fashion-mnist")
+	if d := cmp.Diff(run.Validation, after.Result, cmpopts.EquateApprox(0, 1e-6)); d != "" {
+		t.Errorf("train and eval differ (-train +eval):\n%s", d)
+	}
+	// A student of any size learns from a teacher of one.
+	result(t, &run, dir, "train", "--net", "open.onnx", "--teacher", "fixed.onnx", "--data", "builtin:fashion-mnist", "--limit", "1000", "--batch", "300", "--epochs", "1", "-o", "s.onnx")
+	if run.Steps != 3 || run.Validation.Examples != 1000 {
+		t.Errorf("student: %d steps, judged by %d", run.Steps, run.Validation.Examples)
 	}
 }
