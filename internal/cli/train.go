@@ -24,6 +24,7 @@ import (
 	"ropewalk/engine"
 	"ropewalk/graph/nets"
 	"ropewalk/internal/atomicfile"
+	"ropewalk/internal/filelock"
 	"ropewalk/tensor"
 	"ropewalk/train"
 )
@@ -33,6 +34,7 @@ const (
 	recipeExt   = ".recipe.yaml"
 	historyExt  = ".history.jsonl"
 	snapshotExt = ".snapshot"
+	lockExt     = ".lock"
 )
 
 func newTrain(e *env) *cobra.Command {
@@ -48,8 +50,9 @@ for its weights. A .rope holds what a .safetensors or .onnx would.
 
 Beside OUT are written: OUT.recipe.yaml, all options in effect, with which
 --recipe does the same again; OUT.history.jsonl, a line for each epoch; and
-until the end OUT.snapshot. After Ctrl-C, a crash or kill -9, --resume -o OUT
-goes on and gives the same weights, bit for bit, on the same kind of machine.
+until the end OUT.snapshot, and OUT.lock, which keeps other runs away. After
+Ctrl-C, a crash or kill -9, --resume -o OUT goes on and gives the same weights,
+bit for bit, on the same kind of machine.
 
 --penalty hemp trains for a small file: weights become levels, most of them
 zero, and what the coder will need for them is part of the loss. The file holds
@@ -170,6 +173,14 @@ func (e *env) train(ctx context.Context, o *trainOptions) error {
 	if err != nil {
 		return err
 	}
+	lock, err := e.lock(o.out)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	if err := o.inTheWay(); err != nil {
+		return err
+	}
 	r, err := e.prepare(ctx, o, form)
 	if r != nil {
 		defer r.close()
@@ -180,7 +191,23 @@ func (e *env) train(ctx context.Context, o *trainOptions) error {
 	return r.run(ctx)
 }
 
-// begin reads the recipe, checks the options, and looks that nothing is in the way.
+// lock keeps other runs from writing the same files. It ends with the process, even
+// if that is killed.
+func (e *env) lock(out string) (*filelock.Lock, error) {
+	l, err := filelock.Hold(out + lockExt)
+	var held *filelock.HeldError
+	switch {
+	case errors.Is(err, filelock.ErrUnsupported):
+		e.notef("another run that writes %s would not be noticed: %v", out, err)
+		return nil, nil
+	case errors.As(err, &held):
+		v := &verdict{status: exitFailure, err: fmt.Errorf("another run is writing %s: %w", out, err)}
+		return nil, v.withHint("wait for it; or -o names another file")
+	}
+	return l, err
+}
+
+// begin reads the recipe and checks the options.
 func (o *trainOptions) begin() error {
 	switch {
 	case o.out == "":
@@ -207,9 +234,15 @@ func (o *trainOptions) begin() error {
 	if _, err := os.Stat(filepath.Dir(o.out)); err != nil {
 		return err
 	}
-	switch st, err := os.Stat(o.out); {
-	case err == nil && st.IsDir():
+	if st, err := os.Stat(o.out); err == nil && st.IsDir() {
 		return &fs.PathError{Op: "create", Path: o.out, Err: atomicfile.ErrIsDir}
+	}
+	return nil
+}
+
+// inTheWay looks that no earlier result or run would be lost.
+func (o *trainOptions) inTheWay() error {
+	switch _, err := os.Stat(o.out); {
 	case o.force:
 		return nil
 	case err == nil:

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -221,5 +222,73 @@ func TestFixedBatches(t *testing.T) {
 	result(t, &run, dir, "train", "--net", "open.onnx", "--teacher", "fixed.onnx", "--data", "builtin:fashion-mnist", "--limit", "1000", "--batch", "300", "--epochs", "1", "-o", "s.onnx")
 	if run.Steps != 3 || run.Validation.Examples != 1000 {
 		t.Errorf("student: %d steps, judged by %d", run.Steps, run.Validation.Examples)
+	}
+}
+
+// Of two runs with one output, the second is told of the first, and changes nothing;
+// a run that was killed is in nobody's way.
+func TestTwoRuns(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no way to send an interrupt to a process")
+	}
+	dir := t.TempDir()
+	options := []string{"train", "--net", "lenet-300-100", "--data", "builtin:fashion-mnist", "--limit", "200", "--validation", "none", "--epochs", "100000", "-q", "-o", "o.safetensors"}
+	start := func() *exec.Cmd {
+		cmd := exec.Command("ropewalk", options...)
+		cmd.Dir = dir
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for begun := time.Now(); ; time.Sleep(time.Millisecond) {
+			if b, err := os.ReadFile(filepath.Join(dir, "o.safetensors"+historyExt)); err == nil && len(b) > 0 {
+				return cmd
+			}
+			if time.Since(begun) > time.Minute {
+				t.Fatal("nothing happens")
+			}
+		}
+	}
+	first := start()
+	before, err := os.ReadFile(filepath.Join(dir, "o.safetensors"+snapshotExt))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, more := range [][]string{nil, {"-f", "--seed", "3"}, {"--resume"}} {
+		args := append(options[:len(options):len(options)], more...)
+		if more != nil && more[0] == "--resume" {
+			args = []string{"train", "--resume", "-o", "o.safetensors"}
+		}
+		_, stderr, status := command(t, dir, args...)
+		want := fmt.Sprintf("another run is writing o.safetensors: o.safetensors.lock is held by process %d\nropewalk: hint: wait for it", first.Process.Pid)
+		if status != exitFailure || !strings.Contains(stderr, want) {
+			t.Errorf("%q beside a run: status %d, %q; want %q", more, status, stderr, want)
+		}
+	}
+	after, err := os.ReadFile(filepath.Join(dir, "o.safetensors"+snapshotExt))
+	if err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the snapshot of the first run has changed (%v)", err)
+	}
+	if err := first.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Wait(); err == nil {
+		t.Fatal("it was over before it was killed")
+	}
+	if _, stderr, status := command(t, dir, options...); status != exitUsage || !strings.Contains(stderr, "of a run that was interrupted") {
+		t.Errorf("after kill -9: status %d, %q", status, stderr)
+	}
+	if err := os.Remove(filepath.Join(dir, "o.safetensors"+historyExt)); err != nil {
+		t.Fatal(err)
+	}
+	options = append(options, "-f")
+	second := start()
+	if err := second.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Wait(); second.ProcessState.ExitCode() != exitInterrupted {
+		t.Errorf("%v, want status 130", err)
+	}
+	if left := glob(t, dir, "*"+lockExt); left != nil {
+		t.Errorf("left behind: %q", left)
 	}
 }
