@@ -83,10 +83,8 @@ func (r *trainRun) runHemp(ctx context.Context, stop func()) error {
 	if r.form == formRope && res.Bytes != best.bytes {
 		return fmt.Errorf("internal error: %s has %d bytes, and %d were measured", r.out, res.Bytes, best.bytes)
 	}
-	for _, name := range []string{r.t.Snapshot, r.out + searchExt} {
-		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+	if err := r.keep(r.out + searchExt); err != nil {
+		return err
 	}
 	stop()
 	if err := r.e.answer(res); err != nil || short == nil {

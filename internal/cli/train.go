@@ -35,6 +35,8 @@ const (
 	historyExt  = ".history.jsonl"
 	snapshotExt = ".snapshot"
 	lockExt     = ".lock"
+	// pendingExt is the recipe until there is a result that it belongs to.
+	pendingExt = snapshotExt + ".yaml"
 )
 
 func newTrain(e *env) *cobra.Command {
@@ -50,9 +52,9 @@ for its weights. A .rope holds what a .safetensors or .onnx would.
 
 Beside OUT are written: OUT.recipe.yaml, all options in effect, with which
 --recipe does the same again; OUT.history.jsonl, a line for each epoch; and
-until the end OUT.snapshot, and OUT.lock, which keeps other runs away. After
-Ctrl-C, a crash or kill -9, --resume -o OUT goes on and gives the same weights,
-bit for bit, on the same kind of machine.
+until the end OUT.snapshot with its recipe, and OUT.lock, which keeps other runs
+away. After Ctrl-C, a crash or kill -9, --resume -o OUT goes on and gives the
+same weights, bit for bit, on the same kind of machine.
 
 --penalty hemp trains for a small file: weights become levels, most of them
 zero, and what the coder will need for them is part of the loss. The file holds
@@ -188,7 +190,11 @@ func (e *env) train(ctx context.Context, o *trainOptions) error {
 	if err != nil {
 		return err
 	}
-	return r.run(ctx)
+	if err := r.run(ctx); err != nil {
+		r.forget()
+		return err
+	}
+	return nil
 }
 
 // lock keeps other runs from writing the same files. It ends with the process, even
@@ -217,7 +223,10 @@ func (o *trainOptions) begin() error {
 	case o.resume && o.recipe != "":
 		return usagef("--resume takes the recipe beside OUT, not another one")
 	case o.resume:
-		o.recipe = o.out + recipeExt
+		o.recipe = o.out + pendingExt
+		if _, err := os.Stat(o.recipe); err != nil { // it ended between result and snapshot
+			o.recipe = o.out + recipeExt
+		}
 	}
 	if o.recipe != "" {
 		err := readRecipe(o.recipe, o.flags)
@@ -421,7 +430,35 @@ func (r *trainRun) settle() error {
 	if r.resume {
 		return nil
 	}
-	return writeRecipe(r.out+recipeExt, "train", r.flags)
+	return writeRecipe(r.out+pendingExt, "train", r.flags)
+}
+
+// keep puts the recipe beside the result, once that is there; the one before belonged
+// to the result before. Then nothing is lost without the snapshot.
+func (r *trainRun) keep(more ...string) error {
+	if err := os.Rename(r.out+pendingExt, r.out+recipeExt); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, name := range append(more, r.t.Snapshot) {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// forget removes the recipe of a run that came to nothing and cannot be resumed.
+func (r *trainRun) forget() {
+	names := []string{r.out + snapshotExt, r.out + searchExt}
+	for k := range r.hemp.tries {
+		names = append(names, r.trySnapshot(k))
+	}
+	for _, name := range names {
+		if _, err := os.Stat(name); err == nil {
+			return
+		}
+	}
+	_ = os.Remove(r.out + pendingExt) // it says nothing of the error that is told
 }
 
 func (r *trainRun) dataOptions() *dataOptions { return &r.trainOptions.data }
@@ -542,8 +579,7 @@ func (r *trainRun) run(ctx context.Context) error {
 	if res.Bytes, err = r.e.writeNetwork(ctx, r.net, set, r.settings, r.form, r.out, r.force); err != nil {
 		return r.failed(ctx, err)
 	}
-	// Only now nothing is lost without it.
-	if err := os.Remove(r.t.Snapshot); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := r.keep(); err != nil {
 		return err
 	}
 	stop()

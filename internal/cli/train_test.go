@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -73,6 +74,9 @@ func TestTrainResume(t *testing.T) {
 	if want := "ropewalk: error: interrupted\nropewalk: hint: ropewalk train --resume -o part.safetensors goes on\n"; stderr.String() != want {
 		t.Errorf("stderr: %q, want %q", stderr, want)
 	}
+	if early := glob(t, dir, "part*"+recipeExt); early != nil {
+		t.Errorf("a recipe is there before the result: %q", early)
+	}
 	cmd, _ = ropewalk("train", "--resume", "-o", "part.safetensors", "-q")
 	if err := stop(cmd, syscall.SIGKILL, 5); err == nil {
 		t.Error("the run was over before it was killed")
@@ -93,8 +97,13 @@ func TestTrainResume(t *testing.T) {
 	if err != nil || strings.Count(string(history), "\n") != 20 {
 		t.Errorf("%d lines of history, want 20 (%v)", strings.Count(string(history), "\n"), err)
 	}
-	if left := glob(t, dir, "*"+snapshotExt); left != nil {
+	if left := slices.Concat(glob(t, dir, "*"+snapshotExt+"*"), glob(t, dir, "*"+lockExt), glob(t, dir, ".*")); left != nil {
 		t.Errorf("left behind: %q", left)
+	}
+	for _, name := range []string{"whole", "part"} {
+		if _, err := os.Stat(filepath.Join(dir, name+".safetensors"+recipeExt)); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
