@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"ropewalk/dataset"
 	"ropewalk/engine"
 	"ropewalk/graph/nets"
 	"ropewalk/train"
@@ -207,7 +208,10 @@ func (e *env) evalInputs(ctx context.Context, o *evalOptions, r *evalResult) (*n
 		return n, data, err
 	}
 	if o.data.normalise == "" {
-		o.data.normalise = e.trainedNormalisation(ctx, &o.net)
+		var err error
+		if o.data.normalise, err = e.trainedNormalisation(ctx, &o.net); err != nil {
+			return nil, nil, err
+		}
 		r.Assumed = o.data.normalise == ""
 	}
 	d, err := o.data.open(e)
@@ -250,7 +254,7 @@ func (o *evalOptions) fixBatch(n *network) error {
 
 // trainedNormalisation returns what train did to the data of a network: what the file
 // says, or the recipe beside it. "" is not known.
-func (e *env) trainedNormalisation(ctx context.Context, o *netOptions) string {
+func (e *env) trainedNormalisation(ctx context.Context, o *netOptions) (string, error) {
 	for _, path := range []string{o.weights, o.net} {
 		if st, err := os.Stat(path); err != nil || st.IsDir() {
 			continue
@@ -259,10 +263,13 @@ func (e *env) trainedNormalisation(ctx context.Context, o *netOptions) string {
 		if err != nil {
 			continue // opening it again will say what is wrong
 		}
-		how := settingsOf(c.Layout.Metadata)[settingNormalise]
+		how, by := settingsOf(c.Layout.Metadata)[settingNormalise], path+": its metadata"
 		_ = c.Close() // only read from
 		if how == "" {
-			how = recipeValue(path+recipeExt, "normalise")
+			how, by = recipeValue(path+recipeExt, "normalise"), path+recipeExt
+		}
+		if err := dataset.CheckNormalisation(how); err != nil {
+			return "", (&verdict{status: exitRefused, err: fmt.Errorf("%s: %w", by, err)}).withHint("--normalise says it in its place")
 		}
 		if how == "" && settingsOf(c.Layout.Metadata)[settingNet] != "" {
 			how = unitPixels
@@ -271,10 +278,10 @@ func (e *env) trainedNormalisation(ctx context.Context, o *netOptions) string {
 			if how != unitPixels {
 				e.notef("pixels are normalised by %s, as %s was trained", how, path)
 			}
-			return how
+			return how, nil
 		}
 	}
-	return ""
+	return "", nil
 }
 
 // recipeValue returns an option of a recipe, or "".

@@ -14,6 +14,7 @@ import (
 
 	"ropewalk/checkpoint"
 	"ropewalk/graph"
+	"ropewalk/graph/nets"
 	"ropewalk/internal/atomicfile"
 	"ropewalk/tensor"
 )
@@ -152,5 +153,52 @@ func TestTrainingModeIsFollowed(t *testing.T) {
 	}
 	if trained.Loss == trained.Validation.Loss {
 		t.Error("with --frozen-norms, training used the statistics of the batch")
+	}
+}
+
+// Nobody typed what a file says of the normalisation: a file that says nonsense is
+// refused, and not the command line.
+func TestBadNormalisation(t *testing.T) {
+	dir := t.TempDir()
+	saveExamples(t, filepath.Join(dir, "d.npz"), 10)
+	g, err := nets.Build("lenet-300-100", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{
+		"sideways":      `error: m.safetensors: its metadata: normalisation "sideways" is not known`,
+		"0.5/0":         "error: m.safetensors: its metadata: a normalisation by mean 0.5 and deviation 0",
+		"1,2/1":         "error: m.safetensors: its metadata: a normalisation with 2 means and 1 deviations",
+		"1,NaN,3/1,1,1": "error: m.safetensors: its metadata: a normalisation by mean NaN",
+		"1,2/1,2":       "is for 2 channels, and the examples have 1",
+	} {
+		if _, err := writeFile(filepath.Join(dir, "m.safetensors"), true, func(f *atomicfile.File) error {
+			return writeTensors(f, g.Weights, settings{settingNet: "lenet-300-100", settingNormalise: text})
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for _, args := range [][]string{
+			{"eval", "m.safetensors", "--data", "builtin:fashion-mnist"},
+			{"train", "--net", "lenet-300-100", "--weights", "m.safetensors", "--data", "builtin:fashion-mnist", "-o", "o.rope"},
+		} {
+			if _, stderr, status := command(t, dir, args...); status != exitRefused || !strings.Contains(stderr, want) {
+				t.Errorf("%q with %q: status %d, %s; want %q", args, text, status, stderr, want)
+			}
+		}
+	}
+	args := []string{"eval", "m.safetensors", "--data", "builtin:fashion-mnist", "--normalise"}
+	if _, stderr, status := command(t, dir, append(args, "unit")...); status != exitOK {
+		t.Errorf("with --normalise: status %d, %s", status, stderr)
+	}
+	if _, stderr, status := command(t, dir, append(args, "sideways")...); status != exitUsage {
+		t.Errorf("nonsense on the command line: status %d, %s", status, stderr)
+	}
+	// The recipe beside a model that cannot say it itself
+	saveGraph(t, filepath.Join(dir, "m.onnx"), -1, []string{"y"}, nil, node("Relu", "y", "x", nil))
+	if err := os.WriteFile(filepath.Join(dir, "m.onnx"+recipeExt), []byte("normalise: sideways\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, stderr, status := command(t, dir, "eval", "m.onnx", "--data", "d.npz"); status != exitRefused || !strings.Contains(stderr, "m.onnx.recipe.yaml: normalisation \"sideways\"") {
+		t.Errorf("the recipe: status %d, %s", status, stderr)
 	}
 }

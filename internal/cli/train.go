@@ -299,7 +299,9 @@ func (r *trainRun) close() {
 func (e *env) prepare(ctx context.Context, o *trainOptions, form string) (r *trainRun, err error) {
 	r = &trainRun{trainOptions: o, e: e, form: form}
 	if o.data.normalise == "" {
-		o.data.normalise = e.trainedNormalisation(ctx, &o.net)
+		if o.data.normalise, err = e.trainedNormalisation(ctx, &o.net); err != nil {
+			return r, err
+		}
 	}
 	if r.data, err = o.data.open(e); err != nil {
 		return r, err
