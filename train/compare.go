@@ -25,9 +25,12 @@ type CompareOptions struct {
 type Comparison struct {
 	Examples int                `json:"examples"`
 	Outputs  []OutputComparison `json:"outputs"`
-	// Top1 of both, if the examples have labels, from the first output.
+	// Top1 of both, if the examples have labels, from the first output, if that can
+	// be one value for each class; Unjudged says why it cannot.
 	Top1A *float64 `json:"top1_a,omitempty" about:"part of the examples that A gets right"`
 	Top1B *float64 `json:"top1_b,omitempty" about:"part of the examples that B gets right"`
+
+	Unjudged string `json:"unjudged,omitempty" about:"why there is no accuracy, although the examples have labels"`
 }
 
 // What the KL divergence of an output is of.
@@ -105,6 +108,7 @@ type comparison struct {
 	outputs        []*sums
 	labels         int
 	rightA, rightB int
+	unjudged       error // why labels do not count
 }
 
 // sums are those of one output.
@@ -135,19 +139,34 @@ func (c *comparison) add(a, b []engine.Array, t *Targets, logits bool) error {
 		}
 		c.outputs[i].add(floats(a[i]), floats(b[i]), width)
 	}
-	if t.Labels == nil || len(a) == 0 {
-		return nil
+	if t.Labels != nil && c.unjudged == nil {
+		c.unjudged = c.judge(a, b, t)
 	}
+	return nil
+}
+
+// judge counts what both get right. An error is that they are no classifiers for
+// these labels, which is no reason not to compare them.
+func (c *comparison) judge(a, b []engine.Array, t *Targets) error {
 	za, _, n, width, err := first(a, nil)
 	if err != nil {
 		return err
 	}
+	long := 0
+	for _, d := range a[0].Shape[1:] {
+		if d > 1 {
+			long++
+		}
+	}
+	if long > 1 {
+		return fmt.Errorf("the output of shape %v is not one value for each class", a[0].Shape)
+	}
 	if err := t.checkLabels(n, width); err != nil {
 		return err
 	}
-	zb := b[0].Float
-	if zb == nil {
-		return nil
+	zb, _, _, _, err := first(b, nil)
+	if err != nil {
+		return err
 	}
 	for i, l := range t.Labels {
 		c.labels++
@@ -248,6 +267,9 @@ func (c *comparison) finish(examples int) *Comparison {
 		if s.Rows > 0 {
 			v := float64(s.agree) / float64(s.Rows)
 			s.Agreement = &v
+			if s.logits && c.unjudged != nil {
+				s.logits, s.isDistribution = false, false // of what is no classifier, there are none
+			}
 			if kl := s.kl / float64(s.Rows); s.NonFinite == 0 && (s.logits || s.isDistribution) {
 				s.KL, s.KLOf = &kl, KLOfOutputs
 				if s.logits {
@@ -257,7 +279,9 @@ func (c *comparison) finish(examples int) *Comparison {
 		}
 		r.Outputs = append(r.Outputs, s.OutputComparison)
 	}
-	if c.labels > 0 {
+	if c.unjudged != nil {
+		r.Unjudged = c.unjudged.Error()
+	} else if c.labels > 0 {
 		a, b := float64(c.rightA)/float64(c.labels), float64(c.rightB)/float64(c.labels)
 		r.Top1A, r.Top1B = &a, &b
 	}

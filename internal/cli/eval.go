@@ -45,9 +45,10 @@ statistics of each batch (of --batch examples). If it takes batches of one size
 only, the last batch is filled up with copies of examples that count nowhere.
 
 With --against B, print how far the outputs of the two networks differ on the
-same inputs, and how often they agree. Without --data these are random numbers
-from a normal distribution, in the shapes that the network asks for; --shape
-gives those that it leaves open, and --value an input that is no data.`,
+same inputs, and how often they agree; labels count for classifiers only.
+Without --data these are random numbers from a normal distribution, in the
+shapes that the network asks for; --shape gives those that it leaves open, and
+--value an input that is no data.`,
 		Example: example(
 			"accuracy on the images that the program carries", "ropewalk eval lenet5.safetensors --data builtin:fashion-mnist",
 			"a state dict of PyTorch", "ropewalk eval --net resnet20 --weights resnet20.pt --data cifar/ --normalise imagenet",
@@ -347,9 +348,6 @@ func (o *evalOptions) compareError(a, b *network, err error) error {
 		return err
 	}
 	v := &verdict{status: exitRefused, err: fmt.Errorf("network A is %s, and B is %s: %w", a.spec, b.spec, err)}
-	if errors.As(err, new(*train.LabelError)) {
-		return v.withHint("the data has more classes than the network")
-	}
 	if o.data.data == "" {
 		for _, in := range a.Inputs {
 			given := slices.ContainsFunc(o.noise.values, func(s string) bool { return strings.HasPrefix(s, in.Name+"=") })
@@ -448,6 +446,9 @@ func (r *evalText) compared(w *bufio.Writer) {
 		if o.NonFinite > 0 {
 			fmt.Fprintf(w, "%s: %s not finite, which count nowhere else\n", printable(o.Name), count(int(o.NonFinite), "value"))
 		}
+	}
+	if c.Unjudged != "" {
+		fmt.Fprintf(w, "no top-1: %s\n", printable(c.Unjudged))
 	}
 	if c.Top1A != nil {
 		fmt.Fprintf(w, "top-1 %.2f %% against %.2f %%\n", 100**c.Top1A, 100**c.Top1B)

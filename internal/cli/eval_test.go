@@ -202,3 +202,26 @@ func TestBadNormalisation(t *testing.T) {
 		t.Errorf("the recipe: status %d, %s", status, stderr)
 	}
 }
+
+// Networks that are no classifiers are compared on labelled data all the same; on
+// their own, there is nothing to measure.
+func TestAgainstRegression(t *testing.T) {
+	dir := t.TempDir()
+	saveExamples(t, filepath.Join(dir, "d.npz"), 10)
+	for name, slope := range map[string]float32{"a.onnx": 2, "b.onnx": 2.5} {
+		saveGraph(t, filepath.Join(dir, name), -1, []string{"y"}, []*tensor.Tensor{numbersOf("w", tensor.Shape{2, 1}, slope, 1)}, node("MatMul", "y", "x w", nil))
+	}
+	args := []string{"eval", "a.onnx", "--against", "b.onnx", "--data", "d.npz"}
+	var r evalResult
+	result(t, &r, dir, args...)
+	if c := r.Comparison; c.Examples != 10 || c.Outputs[0].Values != 10 || c.Outputs[0].Max < 1 || c.Top1A != nil || c.Unjudged == "" {
+		t.Errorf("%+v", c)
+	}
+	if stdout, _, _ := command(t, dir, args...); !strings.Contains(stdout, "\nno top-1: example 1 of the batch has the label 1; the network has 1 classes") &&
+		!strings.Contains(stdout, "\nno top-1: example 0 of the batch has the label 1; the network has 1 classes") {
+		t.Errorf("%s", stdout)
+	}
+	if _, _, status := command(t, dir, "eval", "a.onnx", "--data", "d.npz"); status != exitRefused {
+		t.Errorf("status %d of a network with too few classes", status)
+	}
+}
