@@ -147,13 +147,18 @@ var rooms = []room{
 		why:  "training drives any backend through the seam, and knows penalties by a two-method interface only; its snapshots are safetensors",
 	},
 	{
+		path: "attack",
+		own:  []string{"tensor", "quant", "graph", "symmetry", "engine", "train"},
+		why:  "an attack works on tensors and on what moves together, and trains through the seam; files, and whether it is found out, are others' business",
+	},
+	{
 		path: "compact",
 		own:  []string{"tensor", "entropy", "rope", "graph", "engine", "train"},
 		why:  "it is a hook and a penalty of a training, and asks the coder for prices; data, backends and files are its caller's",
 	},
 	{
 		path:    "internal/cli",
-		own:     []string{"tensor", "layout", "internal/atomicfile", "quant", "entropy", "rope", "lossy", "checkpoint", "graph", "graph/nets", "symmetry", "align", "engine", "engine/native", "dataset", "train", "compact"},
+		own:     []string{"tensor", "layout", "internal/atomicfile", "quant", "entropy", "rope", "lossy", "checkpoint", "graph", "graph/nets", "symmetry", "align", "engine", "engine/native", "dataset", "train", "attack", "compact"},
 		modules: []string{"github.com/spf13/cobra/...", "github.com/spf13/pflag", "golang.org/x/term", "github.com/goccy/go-yaml/..."},
 		why:     "verbs go through the public packages: what the tool can do, a library user can do",
 	},
