@@ -88,8 +88,10 @@ func init() {
 		{kind: Permute, groups: true, run: (*run).permute},
 		{kind: Scale, hi: maxScale, absent: 0.7, above: true, unit: "the deviation of the factors' logarithm", also: []string{"powers"}, groups: true, run: (*run).scale},
 		{kind: Sign, groups: true, run: (*run).sign},
+		{kind: Dummy, hi: 1, absent: 0.5, above: true, unit: "dummies for each neuron", exclude: []string{"zero", "clique", "split"}, also: []string{"plain"}, groups: true, run: (*run).dummy},
 		{kind: Noise, hi: maxNoise, above: true, unit: "noise in deviations of each tensor", run: (*run).noise},
 		{kind: Prune, hi: 1, above: true, unit: "the share of the weights", also: []string{"global"}, run: (*run).prune},
+		{kind: Remove, hi: 0.99, above: true, unit: "the share of the neurons", also: []string{"random"}, groups: true, run: (*run).remove},
 		{kind: Quantize, low: 1, hi: maxBits, whole: true, unit: "bits", exclude: []string{"channel", "lloyd-max", "gaussian"}, run: (*run).quantize},
 		{kind: Cast, exclude: castWords, also: []string{"round"}, run: (*run).cast},
 	}

@@ -52,10 +52,7 @@ func edited(t *tensor.Tensor, e edit) ([]byte, error) {
 		if err := e.double(x); err != nil {
 			return nil, err
 		}
-		out = make([]byte, 0, len(raw))
-		for _, v := range x {
-			out = binary.LittleEndian.AppendUint64(out, math.Float64bits(v))
-		}
+		out = appendDoubles(make([]byte, 0, len(raw)), x)
 	} else {
 		x := t.DType.AppendFloat32s(make([]float32, 0, t.Elems()), raw)
 		if err := finiteValues(t.Name, x); err != nil {
@@ -98,6 +95,13 @@ func doubles(raw []byte) []float64 {
 		x[i] = math.Float64frombits(binary.LittleEndian.Uint64(raw[8*i:]))
 	}
 	return x
+}
+
+func appendDoubles(dst []byte, x []float64) []byte {
+	for _, v := range x {
+		dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(v))
+	}
+	return dst
 }
 
 // floating are the numbers that values are computed in.
