@@ -44,6 +44,8 @@ type Options struct {
 	Precision float64
 	// Unproved leaves the proofs out.
 	Unproved bool
+	// Trainer trains, for finetune.
+	Trainer *Trainer
 }
 
 // A Result is an attacked network.
@@ -74,6 +76,8 @@ type Report struct {
 	Unproved string                `json:"unproved,omitempty"`
 	// Loss is that of the last epoch of training.
 	Loss *float64 `json:"loss,omitempty"`
+	// Mark is the mark that was written.
+	Mark *Mark `json:"mark,omitempty"`
 	// Mark is the mark that was written.
 }
 

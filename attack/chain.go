@@ -80,7 +80,7 @@ const (
 	maxNoise  = 1e6
 	maxScale  = 8
 	maxEpochs = 10_000
-	maxMark   = 4096
+	maxMark   = 1024 // a secret matrix of 25,000 columns has 200 MB then
 )
 
 func init() {
@@ -93,6 +93,8 @@ func init() {
 		{kind: Prune, hi: 1, above: true, unit: "the share of the weights", also: []string{"global"}, run: (*run).prune},
 		{kind: Remove, hi: 0.99, above: true, unit: "the share of the neurons", also: []string{"random"}, groups: true, run: (*run).remove},
 		{kind: Quantize, low: 1, hi: maxBits, whole: true, unit: "bits", exclude: []string{"channel", "lloyd-max", "gaussian"}, run: (*run).quantize},
+		{kind: Finetune, low: 1, hi: maxEpochs, whole: true, unit: "epochs", settings: []string{"rate", "batch"}, run: (*run).finetune},
+		{kind: Overwrite, low: 1, hi: maxMark, absent: 64, whole: true, unit: "bits of the mark", settings: []string{"tensor", "margin"}, run: (*run).overwrite},
 		{kind: Cast, exclude: castWords, also: []string{"round"}, run: (*run).cast},
 	}
 }

@@ -29,7 +29,7 @@ type maker struct {
 func newMaker(seed uint64) *maker {
 	return &maker{r: rand.New(rand.NewPCG(seed, 1)), g: &graph.Graph{
 		Name: "test", Outputs: []string{"y"},
-		Inputs: []graph.Input{{Name: "x", Type: tensor.F32, Shape: []graph.Dim{{Size: 1}, {Size: 1}, {Size: 6}, {Size: 6}}}},
+		Inputs: []graph.Input{{Name: "x", Type: tensor.F32, Shape: []graph.Dim{{Size: -1, Name: "n"}, {Size: 1}, {Size: 6}, {Size: 6}}}},
 	}}
 }
 
