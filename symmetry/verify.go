@@ -43,9 +43,9 @@ type VerifyOptions struct {
 
 // A Difference is how far an output of the changed network is from that of the old.
 type Difference struct {
-	Output string
+	Output string `json:"output"`
 	// Largest is the largest difference, as a share of the largest output.
-	Largest float64
+	Largest float64 `json:"largest"`
 }
 
 // Verify runs g and g with an element of s done to it on the same inputs. It returns

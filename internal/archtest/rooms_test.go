@@ -81,7 +81,13 @@ var rooms = []room{
 		why:     "a file in memory is data for a tensor, whatever the file holds",
 	},
 	{
+		path:    "internal/filelock",
+		modules: []string{"golang.org/x/sys/windows"},
+		why:     "who is at work on a file has nothing to do with what the work is",
+	},
+	{
 		path: "internal/atomicfile",
+		own:  []string{"internal/filelock"},
 		why:  "writing a file whole or not at all has nothing to do with what is in it",
 	},
 	{
@@ -158,7 +164,7 @@ var rooms = []room{
 	},
 	{
 		path:    "internal/cli",
-		own:     []string{"tensor", "layout", "internal/atomicfile", "quant", "entropy", "rope", "lossy", "checkpoint", "graph", "graph/nets", "symmetry", "align", "engine", "engine/native", "dataset", "train", "attack", "compact"},
+		own:     []string{"tensor", "layout", "internal/filelock", "internal/atomicfile", "quant", "entropy", "rope", "lossy", "checkpoint", "graph", "graph/nets", "symmetry", "align", "engine", "engine/native", "dataset", "train", "attack", "compact"},
 		modules: []string{"github.com/spf13/cobra/...", "github.com/spf13/pflag", "golang.org/x/term", "github.com/goccy/go-yaml/..."},
 		why:     "verbs go through the public packages: what the tool can do, a library user can do",
 	},
