@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"ropewalk/graph"
@@ -92,10 +93,9 @@ func someShapes(g *graph.Graph) map[string]tensor.Shape {
 // reshape changes the constant that a Reshape takes its shape from, if what it
 // reshapes has another one now.
 func (r *run) reshape(n *graph.Node, was map[string]graph.Type) error {
-	c := r.Graph.Weights.Lookup(n.Inputs[1])
 	oldIn, ok := was[n.Inputs[0]]
 	oldOut, also := was[n.Outputs[0]]
-	if c == nil || c.DType != tensor.I64 || !ok || !also || int64(len(oldOut.Shape)) != c.Elems() {
+	if !ok || !also {
 		return nil
 	}
 	part := *r.Graph
@@ -108,12 +108,6 @@ func (r *run) reshape(n *graph.Node, was map[string]graph.Type) error {
 	if newIn.Shape.Equal(oldIn.Shape) || len(newIn.Shape) != len(oldIn.Shape) {
 		return nil
 	}
-	raw, err := c.Bytes()
-	if err != nil {
-		return err
-	}
-	raw = slices.Clone(raw)
-	changed := false
 	for a := range newIn.Shape {
 		x, y := oldIn.Shape[a], newIn.Shape[a]
 		if x == y {
@@ -123,18 +117,71 @@ func (r *run) reshape(n *graph.Node, was map[string]graph.Type) error {
 		if k < 0 {
 			return fmt.Errorf("a shape of %v cannot be had from %v", oldOut.Shape, newIn.Shape)
 		}
-		length := int64(binary.LittleEndian.Uint64(raw[8*k:]))
-		if length <= 0 {
-			continue // 0 takes the axis of the input, and -1 what is left
+		if c, at := r.constant(n.Inputs[1], k, len(oldOut.Shape)); c != nil {
+			if err := r.multiply(c, at, y, x); err != nil {
+				return err
+			}
 		}
-		if length*y%x != 0 {
-			return fmt.Errorf("an axis of %d cannot be had where there are %d neurons instead of %d", length, y, x)
-		}
-		binary.LittleEndian.PutUint64(raw[8*k:], uint64(length*y/x))
-		changed = true
 	}
-	if !changed {
+	return nil
+}
+
+// constant returns the tensor, and where in it, that number k of n numbers comes from;
+// nil if from none, as that which follows from the input.
+func (r *run) constant(name string, k, n int) (*tensor.Tensor, int) {
+	const far = 64
+	for range far {
+		if t := r.Graph.Weights.Lookup(name); t != nil {
+			if (t.DType == tensor.I64 || t.DType == tensor.I32) && t.Elems() == int64(n) {
+				return t, k
+			}
+			return nil, 0
+		}
+		i := slices.IndexFunc(r.Graph.Nodes, func(m *graph.Node) bool { return slices.Contains(m.Outputs, name) })
+		if i < 0 {
+			return nil, 0
+		}
+		m := r.Graph.Nodes[i]
+		switch {
+		case len(m.Inputs) == 0:
+			return nil, 0
+		case m.Op == "Concat" && len(m.Inputs) == n: // one number each
+			name, k, n = m.Inputs[k], 0, 1
+		case m.Op == "Cast", m.Op == "Identity", m.Op == "Unsqueeze", m.Op == "Squeeze", m.Op == "Reshape":
+			name = m.Inputs[0]
+		default:
+			return nil, 0
+		}
+	}
+	return nil, 0
+}
+
+// multiply has a number of a constant be y/x times what it was. 0, which takes the axis
+// of the input, and -1, which takes what is left, stay.
+func (r *run) multiply(c *tensor.Tensor, at int, y, x int64) error {
+	raw, err := c.Bytes()
+	if err != nil {
+		return err
+	}
+	raw = slices.Clone(raw)
+	le := binary.LittleEndian
+	length := int64(0)
+	if c.DType == tensor.I64 {
+		length = int64(le.Uint64(raw[8*at:]))
+	} else {
+		length = int64(int32(le.Uint32(raw[4*at:])))
+	}
+	if length <= 0 {
 		return nil
+	}
+	if length > math.MaxInt32 || y > math.MaxInt32 || length*y%x != 0 || length*y/x > math.MaxInt32 {
+		return fmt.Errorf("an axis of %d cannot be had where there are %d neurons instead of %d", length, y, x)
+	}
+	length = length * y / x
+	if c.DType == tensor.I64 {
+		le.PutUint64(raw[8*at:], uint64(length))
+	} else {
+		le.PutUint32(raw[4*at:], uint32(length))
 	}
 	t := &tensor.Tensor{Name: c.Name, DType: c.DType, Shape: c.Shape, Data: tensor.Bytes(raw)}
 	if r.Set.Lookup(c.Name) != nil {

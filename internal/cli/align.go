@@ -222,10 +222,10 @@ func (o *alignOptions) check(suspect string) (align.Method, error) {
 // symmetries returns what can move in the reference.
 func (e *env) symmetries(ctx context.Context, o *alignOptions, ref *checkpoint.Checkpoint) (*symmetry.Spec, error) {
 	s, err := e.structureOf(ctx, &structureOptions{file: o.to, net: o.net, spec: o.spec, role: "REF"}, ref)
+	defer s.close()
 	if err != nil {
 		return nil, err
 	}
-	defer s.close()
 	if len(s.spec.Groups) == 0 {
 		return nil, &verdict{exitNegative, fmt.Errorf("%s has no neurons that could have moved", o.to), "ropewalk inspect shows what it holds"}
 	}
@@ -359,7 +359,7 @@ func compareTruth(found *align.NetworkResult, truth *attack.Truth) (*alignTruth,
 				was[k] = j
 			}
 		}
-		parts := map[int]int{} // of a split: the original neuron
+		parts := map[int]int{} // of splits: the original neurons
 		dummies := map[int]attack.DummyKind{}
 		for _, a := range truth.Added[c.Name] {
 			dummies[a.Neuron] = a.Kind
@@ -392,7 +392,7 @@ func compareTruth(found *align.NetworkResult, truth *attack.Truth) (*alignTruth,
 		}
 		for f, scale := range c.Scale {
 			for k, x := range scale {
-				if k < len(m.Factors[f]) && c.Sus[k] >= 0 && c.Sus[k] == was[k] {
+				if k < len(m.Factors[f]) && c.Sus[k] >= 0 && c.Sus[k] == was[k] && dummies[c.Sus[k]] == "" { // a split has its own
 					worst = max(worst, math.Abs(x/m.Factors[f][k]-1))
 				}
 			}

@@ -222,9 +222,13 @@ func (e *env) target(ctx context.Context, o *attackOptions, chain attack.Chain, 
 	needed := chain.MovesNeurons() || chain.Trains() || len(o.only) > 0 || o.net != "" || o.spec != ""
 	switch {
 	case err != nil && needed:
+		s.close()
 		return nil, nil, err
 	case err != nil:
-		s = &structure{} // weights alone
+		e.notef("%s: what can move is not known, and not needed: %v", input, err)
+		if s == nil {
+			s = &structure{}
+		}
 	}
 	n := &attack.Network{Set: c.Tensors, Spec: s.spec}
 	if s.network != nil {
@@ -377,7 +381,7 @@ func (e *env) attacked(o *attackOptions, c *checkpoint.Checkpoint, input string,
 	switch {
 	case isDir(o.out), format == c.Layout.Format:
 	case format == formRope:
-		return single(func(ctx context.Context, w io.Writer) error { return e.packAttacked(ctx, w, c, res) })
+		return single(func(ctx context.Context, w io.Writer) error { return e.packAttacked(ctx, w, c, o.out, res) })
 	case format == formSafetensors || format == "npz":
 		return single(func(_ context.Context, w io.Writer) error { return checkpoint.Convert(w, format, res.Set, nil) })
 	case format == formONNX && res.Graph != nil:
@@ -413,30 +417,35 @@ func (e *env) attacked(o *attackOptions, c *checkpoint.Checkpoint, input string,
 }
 
 // packAttacked writes a .rope: of the file that would be written else, which lies in a
-// temporary one meanwhile.
-func (e *env) packAttacked(ctx context.Context, w io.Writer, c *checkpoint.Checkpoint, res *attack.Result) error {
-	f, err := os.CreateTemp("", "ropewalk-*.tmp")
+// temporary folder meanwhile.
+func (e *env) packAttacked(ctx context.Context, w io.Writer, c *checkpoint.Checkpoint, out string, res *attack.Result) (err error) {
+	dir, err := os.MkdirTemp("", "ropewalk-*.tmp")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
+	defer os.RemoveAll(dir)
+	format, write := formSafetensors, func(w io.Writer) error { return checkpoint.Convert(w, formSafetensors, res.Set, nil) }
 	switch {
-	case c.Layout.Format == "onnx" && (res.Reshaped || res.Regraphed) && res.Graph != nil:
-		err = res.Graph.WriteONNX(f)
+	case c.Layout.Format == formONNX && (res.Reshaped || res.Regraphed) && res.Graph != nil:
+		format, write = formONNX, res.Graph.WriteONNX
 	case len(c.Layout.Files) == 1:
-		var plan *checkpoint.Rewrite
-		if plan, err = c.Rewrite(res.Set); err == nil {
-			err = plan.WriteFile(f, 0)
-		} else if errors.Is(err, checkpoint.ErrRewrite) && c.Layout.Format != "onnx" {
-			err = checkpoint.Convert(f, "safetensors", res.Set, nil)
+		plan, err := c.Rewrite(res.Set)
+		switch {
+		case err == nil:
+			format, write = c.Layout.Format, func(w io.Writer) error { return plan.WriteFile(w, 0) }
+		case !errors.Is(err, checkpoint.ErrRewrite) || c.Layout.Format == formONNX:
+			return err
 		}
-	default:
-		err = checkpoint.Convert(f, "safetensors", res.Set, nil)
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	name := strings.TrimSuffix(filepath.Base(out), ext)
+	if filepath.Ext(name) == "" {
+		name += "." + format
+	}
+	path := filepath.Join(dir, name)
+	if _, err := writeFile(path, false, func(f *atomicfile.File) error { return write(f) }); err != nil {
 		return err
 	}
-	plain, err := checkpoint.Open(f.Name(), nil)
+	plain, err := checkpoint.Open(path, nil)
 	if err != nil {
 		return err
 	}

@@ -27,21 +27,17 @@ type structure struct {
 }
 
 func (s *structure) close() {
-	if s.network != nil {
+	if s != nil && s.network != nil {
 		s.network.close()
 	}
 }
 
 // structureOf finds out what can move in a network, whose file c is: from --spec, else
 // from its graph, if it is an ONNX file, or of the network that --net or the file itself
-// names, else from the names of its tensors.
+// names, else from the names of its tensors. With an error there may be a structure, of a network in which
+// nothing is known to move; that one has to be closed, too.
 func (e *env) structureOf(ctx context.Context, o *structureOptions, c *checkpoint.Checkpoint) (s *structure, err error) {
 	s = &structure{}
-	defer func() {
-		if err != nil {
-			s.close()
-		}
-	}()
 	if o.spec != "" {
 		text, err := os.ReadFile(o.spec)
 		if err != nil {
@@ -85,7 +81,7 @@ func (e *env) structureOf(ctx context.Context, o *structureOptions, c *checkpoin
 		return s, nil
 	}
 	if s.spec, err = symmetry.Derive(s.network.Graph, nil); err != nil {
-		return nil, fmt.Errorf("%s: %w", s.network.spec, err)
+		return s, fmt.Errorf("%s: %w", s.network.spec, err)
 	}
 	return s, nil
 }
