@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"ropewalk/internal/randomnet"
 	"ropewalk/symmetry"
 	"ropewalk/tensor"
 )
@@ -36,6 +37,37 @@ func TestPreserves(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// So they do in networks of all kinds of operators, or they say why not. Dummies are
+// added wherever that can be.
+func TestPreservesRandom(t *testing.T) {
+	dummies, left := 0, 0
+	rapid.Check(t, func(t *rapid.T) {
+		g := randomnet.Draw(t)
+		n := Network{Set: g.Weights, Spec: must(symmetry.Derive(g, nil)), Graph: g}
+		seed := rapid.Uint64().Draw(t, "seed")
+		for _, text := range []string{"permute", "scale=0.5:powers", "scale=0.5", "sign", "dummy=0.4", "dummy=0.4+permute"} {
+			r, err := must(Parse(text)).Apply(context.Background(), n, &Options{Seed: seed})
+			if errors.Is(err, ErrNetwork) {
+				continue // nothing lets a sign through, say
+			}
+			if err != nil {
+				t.Fatalf("%s: %v", text, err)
+			}
+			if text == "dummy=0.4" {
+				dummies += r.Reports[0].Groups
+				left += len(r.Reports[0].Left)
+			}
+			if _, err := symmetry.Compare(g, r.Graph, &symmetry.VerifyOptions{Seed: seed + 1, Tolerance: 1e-3}); err != nil {
+				t.Fatalf("%s: on other inputs: %v", text, err)
+			}
+		}
+	})
+	t.Logf("dummies in %d groups, none in %d", dummies, left)
+	if 3*dummies < left {
+		t.Errorf("dummies in %d groups, none in %d", dummies, left)
+	}
 }
 
 // The truth is the element by which the original is turned into the result.

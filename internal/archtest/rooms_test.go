@@ -118,6 +118,12 @@ var rooms = []room{
 		why:  "which axes move together follows from a graph, or from names and shapes; what is done with it, its callers know",
 	},
 	{
+		path:    "internal/randomnet",
+		own:     []string{"tensor", "graph"},
+		modules: []string{"pgregory.net/rapid"},
+		why:     "tests of several packages draw the same networks; what they look for in them is theirs",
+	},
+	{
 		path:    "internal/kernel/...",
 		own:     []string{"internal/kernel/..."},
 		modules: []string{"golang.org/x/sys/cpu"},
