@@ -46,6 +46,8 @@ type Options struct {
 	Unproved bool
 	// Trainer trains, for finetune.
 	Trainer *Trainer
+	// Progress is called when a step begins, with its number in the chain; nil is not.
+	Progress func(step int)
 }
 
 // A Result is an attacked network.
@@ -63,22 +65,22 @@ type Report struct {
 	Step string `json:"step"`
 	// Groups, and Neurons in all of them, that the step moved, multiplied, added or
 	// removed.
-	Groups  int `json:"groups,omitempty"`
-	Neurons int `json:"neurons,omitempty"`
+	Groups  int `json:"groups,omitempty" about:"of neurons, that it changed"`
+	Neurons int `json:"neurons,omitempty" about:"that it moved, multiplied, added or removed"`
 	// Tensors, and Weights in all of them, that it changed.
-	Tensors int   `json:"tensors,omitempty"`
-	Weights int64 `json:"weights,omitempty"`
+	Tensors int   `json:"tensors,omitempty" about:"that it changed, if it works on weights"`
+	Weights int64 `json:"weights,omitempty" about:"in these tensors"`
 	// Left are the groups that it left as they are, and why.
-	Left []Left `json:"left,omitempty"`
+	Left []Left `json:"left,omitempty" about:"groups that it left as they are"`
 	// Proof is how far the outputs are apart, relative to the largest of each; nil
-	// if nothing was proved, and Unproved says why.
-	Proof    []symmetry.Difference `json:"proof,omitempty"`
-	Unproved string                `json:"unproved,omitempty"`
+	// if nothing was proved, and Unproved says why. Both are empty for steps that
+	// change the function.
+	Proof    []symmetry.Difference `json:"proof,omitempty" about:"how far outputs are apart, before and after, as a share of the largest"`
+	Unproved string                `json:"unproved,omitempty" about:"why outputs were not compared"`
 	// Loss is that of the last epoch of training.
-	Loss *float64 `json:"loss,omitempty"`
+	Loss *float64 `json:"loss,omitempty" about:"of the last epoch of training"`
 	// Mark is the mark that was written.
-	Mark *Mark `json:"mark,omitempty"`
-	// Mark is the mark that was written.
+	Mark *Mark `json:"mark,omitempty" about:"that was written"`
 }
 
 // Left is a group that was left as it is.
@@ -129,6 +131,9 @@ func (c Chain) Apply(ctx context.Context, n Network, o *Options) (*Result, error
 			return nil, context.Cause(ctx)
 		}
 		r.step = i
+		if o.Progress != nil {
+			o.Progress(i)
+		}
 		rep := Report{Step: c[i].String()}
 		if err := ruleOf(c[i].Kind).run(r, &c[i], &rep); err != nil {
 			return nil, fmt.Errorf("%s: %w", c[i].String(), err)

@@ -12,12 +12,12 @@ import (
 // A Mark is a mark that overwrite wrote.
 type Mark struct {
 	Tensor string `json:"tensor"`
-	Axis   int    `json:"axis"` // of the output filters
+	Axis   int    `json:"axis" about:"of the output filters"` // of the output filters
 	Bits   int    `json:"bits"`
 	// Wrong are the bits that read otherwise before.
-	Wrong int `json:"wrong_before"`
+	Wrong int `json:"wrong_before" about:"bits that read otherwise before"`
 	// Change is the norm of the change as a share of the norm of the tensor.
-	Change float64 `json:"change"`
+	Change float64 `json:"change" about:"its norm, as a share of that of the tensor"`
 }
 
 // overwrite writes a mark of T random bits with a secret of its own into a tensor:

@@ -149,7 +149,7 @@ func (e *env) attack(ctx context.Context, o *attackOptions, kinds, input string)
 			return err
 		}
 	}
-	res, err := chain.Apply(ctx, *target, ao)
+	res, err := e.applied(ctx, chain, target, ao)
 	if err != nil {
 		return attackError(input, err)
 	}
@@ -179,6 +179,17 @@ func (e *env) attack(ctx context.Context, o *attackOptions, kinds, input string)
 		return e.remark(r)
 	}
 	return e.answer(r)
+}
+
+// applied does the attack, and shows which step it is at.
+func (e *env) applied(ctx context.Context, chain attack.Chain, n *attack.Network, o *attack.Options) (*attack.Result, error) {
+	p := e.progress("attack", 0)
+	defer p.stop()
+	o.Progress = func(step int) { p.say(chain[step].String()) }
+	if o.Trainer != nil {
+		o.Trainer.Progress = func(t train.Progress) { p.say(trainLine(t)) }
+	}
+	return chain.Apply(ctx, *n, o)
 }
 
 func (o *attackOptions) check(kinds string) (attack.Chain, error) {
