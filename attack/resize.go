@@ -1,6 +1,7 @@
 package attack
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -183,12 +184,17 @@ func (r *run) restore(s state) {
 	r.Network, r.reshaped, r.regraphed = s.Network, s.reshaped, s.regraphed
 }
 
-// attempt gives groups other sizes, those of sure at once and, if that fails, one by one;
-// those of unsure always one by one. good says whether the network, which was before, is
-// still as it should be. What fails is left as it was.
-func (r *run) attempt(rep *Report, sure, unsure []string, seats map[string][]seat, good func(before *graph.Graph) error) error {
+// attempt gives groups other sizes: those of each list at once and, if that fails, its
+// halves, down to single groups, which are then left as they are. good says whether the
+// network, which was before, is still as it should be.
+func (r *run) attempt(rep *Report, lists [][]string, seats map[string][]seat, good func(before *graph.Graph) error) error {
 	start := r.state()
-	one := func(names []string) error {
+	done := map[string]bool{}
+	var try func(names []string) error
+	try = func(names []string) error {
+		if r.ctx.Err() != nil {
+			return context.Cause(r.ctx)
+		}
 		was := r.state()
 		some := map[string][]seat{}
 		for _, name := range names {
@@ -198,35 +204,33 @@ func (r *run) attempt(rep *Report, sure, unsure []string, seats map[string][]sea
 		if err == nil && r.Graph != nil {
 			err = good(was.Graph)
 		}
-		if err != nil {
-			r.restore(was)
-		}
-		return err
-	}
-	done := map[string]bool{}
-	if len(sure) > 0 {
-		if err := one(sure); err != nil {
-			unsure = slices.Concat(sure, unsure)
-		} else {
-			for _, name := range sure {
+		if err == nil {
+			for _, name := range names {
 				done[name] = true
 			}
+			return nil
 		}
-	}
-	for _, name := range unsure {
-		if r.ctx.Err() != nil {
-			r.restore(start)
-			return r.ctx.Err()
-		}
-		if err := one([]string{name}); err != nil {
-			why := err.Error()
-			if errors.Is(err, symmetry.ErrChanged) {
-				why = "the function would change"
+		r.restore(was)
+		if n := len(names); n > 1 {
+			if err := try(names[:n/2]); err != nil {
+				return err
 			}
-			rep.Left = append(rep.Left, Left{name, why})
+			return try(names[n/2:])
+		}
+		why := err.Error()
+		if errors.Is(err, symmetry.ErrChanged) {
+			why = "the function would change"
+		}
+		rep.Left = append(rep.Left, Left{names[0], why})
+		return nil
+	}
+	for _, names := range lists {
+		if len(names) == 0 {
 			continue
 		}
-		done[name] = true
+		if err := try(names); err != nil {
+			return err
+		}
 	}
 	if len(done) == 0 {
 		return fmt.Errorf("%w: it has no group with which that can be done: %s: %s", ErrNetwork, rep.Left[0].Group, rep.Left[0].Reason)
