@@ -120,6 +120,27 @@ func TestNotPreserved(t *testing.T) {
 	}
 }
 
+// Outputs that are zero prove nothing, and that is said; groups that need a proof are
+// then left alone.
+func TestProvesNothing(t *testing.T) {
+	n := small(1)
+	x := n.Set.Lookup("h.weight")
+	zero := &tensor.Tensor{Name: x.Name, DType: x.DType, Shape: x.Shape, Data: make(tensor.Bytes, x.Size())}
+	n.Set = must(tensor.Overlay(n.Set, zero))
+	g := *n.Graph
+	g.Weights = n.Set
+	n.Graph = &g
+	r := apply(t, "permute+dummy", n, nil)
+	for _, rep := range r.Reports {
+		if rep.Proof != nil || rep.Unproved == "" {
+			t.Errorf("%s: proved by %v, unproved because %q", rep.Step, rep.Proof, rep.Unproved)
+		}
+	}
+	if left := r.Reports[1].Left; len(left) != 1 || n.Spec.Group(left[0].Group).Size != 20 {
+		t.Errorf("left alone: %v, want the group around tanh", left)
+	}
+}
+
 // 16 bits are rounded, and moves are exact whatever the type.
 func TestHalf(t *testing.T) {
 	for _, to := range []string{"f16", "bf16"} {

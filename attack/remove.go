@@ -50,7 +50,7 @@ func (r *run) remove(s *Step, rep *Report) error {
 	if len(names) == 0 {
 		return fmt.Errorf("%w: it has no group with which that can be done: %s: %s", ErrNetwork, rep.Left[0].Group, rep.Left[0].Reason)
 	}
-	return r.attempt(rep, [][]string{names}, seats, func(*graph.Graph) error {
+	return r.attempt(rep, [][]string{names}, seats, func(*graph.Graph, []string) error {
 		_, err := symmetry.Derive(r.Graph, &r.o.Verify.DeriveOptions) // follows all shapes
 		return err
 	})

@@ -187,7 +187,7 @@ func (r *run) restore(s state) {
 // attempt gives groups other sizes: those of each list at once and, if that fails, its
 // halves, down to single groups, which are then left as they are. good says whether the
 // network, which was before, is still as it should be.
-func (r *run) attempt(rep *Report, lists [][]string, seats map[string][]seat, good func(before *graph.Graph) error) error {
+func (r *run) attempt(rep *Report, lists [][]string, seats map[string][]seat, good func(before *graph.Graph, names []string) error) error {
 	start := r.state()
 	done := map[string]bool{}
 	var try func(names []string) error
@@ -202,7 +202,7 @@ func (r *run) attempt(rep *Report, lists [][]string, seats map[string][]seat, go
 		}
 		err := r.resize(some)
 		if err == nil && r.Graph != nil {
-			err = good(was.Graph)
+			err = good(was.Graph, names)
 		}
 		if err == nil {
 			for _, name := range names {

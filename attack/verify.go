@@ -38,12 +38,25 @@ func (r *run) compare(rep *Report, before *graph.Graph, rounds bool) error {
 	if rounds {
 		o.Tolerance = max(o.Tolerance, r.rounding())
 	}
+	run, telling := o.Run, false
+	if run == nil {
+		run = symmetry.Evaluate
+	}
+	o.Run = func(g *graph.Graph, inputs map[string]*graph.Value) (map[string]*graph.Value, error) {
+		out, err := run(g, inputs)
+		telling = telling || tells(out)
+		return out, err
+	}
 	diffs, err := symmetry.Compare(before, r.Graph, &o)
 	if unable, ok := errors.AsType[*graph.UnsupportedError](err); ok {
 		rep.Unproved = fmt.Sprintf("the network cannot be computed: %v", unable)
 		return nil
 	}
-	if errors.Is(err, symmetry.ErrChanged) && o.Run != nil && nearly(diffs) {
+	if err == nil && !telling {
+		rep.Unproved = "all outputs are 0 or no numbers, and show nothing"
+		return nil
+	}
+	if errors.Is(err, symmetry.ErrChanged) && r.o.Verify.Run != nil && nearly(diffs) {
 		// A network may be so sensitive that what Run rounds shows.
 		o.Run, o.Tolerance = nil, 1e-6
 		if rounds {
@@ -53,6 +66,24 @@ func (r *run) compare(rep *Report, before *graph.Graph, rounds bool) error {
 	}
 	rep.Proof = diffs
 	return err
+}
+
+// tells reports whether outputs can show a change: those that are all zero, or not
+// finite, are equal to others that are.
+func tells(out map[string]*graph.Value) bool {
+	for _, v := range out {
+		for _, x := range v.Float {
+			if x != 0 && x-x == 0 {
+				return true
+			}
+		}
+		for _, x := range v.Int {
+			if x != 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // nearly reports whether differences are such that they may come of rounding.
