@@ -118,6 +118,12 @@ var rooms = []room{
 		why:  "which axes move together follows from a graph, or from names and shapes; what is done with it, its callers know",
 	},
 	{
+		path:    "internal/randomnet",
+		own:     []string{"tensor", "graph"},
+		modules: []string{"pgregory.net/rapid"},
+		why:     "tests of several packages draw the same networks; what they look for in them is theirs",
+	},
+	{
 		path:    "internal/kernel/...",
 		own:     []string{"internal/kernel/..."},
 		modules: []string{"golang.org/x/sys/cpu"},
@@ -153,13 +159,18 @@ var rooms = []room{
 		why:  "training drives any backend through the seam, and knows penalties by a two-method interface only; its snapshots are safetensors",
 	},
 	{
+		path: "attack",
+		own:  []string{"tensor", "quant", "graph", "symmetry", "engine", "train"},
+		why:  "an attack works on tensors and on what moves together, and trains through the seam; files, and whether it is found out, are others' business",
+	},
+	{
 		path: "compact",
 		own:  []string{"tensor", "entropy", "rope", "graph", "engine", "train"},
 		why:  "it is a hook and a penalty of a training, and asks the coder for prices; data, backends and files are its caller's",
 	},
 	{
 		path:    "internal/cli",
-		own:     []string{"tensor", "layout", "internal/filelock", "internal/atomicfile", "quant", "entropy", "rope", "lossy", "checkpoint", "graph", "graph/nets", "symmetry", "align", "engine", "engine/native", "dataset", "train", "compact"},
+		own:     []string{"tensor", "layout", "internal/filelock", "internal/atomicfile", "quant", "entropy", "rope", "lossy", "checkpoint", "graph", "graph/nets", "symmetry", "align", "engine", "engine/native", "dataset", "train", "attack", "compact"},
 		modules: []string{"github.com/spf13/cobra/...", "github.com/spf13/pflag", "golang.org/x/term", "github.com/goccy/go-yaml/..."},
 		why:     "verbs go through the public packages: what the tool can do, a library user can do",
 	},
