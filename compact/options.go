@@ -65,6 +65,9 @@ type Options struct {
 	// Target is the bytes that the file should have at most; 0 is none. Lambda is then
 	// only where the search for the right one begins.
 	Target int64 `json:"target,omitempty"`
+	// Restless leaves weights that change levels to and fro after Freeze alone.
+	// Otherwise they come to rest at the level at which they mostly are.
+	Restless bool `json:"restless,omitempty"`
 	// Threads bounds the goroutines; the result does not depend on it.
 	Threads int `json:"-"`
 }

@@ -52,6 +52,7 @@ type Recipe struct {
 	calibrated float64     // real bytes over estimated ones
 	order      []int       // keys of units, see Network.arrange
 	last       []float64   // controller: log of the estimate when it began
+	rest       []*settler  // after Freeze
 }
 
 type role int
@@ -118,7 +119,7 @@ func New(weights []engine.Weight, layers []Layer, o Options, tools Tools) (*Reci
 	if err := r.reachable(weights); err != nil {
 		return nil, err
 	}
-	r.prices = make([]*price, len(weights))
+	r.prices, r.rest = make([]*price, len(weights)), make([]*settler, len(weights))
 	if o.Start == 0 {
 		return r, r.begin(valuesOf(weights))
 	}
@@ -453,6 +454,7 @@ func (r *Recipe) Adjust(w []engine.Weight) error {
 	}
 	r.q.Clamp(values, reach)
 	r.clear(values)
+	r.settle(values)
 	if r.o.Target > 0 && r.phase == free {
 		r.steer()
 	}
@@ -525,7 +527,7 @@ type recipeState struct {
 	Mask            [][]bool
 	Bits            []([]float32) // prices are found every some steps
 	Higher          [][]float64
-	Levels          []int
+	Rest            []*settler // an empty one where there is none
 }
 
 // State implements [train.Keeper].
@@ -547,6 +549,12 @@ func (r *Recipe) State() ([]byte, error) {
 			return nil, err
 		}
 	}
+	for _, x := range r.rest {
+		if x == nil {
+			x = &settler{}
+		}
+		s.Rest = append(s.Rest, x)
+	}
 	for _, p := range r.prices {
 		if p == nil {
 			s.Bits, s.Higher = append(s.Bits, nil), append(s.Higher, nil)
@@ -565,7 +573,7 @@ func (r *Recipe) SetState(b []byte) error {
 	if err := gob.NewDecoder(bytes.NewReader(b)).Decode(&s); err != nil {
 		return fmt.Errorf("compact: %w", err)
 	}
-	if (s.Paper == nil) != (r.paper == nil) || s.Phase < floats || s.Phase > frozen || len(s.Bits) != len(r.prices) || len(s.Higher) != len(r.prices) || len(s.Fisher) != len(r.fisher) {
+	if (s.Paper == nil) != (r.paper == nil) || s.Phase < floats || s.Phase > frozen || len(s.Bits) != len(r.prices) || len(s.Higher) != len(r.prices) || len(s.Fisher) != len(r.fisher) || len(s.Rest) != len(r.rest) {
 		return fmt.Errorf("compact: the state is of another recipe")
 	}
 	if r.paper != nil {
@@ -614,6 +622,16 @@ func (r *Recipe) SetState(b []byte) error {
 			return fmt.Errorf("compact: the sensitivities of %q are those of another tensor", r.names[i])
 		}
 		copy(r.fisher[i], f)
+	}
+	for i, x := range s.Rest {
+		r.rest[i] = nil
+		if x.Seen == nil || r.levels[i] == nil {
+			continue
+		}
+		if err := x.fits(len(r.shown[i]), r.levels[i]); err != nil {
+			return err
+		}
+		r.rest[i] = x
 	}
 	if s.Order != nil {
 		if len(s.Order) != len(r.links()) || slices.ContainsFunc(s.Order, func(k int) bool { return k < 0 || k >= len(keys) }) {
