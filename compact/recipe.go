@@ -440,6 +440,7 @@ func (r *Recipe) Adjust(w []engine.Weight) error {
 		r.paper.Update(values, gradientsOf(w))
 		return nil
 	case r.phase == floats:
+		r.shrink(values, gradientsOf(w))
 		if next < r.o.Start {
 			return nil
 		}
@@ -447,6 +448,10 @@ func (r *Recipe) Adjust(w []engine.Weight) error {
 	}
 	for i, l := range r.levels {
 		if l == nil || r.roles[i] != weight {
+			continue
+		}
+		if r.o.FixedLevels {
+			clear(l.Gradient)
 			continue
 		}
 		v := l.Values()
@@ -462,6 +467,31 @@ func (r *Recipe) Adjust(w []engine.Weight) error {
 		return r.freeze(values)
 	}
 	return nil
+}
+
+// shrink takes weights that the loss is insensitive to nearer to zero (Tartaglione
+// et al., LOss-Based SensiTivity rEgulaRization, 2021, with the gradient by the
+// weight for its sensitivity, as in HEMP).
+func (r *Recipe) shrink(values, gradients [][]float32) {
+	if r.o.Shrink == 0 {
+		return
+	}
+	for i, w := range values {
+		if r.roles[i] != weight {
+			continue
+		}
+		most := float32(0)
+		for _, g := range gradients[i] {
+			most = max(most, g, -g)
+		}
+		if !(most > 0) {
+			continue
+		}
+		part := float32(r.o.Shrink)
+		for j, g := range gradients[i] {
+			w[j] -= part * (1 - max(g, -g)/most) * w[j]
+		}
+	}
 }
 
 // largestStep bounds how fast large levels move.

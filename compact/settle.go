@@ -76,7 +76,11 @@ func (s *settler) look(symbols []uint16, part, window float64) {
 		s.Seen[j], s.Mean[j], s.Often[j], s.Since[j] = k, float32(mean), float32(often), s.Looks
 		s.Up[j], s.Moved[j] = up, true
 		if often > limit || part >= settleAll {
-			s.pin(j, uint16(math.Round(mean)))
+			to := k
+			if math.Abs(mean-old) < math.Abs(mean-float64(k)) {
+				to = uint16(old)
+			}
+			s.pin(j, to)
 		}
 	}
 }

@@ -177,6 +177,11 @@ var rooms = []room{
 		why:  "it measures the coders alone, beside those of others; quantizers, in the files that they are for",
 	},
 	{
+		path: "internal/bench/hemp",
+		own:  []string{"checkpoint", "internal/bench/rival"},
+		why:  "it has the binary train, as a user would, and reads what came out",
+	},
+	{
 		path: "internal/bench/engine",
 		own:  []string{"tensor", "checkpoint", "graph", "graph/nets", "internal/kernel", "engine", "engine/native", "train"},
 		why:  "it measures what users of the library get, beside other engines",
@@ -188,7 +193,7 @@ var rooms = []room{
 }
 
 // front are the rooms that nobody imports, in tests neither: only a user starts them.
-var front = []string{"cmd/...", "internal/cli", "internal/bench/pack", "internal/bench/codec", "internal/bench/engine"}
+var front = []string{"cmd/...", "internal/cli", "internal/bench/pack", "internal/bench/codec", "internal/bench/engine", "internal/bench/hemp"}
 
 // usher may import from the front.
 const usher = "cmd/ropewalk"
