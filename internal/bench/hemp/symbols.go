@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -30,7 +31,7 @@ func (b *bench) xz(ctx context.Context, file string) (int64, error) {
 	var stream []byte
 	for _, t := range c.Tensors.All() {
 		raw := make([]byte, t.Data.Size())
-		if _, err := t.Data.ReadAt(raw, 0); err != nil && err != io.EOF {
+		if _, err := t.Data.ReadAt(raw, 0); err != nil && !errors.Is(err, io.EOF) {
 			return 0, err
 		}
 		stream = append(stream, symbolsOf(t.DType.AppendFloat32s(nil, raw))...)
