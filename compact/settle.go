@@ -10,9 +10,9 @@ import (
 // How weights that change to and fro come to rest, see [settler].
 const (
 	settleWindow = 0.05 // what is remembered of changes, as a part of the frozen phase
-	settleFirst  = 0.05 // changes a step that are too many when it begins
-	settleLast   = 0.85 // of the phase, from where a single change back is too many
-	settleAll    = 0.95 // of it, from where any change is
+	settleFirst  = 0.3 // changes a step that are too many when it begins
+	settleLast   = 0.95 // of the phase, from where a single change back is too many
+	settleAll    = 0.98 // of it, from where any change is
 )
 
 // A settler brings the weights of one tensor to rest. A weight whose gradient is of
