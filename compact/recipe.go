@@ -46,7 +46,7 @@ type Recipe struct {
 	phase      phase
 	calls      int
 	lambda     float64
-	bits       float64     // soft, of the last step
+	bits       float64     // soft, of the last step at which prices were found
 	fisher     [][]float32 // squared gradients of batches, averaged
 	mask       [][]bool    // pruned weights
 	calibrated float64     // real bytes over estimated ones
@@ -341,7 +341,8 @@ type bitsTerm struct{ r *Recipe }
 // Name implements [train.Penalty].
 func (t bitsTerm) Name() string { return "bits" }
 
-// AddGrad implements [train.Penalty].
+// AddGrad implements [train.Penalty]. The value is that of the last step at which
+// prices were found.
 func (t bitsTerm) AddGrad(w []engine.Weight) float64 {
 	r := t.r
 	if r.paper != nil || r.phase == floats {
@@ -364,23 +365,26 @@ func (t bitsTerm) AddGrad(w []engine.Weight) float64 {
 		r.calls++
 		return v
 	}
-	sum := 0.0
+	if r.calls%every == 0 {
+		r.bits = 0
+	}
 	for i, p := range r.prices {
 		if p == nil {
 			continue
-		}
-		if r.calls%every == 0 {
-			p.refresh(r.q.Symbols(i))
 		}
 		v, factor := r.levels[i].Values(), lambda
 		if r.roles[i] == bias {
 			factor *= max(r.o.BiasRate, 0)
 		}
-		sum += p.addGrad(gradients[i], values[i], v[len(v)-1]/float64(len(v)/2), factor)
+		step := v[len(v)-1] / float64(len(v)/2)
+		if r.calls%every == 0 {
+			p.refresh(r.q.Symbols(i))
+			r.bits += p.cost(values[i], step)
+		}
+		p.addGrad(gradients[i], values[i], step, factor)
 	}
 	r.calls++
-	r.bits = sum
-	return lambda * sum
+	return lambda * r.bits
 }
 
 // tie makes levels move alike on both sides of zero, so that one side is stored,
@@ -547,6 +551,7 @@ func (r *Recipe) support() [][]bool {
 type recipeState struct {
 	Phase           phase
 	Calls           int
+	Cost            float64
 	Lambda          float64
 	Calibrated      float64
 	Last            []float64
@@ -562,7 +567,7 @@ type recipeState struct {
 
 // State implements [train.Keeper].
 func (r *Recipe) State() ([]byte, error) {
-	s := recipeState{Phase: r.phase, Calls: r.calls, Lambda: r.lambda, Calibrated: r.calibrated, Last: r.last, Order: r.order, Fisher: r.fisher, Mask: r.mask}
+	s := recipeState{Phase: r.phase, Calls: r.calls, Cost: r.bits, Lambda: r.lambda, Calibrated: r.calibrated, Last: r.last, Order: r.order, Fisher: r.fisher, Mask: r.mask}
 	var err error
 	if r.paper != nil {
 		if s.Paper, err = r.paper.State(); err != nil {
@@ -668,6 +673,6 @@ func (r *Recipe) SetState(b []byte) error {
 			return fmt.Errorf("compact: the order of units is that of another network")
 		}
 	}
-	r.phase, r.calls, r.lambda, r.calibrated, r.last, r.order, r.mask = s.Phase, s.Calls, s.Lambda, s.Calibrated, s.Last, s.Order, s.Mask
+	r.phase, r.calls, r.bits, r.lambda, r.calibrated, r.last, r.order, r.mask = s.Phase, s.Calls, s.Cost, s.Lambda, s.Calibrated, s.Last, s.Order, s.Mask
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 // How weights that change to and fro come to rest, see [settler].
 const (
 	settleWindow = 0.05 // what is remembered of changes, as a part of the frozen phase
-	settleFirst  = 0.3 // changes a step that are too many when it begins
+	settleFirst  = 0.3  // changes a step that are too many when it begins
 	settleLast   = 0.95 // of the phase, from where a single change back is too many
 	settleAll    = 0.98 // of it, from where any change is
 )
@@ -48,16 +48,17 @@ func newSettler(symbols []uint16) *settler {
 	return s
 }
 
-// look takes the symbols of a step. part is how much of the frozen phase is over,
+// look takes the symbols of a step, of which those of live may change. part is how much of the frozen phase is over,
 // and window how many steps of it are remembered.
-func (s *settler) look(symbols []uint16, part, window float64) {
+func (s *settler) look(symbols []uint16, live []int32, part, window float64) {
 	s.Looks++
 	few := 1 / window
 	limit := 0.9 * few // one change back is this, and a little less after some time
 	if part < settleLast {
 		limit *= math.Pow(max(settleFirst*window, 1), 1-part/settleLast)
 	}
-	for j, k := range symbols {
+	for _, j := range live {
+		k := symbols[j]
 		if k == s.Seen[j] {
 			continue
 		}
@@ -80,7 +81,7 @@ func (s *settler) look(symbols []uint16, part, window float64) {
 			if math.Abs(mean-old) < math.Abs(mean-float64(k)) {
 				to = uint16(old)
 			}
-			s.pin(j, to)
+			s.pin(int(j), to)
 		}
 	}
 }
@@ -130,7 +131,13 @@ func (r *Recipe) settle(values [][]float32) {
 			r.rest[i] = newSettler(r.q.Symbols(i))
 			continue
 		}
-		r.rest[i].look(r.q.Symbols(i), part, max(settleWindow*steps, 1))
+		live, some := r.q.Live(i)
+		if !some { // biases, with a target
+			for j := range r.shown[i] {
+				live = append(live, int32(j))
+			}
+		}
+		r.rest[i].look(r.q.Symbols(i), live, part, max(settleWindow*steps, 1))
 		r.rest[i].hold(values[i], l.Values())
 	}
 }

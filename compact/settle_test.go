@@ -28,7 +28,7 @@ func TestSettler(t *testing.T) {
 	}
 	s := newSettler(at(0))
 	for step := 1; step < steps; step++ {
-		s.look(at(step), float64(step)/steps, settleWindow*steps)
+		s.look(at(step), []int32{0, 1, 2, 3}, float64(step)/steps, settleWindow*steps)
 	}
 	latents := []float32{.1, .2, .3, .4}
 	s.hold(latents, []float64{-1, 0, 1})
@@ -63,7 +63,7 @@ func TestSettlerIsPatient(t *testing.T) {
 		if step%150 < 70 {
 			seldom = 0
 		}
-		s.look([]uint16{often, seldom}, float64(step)/steps, settleWindow*steps)
+		s.look([]uint16{often, seldom}, []int32{0, 1}, float64(step)/steps, settleWindow*steps)
 	}
 	if len(s.Pinned) != 1 || s.Pinned[0] != 0 {
 		t.Errorf("at rest are %v, want the first weight", s.Pinned)

@@ -127,8 +127,10 @@ type quantizerTensor struct {
 	cells   Centers
 	few     []float32 // thresholds, if there are few
 	values  []float32
-	frozen  []bool // stays zero; nil if the support is free
-	held    bool   // all else stays different from zero
+	frozen  []bool    // stays zero; nil if the support is free
+	live    []int32   // the others, if it is not
+	kept    []float32 // their latents
+	held    bool      // all else stays different from zero
 }
 
 // NewQuantizer returns a quantizer; levels[i] nil leaves tensor i alone.
@@ -191,15 +193,34 @@ func (q *Quantizer) forwardTensor(_, job int) {
 		t.cells.build()
 	}
 	dst, w := q.dst[job], q.w[job]
+	if t.frozen != nil {
+		t.forwardLive(dst, w)
+		return
+	}
 	if len(t.cells.at) <= fewThresholds {
 		t.forwardFew(dst, w)
 		return
 	}
 	for j, x := range w[:len(t.symbols)] {
 		k := below(&t.cells, float64(x))
-		if t.frozen != nil {
-			k = t.bind(j, k, x)
-		}
+		t.symbols[j] = uint16(k)
+		dst[j] = float32(v[k])
+	}
+}
+
+// forwardLive is forwardTensor where most weights stay zero: it looks at the others
+// only.
+func (t *quantizerTensor) forwardLive(dst, w []float32) {
+	v := t.levels.values
+	// dst may be w.
+	t.kept = t.kept[:0]
+	for _, j := range t.live {
+		t.kept = append(t.kept, w[j])
+	}
+	clear(dst[:len(t.symbols)])
+	for i, j := range t.live {
+		x := t.kept[i]
+		k := t.bind(below(&t.cells, float64(x)), x)
 		t.symbols[j] = uint16(k)
 		dst[j] = float32(v[k])
 	}
@@ -226,16 +247,15 @@ func (t *quantizerTensor) forwardFew(dst, w []float32) {
 	dst, w = dst[:len(symbols)], w[:len(symbols)]
 	if len(t.few) == 2 {
 		a, b := t.few[0], t.few[1]
+		middle := values[1]
 		for j, x := range w {
-			k := 0
-			if x > a {
-				k = 1
+			if x > a && !(x > b) { // most are here
+				symbols[j], dst[j] = 1, middle
+				continue
 			}
+			k := 0
 			if x > b {
 				k = 2
-			}
-			if t.frozen != nil {
-				k = t.bind(j, k, x)
 			}
 			symbols[j] = uint16(k)
 			dst[j] = values[k]
@@ -249,26 +269,34 @@ func (t *quantizerTensor) forwardFew(dst, w []float32) {
 				k++
 			}
 		}
-		if t.frozen != nil {
-			k = t.bind(j, k, x)
-		}
 		symbols[j] = uint16(k)
 		dst[j] = values[k]
 	}
 }
 
-// bind returns the symbol of weight j, which would be k if it were free.
-func (t *quantizerTensor) bind(j, k int, x float32) int {
+// bind returns the symbol of a weight that does not stay zero, which would be k if
+// it were free.
+func (t *quantizerTensor) bind(k int, x float32) int {
 	zero := t.levels.zero
 	switch {
-	case t.frozen[j]:
-		return zero
 	case !t.held || k != zero:
 		return k
 	case x < 0 && zero > 0 || zero == len(t.levels.values)-1:
 		return zero - 1
 	}
 	return zero + 1
+}
+
+// restrict has the support be what frozen says.
+func (t *quantizerTensor) restrict(frozen []bool, held bool) {
+	t.frozen, t.held, t.live = frozen, held, t.live[:0]
+	for j, stays := range frozen {
+		if stays {
+			t.symbols[j] = uint16(t.levels.zero)
+		} else {
+			t.live = append(t.live, int32(j))
+		}
+	}
 }
 
 // Backward adds to the gradient of each level the derivatives by the weights
@@ -283,13 +311,38 @@ func (q *Quantizer) Backward(gradients [][]float32) {
 			zero = uint16(t.levels.zero)
 			sums[zero] = 0
 		}
-		g := gradients[i][:len(t.symbols)]
-		for j, s := range t.symbols {
+		symbols, g := t.symbols, gradients[i][:len(t.symbols)]
+		if t.frozen != nil {
+			for _, j := range t.live {
+				if s := symbols[j]; s != zero {
+					sums[s] += float64(g[j])
+				}
+			}
+			continue
+		}
+		for ; len(symbols) >= 4 && len(g) >= 4; symbols, g = symbols[4:], g[4:] {
+			if (symbols[0]^zero)|(symbols[1]^zero)|(symbols[2]^zero)|(symbols[3]^zero) == 0 {
+				continue // nearly always
+			}
+			for j, s := range symbols[:4] {
+				if s != zero {
+					sums[s] += float64(g[j])
+				}
+			}
+		}
+		for j, s := range symbols {
 			if s != zero {
 				sums[s] += float64(g[j])
 			}
 		}
 	}
+}
+
+// Live returns the weights of tensor i that may be other than zero, in order, and
+// nil, false if that is all of them. The caller must not change it.
+func (q *Quantizer) Live(i int) (live []int32, some bool) {
+	t := q.tensors[i]
+	return t.live, t.frozen != nil
 }
 
 // Symbols returns those of the last Forward, nil for a tensor without levels.
@@ -303,13 +356,11 @@ func (q *Quantizer) Freeze() {
 		if t.levels == nil || t.levels.zero < 0 {
 			continue
 		}
-		if t.frozen == nil {
-			t.frozen = make([]bool, len(t.symbols))
-		}
-		t.held = false
+		frozen := make([]bool, len(t.symbols))
 		for j, k := range t.symbols {
-			t.frozen[j] = int(k) == t.levels.zero
+			frozen[j] = int(k) == t.levels.zero
 		}
+		t.restrict(frozen, false)
 	}
 }
 
@@ -321,21 +372,23 @@ func (q *Quantizer) Hold(i int, support []bool) {
 	if t.levels == nil || t.levels.zero < 0 || len(t.levels.values) < 2 || len(support) != len(t.symbols) {
 		panic(fmt.Sprintf("entropy: tensor %q of %d weights has no zero, or no other level, to hold a support of %d", t.Name, len(t.symbols), len(support)))
 	}
-	t.frozen, t.held = make([]bool, len(support)), true
+	frozen := make([]bool, len(support))
 	for j, s := range support {
-		t.frozen[j] = !s
+		frozen[j] = !s
 	}
+	t.restrict(frozen, true)
 }
 
 // Free lets zeros be what their latents say.
 func (q *Quantizer) Free() {
 	for _, t := range q.tensors {
-		t.frozen, t.held = nil, false
+		t.frozen, t.held, t.live = nil, false, nil
 	}
 }
 
 // Clamp bounds latents to reach times the outer levels, so that they can come
 // back; 1.4 is a good reach. Levels that are all of one sign bound that side only.
+// Latents of weights that stay zero may be left as they are.
 func (q *Quantizer) Clamp(latents [][]float32, reach float64) {
 	for i, t := range q.tensors {
 		if t.levels == nil {
@@ -349,8 +402,20 @@ func (q *Quantizer) Clamp(latents [][]float32, reach float64) {
 		if v[len(v)-1] <= 0 {
 			hi = float32(math.Inf(1))
 		}
-		for j, x := range latents[i] {
-			latents[i][j] = min(max(x, lo), hi)
+		w := latents[i]
+		if t.frozen != nil {
+			for _, j := range t.live {
+				w[j] = min(max(w[j], lo), hi)
+			}
+			continue
+		}
+		for j, x := range w {
+			switch {
+			case x < lo:
+				w[j] = lo
+			case x > hi:
+				w[j] = hi
+			}
 		}
 	}
 }

@@ -434,12 +434,22 @@ func (p *Paper) weigh(gradients [][]float32) {
 
 func (p *Paper) mostPiece(_, job int) {
 	pc := &p.pieces[job]
-	pc.most = 0
-	for _, x := range p.gradients[pc.t.index][pc.from:pc.to] {
-		if x = abs32(x); x > pc.most {
-			pc.most = x
+	// Four at a time, so that one does not wait for another.
+	var most [4]float32
+	g := p.gradients[pc.t.index][pc.from:pc.to]
+	for ; len(g) >= 4; g = g[4:] {
+		for k, x := range g[:4] {
+			if x = abs32(x); x > most[k] {
+				most[k] = x
+			}
 		}
 	}
+	for _, x := range g {
+		if x = abs32(x); x > most[0] {
+			most[0] = x
+		}
+	}
+	pc.most = max(most[0], most[1], most[2], most[3])
 }
 
 // insensitivity returns S̄ = a - b·|g|. A tensor whose gradient is all zero is
