@@ -1,6 +1,10 @@
 package compact
 
-import "math"
+import (
+	"math"
+
+	"ropewalk/internal/kernel"
+)
 
 // How much columns learn from their neighbours and rows from the whole tensor, in
 // weights that were seen there.
@@ -34,6 +38,7 @@ type price struct {
 	total        int
 	counts       []float64 // of magnitudes
 	levelsOnSide int
+	strip        kernel.Strip
 }
 
 // newPrice is for a tensor of rows and columns. Planes that do not divide the
@@ -144,21 +149,8 @@ func (p *price) addGrad(dst, w []float32, step, lambda float64) {
 		p.addGradOfMany(dst, w, step, lambda)
 		return
 	}
-	one, scale := float32(step), float32(lambda/step)
-	b := p.bits
-	w, dst = w[:len(b)], dst[:len(b)]
-	for j, v := range w {
-		g := b[j] * scale
-		if v > one || v < -one {
-			g *= beyond
-		}
-		// The sign without a branch: latents are on both sides alike.
-		const sign = 1 << 31
-		g = math.Float32frombits(math.Float32bits(g) ^ math.Float32bits(v)&sign)
-		if v != 0 {
-			dst[j] += g
-		}
-	}
+	scale := lambda / step
+	p.strip.Hat(dst[:len(p.bits)], w, p.bits, float32(step), float32(scale), float32(beyond*scale))
 }
 
 func (p *price) addGradOfMany(dst, w []float32, step, lambda float64) {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"ropewalk/internal/kernel"
 )
 
 // Levels are the learned levels of one tensor: increasing numbers, of which one
@@ -116,6 +118,7 @@ type Quantizer struct {
 	o       QuantizerOptions
 	tensors []*quantizerTensor
 	crew    *crew
+	strips  []kernel.Strip // of each worker
 	dst, w  [][]float32
 	forward func(worker, job int)
 }
@@ -130,6 +133,8 @@ type quantizerTensor struct {
 	frozen  []bool    // stays zero; nil if the support is free
 	live    []int32   // the others, if it is not
 	kept    []float32 // their latents
+	shown   []float32 // of three levels: what Forward made
+	stale   bool      // symbols are older than shown
 	held    bool      // all else stays different from zero
 }
 
@@ -160,6 +165,7 @@ func NewQuantizer(layers []Layer, levels []*Levels, o *QuantizerOptions) (*Quant
 		}
 		q.tensors = append(q.tensors, t)
 	}
+	q.strips = make([]kernel.Strip, q.crew.workers)
 	q.forward = q.forwardTensor
 	return q, nil
 }
@@ -172,7 +178,7 @@ func (q *Quantizer) Forward(dst, latents [][]float32) {
 	q.dst, q.w = nil, nil
 }
 
-func (q *Quantizer) forwardTensor(_, job int) {
+func (q *Quantizer) forwardTensor(worker, job int) {
 	t := q.tensors[job]
 	if t.levels == nil {
 		return
@@ -198,7 +204,7 @@ func (q *Quantizer) forwardTensor(_, job int) {
 		return
 	}
 	if len(t.cells.at) <= fewThresholds {
-		t.forwardFew(dst, w)
+		t.forwardFew(&q.strips[worker], dst, w)
 		return
 	}
 	for j, x := range w[:len(t.symbols)] {
@@ -229,37 +235,31 @@ func (t *quantizerTensor) forwardLive(dst, w []float32) {
 // fewThresholds is up to how many are compared one by one.
 const fewThresholds = 8
 
+// notAbove returns the largest number of 32 bits that is not above x.
+func notAbove(x float64) float32 {
+	f := float32(x)
+	if float64(f) > x {
+		f = math.Nextafter32(f, float32(math.Inf(-1)))
+	}
+	return f
+}
+
 // forwardFew does the same as the loop of forwardTensor: a number of 32 bits is
 // above a threshold if it is above the last number of 32 bits that is not above it.
-func (t *quantizerTensor) forwardFew(dst, w []float32) {
+func (t *quantizerTensor) forwardFew(s *kernel.Strip, dst, w []float32) {
 	t.few, t.values = t.few[:0], t.values[:0]
 	for _, x := range t.cells.at {
-		f := float32(x)
-		if float64(f) > x {
-			f = math.Nextafter32(f, float32(math.Inf(-1)))
-		}
-		t.few = append(t.few, f)
+		t.few = append(t.few, notAbove(x))
 	}
 	for _, x := range t.levels.values {
 		t.values = append(t.values, float32(x))
 	}
 	values, symbols := t.values, t.symbols
 	dst, w = dst[:len(symbols)], w[:len(symbols)]
-	if len(t.few) == 2 {
-		a, b := t.few[0], t.few[1]
-		middle := values[1]
-		for j, x := range w {
-			if x > a && !(x > b) { // most are here
-				symbols[j], dst[j] = 1, middle
-				continue
-			}
-			k := 0
-			if x > b {
-				k = 2
-			}
-			symbols[j] = uint16(k)
-			dst[j] = values[k]
-		}
+	if t.ternary() {
+		// Not above the first threshold is below the number after it.
+		s.Ternary(dst, w, math.Nextafter32(t.few[0], float32(math.Inf(1))), t.few[1], values[0], values[2])
+		t.shown, t.stale = append(t.shown[:0], dst...), true
 		return
 	}
 	for j, x := range w {
@@ -272,6 +272,30 @@ func (t *quantizerTensor) forwardFew(dst, w []float32) {
 		symbols[j] = uint16(k)
 		dst[j] = values[k]
 	}
+}
+
+// ternary reports whether the middle one of three levels is zero: then the values
+// that the network saw say all, and symbols are found when somebody asks for them.
+func (t *quantizerTensor) ternary() bool { return len(t.levels.values) == 3 && t.levels.zero == 1 }
+
+// fresh returns the symbols.
+func (t *quantizerTensor) fresh() []uint16 {
+	if !t.stale {
+		return t.symbols
+	}
+	symbols := t.symbols[:len(t.shown)]
+	for j, x := range t.shown {
+		k := uint16(1)
+		if x != 0 { // hardly ever
+			k = 0
+			if x > 0 {
+				k = 2
+			}
+		}
+		symbols[j] = k
+	}
+	t.stale = false
+	return t.symbols
 }
 
 // bind returns the symbol of a weight that does not stay zero, which would be k if
@@ -289,6 +313,7 @@ func (t *quantizerTensor) bind(k int, x float32) int {
 
 // restrict has the support be what frozen says.
 func (t *quantizerTensor) restrict(frozen []bool, held bool) {
+	t.fresh()
 	t.frozen, t.held, t.live = frozen, held, t.live[:0]
 	for j, stays := range frozen {
 		if stays {
@@ -320,6 +345,13 @@ func (q *Quantizer) Backward(gradients [][]float32) {
 			}
 			continue
 		}
+		if t.stale {
+			// Beyond 32 bits only in sums of many.
+			lo, hi := q.strips[0].Sides(g, t.shown)
+			sums[0] += lo
+			sums[2] += hi
+			continue
+		}
 		for ; len(symbols) >= 4 && len(g) >= 4; symbols, g = symbols[4:], g[4:] {
 			if (symbols[0]^zero)|(symbols[1]^zero)|(symbols[2]^zero)|(symbols[3]^zero) == 0 {
 				continue // nearly always
@@ -347,7 +379,7 @@ func (q *Quantizer) Live(i int) (live []int32, some bool) {
 
 // Symbols returns those of the last Forward, nil for a tensor without levels.
 // They are overwritten by the next one.
-func (q *Quantizer) Symbols(i int) []uint16 { return q.tensors[i].symbols }
+func (q *Quantizer) Symbols(i int) []uint16 { return q.tensors[i].fresh() }
 
 // Freeze has every weight whose symbol is zero now stay zero, whatever its
 // latent does. Free undoes it.
@@ -357,7 +389,7 @@ func (q *Quantizer) Freeze() {
 			continue
 		}
 		frozen := make([]bool, len(t.symbols))
-		for j, k := range t.symbols {
+		for j, k := range t.fresh() {
 			frozen[j] = int(k) == t.levels.zero
 		}
 		t.restrict(frozen, false)

@@ -30,11 +30,6 @@ var rooms = []room{
 		why:  "levels and symbols are chosen before it is known which file and coder they go to; costs come as a function",
 	},
 	{
-		path: "entropy",
-		own:  []string{"tensor", "quant"},
-		why:  "a penalty is a function of weights; what computes networks, and who trains them, is not its business",
-	},
-	{
 		path: "internal/codec/...",
 		own:  []string{"internal/codec/..."},
 		why:  "a coder sees integers only, so that it can be tested and reused alone",
@@ -118,6 +113,11 @@ var rooms = []room{
 		why:     "kernels see slices of numbers only, so that each can be held against its portable version",
 	},
 	{
+		path: "entropy",
+		own:  []string{"tensor", "quant", "internal/kernel"},
+		why:  "a penalty is a function of weights, in loops over them; what computes networks, and who trains them, is not its business",
+	},
+	{
 		path: "internal/assignment",
 		why:  "who goes with whom at which cost is a question about numbers; what they are costs of, each caller knows",
 	},
@@ -148,7 +148,7 @@ var rooms = []room{
 	},
 	{
 		path: "compact",
-		own:  []string{"tensor", "entropy", "rope", "graph", "engine", "train"},
+		own:  []string{"tensor", "entropy", "rope", "graph", "engine", "train", "internal/kernel"},
 		why:  "it is a hook and a penalty of a training, and asks the coder for prices; data, backends and files are its caller's",
 	},
 	{

@@ -45,7 +45,7 @@ const (
 func writeCosts(ctx context.Context, w io.Writer) error {
 	var s strings.Builder
 	fmt.Fprintf(&s, "# What it costs to be small\n\nMilliseconds of the processor for a step of %d examples, one thread, and the part of them that the penalty adds; the least of %d turns of %d steps. "+
-		"As published, gradients of the entropy are found every 10 steps; the default has its whole course in each turn.\n\n", costBatch, costTurns, costSteps)
+		"As published, gradients of the entropy are found every 10 steps; the default has its whole course in each turn. What is measured for the history after each epoch is not in it.\n\n", costBatch, costTurns, costSteps)
 	head := []string{"network"}
 	for _, c := range costs {
 		head = append(head, c.name)
@@ -120,6 +120,14 @@ func penalise(t *train.Options, p engine.Program, g *graph.Graph, o compact.Opti
 	if err != nil {
 		return err
 	}
-	t.Penalties, t.Hooks = []train.Penalty{r.Penalty()}, []train.Hook{r}
+	t.Penalties, t.Hooks = []train.Penalty{r.Penalty()}, []train.Hook{quiet{r}}
 	return nil
 }
+
+// quiet is a recipe that says nothing at the end of epochs, which are short here.
+type quiet struct{ r *compact.Recipe }
+
+func (q quiet) Name() string                       { return q.r.Name() }
+func (q quiet) Follow(m train.Moment)              { q.r.Follow(m) }
+func (q quiet) Substitute(w []engine.Weight) error { return q.r.Substitute(w) }
+func (q quiet) Adjust(w []engine.Weight) error     { return q.r.Adjust(w) }
