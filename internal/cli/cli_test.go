@@ -200,18 +200,6 @@ func TestCommas(t *testing.T) {
 	}
 }
 
-func TestNearest(t *testing.T) {
-	verbs := []string{"pack", "unpack", "inspect", "diff", "test"}
-	for name, want := range map[string]string{
-		"pakc": "pack", "pac": "pack", "unpak": "unpack", "inspekt": "inspect",
-		"dif": "diff", "frobnicate": "", "": "", "x": "",
-	} {
-		if got := nearest(name, verbs); got != want {
-			t.Errorf("%q: %q, want %q", name, got, want)
-		}
-	}
-}
-
 func TestProgressLine(t *testing.T) {
 	tests := []struct {
 		amount  amount
