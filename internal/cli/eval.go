@@ -157,7 +157,7 @@ func (e *env) eval(ctx context.Context, o *evalOptions) error {
 	if n.built && len(n.files) > 0 {
 		r.Model = n.files[0].Path
 	}
-	p, err := e.compile(n, engine.Options{})
+	p, err := e.compile(n, engine.Options{Fixed: true})
 	if err != nil {
 		return err
 	}
@@ -328,7 +328,7 @@ func (e *env) compareNets(ctx context.Context, o *evalOptions, r *evalResult, a 
 			return err
 		}
 	}
-	q, err := e.compile(b, engine.Options{})
+	q, err := e.compile(b, engine.Options{Fixed: true})
 	if err != nil {
 		return err
 	}

@@ -392,7 +392,7 @@ func (r *trainRun) objective(ctx context.Context, build *nets.Options) (train.Ob
 	if r.teacher.probabilities() {
 		return nil, usagef("the teacher %s ends in probabilities, and distillation needs logits", r.teacher.spec)
 	}
-	if r.taught, err = r.e.compile(r.teacher, engine.Options{}); err != nil {
+	if r.taught, err = r.e.compile(r.teacher, engine.Options{Fixed: true}); err != nil {
 		return nil, fmt.Errorf("teacher: %w", err)
 	}
 	return &train.Distill{Teacher: r.taught, Temperature: r.temperature, Weight: r.teacherWeight, Task: task}, nil
