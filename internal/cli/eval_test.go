@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -281,7 +282,7 @@ func TestUsualNormalisation(t *testing.T) {
 		{nil, nil, "--normalise sets it\n"},
 	} {
 		write("w.safetensors", "safetensors", weights, tt.meta...)
-		stdout, stderr, status := command(t, dir, append(args[:len(args):len(args)], tt.more...)...)
+		stdout, stderr, status := command(t, dir, append(slices.Clip(args), tt.more...)...)
 		if status != exitOK {
 			t.Fatalf("%v: %s", tt.meta, stderr)
 		}

@@ -263,7 +263,7 @@ func TestTwoRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, more := range [][]string{nil, {"-f", "--seed", "3"}, {"--resume"}} {
-		args := append(options[:len(options):len(options)], more...)
+		args := append(slices.Clip(options), more...)
 		if more != nil && more[0] == "--resume" {
 			args = []string{"train", "--resume", "-o", "o.safetensors"}
 		}
