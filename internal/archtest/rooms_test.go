@@ -103,8 +103,12 @@ var rooms = []room{
 		why:     "a network is operators over tensors; it knows the one format that holds operators, and nothing that computes",
 	},
 	{
+		path: "internal/nearest",
+		why:  "what somebody meant to type is a question about words; what they name, each caller knows",
+	},
+	{
 		path: "graph/nets",
-		own:  []string{"tensor", "graph"},
+		own:  []string{"tensor", "graph", "internal/nearest"},
 		why:  "the networks of the papers are graphs; who trains them is not their business",
 	},
 	{
@@ -170,7 +174,7 @@ var rooms = []room{
 	},
 	{
 		path:    "internal/cli",
-		own:     []string{"tensor", "layout", "internal/filelock", "internal/atomicfile", "quant", "entropy", "rope", "lossy", "checkpoint", "graph", "graph/nets", "symmetry", "align", "engine", "engine/native", "dataset", "train", "attack", "compact"},
+		own:     []string{"tensor", "layout", "internal/filelock", "internal/atomicfile", "internal/nearest", "quant", "entropy", "rope", "lossy", "checkpoint", "graph", "graph/nets", "symmetry", "align", "engine", "engine/native", "dataset", "train", "attack", "compact"},
 		modules: []string{"github.com/spf13/cobra/...", "github.com/spf13/pflag", "golang.org/x/term", "github.com/goccy/go-yaml/..."},
 		why:     "verbs go through the public packages: what the tool can do, a library user can do",
 	},

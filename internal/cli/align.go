@@ -18,6 +18,7 @@ import (
 	"ropewalk/attack"
 	"ropewalk/checkpoint"
 	"ropewalk/graph/nets"
+	"ropewalk/internal/nearest"
 	"ropewalk/symmetry"
 	"ropewalk/tensor"
 )
@@ -221,7 +222,7 @@ func (o *alignOptions) check(suspect string) (align.Method, error) {
 	i := slices.Index(methods, o.method)
 	if i < 0 {
 		v := usagef("--method is %q, want %s", o.method, strings.Join(methods, ", "))
-		if n := nearest(o.method, methods); n != "" {
+		if n := nearest.Name(o.method, methods); n != "" {
 			return 0, v.withHint("did you mean %s?", n)
 		}
 		return 0, v

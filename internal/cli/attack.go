@@ -20,6 +20,7 @@ import (
 	"ropewalk/engine/native"
 	"ropewalk/graph"
 	"ropewalk/graph/nets"
+	"ropewalk/internal/nearest"
 	"ropewalk/internal/atomicfile"
 	"ropewalk/rope"
 	"ropewalk/symmetry"
@@ -200,7 +201,7 @@ func (o *attackOptions) check(kinds string) (attack.Chain, error) {
 			words = append(words, string(k))
 		}
 		v := usagef("%w", err)
-		if n := nearest(unknown.Word, words); n != "" {
+		if n := nearest.Name(unknown.Word, words); n != "" {
 			return nil, v.withHint("did you mean %s?", n)
 		}
 		return nil, v.withHint("\"ropewalk attack --help\" says what they do")
@@ -354,7 +355,7 @@ func attackError(input string, err error) error {
 			names = append(names, group.Spec.Groups[i].Name)
 		}
 		v := usagef("--only: %w", err)
-		if n := nearest(group.Pattern, names); n != "" {
+		if n := nearest.Name(group.Pattern, names); n != "" {
 			return v.withHint("did you mean %s?", n)
 		}
 		return v.withHint("ropewalk inspect --groups %s lists them", input)

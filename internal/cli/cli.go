@@ -44,7 +44,7 @@ func Main() int {
 	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	defer stop()
 	context.AfterFunc(ctx, stop) // the second signal ends the process at once
-	e := &env{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}
+	e := &env{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, lost: isLost(os.Stdout)}
 	return e.run(ctx, os.Args[1:])
 }
 
@@ -53,6 +53,7 @@ func Main() int {
 type env struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
+	lost           bool // stdout was closed
 	getenv         func(string) string
 
 	json, quiet, verbose bool

@@ -128,6 +128,9 @@ type tensorInfo struct {
 }
 
 func (e *env) inspect(ctx context.Context, o *inspectOptions, input string) error {
+	if err := e.needStdout(); err != nil {
+		return err
+	}
 	match, err := wildcard(o.tensors)
 	if err != nil {
 		return err
