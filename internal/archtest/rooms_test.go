@@ -30,11 +30,6 @@ var rooms = []room{
 		why:  "levels and symbols are chosen before it is known which file and coder they go to; costs come as a function",
 	},
 	{
-		path: "entropy",
-		own:  []string{"tensor", "quant"},
-		why:  "a penalty is a function of weights; what computes networks, and who trains them, is not its business",
-	},
-	{
 		path: "internal/codec/...",
 		own:  []string{"internal/codec/..."},
 		why:  "a coder sees integers only, so that it can be tested and reused alone",
@@ -130,6 +125,11 @@ var rooms = []room{
 		why:     "kernels see slices of numbers only, so that each can be held against its portable version",
 	},
 	{
+		path: "entropy",
+		own:  []string{"tensor", "quant", "internal/kernel"},
+		why:  "a penalty is a function of weights, in loops over them; what computes networks, and who trains them, is not its business",
+	},
+	{
 		path: "internal/assignment",
 		why:  "who goes with whom at which cost is a question about numbers; what they are costs of, each caller knows",
 	},
@@ -165,7 +165,7 @@ var rooms = []room{
 	},
 	{
 		path: "compact",
-		own:  []string{"tensor", "entropy", "rope", "graph", "engine", "train"},
+		own:  []string{"tensor", "entropy", "rope", "graph", "engine", "train", "internal/kernel"},
 		why:  "it is a hook and a penalty of a training, and asks the coder for prices; data, backends and files are its caller's",
 	},
 	{
@@ -194,9 +194,19 @@ var rooms = []room{
 		why:  "it measures the coders alone, beside those of others; quantizers, in the files that they are for",
 	},
 	{
+		path: "internal/bench/hemp",
+		own:  []string{"tensor", "checkpoint", "dataset", "graph", "graph/nets", "engine", "engine/native", "train", "compact", "internal/bench/rival"},
+		why:  "it has the binary train, as a user would, and reads what came out; what a step costs is measured inside",
+	},
+	{
 		path: "internal/bench/engine",
 		own:  []string{"tensor", "checkpoint", "graph", "graph/nets", "internal/kernel", "engine", "engine/native", "train"},
 		why:  "it measures what users of the library get, beside other engines",
+	},
+	{
+		path: "internal/bench/align",
+		own:  []string{"tensor", "checkpoint", "symmetry", "align", "internal/bench/rival"},
+		why:  "it measures what users of the library get, on files that it makes",
 	},
 	{
 		path: "internal/archtest",
@@ -205,7 +215,7 @@ var rooms = []room{
 }
 
 // front are the rooms that nobody imports, in tests neither: only a user starts them.
-var front = []string{"cmd/...", "internal/cli", "internal/bench/pack", "internal/bench/codec", "internal/bench/engine"}
+var front = []string{"cmd/...", "internal/cli", "internal/bench/pack", "internal/bench/codec", "internal/bench/engine", "internal/bench/align", "internal/bench/hemp"}
 
 // usher may import from the front.
 const usher = "cmd/ropewalk"

@@ -374,6 +374,9 @@ func (r *inspectText) ledger(w *bufio.Writer) {
 		{rope.PartIndex, "index (lengths, digests)"},
 		{rope.PartTrailer, "trailer"},
 	}
+	if _, long := sums[rope.PartTrailer]; !long {
+		parts[0].name, parts[3].name = "header (names, shapes, levels)", "check"
+	}
 	share := func(n int64) string { return fmt.Sprintf("%.2f %%", 100*float64(n)/float64(max(total, 1))) }
 	for _, p := range parts {
 		if n, ok := sums[p.part]; ok {
