@@ -327,6 +327,9 @@ func (e *env) trainer(o *attackOptions, s *structure, chain attack.Chain) (*atta
 		if o.data.normalise == "" {
 			o.data.normalise = s.network.usual()
 		}
+		if o.data.normalise == "" {
+			e.notef("the examples are taken as they are (pixels 0 to 1), as nothing says how the network was trained; --normalise sets it")
+		}
 	}
 	data, err := o.data.open(e)
 	if err != nil {
