@@ -92,10 +92,10 @@ func newRoot(e *env) *cobra.Command {
 		Use:   "ropewalk",
 		Short: "pack neural-network checkpoints without loss",
 		Long: `Ropewalk makes the files of neural networks smaller and restores them byte for
-byte; it trains and judges networks. It reads safetensors (also sharded), ONNX
-(also with external data), PyTorch, npz and npy files, and its own .rope files,
-told apart by their contents. It never changes its inputs and never uses the
-network.`,
+byte; it trains and judges networks, attacks them, and finds which neuron is
+which. It reads safetensors (also sharded), ONNX (also with external data),
+PyTorch, npz and npy files, and its own .rope files, told apart by their
+contents. It never changes its inputs and never uses the network.`,
 		Example: example(
 			"pack a checkpoint, look at what is in it, and restore it", "ropewalk pack model.safetensors\nropewalk inspect model.safetensors.rope\nropewalk unpack model.safetensors.rope -o restored.safetensors",
 			"through a pipe", "ropewalk pack - < model.onnx | ssh host 'ropewalk unpack - > model.onnx'",
