@@ -176,18 +176,21 @@ func shortlisted(ref, sus []float32, folded bool, pool *kernel.Pool) *shortlist 
 	return l
 }
 
-// top puts the largest numbers of a row, or magnitudes, in descending order, and
-// returns the sum of the squares of a sample of all but the first, for the whole row.
+// top puts the largest numbers of a row in descending order, and returns the sum of the
+// squares of a sample of all but the first, for the whole row. If folded, it is magnitudes
+// that count, and signs are lost from the row.
 func top(row []float32, at []int32, score []float32, folded bool) float64 {
 	for k := range score {
 		score[k] = float32(math.Inf(-1))
 	}
 	last := len(score) - 1
 	floor := score[last]
-	for j, x := range row {
-		if folded && x < 0 {
-			x = -x
+	if folded {
+		for j, x := range row {
+			row[j] = max(x, -x)
 		}
+	}
+	for j, x := range row {
 		if x <= floor {
 			continue
 		}

@@ -16,18 +16,20 @@ type forgetful struct {
 	tensor.Section
 	pages interface{ Release(off, n int64) }
 	read  atomic.Int64
+	last  *atomic.Pointer[forgetful] // of all tensors, the one that was read last
 }
 
 // forgetfully returns set, the tensors of mapped files replaced by forgetful ones.
 func forgetfully(set *tensor.Set) (*tensor.Set, error) {
 	var changed []*tensor.Tensor
+	last := &atomic.Pointer[forgetful]{}
 	for _, t := range set.All() {
 		part, ok := t.Data.(tensor.Section)
 		if !ok || part.Len < forgetEvery/64 {
 			continue
 		}
 		if r, ok := part.Base.(interface{ Release(off, n int64) }); ok {
-			changed = append(changed, &tensor.Tensor{Name: t.Name, DType: t.DType, Shape: t.Shape, Data: &forgetful{Section: part, pages: r}})
+			changed = append(changed, &tensor.Tensor{Name: t.Name, DType: t.DType, Shape: t.Shape, Data: &forgetful{Section: part, pages: r, last: last}})
 		}
 	}
 	return tensor.Overlay(set, changed...)
@@ -51,8 +53,15 @@ func (f *forgetful) Slice(off, n int64) ([]byte, bool) {
 }
 
 func (f *forgetful) count(n int64) {
-	if f.read.Add(n) >= min(forgetEvery, f.Len) {
-		f.read.Store(0)
-		f.pages.Release(f.Off, f.Len)
+	if was := f.last.Swap(f); was != nil && was != f {
+		was.forget()
 	}
+	if f.read.Add(n) >= forgetEvery {
+		f.forget()
+	}
+}
+
+func (f *forgetful) forget() {
+	f.read.Store(0)
+	f.pages.Release(f.Off, f.Len)
 }

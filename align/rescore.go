@@ -25,14 +25,15 @@ type sums struct {
 // similar two neurons are by chance. There are none where all are candidates.
 type strangers struct{ ref, sus []int32 }
 
-// maxStrangers is how many there are at most: enough for one number.
+// maxStrangers is about how many there are at most: enough for one number.
 const maxStrangers = 512
 
 func newStrangers(sus []int32, n, slots int) (s strangers) {
 	if slots >= n {
 		return s
 	}
-	for i := 0; i < n; i += 1 + (n-1)/maxStrangers {
+	count := min(max(n/32, 16), maxStrangers)
+	for i := 0; i < n; i += max(1, n/count) {
 		own := sus[i*slots:][:slots]
 		j := int32((i*7919 + n/2) % n)
 		for slices.Contains(own, j) {
@@ -114,6 +115,10 @@ func cosineOf(xx, xy, yy float64) float64 {
 	return 0
 }
 
+// quadEach is of how many columns one is looked at for the squares of products, of which
+// no more than an average is of interest.
+const quadEach = 4
+
 // rescoreColumns keeps sums of a few columns in float32, and adds those up in float64.
 func (v *lazyView) rescoreColumns(s *sums, sus []int32, others strangers, pool *kernel.Pool, ws []scratch) error {
 	n, m := v.ref.n, v.sus.n
@@ -172,7 +177,9 @@ func (v *lazyView) rescoreColumns(s *sums, sus []int32, others strangers, pool *
 						}
 						kernel.Mul(w.serial, g, x, g)
 						kernel.Axpy(w.serial, short[n+m+k*n:][:n], 1, g)
-						accumulate(short[n+m+(s.slots+k)*n:][:n], g)
+						if columns%quadEach == 0 {
+							accumulate(short[n+m+(s.slots+k)*n:][:n], g)
+						}
 					}
 					chance := short[n+m+2*s.slots*n:]
 					for k, i := range others.ref {
@@ -203,7 +210,7 @@ func (v *lazyView) rescoreColumns(s *sums, sus []int32, others strangers, pool *
 				at := i*s.slots + k
 				s.yy[at] += t.yy[sus[at]]
 				s.xy[at] += t.xy[k*n+i]
-				s.quad[at] += t.quad[k*n+i]
+				s.quad[at] += t.quad[k*n+i] * quadEach
 			}
 		}
 	}

@@ -40,7 +40,9 @@ func llama(r *rand.Rand, layers, model, heads, size, inner, words int) *testNet 
 		}
 		n.spec.Classes = append(n.spec.Classes,
 			Class{Name: at + "heads", Size: heads, Factors: []Gauge{Nonzero}, Places: []Place{
-				{Tensor: at + "q", Run: size}, {Tensor: at + "k", Run: size}, {Tensor: at + "v", Run: size, Acts: up},
+				{Tensor: at + "q", Run: size},
+				{Tensor: at + "k", Run: size},
+				{Tensor: at + "v", Run: size, Acts: up},
 				{Tensor: at + "o", Axis: 1, Run: size, Role: Outgoing, Acts: down},
 			}},
 			Class{Name: at + "inside", Size: size, Factors: []Gauge{Nonzero}, Places: []Place{

@@ -19,19 +19,29 @@ func (d DType) AppendFloat32s(dst []float32, raw []byte) []float32 {
 	case F32:
 		at := len(dst)
 		dst = slices.Grow(dst, len(raw)/4)[:at+len(raw)/4]
-		for out := dst[at:]; len(out) > 0 && len(raw) >= 4; out, raw = out[1:], raw[4:] {
+		out := dst[at:]
+		for ; len(out) >= 8 && len(raw) >= 32; out, raw = out[8:], raw[32:] {
+			o, r := (*[8]float32)(out), (*[32]byte)(raw)
+			for k := range o {
+				o[k] = math.Float32frombits(le.Uint32(r[4*k:]))
+			}
+		}
+		for ; len(out) > 0 && len(raw) >= 4; out, raw = out[1:], raw[4:] {
 			out[0] = math.Float32frombits(le.Uint32(raw))
 		}
-	case BF16: // four at a time: networks of billions of weights are read so
+	case BF16: // several at a time: networks of billions of weights are read so
 		at := len(dst)
 		dst = slices.Grow(dst, len(raw)/2)[:at+len(raw)/2]
 		out := dst[at:]
-		for ; len(out) >= 4 && len(raw) >= 8; out, raw = out[4:], raw[8:] {
-			u := le.Uint64(raw)
-			out[0] = math.Float32frombits(uint32(u) << 16)
-			out[1] = math.Float32frombits(uint32(u) & 0xffff0000)
-			out[2] = math.Float32frombits(uint32(u>>32) << 16)
-			out[3] = math.Float32frombits(uint32(u>>32) & 0xffff0000)
+		for ; len(out) >= 16 && len(raw) >= 32; out, raw = out[16:], raw[32:] {
+			o, r := (*[16]float32)(out), (*[32]byte)(raw)
+			for k := 0; k < 16; k += 4 {
+				u := le.Uint64(r[2*k:])
+				o[k] = math.Float32frombits(uint32(u) << 16)
+				o[k+1] = math.Float32frombits(uint32(u) & 0xffff0000)
+				o[k+2] = math.Float32frombits(uint32(u>>32) << 16)
+				o[k+3] = math.Float32frombits(uint32(u>>32) & 0xffff0000)
+			}
 		}
 		for ; len(out) > 0 && len(raw) >= 2; out, raw = out[1:], raw[2:] {
 			out[0] = math.Float32frombits(uint32(le.Uint16(raw)) << 16)
