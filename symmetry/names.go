@@ -351,6 +351,7 @@ func (n *named) llama() {
 	case w == nil: // tied
 		n.finish(n.matMul(x, n.transpose(table, []int{1, 0})))
 	case len(w.Shape) == 2 && w.Shape[1] == width:
+		n.perhapsTied(table, n.weight(head))
 		n.finish(n.matMul(x, n.transpose(n.weight(head), []int{1, 0})))
 	default:
 		n.fail("%s is %v, want %d along axis 1", head, w.Shape, width)

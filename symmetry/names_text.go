@@ -14,6 +14,17 @@ func (n *named) rows(name string, width int64) *value {
 	return n.keep(&value{shape: tensor.Shape{tokens, table.shape[1]}, axes: []axis{{why: spatial}, table.axes[1]}})
 }
 
+// perhapsTied has two tables of words move alike. Files may hold tied ones twice, and
+// names don't tell.
+func (n *named) perhapsTied(words, head *value) {
+	if !words.shape.Equal(head.shape) {
+		return
+	}
+	for i := range words.axes {
+		n.sameAxis(&words.axes[i], &head.axes[i])
+	}
+}
+
 // root returns a network's part that holds the trunk, such as "bert.", and the
 // network itself.
 func (n *named) root(trunk string) *named {
@@ -71,6 +82,7 @@ func (n *named) bert() {
 		decoder := words // tied
 		if root.has("cls.predictions.decoder.weight") {
 			decoder = root.tensor("cls.predictions.decoder.weight", 0, width)
+			n.perhapsTied(words, decoder)
 		}
 		n.finish(n.matMul(y, n.transpose(decoder, []int{1, 0})))
 		for _, name := range []string{"cls.predictions.bias", "cls.predictions.decoder.bias"} {
@@ -157,6 +169,7 @@ func (n *named) gpt2() {
 	root := n.root("transformer.")
 	switch {
 	case root.has("lm_head.weight"):
+		n.perhapsTied(n.tensor("wte.weight", 0, width), root.tensor("lm_head.weight", 0, width))
 		n.finish(root.linear(x, "lm_head"))
 	case root.has("score.weight"):
 		n.finish(root.linear(x, "score"))
