@@ -153,3 +153,31 @@ func TestTrainedResNets(t *testing.T) {
 func reordered(s *symmetry.Spec, g *graph.Graph) *symmetry.Spec {
 	return must(symmetry.DeriveNames(state(g, ""), nil)).Only(func(x *symmetry.Group) bool { return s.Group(x.Name) != nil })
 }
+
+// Strangers among the tensors stay, and so does all that is as long as they are. A
+// part of another network with the names of a LeNet is none.
+func TestDeriveNamesStrangers(t *testing.T) {
+	zeros := func(name string, shape ...int64) *tensor.Tensor {
+		n := must(tensor.Shape(shape).Size(tensor.F32))
+		return &tensor.Tensor{Name: name, DType: tensor.F32, Shape: shape, Data: tensor.Bytes(make([]byte, n))}
+	}
+	adapted := []*tensor.Tensor{zeros("model.layers.0.mlp.up_proj.lora_B.weight", 20, 3)}
+	for _, w := range llamaShapes(false).All() {
+		adapted = append(adapted, w)
+	}
+	s := must(symmetry.DeriveNames(must(tensor.NewSet(adapted...)), nil))
+	for _, g := range s.Groups {
+		if g.Size == 20 {
+			t.Errorf("%s moves beside an adapter", g.Name)
+		}
+	}
+	if s.Group("model.embed_tokens.out") == nil {
+		t.Error("the stream, which no adapter is as long as, stays")
+	}
+	mlp := must(tensor.NewSet(zeros("a.mlp.fc1.weight", 8, 4), zeros("a.mlp.fc2.weight", 4, 8), zeros("a.query", 4, 4)))
+	for _, set := range []*tensor.Set{mlp, must(tensor.NewSet(zeros("some.table", 4, 4)))} {
+		if _, err := symmetry.DeriveNames(set, nil); !errors.Is(err, symmetry.ErrFamily) {
+			t.Errorf("%v", err)
+		}
+	}
+}
