@@ -66,13 +66,39 @@ func ParseNormalisation(text string, s Source) (Normalisation, error) {
 	return parseNormalisation(text, channelsOf(s), func() (Normalisation, error) { return Measure(s) })
 }
 
+// CheckNormalisation reports, as an [*OptionError], a text that [ParseNormalisation]
+// does not take for any data: one that comes from a file can be told from one that the
+// user gave.
+func CheckNormalisation(text string) error {
+	if text == measured {
+		return nil
+	}
+	n, err := readNormalisation(text)
+	if err != nil {
+		return err
+	}
+	return n.check(len(n.Mean))
+}
+
+const measured = "measured"
+
 func parseNormalisation(text string, channels int, measure func() (Normalisation, error)) (Normalisation, error) {
+	if text == measured {
+		return measure()
+	}
+	n, err := readNormalisation(text)
+	if err != nil {
+		return n, err
+	}
+	return n, n.check(channels)
+}
+
+// readNormalisation reads all but "measured", and does not look at the numbers.
+func readNormalisation(text string) (Normalisation, error) {
 	n, ok := known[text]
 	switch {
 	case ok:
 	case text == "" || text == "unit":
-	case text == "measured":
-		return measure()
 	default:
 		means, stds, found := strings.Cut(text, "/")
 		var err1, err2 error
@@ -82,8 +108,7 @@ func parseNormalisation(text string, channels int, measure func() (Normalisation
 			return n, optionError("normalisation %q is not known; want unit, measured, %s, or means and deviations as 0.5,0.5,0.5/0.2,0.2,0.2", text, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 		}
 	}
-	n = Normalisation{slices.Clone(n.Mean), slices.Clone(n.Std)}
-	return n, n.check(channels)
+	return Normalisation{slices.Clone(n.Mean), slices.Clone(n.Std)}, nil
 }
 
 func parseNumbers(text string) ([]float32, error) {

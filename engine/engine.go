@@ -23,6 +23,10 @@ type Options struct {
 	// Trainable names the weights whose gradients Step computes; none means that
 	// the program is for Forward only.
 	Trainable []string
+	// Fixed promises that nobody writes to what Weights returns, so that weights are
+	// made ready once and not at each call. It is for Forward, and takes the memory
+	// of the weights of convolutions once more.
+	Fixed bool
 	// Frozen makes Step treat BatchNormalization as at inference: running
 	// statistics are used and not changed.
 	Frozen bool

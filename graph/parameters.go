@@ -24,6 +24,22 @@ func (g *Graph) Buffers() []string {
 	return newUsage(g).names(bufferUse)
 }
 
+// BatchStatistics returns the names of the BatchNormalization nodes, those of
+// subgraphs included, that normalize by the statistics of the batch at inference,
+// too: training_mode is 1. What such a network says of an example depends on the
+// others in its batch.
+func (g *Graph) BatchStatistics() []string {
+	var names []string
+	g.each(func(g *Graph) {
+		for _, n := range g.Nodes {
+			if on, _ := n.Attributes["training_mode"].(int64); n.Op == "BatchNormalization" && on != 0 {
+				names = append(names, n.Name)
+			}
+		}
+	})
+	return names
+}
+
 // WithWeights returns g with the tensors of set in the place of those of the same
 // name. A float tensor is rounded to the type that it had in g. A name that g lacks
 // is an error, and so is another shape, or another type that is no float.

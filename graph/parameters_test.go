@@ -71,3 +71,29 @@ func TestWithWeights(t *testing.T) {
 		}
 	}
 }
+
+// What normalizes by the batch is found also where a branch hides it, and by what
+// older versions said in place of training_mode.
+func TestBatchStatistics(t *testing.T) {
+	norm := func(out, more string) *onnx.Node {
+		n := nd(out + " = BatchNormalization(x, s, s, s, s)" + more)
+		n.Name = "norm " + out
+		return n
+	}
+	live := nd("l = BatchNormalization(x, s, s, s, s)", "training_mode", 1)
+	live.Name = "norm l"
+	weights := []*tensor.Tensor{f32("s", tensor.Shape{1}, 1)}
+	g := model{
+		opset: 17, inputs: []onnx.Value{in("x", 2, 1), in("i")}, outputs: []string{"p", "z"}, weights: weights,
+		nodes: []*onnx.Node{norm("p", ""), nd("z = If(i)", "then_branch", branchOf("l", nil, live), "else_branch", branchOf("p", nil))},
+	}.load(t)
+	if d := cmp.Diff([]string{"If_1.then_branch/norm l"}, g.BatchStatistics()); d != "" {
+		t.Error(d)
+	}
+	old := nd("q, m, v, a, b = BatchNormalization(x, s, s, s, s)")
+	old.Name = "norm q"
+	g = model{opset: 12, inputs: []onnx.Value{in("x", 2, 1)}, outputs: []string{"q"}, weights: weights, nodes: []*onnx.Node{old}}.load(t)
+	if d := cmp.Diff([]string{"norm q"}, g.BatchStatistics()); d != "" {
+		t.Error(d)
+	}
+}

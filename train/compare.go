@@ -13,6 +13,8 @@ import (
 type CompareOptions struct {
 	// Batch is the examples of a batch; 0 is 128.
 	Batch int
+	// FixedBatch is that of [EvaluateOptions], for either network.
+	FixedBatch bool
 	// Logits says that the first output holds logits: KL is that of its softmax.
 	Logits bool
 	// Progress is called after each batch; nil is not.
@@ -23,9 +25,12 @@ type CompareOptions struct {
 type Comparison struct {
 	Examples int                `json:"examples"`
 	Outputs  []OutputComparison `json:"outputs"`
-	// Top1 of both, if the examples have labels, from the first output.
+	// Top1 of both, if the examples have labels, from the first output, if that can
+	// be one value for each class; Unjudged says why it cannot.
 	Top1A *float64 `json:"top1_a,omitempty" about:"part of the examples that A gets right"`
 	Top1B *float64 `json:"top1_b,omitempty" about:"part of the examples that B gets right"`
+
+	Unjudged string `json:"unjudged,omitempty" about:"why there is no accuracy, although the examples have labels"`
 }
 
 // What the KL divergence of an output is of.
@@ -63,20 +68,31 @@ func Compare(ctx context.Context, a, b engine.Program, s Source, o *CompareOptio
 		return nil, errors.New("there are no inputs to compare on")
 	}
 	var c comparison
+	f := newFiller(o.FixedBatch, size)
 	seen := 0
 	for batch, err := range s.Batches(ctx, Pass{Size: size}) {
 		if err != nil {
 			return nil, err
 		}
-		outA, err := a.Forward(batch.Inputs)
+		n := 0
+		inputs := batch.Inputs
+		if o.FixedBatch {
+			if n, err = batch.size(); err != nil {
+				return nil, err
+			}
+			if inputs, err = f.fill(inputs, n); err != nil {
+				return nil, err
+			}
+		}
+		outA, err := a.Forward(inputs)
 		if err != nil {
 			return nil, fmt.Errorf("in A: %w", err)
 		}
-		outB, err := b.Forward(batch.Inputs)
+		outB, err := b.Forward(inputs)
 		if err != nil {
 			return nil, fmt.Errorf("in B: %w", err)
 		}
-		if err := c.add(outA, outB, &batch.Targets, o.Logits); err != nil {
+		if err := c.add(f.cut(outA, n), f.cut(outB, n), &batch.Targets, o.Logits); err != nil {
 			return nil, err
 		}
 		seen = min(seen+size, s.Len())
@@ -92,6 +108,7 @@ type comparison struct {
 	outputs        []*sums
 	labels         int
 	rightA, rightB int
+	unjudged       error // why labels do not count
 }
 
 // sums are those of one output.
@@ -122,19 +139,34 @@ func (c *comparison) add(a, b []engine.Array, t *Targets, logits bool) error {
 		}
 		c.outputs[i].add(floats(a[i]), floats(b[i]), width)
 	}
-	if t.Labels == nil || len(a) == 0 {
-		return nil
+	if t.Labels != nil && c.unjudged == nil {
+		c.unjudged = c.judge(a, b, t)
 	}
+	return nil
+}
+
+// judge counts what both get right. An error is that they are no classifiers for
+// these labels, which is no reason not to compare them.
+func (c *comparison) judge(a, b []engine.Array, t *Targets) error {
 	za, _, n, width, err := first(a, nil)
 	if err != nil {
 		return err
 	}
+	long := 0
+	for _, d := range a[0].Shape[1:] {
+		if d > 1 {
+			long++
+		}
+	}
+	if long > 1 {
+		return fmt.Errorf("the output of shape %v is not one value for each class", a[0].Shape)
+	}
 	if err := t.checkLabels(n, width); err != nil {
 		return err
 	}
-	zb := b[0].Float
-	if zb == nil {
-		return nil
+	zb, _, _, _, err := first(b, nil)
+	if err != nil {
+		return err
 	}
 	for i, l := range t.Labels {
 		c.labels++
@@ -235,6 +267,9 @@ func (c *comparison) finish(examples int) *Comparison {
 		if s.Rows > 0 {
 			v := float64(s.agree) / float64(s.Rows)
 			s.Agreement = &v
+			if s.logits && c.unjudged != nil {
+				s.logits, s.isDistribution = false, false // of what is no classifier, there are none
+			}
 			if kl := s.kl / float64(s.Rows); s.NonFinite == 0 && (s.logits || s.isDistribution) {
 				s.KL, s.KLOf = &kl, KLOfOutputs
 				if s.logits {
@@ -244,7 +279,9 @@ func (c *comparison) finish(examples int) *Comparison {
 		}
 		r.Outputs = append(r.Outputs, s.OutputComparison)
 	}
-	if c.labels > 0 {
+	if c.unjudged != nil {
+		r.Unjudged = c.unjudged.Error()
+	} else if c.labels > 0 {
 		a, b := float64(c.rightA)/float64(c.labels), float64(c.rightB)/float64(c.labels)
 		r.Top1A, r.Top1B = &a, &b
 	}

@@ -15,6 +15,12 @@ type EvaluateOptions struct {
 	// Batch is the examples of a batch; 0 is 128. It changes nothing but speed
 	// (and the last bits of sums).
 	Batch int
+	// FixedBatch says that the network takes batches of Batch examples only. The
+	// last one is then filled up with copies of its own examples, and what the
+	// network says of the copies counts nowhere. (One that normalizes by the
+	// statistics of the batch sees the copies; its outputs depend on the batch
+	// anyway.)
+	FixedBatch bool
 	// Objective is the loss; nil is a [CrossEntropy] of logits.
 	Objective Objective
 	// Progress is called after each batch; nil is not.
@@ -69,6 +75,7 @@ func Evaluate(ctx context.Context, p engine.Program, s Source, o *EvaluateOption
 	if s.Len() < 1 {
 		return nil, errors.New("there are no examples to evaluate on")
 	}
+	f := newFiller(o.FixedBatch, size)
 	e := &evaluation{Result: Result{Objective: objective.Name(), Examples: s.Len()}}
 	for b, err := range s.Batches(ctx, Pass{Size: size}) {
 		if err != nil {
@@ -78,15 +85,20 @@ func Evaluate(ctx context.Context, p engine.Program, s Source, o *EvaluateOption
 		if err != nil {
 			return nil, err
 		}
-		if pre, ok := objective.(Preparer); ok {
-			if err := pre.Prepare(b.Inputs); err != nil {
-				return nil, err
-			}
-		}
-		outputs, err := p.Forward(b.Inputs)
+		inputs, err := f.fill(b.Inputs, n)
 		if err != nil {
 			return nil, err
 		}
+		if pre, ok := objective.(Preparer); ok {
+			if err := pre.Prepare(inputs); err != nil {
+				return nil, err
+			}
+		}
+		outputs, err := p.Forward(inputs)
+		if err != nil {
+			return nil, err
+		}
+		outputs = f.cut(outputs, n)
 		loss, err := objective.Judge(&b.Targets, outputs, nil)
 		if err != nil {
 			return nil, fmt.Errorf("examples %d to %d: %w", e.seen, e.seen+n-1, err)

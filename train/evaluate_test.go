@@ -130,6 +130,26 @@ func TestCompare(t *testing.T) {
 	if err != nil || c.Outputs[0].KLOf != train.KLOfOutputs || *c.Outputs[0].KL != 0 || c.Outputs[0].Equal != 4 {
 		t.Errorf("%+v, %v", c, err)
 	}
+	// Labels that are no classes of the outputs, and outputs that are no classes, leave
+	// the comparison what it is without them.
+	without, err := train.Compare(t.Context(), echo{}, echo{add: 1.5}, said([][]float32{{1, 0}, {0, 1}}, 0, 1), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, b := range map[string]*train.Examples{
+		"has the label 7; the network has 2 classes": said([][]float32{{1, 0}, {0, 1}}, 1, 7),
+		"shape 2x2x2 is not one value for each":      {Data: said([][]float32{{1, 0, 0, 1}, {0, 1, 1, 0}}, 0, 1).Data, Reshape: tensor.Shape{2, 2}},
+	} {
+		c, err := train.Compare(t.Context(), echo{}, echo{add: 1.5}, b, &train.CompareOptions{Logits: true})
+		if err != nil || !strings.Contains(c.Unjudged, want) || c.Top1A != nil || c.Top1B != nil || c.Outputs[0].KL != nil || c.Outputs[0].Max != 1.5 {
+			t.Errorf("%+v, %v; want %q", c, err, want)
+		}
+		if c != nil && c.Outputs[0].Values == 4 {
+			if d := cmp.Diff(without.Outputs, c.Outputs); d != "" {
+				t.Errorf("(-without labels +with):\n%s", d)
+			}
+		}
+	}
 	odd := said([][]float32{{float32(math.Inf(1)), 1}}, 0)
 	c, err = train.Compare(t.Context(), echo{}, echo{}, odd, &train.CompareOptions{Logits: true})
 	if err != nil || c.Outputs[0].NonFinite != 1 || c.Outputs[0].KL != nil || c.Outputs[0].Max != 0 {

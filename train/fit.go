@@ -114,6 +114,9 @@ func newRun(p engine.Program, data Source, o *Options) (*run, error) {
 	if n < 1 {
 		return nil, errors.New("there are no examples to train on")
 	}
+	if o.FixedBatch && n < o.Batch {
+		return nil, fmt.Errorf("%d examples to train on do not fill one batch of %d, and the network takes no smaller one", n, o.Batch)
+	}
 	r.mem.weights = p.Weights()
 	for _, w := range r.mem.weights {
 		if w.Gradient == nil {
@@ -237,7 +240,7 @@ func (r *run) moment() Moment {
 // state at an update.
 func (r *run) pass(ctx context.Context) error {
 	p := Pass{Number: r.at.Epoch, Seed: r.o.Seed, Size: r.o.size(r.at.Epoch), First: r.at.Batch, Train: true}
-	of := p.Batches(r.data.Len())
+	of := r.o.batches(r.at.Epoch, r.data.Len())
 	if r.at.Batch >= of {
 		return nil
 	}
@@ -270,6 +273,9 @@ func (r *run) pass(ctx context.Context) error {
 			if err := r.save(); err != nil {
 				return err
 			}
+		}
+		if r.o.FixedBatch && r.at.Batch == of {
+			break // what is left fills no batch
 		}
 	}
 	if r.at.Batch != of {
@@ -558,7 +564,7 @@ func (r *run) evaluate(ctx context.Context) (*Result, error) {
 	if err := r.substitute(); err != nil {
 		return nil, err
 	}
-	res, err := Evaluate(ctx, r.p, r.o.Validation, &EvaluateOptions{Batch: r.o.size(min(r.at.Epoch, r.o.Epochs-1)), Objective: r.o.Objective})
+	res, err := Evaluate(ctx, r.p, r.o.Validation, &EvaluateOptions{Batch: r.o.size(min(r.at.Epoch, r.o.Epochs-1)), FixedBatch: r.o.FixedBatch, Objective: r.o.Objective})
 	if err == nil {
 		return res, nil
 	}

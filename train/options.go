@@ -25,6 +25,11 @@ type Options struct {
 	Batch int `json:"batch"`
 	// Batches changes the size from some epochs on, in ascending order.
 	Batches []BatchFrom `json:"batches,omitempty"`
+	// FixedBatch says that the network takes batches of Batch examples only. An
+	// epoch then leaves out the examples at its end that fill no batch, which are
+	// others in each epoch; evaluations fill their last batch up, see
+	// [EvaluateOptions]. Batches has to be empty.
+	FixedBatch bool `json:"fixed_batch,omitempty"`
 	// Accumulate makes one update from so many batches (the last one of an epoch
 	// from what is left): the gradient is the mean over their examples. 0 is 1.
 	Accumulate int `json:"accumulate"`
@@ -215,6 +220,9 @@ func (o *Options) checkObjective() error {
 }
 
 func (o *Options) checkBatches() error {
+	if o.FixedBatch && len(o.Batches) > 0 {
+		return fmt.Errorf("batches of other sizes from epoch %d on, and the network takes %d examples only", o.Batches[0].Epoch, o.Batch)
+	}
 	for i, b := range o.Batches {
 		if b.Size < 1 || b.Size > maxBatch || b.Epoch < 0 || i > 0 && b.Epoch <= o.Batches[i-1].Epoch {
 			return fmt.Errorf("batches of %d examples from epoch %d on; want 1 to %d, and epochs in ascending order", b.Size, b.Epoch, maxBatch)
@@ -257,9 +265,17 @@ func (o *Options) size(epoch int) int {
 	return size
 }
 
+// batches returns the batches of an epoch of n examples.
+func (o *Options) batches(epoch, n int) int {
+	if o.FixedBatch {
+		return n / o.Batch
+	}
+	return Pass{Size: o.size(epoch)}.Batches(n)
+}
+
 // updates returns the updates of an epoch of n examples.
 func (o *Options) updates(epoch, n int) uint64 {
-	b := Pass{Size: o.size(epoch)}.Batches(n)
+	b := o.batches(epoch, n)
 	return uint64((b + o.Accumulate - 1) / o.Accumulate)
 }
 

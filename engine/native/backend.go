@@ -1,6 +1,7 @@
 package native
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -29,7 +30,13 @@ func compile(g *graph.Graph, o *engine.Options) (*program, error) {
 	if missing := lacking(g); len(missing) > 0 {
 		return nil, &graph.UnsupportedError{What: "compute", Missing: missing}
 	}
-	p := &program{graph: g, byName: map[string]*weight{}, frozen: o.Frozen, random: random{seed: o.Seed}}
+	if o.Fixed && len(o.Trainable) > 0 {
+		return nil, errors.New("engine/native: weights that are fixed cannot be trainable")
+	}
+	p := &program{
+		graph: g, byName: map[string]*weight{}, frozen: o.Frozen, random: random{seed: o.Seed},
+		fixed: o.Fixed, ready: map[string]*ready{},
+	}
 	for _, t := range g.Weights.All() {
 		if !t.DType.Numeric() {
 			continue

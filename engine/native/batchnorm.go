@@ -10,6 +10,7 @@ type batchNorm struct {
 	norm     kernel.BatchNorm
 	momentum float32
 	live     bool // statistics are those of the batch
+	learns   bool // and move the running ones
 	x        *operand
 	gamma    *operand
 	beta     *operand
@@ -20,8 +21,15 @@ type batchNorm struct {
 }
 
 func makeBatchNorm(n *node) (operator, error) {
+	// Outside of training the file has the word. What the caller of Compile freezes
+	// are steps; a file that was exported in training mode gives the same outputs
+	// here as elsewhere.
+	live := n.integer("training_mode", 0) != 0
+	if n.training {
+		live = !n.frozen
+	}
 	o := &batchNorm{
-		fused: n.fused, pool: n.pool, live: (n.training || n.integer("training_mode", 0) != 0) && !n.frozen, out: n.out[0],
+		fused: n.fused, pool: n.pool, live: live, learns: live && n.training, out: n.out[0],
 		x: n.in[0], gamma: n.in[1], beta: n.in[2], mean: n.in[3], variance: n.in[4],
 		momentum: float32(n.number("momentum", 0.9)),
 	}
@@ -129,7 +137,7 @@ func (o *batchNorm) backward() {
 // the unbiased one, as in PyTorch and graph.Evaluate. Statistics that are no weights
 // (the caller's, or computed) stay.
 func (o *batchNorm) commit() {
-	if !o.live || o.out.size == 0 {
+	if !o.learns || o.out.size == 0 {
 		return
 	}
 	n := float32(o.norm.Batch * o.norm.Size)

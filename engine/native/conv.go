@@ -1,7 +1,10 @@
 package native
 
 import (
+	"fmt"
 	"math"
+	"slices"
+	"strings"
 
 	"ropewalk/internal/kernel"
 )
@@ -24,6 +27,13 @@ type conv struct {
 	shift    []float32
 	epilogue kernel.ConvEpilogue
 	few      *patches // or nil
+	ready    *ready   // of weights that stay the same; else nil
+}
+
+// A ready is the weights of a convolution as the kernel wants them: folded and packed.
+type ready struct {
+	packed *kernel.PackedConv
+	bias   []float32
 }
 
 func makeConv(n *node) (operator, error) {
@@ -66,7 +76,53 @@ func makeConv(n *node) (operator, error) {
 	}
 	n.chooses()
 	o.few = newPatches(n, s, outH, outW)
+	if o.few == nil && o.y.size > 0 && n.fixed(n.in[1:]) {
+		o.ready = o.prepare(n)
+		o.folded, n.scratches = nil, nil
+	}
 	return o, nil
+}
+
+// fixed reports whether all operands, but for those that are not there and the addend,
+// are weights that stay the same for all plans.
+func (n *node) fixed(operands []*operand) bool {
+	if n.training || !n.inside.program.fixed {
+		return false
+	}
+	for i, o := range operands {
+		if o != nil && i+1 != n.residual && o.kind != held {
+			return false
+		}
+	}
+	return true
+}
+
+// prepare folds and packs once for all plans.
+func (o *conv) prepare(n *node) *ready {
+	names := []string{fmt.Sprint(n.epsilon, n.affine, o.shape.Groups)}
+	for i, w := range n.in[1:] {
+		if w != nil && i+1 != n.residual {
+			names = append(names, w.name)
+		}
+	}
+	key := strings.Join(names, "\x00")
+	all := n.inside.program.ready
+	if r := all[key]; r != nil {
+		return r
+	}
+	r := &ready{}
+	weights := o.w.float
+	if o.bias != nil {
+		r.bias = o.bias.float
+	}
+	if o.folded != nil {
+		weights = make([]float32, o.w.size)
+		o.fold(weights, r.bias)
+		r.bias = slices.Clone(o.shift)
+	}
+	r.packed = kernel.PackConv(o.pool, &o.shape, weights)
+	all[key] = r
+	return r
 }
 
 func (o *conv) forward() {
@@ -75,16 +131,21 @@ func (o *conv) forward() {
 	}
 	e := &o.epilogue
 	e.Bias, e.Residual = nil, nil
+	if o.addend != nil {
+		e.Residual = o.addend.float
+	}
+	if o.ready != nil {
+		e.Bias = o.ready.bias
+		kernel.ConvForwardPacked(o.pool, &o.shape, o.y.float, o.x.float, o.ready.packed, e)
+		return
+	}
 	weights := o.w.float
 	if o.bias != nil {
 		e.Bias = o.bias.float
 	}
 	if o.folded != nil {
-		o.fold(e.Bias)
+		o.fold(o.folded.float, e.Bias)
 		weights, e.Bias = o.folded.float, o.shift
-	}
-	if o.addend != nil {
-		e.Residual = o.addend.float
 	}
 	if o.few != nil {
 		o.few.forward(o.pool, o.y.float, o.x.float, weights, e.Bias)
@@ -93,9 +154,9 @@ func (o *conv) forward() {
 	kernel.ConvForward(o.pool, &o.shape, o.y.float, o.x.float, weights, e)
 }
 
-// fold makes weights and bias that do what the convolution and the normalization and
-// products after it do.
-func (o *conv) fold(bias []float32) {
+// fold makes weights, and in shift the bias, that do what the convolution and the
+// normalization and products after it do.
+func (o *conv) fold(weights, bias []float32) {
 	for c := range o.scale {
 		s, t := 1.0, 0.0
 		if bias != nil {
@@ -120,7 +181,7 @@ func (o *conv) fold(bias []float32) {
 		o.scale[c], o.shift[c] = float32(s), float32(t)
 	}
 	d := kernel.Planes{Batch: 1, Channels: o.shape.OutC, Size: o.w.size / o.shape.OutC}
-	kernel.ChannelAffine(o.pool, d, o.folded.float, o.w.float, o.scale, nil, kernel.Clamp{})
+	kernel.ChannelAffine(o.pool, d, weights, o.w.float, o.scale, nil, kernel.Clamp{})
 }
 
 func (o *conv) backward() {

@@ -26,6 +26,8 @@ type program struct {
 	shown   []engine.Weight
 	pool    *kernel.Pool
 	frozen  bool
+	fixed   bool              // nobody writes to weights
+	ready   map[string]*ready // weights that are made ready once; see conv.prepare
 	random  random
 	plans   []*plan // the one used last comes first
 	slab    []float32
@@ -79,7 +81,7 @@ func (p *program) Weights() []engine.Weight { return p.shown }
 // Close implements [engine.Program].
 func (p *program) Close() error {
 	p.pool.Close()
-	p.plans, p.slab = nil, nil
+	p.plans, p.slab, p.ready = nil, nil, nil
 	return nil
 }
 

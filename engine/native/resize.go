@@ -7,8 +7,8 @@ import (
 	"ropewalk/internal/kernel"
 )
 
-// A resize is Resize: along one axis after the other, each element is a weighted sum
-// of some elements before (the taps).
+// A resize is Resize: along one axis after the other, the last one first, each element
+// is a weighted sum of some elements before (the taps).
 type resize struct {
 	pool   *kernel.Pool
 	x      *operand
@@ -28,6 +28,7 @@ type resizePass struct {
 	starts       []int     // of the taps of each element, and of what is behind the last
 	at           []int     // places of taps
 	weight       []float32 // of taps
+	copies       bool      // each element is one tap of weight 1
 	out          *memory   // nil for the last pass, which writes to y
 	dst, src     []float32
 	pieces       int
@@ -60,7 +61,7 @@ func makeResize(n *node) (operator, error) {
 	if o.y.size == 0 || o.x.size == 0 {
 		return o, nil
 	}
-	for a := range shape {
+	for a := len(shape) - 1; a >= 0; a-- {
 		to := int(o.y.shape[a])
 		if shape[a] == to && scale[a] == 1 && region[a] == [2]float64{0, 1} {
 			continue
@@ -87,6 +88,11 @@ func makeResize(n *node) (operator, error) {
 			}
 		}
 		p.starts = append(p.starts, len(p.at))
+		p.copies = len(p.at) == to && !slices.ContainsFunc(p.weight, func(w float32) bool { return w != 1 })
+		if p.inner == 1 {
+			p.forth = p.line
+			p.pieces = max(1, min(p.outer, p.outer*p.to/(grainOf/4)))
+		}
 		shape[a] = to
 		if k := len(o.passes); k > 0 {
 			last := o.passes[k-1]
@@ -266,6 +272,28 @@ func (p *resizePass) piece(_, k int) {
 			for j, v := range src[p.at[t]*p.inner:][:p.inner] {
 				dst[j] += w * v
 			}
+		}
+	}
+}
+
+// line computes some outer parts, where an element of the axis is a number.
+func (p *resizePass) line(_, k int) {
+	for o := k * p.outer / p.pieces; o < (k+1)*p.outer/p.pieces; o++ {
+		src, dst := p.src[o*p.from:][:p.from], p.dst[o*p.to:][:p.to]
+		if p.copies {
+			for i, at := range p.at[:len(dst)] {
+				dst[i] = src[at]
+			}
+			continue
+		}
+		for i := range dst {
+			sum := float32(0)
+			for t := p.starts[i]; t < p.starts[i+1]; t++ {
+				if w := p.weight[t]; w != 0 {
+					sum += w * src[p.at[t]]
+				}
+			}
+			dst[i] = sum
 		}
 	}
 }

@@ -9,7 +9,9 @@
 // The bytes go to a temporary file beside the target; Commit syncs it and gives
 // it the name. A program that fails, is interrupted or runs out of disk leaves
 // the target as it was, and a reader who has the old file open (or mapped)
-// keeps the old bytes.
+// keeps the old bytes. What a killed program leaves of its temporary file is
+// removed when the same target is written the next time: the lock that its owner
+// holds (see [filelock]) has then gone with it.
 //
 // A symbolic link stays: the file that it names is the one that is replaced. A
 // target that is no regular file, such as a device or a named pipe, has nothing
@@ -18,12 +20,17 @@ package atomicfile
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
+
+	"ropewalk/internal/filelock"
 )
 
 // ErrIsDir reports a target that is a directory.
@@ -32,8 +39,9 @@ var ErrIsDir = errors.New("is a directory")
 // A File is a file that is being written. It is not safe for concurrent use.
 type File struct {
 	*os.File
-	target string // links resolved
-	temp   string // "" if the target is written to directly
+	target string   // links resolved
+	temp   string   // "" if the target is written to directly
+	lock   *os.File // of temp; nil where there are no locks
 	force  bool
 	mode   fs.FileMode // of the file that is replaced, or 0
 	done   bool
@@ -66,12 +74,97 @@ func Create(path string, force bool) (*File, error) {
 	}
 	// Not os.CreateTemp: the file shall get the permissions that the user's
 	// umask gives any other file.
-	f.temp = filepath.Join(filepath.Dir(target), ".ropewalk-"+rand.Text()+".tmp")
-	f.File, err = os.OpenFile(f.temp, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		return nil, &fs.PathError{Op: "create", Path: path, Err: cause(err)}
+	dir, prefix := filepath.Dir(target), prefixOf(target)
+	sweep(dir, prefix)
+	for range attempts {
+		f.temp = filepath.Join(dir, prefix+rand.Text()+suffix)
+		f.File, err = os.OpenFile(f.temp, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
+		if err != nil {
+			return nil, &fs.PathError{Op: "create", Path: path, Err: cause(err)}
+		}
+		if f.claim() {
+			return f, nil
+		}
+		_ = f.Close() // a sweep came before the lock
 	}
-	return f, nil
+	return nil, &fs.PathError{Op: "create", Path: path, Err: errors.New("its temporary file is gone each time it is made")}
+}
+
+// attempts is how often a temporary file may be swept away before its owner has
+// locked it. Once is rare.
+const attempts = 10
+
+const suffix = ".tmp"
+
+// prefixOf is how the names of temporary files of a target begin. The name of the
+// target itself may be too long to have more added to it.
+func prefixOf(target string) string {
+	h := sha256.Sum256([]byte(filepath.Base(target)))
+	return ".ropewalk-" + hex.EncodeToString(h[:5]) + "-"
+}
+
+// claim locks the temporary file, and reports whether it is there still. The lock is
+// that of a second open file: the first is closed before the file gets its name.
+func (f *File) claim() bool {
+	lock, err := os.OpenFile(f.temp, os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	ok, err := filelock.Try(lock)
+	switch {
+	case err != nil: // no locks: then nobody else can take it, either
+		_ = lock.Close()
+		return true
+	case !ok || !filelock.Names(f.temp, lock):
+		_ = lock.Close()
+		return false
+	}
+	f.lock = lock
+	return true
+}
+
+// unlock lets a sweep have the temporary file, if it is still there.
+func (f *File) unlock() {
+	if f.lock != nil {
+		_ = f.lock.Close()
+		f.lock = nil
+	}
+}
+
+// sweep removes temporary files that nobody holds any more. What goes wrong is no
+// reason not to write.
+func sweep(dir, prefix string) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return
+	}
+	defer d.Close()
+	for {
+		names, err := d.Readdirnames(1024)
+		for _, name := range names {
+			if strings.HasPrefix(name, prefix) && strings.HasSuffix(name, suffix) {
+				removeStale(filepath.Join(dir, name))
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func removeStale(path string) {
+	if st, err := os.Lstat(path); err != nil || !st.Mode().IsRegular() {
+		return
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return
+	}
+	if ok, err := filelock.Try(f); err != nil || !ok || !filelock.Names(path, f) {
+		_ = f.Close()
+		return
+	}
+	filelock.Remove(path, f)
 }
 
 // cause takes the name of the temporary file, which means nothing to a user,
@@ -129,6 +222,7 @@ func (f *File) Commit() error {
 		return &fs.PathError{Op: "write", Path: f.target, Err: cause(err)}
 	}
 	f.done = true
+	f.unlock()
 	syncDir(filepath.Dir(f.target))
 	return nil
 }
@@ -144,6 +238,9 @@ func (f *File) commit() error {
 	}
 	if err := f.Close(); err != nil {
 		return err
+	}
+	if runtime.GOOS == "windows" {
+		f.unlock() // an open file cannot be renamed
 	}
 	if f.force {
 		return os.Rename(f.temp, f.target)
@@ -171,8 +268,12 @@ func (f *File) Discard() {
 	f.done = true
 	_ = f.Close() // may be closed already
 	if f.temp != "" {
+		if runtime.GOOS == "windows" {
+			f.unlock()
+		}
 		_ = os.Remove(f.temp) // nobody is left to tell
 	}
+	f.unlock()
 }
 
 // syncDir makes the new name durable where directories can be synced.

@@ -1,11 +1,15 @@
 package atomicfile
 
 import (
+	"bufio"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -166,4 +170,128 @@ func TestDevice(t *testing.T) {
 	if err := write("/dev/full", "x", false); err == nil {
 		t.Error("the full disk took a byte")
 	}
+}
+
+// killed makes this test binary write a file and never end.
+const killed = "ATOMICFILE_TEST_TARGET"
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(killed); path != "" {
+		f, err := Create(path, true)
+		if err == nil {
+			_, err = f.WriteString("half of")
+		}
+		fmt.Println(err)
+		select {}
+	}
+	os.Exit(m.Run())
+}
+
+// begin starts a process that is in the middle of writing path.
+func begin(t *testing.T, path string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), killed+"="+path)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil || line != "<nil>\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	return cmd
+}
+
+func end(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Fatal("it was not killed")
+	}
+}
+
+func temporary(t *testing.T, dir string) int {
+	t.Helper()
+	left, err := filepath.Glob(filepath.Join(dir, ".ropewalk-*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(left)
+}
+
+// What a killed process leaves goes with the next file of that name, and nothing else:
+// not what another process is writing, and not what belongs to other targets.
+func TestKilled(t *testing.T) {
+	dir := t.TempDir()
+	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+	end(t, begin(t, a))
+	end(t, begin(t, b))
+	if n := temporary(t, dir); n != 2 {
+		t.Fatalf("%d temporary files, want one of each target", n)
+	}
+	alive := begin(t, a)
+	defer func() {
+		if alive != nil {
+			end(t, alive)
+		}
+	}()
+	if n := temporary(t, dir); n != 2 {
+		t.Errorf("%d temporary files, want that of b, and the one that is being written", n)
+	}
+	if err := write(a, "whole", false); err != nil {
+		t.Fatal(err)
+	}
+	if n := temporary(t, dir); n != 2 {
+		t.Errorf("%d temporary files are left, want that of b, and the one that is being written", n)
+	}
+	end(t, alive)
+	alive = nil
+	if err := write(a, "whole", true); err != nil {
+		t.Fatal(err)
+	}
+	if n := temporary(t, dir); n != 1 {
+		t.Errorf("%d temporary files are left, want that of b", n)
+	}
+	own, err := Create(a, true) // of this process, too
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Discard()
+	if err := write(b, "whole", false); err != nil {
+		t.Fatal(err)
+	}
+	if err := write(a, "again", true); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := own.WriteString("last"); err != nil {
+		t.Fatal(err)
+	}
+	if err := own.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	check(t, dir, map[string]string{"a": "last", "b": "whole"})
+}
+
+// Writers of one target do not take each other's files away.
+func TestSweepRace(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a")
+	var g sync.WaitGroup
+	for range 8 {
+		g.Go(func() {
+			for range 50 {
+				if err := write(path, "x", true); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	g.Wait()
+	check(t, dir, map[string]string{"a": "x"})
 }

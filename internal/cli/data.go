@@ -178,15 +178,6 @@ func batchOf(n *network) (int, bool) {
 	return 0, false
 }
 
-// wholeBatches says whether examples come in batches of one size; nil is yes.
-func wholeBatches(n *network, size, examples int) *verdict {
-	if rest := examples % size; rest != 0 {
-		return usagef("%s takes batches of %d only, and the last one of %s would have %d", n.spec, size, count(examples, "example"), rest).
-			withHint("export the model with an open batch axis")
-	}
-	return nil
-}
-
 // The names of splits.
 const (
 	splitTrain      = "train"

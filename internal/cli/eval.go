@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"ropewalk/dataset"
 	"ropewalk/engine"
 	"ropewalk/graph/nets"
 	"ropewalk/train"
@@ -23,6 +24,7 @@ type evalOptions struct {
 	data           dataOptions
 	split          string
 	batch          int
+	fixedBatch     bool // a network takes no other
 	against        string
 	againstWeights string
 	noise          noiseOptions
@@ -37,12 +39,16 @@ func newEval(e *env) *cobra.Command {
 		Long: `Run MODEL on the examples in DIR and print loss, top-1 and top-5 accuracy; with
 -v or --json also classes and the confusion matrix. MODEL is an ONNX file, a
 checkpoint that train wrote, or, with --net NAME, any checkpoint with the
-weights of that network; each of them also as a .rope.
+weights of that network; each of them also as a .rope. What an ONNX file says is
+done: one that was exported in training mode is told of, and normalises by the
+statistics of each batch (of --batch examples). If it takes batches of one size
+only, the last batch is filled up with copies of examples that count nowhere.
 
 With --against B, print how far the outputs of the two networks differ on the
-same inputs, and how often they agree. Without --data these are random numbers
-from a normal distribution, in the shapes that the network asks for; --shape
-gives those that it leaves open, and --value an input that is no data.`,
+same inputs, and how often they agree; labels count for classifiers only.
+Without --data these are random numbers from a normal distribution, in the
+shapes that the network asks for; --shape gives those that it leaves open, and
+--value an input that is no data.`,
 		Example: example(
 			"accuracy on the images that the program carries", "ropewalk eval lenet5.safetensors --data builtin:fashion-mnist",
 			"a state dict of PyTorch", "ropewalk eval --net resnet20 --weights resnet20.pt --data cifar/ --normalise imagenet",
@@ -135,6 +141,9 @@ type evalText struct {
 }
 
 func (e *env) eval(ctx context.Context, o *evalOptions) error {
+	if err := e.needStdout(); err != nil {
+		return err
+	}
 	r := &evalResult{Schema: "ropewalk/eval/1", Data: o.data.data}
 	n, data, err := e.evalInputs(ctx, o, r)
 	if n != nil {
@@ -143,11 +152,12 @@ func (e *env) eval(ctx context.Context, o *evalOptions) error {
 	if err != nil {
 		return err
 	}
+	e.noteBatchStatistics(n)
 	r.Model, r.Net = n.spec, n.Name
 	if n.built && len(n.files) > 0 {
 		r.Model = n.files[0].Path
 	}
-	p, err := e.compile(n, engine.Options{})
+	p, err := e.compile(n, engine.Options{Fixed: true})
 	if err != nil {
 		return err
 	}
@@ -163,7 +173,7 @@ func (e *env) eval(ctx context.Context, o *evalOptions) error {
 		err = e.compareNets(ctx, o, r, n, p, data, show)
 	} else {
 		r.Result, err = train.Evaluate(ctx, p, data, &train.EvaluateOptions{
-			Batch: o.batch, Objective: &train.CrossEntropy{Probabilities: n.probabilities()}, Progress: show,
+			Batch: o.batch, FixedBatch: o.fixedBatch, Objective: &train.CrossEntropy{Probabilities: n.probabilities()}, Progress: show,
 		})
 		err = evalError(n, err)
 	}
@@ -202,7 +212,10 @@ func (e *env) evalInputs(ctx context.Context, o *evalOptions, r *evalResult) (*n
 		return n, data, err
 	}
 	if o.data.normalise == "" {
-		o.data.normalise = e.trainedNormalisation(ctx, &o.net)
+		var err error
+		if o.data.normalise, err = e.trainedNormalisation(ctx, &o.net); err != nil {
+			return nil, nil, err
+		}
 		r.Assumed = o.data.normalise == ""
 	}
 	d, err := o.data.open(e)
@@ -218,17 +231,8 @@ func (e *env) evalInputs(ctx context.Context, o *evalOptions, r *evalResult) (*n
 		return n, nil, err
 	}
 	r.Split, r.Skipped, r.Normalise, r.usual = name, len(d.Skipped), d.Normalisation.String(), n.usual()
-	if size, fixed := batchOf(n); fixed {
-		if o.batch != 0 && o.batch != size {
-			return n, nil, usagef("%s takes batches of %d only", n.spec, size)
-		}
-		if err := wholeBatches(n, size, s.Len()); err != nil {
-			return n, nil, err
-		}
-		o.batch = size
-	}
-	if o.batch == 0 {
-		o.batch = 100
+	if err := o.fixBatch(n); err != nil {
+		return n, nil, err
 	}
 	x, err := examplesFor(n, d, s, e.threads)
 	if err != nil {
@@ -238,9 +242,23 @@ func (e *env) evalInputs(ctx context.Context, o *evalOptions, r *evalResult) (*n
 	return n, x, nil
 }
 
+// fixBatch sets the size of batches to that which a network takes, if it is fixed.
+func (o *evalOptions) fixBatch(n *network) error {
+	if size, fixed := batchOf(n); fixed {
+		if o.batch != size && (o.fixedBatch || o.flags.Changed("batch")) {
+			return usagef("%s takes batches of %d only, not of %d", n.spec, size, o.batch)
+		}
+		o.batch, o.fixedBatch = size, true
+	}
+	if o.batch == 0 {
+		o.batch = 100
+	}
+	return nil
+}
+
 // trainedNormalisation returns what train did to the data of a network: what the file
 // says, or the recipe beside it. "" is not known.
-func (e *env) trainedNormalisation(ctx context.Context, o *netOptions) string {
+func (e *env) trainedNormalisation(ctx context.Context, o *netOptions) (string, error) {
 	for _, path := range []string{o.weights, o.net} {
 		if st, err := os.Stat(path); err != nil || st.IsDir() {
 			continue
@@ -249,10 +267,13 @@ func (e *env) trainedNormalisation(ctx context.Context, o *netOptions) string {
 		if err != nil {
 			continue // opening it again will say what is wrong
 		}
-		how := settingsOf(c.Layout.Metadata)[settingNormalise]
+		how, by := settingsOf(c.Layout.Metadata)[settingNormalise], path+": its metadata"
 		_ = c.Close() // only read from
 		if how == "" {
-			how = recipeValue(path+recipeExt, "normalise")
+			how, by = recipeValue(path+recipeExt, "normalise"), path+recipeExt
+		}
+		if err := dataset.CheckNormalisation(how); err != nil {
+			return "", (&verdict{status: exitRefused, err: fmt.Errorf("%s: %w", by, err)}).withHint("--normalise says it in its place")
 		}
 		if how == "" && settingsOf(c.Layout.Metadata)[settingNet] != "" {
 			how = unitPixels
@@ -261,10 +282,10 @@ func (e *env) trainedNormalisation(ctx context.Context, o *netOptions) string {
 			if how != unitPixels {
 				e.notef("pixels are normalised by %s, as %s was trained", how, path)
 			}
-			return how
+			return how, nil
 		}
 	}
-	return ""
+	return "", nil
 }
 
 // recipeValue returns an option of a recipe, or "".
@@ -298,16 +319,22 @@ func (e *env) compareNets(ctx context.Context, o *evalOptions, r *evalResult, a 
 		return err
 	}
 	defer b.close()
+	e.noteBatchStatistics(b)
 	if len(a.Inputs) != len(b.Inputs) {
 		return &verdict{status: exitRefused, err: fmt.Errorf("%s has %s, and %s %d", a.spec, count(len(a.Inputs), "input"), b.spec, len(b.Inputs))}
 	}
-	q, err := e.compile(b, engine.Options{})
+	if o.data.data != "" {
+		if err := o.fixBatch(b); err != nil {
+			return err
+		}
+	}
+	q, err := e.compile(b, engine.Options{Fixed: true})
 	if err != nil {
 		return err
 	}
 	defer q.Close()
 	logits := o.data.data != "" && !a.probabilities() && !b.probabilities()
-	c, err := train.Compare(ctx, p, q, data, &train.CompareOptions{Batch: o.batch, Logits: logits, Progress: show})
+	c, err := train.Compare(ctx, p, q, data, &train.CompareOptions{Batch: o.batch, FixedBatch: o.fixedBatch, Logits: logits, Progress: show})
 	if err != nil {
 		return o.compareError(a, b, err)
 	}
@@ -324,9 +351,6 @@ func (o *evalOptions) compareError(a, b *network, err error) error {
 		return err
 	}
 	v := &verdict{status: exitRefused, err: fmt.Errorf("network A is %s, and B is %s: %w", a.spec, b.spec, err)}
-	if errors.As(err, new(*train.LabelError)) {
-		return v.withHint("the data has more classes than the network")
-	}
 	if o.data.data == "" {
 		for _, in := range a.Inputs {
 			given := slices.ContainsFunc(o.noise.values, func(s string) bool { return strings.HasPrefix(s, in.Name+"=") })
@@ -425,6 +449,9 @@ func (r *evalText) compared(w *bufio.Writer) {
 		if o.NonFinite > 0 {
 			fmt.Fprintf(w, "%s: %s not finite, which count nowhere else\n", printable(o.Name), count(int(o.NonFinite), "value"))
 		}
+	}
+	if c.Unjudged != "" {
+		fmt.Fprintf(w, "no top-1: %s\n", printable(c.Unjudged))
 	}
 	if c.Top1A != nil {
 		fmt.Fprintf(w, "top-1 %.2f %% against %.2f %%\n", 100**c.Top1A, 100**c.Top1B)

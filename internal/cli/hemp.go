@@ -180,7 +180,7 @@ func (r *trainRun) trained() []engine.Weight {
 }
 
 func (r *trainRun) judge(ctx context.Context, x train.Source) (*train.Result, error) {
-	return train.Evaluate(ctx, r.program, x, &train.EvaluateOptions{Batch: r.t.Batch, Objective: r.t.Objective})
+	return train.Evaluate(ctx, r.program, x, &train.EvaluateOptions{Batch: r.t.Batch, FixedBatch: r.t.FixedBatch, Objective: r.t.Objective})
 }
 
 // packed returns the .rope of the network with these values of its trained weights.

@@ -61,7 +61,7 @@ func (r *trainRun) runHemp(ctx context.Context, stop func()) error {
 	setValues(r.trained(), best.net.Values())
 	res := &trainResult{
 		Schema: "ropewalk/train/1", Type: "result", Output: r.out, Net: r.net.Name, Parameters: r.parameters,
-		Data: r.dataOptions().data, Examples: r.fit.Len(), Skipped: len(r.data.Skipped), Seed: r.t.Seed,
+		Data: r.dataOptions().data, Examples: r.examples(), Skipped: len(r.data.Skipped), Seed: r.t.Seed,
 		Epochs: best.report.Epochs, Steps: int64(best.report.Steps), Loss: best.report.Loss,
 		ValidateOn: r.validation, Validation: best.validation, Recipe: r.out + recipeExt, History: r.out + historyExt, Seconds: best.report.Seconds,
 		Hemp: &best.hemp,
@@ -83,10 +83,8 @@ func (r *trainRun) runHemp(ctx context.Context, stop func()) error {
 	if r.form == formRope && res.Bytes != best.bytes {
 		return fmt.Errorf("internal error: %s has %d bytes, and %d were measured", r.out, res.Bytes, best.bytes)
 	}
-	for _, name := range []string{r.t.Snapshot, r.out + searchExt} {
-		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+	if err := r.keep(r.out + searchExt); err != nil {
+		return err
 	}
 	stop()
 	if err := r.e.answer(res); err != nil || short == nil {

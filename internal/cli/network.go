@@ -296,6 +296,17 @@ func missingText(all []graph.Missing) string {
 	return strings.Join(parts, "; ")
 }
 
+// noteBatchStatistics warns of a network that was exported in training mode: it is
+// run as its file says, and few want that.
+func (e *env) noteBatchStatistics(n *network) {
+	nodes := n.BatchStatistics()
+	if len(nodes) == 0 {
+		return
+	}
+	e.notef("%s normalises by the statistics of each batch, and not by its running ones, as its file says: %s with training_mode 1, first %q; outputs depend on the batch that an example is in",
+		n.spec, count(len(nodes), "BatchNormalization node"), nodes[0])
+}
+
 // probabilities reports whether the first output comes out of a softmax.
 func (n *network) probabilities() bool {
 	name := n.Outputs[0]

@@ -23,6 +23,7 @@ var results = map[string]any{
 	"diff":        diffResult{},
 	"test":        testResult{},
 	"align":       alignResult{},
+	"attack":      attackResult{},
 	"train":       trainResult{},
 	"eval":        evalResult{},
 	"train-epoch": epochLine{},

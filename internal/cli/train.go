@@ -24,6 +24,7 @@ import (
 	"ropewalk/engine"
 	"ropewalk/graph/nets"
 	"ropewalk/internal/atomicfile"
+	"ropewalk/internal/filelock"
 	"ropewalk/tensor"
 	"ropewalk/train"
 )
@@ -33,6 +34,9 @@ const (
 	recipeExt   = ".recipe.yaml"
 	historyExt  = ".history.jsonl"
 	snapshotExt = ".snapshot"
+	lockExt     = ".lock"
+	// pendingExt is the recipe until there is a result that it belongs to.
+	pendingExt = snapshotExt + ".yaml"
 )
 
 func newTrain(e *env) *cobra.Command {
@@ -48,8 +52,9 @@ for its weights. A .rope holds what a .safetensors or .onnx would.
 
 Beside OUT are written: OUT.recipe.yaml, all options in effect, with which
 --recipe does the same again; OUT.history.jsonl, a line for each epoch; and
-until the end OUT.snapshot. After Ctrl-C, a crash or kill -9, --resume -o OUT
-goes on and gives the same weights, bit for bit, on the same kind of machine.
+until the end OUT.snapshot with its recipe, and OUT.lock, which keeps other runs
+away. After Ctrl-C, a crash or kill -9, --resume -o OUT goes on and gives the
+same weights, bit for bit, on the same kind of machine.
 
 --penalty hemp trains for a small file: weights become levels, most of them
 zero, and what the coder will need for them is part of the loss. The file holds
@@ -170,6 +175,14 @@ func (e *env) train(ctx context.Context, o *trainOptions) error {
 	if err != nil {
 		return err
 	}
+	lock, err := e.lock(o.out)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	if err := o.inTheWay(); err != nil {
+		return err
+	}
 	r, err := e.prepare(ctx, o, form)
 	if r != nil {
 		defer r.close()
@@ -177,10 +190,30 @@ func (e *env) train(ctx context.Context, o *trainOptions) error {
 	if err != nil {
 		return err
 	}
-	return r.run(ctx)
+	if err := r.run(ctx); err != nil {
+		r.forget()
+		return err
+	}
+	return nil
 }
 
-// begin reads the recipe, checks the options, and looks that nothing is in the way.
+// lock keeps other runs from writing the same files. It ends with the process, even
+// if that is killed.
+func (e *env) lock(out string) (*filelock.Lock, error) {
+	l, err := filelock.Hold(out + lockExt)
+	var held *filelock.HeldError
+	switch {
+	case errors.Is(err, filelock.ErrUnsupported):
+		e.notef("another run that writes %s would not be noticed: %v", out, err)
+		return nil, nil
+	case errors.As(err, &held):
+		v := &verdict{status: exitFailure, err: fmt.Errorf("another run is writing %s: %w", out, err)}
+		return nil, v.withHint("wait for it; or -o names another file")
+	}
+	return l, err
+}
+
+// begin reads the recipe and checks the options.
 func (o *trainOptions) begin() error {
 	switch {
 	case o.out == "":
@@ -190,7 +223,10 @@ func (o *trainOptions) begin() error {
 	case o.resume && o.recipe != "":
 		return usagef("--resume takes the recipe beside OUT, not another one")
 	case o.resume:
-		o.recipe = o.out + recipeExt
+		o.recipe = o.out + pendingExt
+		if _, err := os.Stat(o.recipe); err != nil { // it ended between result and snapshot
+			o.recipe = o.out + recipeExt
+		}
 	}
 	if o.recipe != "" {
 		err := readRecipe(o.recipe, o.flags)
@@ -207,9 +243,15 @@ func (o *trainOptions) begin() error {
 	if _, err := os.Stat(filepath.Dir(o.out)); err != nil {
 		return err
 	}
-	switch st, err := os.Stat(o.out); {
-	case err == nil && st.IsDir():
+	if st, err := os.Stat(o.out); err == nil && st.IsDir() {
 		return &fs.PathError{Op: "create", Path: o.out, Err: atomicfile.ErrIsDir}
+	}
+	return nil
+}
+
+// inTheWay looks that no earlier result or run would be lost.
+func (o *trainOptions) inTheWay() error {
+	switch _, err := os.Stat(o.out); {
 	case o.force:
 		return nil
 	case err == nil:
@@ -257,7 +299,9 @@ func (r *trainRun) close() {
 func (e *env) prepare(ctx context.Context, o *trainOptions, form string) (r *trainRun, err error) {
 	r = &trainRun{trainOptions: o, e: e, form: form}
 	if o.data.normalise == "" {
-		o.data.normalise = e.trainedNormalisation(ctx, &o.net)
+		if o.data.normalise, err = e.trainedNormalisation(ctx, &o.net); err != nil {
+			return r, err
+		}
 	}
 	if r.data, err = o.data.open(e); err != nil {
 		return r, err
@@ -285,6 +329,9 @@ func (e *env) prepare(ctx context.Context, o *trainOptions, form string) (r *tra
 			return r, usagef("a network that is trained is read from a file, so that the run can be resumed")
 		}
 	}
+	if validation != nil || r.data.Test != nil {
+		e.noteBatchStatistics(r.net)
+	}
 	if form == formONNX && r.net.built {
 		e.notef("%s is written as a new ONNX model", r.net.spec)
 	}
@@ -305,9 +352,6 @@ func (e *env) prepare(ctx context.Context, o *trainOptions, form string) (r *tra
 			return r, err
 		}
 	}
-	if err := r.checkBatches(); err != nil {
-		return r, err
-	}
 	names, err := o.trainable(r.net)
 	if err != nil {
 		return r, err
@@ -321,6 +365,9 @@ func (e *env) prepare(ctx context.Context, o *trainOptions, form string) (r *tra
 		}
 	}
 	if o.t.Objective, err = r.objective(ctx, build); err != nil {
+		return r, err
+	}
+	if err := r.checkBatches(); err != nil {
 		return r, err
 	}
 	if err := r.prepareHemp(ctx); err != nil {
@@ -345,7 +392,7 @@ func (r *trainRun) objective(ctx context.Context, build *nets.Options) (train.Ob
 	if r.teacher.probabilities() {
 		return nil, usagef("the teacher %s ends in probabilities, and distillation needs logits", r.teacher.spec)
 	}
-	if r.taught, err = r.e.compile(r.teacher, engine.Options{}); err != nil {
+	if r.taught, err = r.e.compile(r.teacher, engine.Options{Fixed: true}); err != nil {
 		return nil, fmt.Errorf("teacher: %w", err)
 	}
 	return &train.Distill{Teacher: r.taught, Temperature: r.temperature, Weight: r.teacherWeight, Task: task}, nil
@@ -385,35 +432,72 @@ func (r *trainRun) settle() error {
 	if r.resume {
 		return nil
 	}
-	return writeRecipe(r.out+recipeExt, "train", r.flags)
+	return writeRecipe(r.out+pendingExt, "train", r.flags)
+}
+
+// keep puts the recipe beside the result, once that is there; the one before belonged
+// to the result before. Then nothing is lost without the snapshot.
+func (r *trainRun) keep(more ...string) error {
+	if err := os.Rename(r.out+pendingExt, r.out+recipeExt); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, name := range append(more, r.t.Snapshot) {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// forget removes the recipe of a run that came to nothing and cannot be resumed.
+func (r *trainRun) forget() {
+	names := []string{r.out + snapshotExt, r.out + searchExt}
+	for k := range r.hemp.tries {
+		names = append(names, r.trySnapshot(k))
+	}
+	for _, name := range names {
+		if _, err := os.Stat(name); err == nil {
+			return
+		}
+	}
+	_ = os.Remove(r.out + pendingExt) // it says nothing of the error that is told
 }
 
 func (r *trainRun) dataOptions() *dataOptions { return &r.trainOptions.data }
 
-// checkBatches looks that a network which takes batches of one size gets no others.
+// checkBatches looks that a network, or a teacher, which takes batches of one size
+// gets no others.
 func (r *trainRun) checkBatches() error {
-	size, fixed := batchOf(r.net)
-	if !fixed {
-		return nil
-	}
-	if size != r.t.Batch || r.t.Batches != nil {
-		return usagef("%s takes batches of %d only", r.net.spec, size).withHint("--batch %d", size)
-	}
-	if err := wholeBatches(r.net, size, r.fit.Len()); err != nil {
-		return err.withHint("--limit %d takes as many as fit", r.fit.Len()/size*size)
-	}
-	if v := r.t.Validation; v != nil {
-		if err := wholeBatches(r.net, size, v.Len()); err != nil {
-			return err.withHint("--validation none, or another part")
+	for _, n := range []*network{r.net, r.teacher} {
+		if n == nil {
+			continue
 		}
-	}
-	if r.test != nil {
-		if err := wholeBatches(r.net, size, r.test.Len()); err != nil {
-			r.e.notef("the test split is left alone: %v", err)
-			r.test = nil
+		size, fixed := batchOf(n)
+		if !fixed {
+			continue
 		}
+		if size != r.t.Batch || r.t.Batches != nil {
+			return usagef("%s takes batches of %d only", n.spec, size).withHint("--batch %d", size)
+		}
+		if r.fit.Len() < size {
+			return usagef("%s takes batches of %d only, and there are %s to train on", n.spec, size, count(r.fit.Len(), "example")).
+				withHint("export the model with an open batch axis")
+		}
+		r.t.FixedBatch = true
+	}
+	if rest := r.fit.Len() - r.examples(); rest > 0 {
+		r.e.notef("batches hold %d examples each, so %s of %s are left out of each epoch, others each time", r.t.Batch, commas(int64(rest)), commas(int64(r.fit.Len())))
 	}
 	return nil
+}
+
+// examples returns how many of them an epoch has.
+func (r *trainRun) examples() int {
+	n := r.fit.Len()
+	if r.t.FixedBatch {
+		n -= n % r.t.Batch
+	}
+	return n
 }
 
 // classesIn counts the classes that examples have, up to two.
@@ -477,7 +561,7 @@ func (r *trainRun) run(ctx context.Context) error {
 	}
 	res := &trainResult{
 		Schema: "ropewalk/train/1", Type: "result", Output: r.out, Net: r.net.Name, Parameters: r.parameters,
-		Data: r.dataOptions().data, Examples: r.fit.Len(), Skipped: len(r.data.Skipped), Seed: r.t.Seed,
+		Data: r.dataOptions().data, Examples: r.examples(), Skipped: len(r.data.Skipped), Seed: r.t.Seed,
 		Epochs: report.Epochs, Steps: int64(report.Steps), Loss: report.Loss, Best: report.BestEpoch, Stopped: report.Stopped,
 		ValidateOn: r.validation, Validation: report.Validation, Recipe: r.out + recipeExt, History: r.out + historyExt, Seconds: report.Seconds,
 	}
@@ -485,7 +569,7 @@ func (r *trainRun) run(ctx context.Context) error {
 		res.Validation.Name(r.data.Classes)
 	}
 	if r.test != nil {
-		if res.Test, err = train.Evaluate(ctx, r.program, r.test, &train.EvaluateOptions{Batch: r.t.Batch, Objective: r.t.Objective}); err != nil {
+		if res.Test, err = train.Evaluate(ctx, r.program, r.test, &train.EvaluateOptions{Batch: r.t.Batch, FixedBatch: r.t.FixedBatch, Objective: r.t.Objective}); err != nil {
 			return r.failed(ctx, err)
 		}
 		res.Test.Name(r.data.Classes)
@@ -497,8 +581,7 @@ func (r *trainRun) run(ctx context.Context) error {
 	if res.Bytes, err = r.e.writeNetwork(ctx, r.net, set, r.settings, r.form, r.out, r.force); err != nil {
 		return r.failed(ctx, err)
 	}
-	// Only now nothing is lost without it.
-	if err := os.Remove(r.t.Snapshot); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := r.keep(); err != nil {
 		return err
 	}
 	stop()

@@ -2,23 +2,31 @@ package cli
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
+	"math"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"ropewalk/graph"
 	"ropewalk/graph/nets"
 	"ropewalk/internal/atomicfile"
+	"ropewalk/rope"
 	"ropewalk/tensor"
 )
 
@@ -70,6 +78,9 @@ func TestTrainResume(t *testing.T) {
 	if want := "ropewalk: error: interrupted\nropewalk: hint: ropewalk train --resume -o part.safetensors goes on\n"; stderr.String() != want {
 		t.Errorf("stderr: %q, want %q", stderr, want)
 	}
+	if early := glob(t, dir, "part*"+recipeExt); early != nil {
+		t.Errorf("a recipe is there before the result: %q", early)
+	}
 	cmd, _ = ropewalk("train", "--resume", "-o", "part.safetensors", "-q")
 	if err := stop(cmd, syscall.SIGKILL, 5); err == nil {
 		t.Error("the run was over before it was killed")
@@ -90,8 +101,13 @@ func TestTrainResume(t *testing.T) {
 	if err != nil || strings.Count(string(history), "\n") != 20 {
 		t.Errorf("%d lines of history, want 20 (%v)", strings.Count(string(history), "\n"), err)
 	}
-	if left := glob(t, dir, "*"+snapshotExt); left != nil {
+	if left := slices.Concat(glob(t, dir, "*"+snapshotExt+"*"), glob(t, dir, "*"+lockExt), glob(t, dir, ".*")); left != nil {
 		t.Errorf("left behind: %q", left)
+	}
+	for _, name := range []string{"whole", "part"} {
+		if _, err := os.Stat(filepath.Join(dir, name+".safetensors"+recipeExt)); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
@@ -154,8 +170,8 @@ func TestSettingsOfStrangers(t *testing.T) {
 	}
 }
 
-// A model exported for batches of one size says so before any work is done, and
-// not at the last batch.
+// A model exported for batches of one size is evaluated on any data, and trained in
+// such batches only, which is said before any work is done.
 func TestFixedBatches(t *testing.T) {
 	g, err := nets.Build("lenet-300-100", nil)
 	if err != nil {
@@ -170,15 +186,171 @@ func TestFixedBatches(t *testing.T) {
 		want string
 		args []string
 	}{
-		{"batches of 300 only, and the last one of 1,000 examples would have 100", []string{"eval", path, "--data", "builtin:fashion-mnist"}},
+		{"batches of 300 only, not of 10\n", []string{"eval", path, "--data", "builtin:fashion-mnist", "--batch", "10"}},
 		{"batches of 300 only\n", []string{"train", "--net", path, "--data", "builtin:fashion-mnist", "-o", path + ".rope"}},
-		{"hint: --limit 300 ", []string{"train", "--net", path, "--data", "builtin:fashion-mnist", "--limit", "500", "--batch", "300", "-o", path + ".rope"}},
-		{"the last one of 1,000 examples", []string{"train", "--net", path, "--data", "builtin:fashion-mnist", "--batch", "300", "-o", path + ".rope"}},
+		{"batches of 300 only, and there are 200 examples to train on", []string{"train", "--net", path, "--data", "builtin:fashion-mnist", "--limit", "200", "--batch", "300", "-o", path + ".rope"}},
 	} {
 		out, err := exec.Command("ropewalk", tt.args...).CombinedOutput()
 		var exit *exec.ExitError
 		if !errors.As(err, &exit) || exit.ExitCode() != exitUsage || !strings.Contains(string(out), tt.want) {
 			t.Errorf("%q: %v, %s; want %q", tt.args, err, out, tt.want)
 		}
+	}
+	// Examples that fill no batch count as if it took any batch.
+	dir := filepath.Dir(path)
+	open, err := nets.Build("lenet-300-100", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := writeFile(filepath.Join(dir, "open.onnx"), false, func(f *atomicfile.File) error { return open.WriteONNX(f) }); err != nil {
+		t.Fatal(err)
+	}
+	var got, want evalResult
+	result(t, &got, dir, "eval", "fixed.onnx", "--data", "builtin:fashion-mnist")
+	result(t, &want, dir, "eval", "open.onnx", "--data", "builtin:fashion-mnist", "--batch", "300")
+	if d := cmp.Diff(want.Result, got.Result, cmpopts.EquateApprox(0, 1e-6)); d != "" {
+		t.Errorf("batches of one size (-want +got):\n%s", d)
+	}
+	for _, args := range [][]string{{"fixed.onnx", "--against", "open.onnx"}, {"open.onnx", "--against", "fixed.onnx"}} {
+		var r evalResult
+		result(t, &r, dir, append(append([]string{"eval"}, args...), "--data", "builtin:fashion-mnist")...)
+		if c := r.Comparison; c.Examples != 1000 || c.Outputs[0].Values != 10000 || c.Outputs[0].Max > 1e-5 {
+			t.Errorf("%q: %+v", args, c)
+		}
+	}
+	var run trainResult
+	stderr := result(t, &run, dir, "train", "--net", "fixed.onnx", "--data", "builtin:fashion-mnist", "--limit", "1000", "--batch", "300", "--epochs", "2", "-o", "t.onnx")
+	if run.Steps != 6 || run.Examples != 900 || run.Validation.Examples != 1000 {
+		t.Errorf("%d steps on %d examples, judged by %d", run.Steps, run.Examples, run.Validation.Examples)
+	}
+	if want := "so 100 of 1,000 are left out of each epoch"; !strings.Contains(stderr, want) {
+		t.Errorf("%q does not say %q", stderr, want)
+	}
+	var after evalResult
+	result(t, &after, dir, "eval", "t.onnx", "--data", "builtin:fashion-mnist")
+	if d := cmp.Diff(run.Validation, after.Result, cmpopts.EquateApprox(0, 1e-6)); d != "" {
+		t.Errorf("train and eval differ (-train +eval):\n%s", d)
+	}
+	// A student of any size learns from a teacher of one.
+	result(t, &run, dir, "train", "--net", "open.onnx", "--teacher", "fixed.onnx", "--data", "builtin:fashion-mnist", "--limit", "1000", "--batch", "300", "--epochs", "1", "-o", "s.onnx")
+	if run.Steps != 3 || run.Validation.Examples != 1000 {
+		t.Errorf("student: %d steps, judged by %d", run.Steps, run.Validation.Examples)
+	}
+}
+
+// Of two runs with one output, the second is told of the first, and changes nothing;
+// a run that was killed is in nobody's way.
+func TestTwoRuns(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no way to send an interrupt to a process")
+	}
+	dir := t.TempDir()
+	options := []string{"train", "--net", "lenet-300-100", "--data", "builtin:fashion-mnist", "--limit", "200", "--validation", "none", "--epochs", "100000", "-q", "-o", "o.safetensors"}
+	start := func() *exec.Cmd {
+		cmd := exec.Command("ropewalk", options...)
+		cmd.Dir = dir
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for begun := time.Now(); ; time.Sleep(time.Millisecond) {
+			if b, err := os.ReadFile(filepath.Join(dir, "o.safetensors"+historyExt)); err == nil && len(b) > 0 {
+				return cmd
+			}
+			if time.Since(begun) > time.Minute {
+				t.Fatal("nothing happens")
+			}
+		}
+	}
+	first := start()
+	before, err := os.ReadFile(filepath.Join(dir, "o.safetensors"+snapshotExt))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, more := range [][]string{nil, {"-f", "--seed", "3"}, {"--resume"}} {
+		args := append(slices.Clip(options), more...)
+		if more != nil && more[0] == "--resume" {
+			args = []string{"train", "--resume", "-o", "o.safetensors"}
+		}
+		_, stderr, status := command(t, dir, args...)
+		want := fmt.Sprintf("another run is writing o.safetensors: o.safetensors.lock is held by process %d\nropewalk: hint: wait for it", first.Process.Pid)
+		if status != exitFailure || !strings.Contains(stderr, want) {
+			t.Errorf("%q beside a run: status %d, %q; want %q", more, status, stderr, want)
+		}
+	}
+	after, err := os.ReadFile(filepath.Join(dir, "o.safetensors"+snapshotExt))
+	if err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the snapshot of the first run has changed (%v)", err)
+	}
+	if err := first.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Wait(); err == nil {
+		t.Fatal("it was over before it was killed")
+	}
+	if _, stderr, status := command(t, dir, options...); status != exitUsage || !strings.Contains(stderr, "of a run that was interrupted") {
+		t.Errorf("after kill -9: status %d, %q", status, stderr)
+	}
+	if err := os.Remove(filepath.Join(dir, "o.safetensors"+historyExt)); err != nil {
+		t.Fatal(err)
+	}
+	options = append(options, "-f")
+	second := start()
+	if err := second.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Wait(); second.ProcessState.ExitCode() != exitInterrupted {
+		t.Errorf("%v, want status 130", err)
+	}
+	if left := glob(t, dir, "*"+lockExt); left != nil {
+		t.Errorf("left behind: %q", left)
+	}
+}
+
+// What a small network takes beside the coded weights: names, shapes, levels and
+// checksums.
+func TestOverhead(t *testing.T) {
+	for _, tt := range []struct {
+		net  string
+		most int64
+	}{{"lenet-300-100", 64}, {"lenet5", 72}} {
+		t.Run(tt.net, func(t *testing.T) {
+			g, err := nets.Build(tt.net, &nets.Options{Seed: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var list []*tensor.Tensor
+			for _, w := range g.Weights.All() {
+				values := make([]byte, 4*w.Elems())
+				r := rand.New(rand.NewPCG(1, uint64(len(values))))
+				for i := 0; i < len(values); i += 4 {
+					if r.IntN(20) == 0 {
+						binary.LittleEndian.PutUint32(values[i:], math.Float32bits(0.046875)|uint32(r.IntN(2))<<31)
+					}
+				}
+				list = append(list, &tensor.Tensor{Name: w.Name, DType: w.DType, Shape: w.Shape, Data: tensor.Bytes(values)})
+			}
+			set, err := tensor.NewSet(list...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			e := &env{threads: 1}
+			packed, err := e.packNetwork(t.Context(), &network{Graph: g, built: true}, set, settings{settingNet: tt.net}, "model.safetensors")
+			if err != nil {
+				t.Fatal(err)
+			}
+			f, err := rope.Open("m.rope", tensor.Bytes(packed), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			over := f.Size()
+			for _, p := range f.Ledger() {
+				if p.Part == rope.PartTensor {
+					over -= p.Bytes
+				}
+			}
+			if over > tt.most {
+				t.Errorf("%d bytes beside the weights, want %d at most", over, tt.most)
+			}
+		})
 	}
 }

@@ -3,8 +3,10 @@ package kernel
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 )
 
 // lengths reach from nothing to several pieces of work.
@@ -325,6 +327,31 @@ func TestPool(t *testing.T) {
 		t.Error("a pool was used from inside its own job")
 	}
 	p.Run(1, func(int, int) {}) // it still works
+}
+
+// Jobs that come while workers look out, fall asleep and sleep are all done whole, by
+// whoever is there.
+func TestPoolPauses(t *testing.T) {
+	p := newPool(t, 4)
+	r := rand.New(rand.NewPCG(1, 2))
+	for job := range 3000 {
+		n := 1 + r.IntN(9)
+		done := make([]int, n) // a race, if two do the same piece
+		p.Run(n, func(_, i int) {
+			done[i]++
+			if i%4 == 3 {
+				relax(int64(1 + job%200))
+			}
+		})
+		for i, d := range done {
+			if d != 1 {
+				t.Fatalf("piece %d of job %d was done %d times", i, job, d)
+			}
+		}
+		if job%16 == 0 {
+			time.Sleep(time.Duration(r.IntN(60)) * time.Microsecond)
+		}
+	}
 }
 
 // Mistakes of the caller are found before anything is read or written.

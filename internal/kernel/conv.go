@@ -71,8 +71,40 @@ type ConvEpilogue struct {
 // nothing.
 func ConvForward(p *Pool, s *ConvShape, y, x, w []float32, e *ConvEpilogue) {
 	d := s.filled()
-	need("x", x, d.sizeX())
 	need("w", w, d.sizeW())
+	p.convolve(&d, y, x, w, nil, e)
+}
+
+// A PackedConv is the weights of a convolution in the order in which ConvForward
+// reads them, for those that stay the same from call to call. The size of images and
+// strides, dilations and pads have no influence on it.
+type PackedConv struct {
+	data []float32
+	path Path
+	oc, ic, kh, kw,
+	groups int
+}
+
+// PackConv packs w, (OutC, InC/Groups, KH, KW).
+func PackConv(p *Pool, s *ConvShape, w []float32) *PackedConv {
+	d := s.filled()
+	need("w", w, d.sizeW())
+	c := &PackedConv{data: make([]float32, d.sizeW()), path: current.path, oc: d.oc, ic: d.ic, kh: d.KH, kw: d.KW, groups: d.Groups}
+	p.packConv(&d, w, c.data)
+	return c
+}
+
+// ConvForwardPacked is [ConvForward] with weights that were packed on the same path.
+func ConvForwardPacked(p *Pool, s *ConvShape, y, x []float32, w *PackedConv, e *ConvEpilogue) {
+	d := s.filled()
+	if w.path != current.path || w.oc != d.oc || w.ic != d.ic || w.kh != d.KH || w.kw != d.KW || w.groups != d.Groups {
+		panic(fmt.Sprintf("kernel: weights were packed for another convolution than %+v, or on the path %v", *s, w.path))
+	}
+	p.convolve(&d, y, x, nil, w.data, e)
+}
+
+func (p *Pool) convolve(d *convDims, y, x, w, packed []float32, e *ConvEpilogue) {
+	need("x", x, d.sizeX())
 	need("y", y, d.sizeY())
 	var epilogue ConvEpilogue
 	if e != nil {
@@ -84,7 +116,7 @@ func ConvForward(p *Pool, s *ConvShape, y, x, w []float32, e *ConvEpilogue) {
 	if epilogue.Residual != nil {
 		need("Residual", epilogue.Residual, d.sizeY())
 	}
-	p.convForward(&d, x, w, y, epilogue)
+	p.convForward(d, x, w, packed, y, epilogue)
 }
 
 // ConvBackwardData computes the gradient dx by the images from the gradient dy by

@@ -15,15 +15,17 @@ func (p *Pool) newConv() *convJob {
 
 // release lets go of the caller's memory.
 func (j *convJob) release() {
-	j.x, j.y, j.epilogue, j.weights.w = nil, nil, ConvEpilogue{}, nil
+	j.x, j.y, j.epilogue, j.weights.w, j.packed = nil, nil, ConvEpilogue{}, nil, nil
 }
 
-func (p *Pool) convForward(d *convDims, x, w, y []float32, e ConvEpilogue) {
+// convForward takes the weights as they are, or packed.
+func (p *Pool) convForward(d *convDims, x, w, packed, y []float32, e ConvEpilogue) {
 	if d.Batch == 0 {
 		return
 	}
 	j := p.newConv()
 	defer j.release()
+	j.packed = packed
 	j.groups, j.batch, j.ic, j.oc = d.Groups, d.Batch, d.ic, d.oc
 	j.x, j.y, j.epilogue = x, y, e
 	j.inH, j.inW, j.outH, j.outW = d.InH, d.InW, d.OutH, d.OutW
@@ -36,6 +38,17 @@ func (p *Pool) convForward(d *convDims, x, w, y []float32, e ConvEpilogue) {
 	}
 	j.weights.w, j.weights.kh, j.weights.kw = w, d.KH, d.KW
 	p.conv(j)
+}
+
+// packConv is the first half of convForward.
+func (p *Pool) packConv(d *convDims, w, packed []float32) {
+	j := p.newConv()
+	defer j.release()
+	j.groups, j.ic, j.oc, j.k = d.Groups, d.ic, d.oc, d.ic*d.KH*d.KW
+	j.strips = ceilDiv(j.oc, j.in.rows)
+	j.weights.w, j.weights.kh, j.weights.kw = w, d.KH, d.KW
+	j.packed, j.phase = packed, convPack
+	p.run(j.groups*j.strips, j)
 }
 
 // phaseTaps appends the taps through which pixels h, h + stride, … of dx reach dy,

@@ -180,10 +180,12 @@ func (p *Pool) conv(j *convJob) {
 		}
 	}
 
-	j.packed = p.buffer(j.groups * j.oc * j.k)
 	small := j.batch*j.groups*j.oc*j.outSize*j.k <= smallWork
-	j.phase = convPack
-	j.all(p, j.groups*j.strips, small)
+	if j.packed == nil {
+		j.packed = p.buffer(j.groups * j.oc * j.k)
+		j.phase = convPack
+		j.all(p, j.groups*j.strips, small)
+	}
 	j.phase = convTiles
 	j.all(p, j.batch*j.groupParts*j.rowParts*j.stripParts, small)
 }

@@ -2,29 +2,56 @@ package kernel
 
 import (
 	"runtime"
-	"sync"
 	"sync/atomic"
 )
 
 // A Pool runs kernels on a number of goroutines, and owns the memory that they
 // need in between. It serves one call at a time and must not be used by two
 // goroutines at once, nor from inside a function that it runs.
+//
+// A network that sees one image is a row of jobs of a few microseconds each, and to
+// wake a goroutine takes as long. So nobody waits for a worker that has not begun:
+// the caller takes pieces like everybody else, and closes the job when none is left.
+// And a worker that has run out of pieces looks out for the next job for a while
+// before it sleeps.
 type Pool struct {
 	threads int
-	wake    []chan struct{} // one for each goroutine but the caller's
-	group   sync.WaitGroup
+	workers []worker // worker 0 is the caller, who needs no entry
 	busy    atomic.Bool
 
 	// The job at hand. Each goroutine takes the next index until there is none.
 	job    task
-	count  int64
+	count  atomic.Int64
 	next   atomic.Int64
 	failed atomic.Pointer[any]
+
+	// members is how many workers are at the job, or closed plus that number.
+	members atomic.Int64
+	// waits is set while the caller sleeps until the last member leaves.
+	waits atomic.Bool
+	left  chan struct{}
 
 	shared  []float32   // see buffer
 	scratch [][]float32 // see local
 	jobs    jobs
 }
+
+// closed marks a job that nobody may join.
+const closed = 1 << 32
+
+// A worker is a goroutine other than the caller's.
+type worker struct {
+	asleep atomic.Bool
+	wake   chan struct{}
+}
+
+const (
+	// lookouts is how often a worker looks for a job before it sleeps, and a caller
+	// for the others to be done: some 30 microseconds.
+	lookouts = 800
+	// relaxed is how long it waits in between, in turns of [relax].
+	relaxed = 2
+)
 
 // A task is a job cut into pieces. Piece i writes what no other piece touches, so
 // it does not matter who does it, nor when.
@@ -39,11 +66,15 @@ func NewPool(threads int) *Pool {
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	p := &Pool{threads: threads, scratch: make([][]float32, threads), jobs: jobs{args: make([]vecArgs, threads), workers: make([]gemmWorker, threads)}}
+	p := &Pool{
+		threads: threads, workers: make([]worker, threads), left: make(chan struct{}, 1),
+		scratch: make([][]float32, threads), jobs: jobs{args: make([]vecArgs, threads), workers: make([]gemmWorker, threads)},
+	}
+	p.members.Store(closed)
 	for w := 1; w < threads; w++ {
-		wake := make(chan struct{}, 1)
-		p.wake = append(p.wake, wake)
-		go p.serve(w, wake)
+		p.workers[w].wake = make(chan struct{}, 1)
+		p.workers[w].asleep.Store(true)
+		go p.serve(w, &p.workers[w])
 	}
 	return p
 }
@@ -53,10 +84,12 @@ func (p *Pool) Threads() int { return p.threads }
 
 // Close ends the goroutines. The pool must not be used afterwards.
 func (p *Pool) Close() {
-	for _, wake := range p.wake {
-		close(wake)
+	for w := range p.workers {
+		if wake := p.workers[w].wake; wake != nil {
+			close(wake)
+		}
 	}
-	p.wake = nil
+	p.workers = nil
 }
 
 // Run calls f(worker, i) for each i in [0, n), and returns when all calls have.
@@ -91,25 +124,86 @@ func (p *Pool) run(n int, job task) {
 		}
 		return
 	}
-	p.job, p.count = job, int64(n)
+	p.job = job
+	p.count.Store(int64(n))
 	p.next.Store(0)
-	p.group.Add(helpers)
-	for _, wake := range p.wake[:helpers] {
-		wake <- struct{}{}
+	p.members.Store(0) // open
+	for w := 1; w <= helpers; w++ {
+		if h := &p.workers[w]; h.asleep.CompareAndSwap(true, false) {
+			h.wake <- struct{}{}
+		}
 	}
 	p.work(0)
-	p.group.Wait()
+	p.await()
 	p.job = nil
 	if r := p.failed.Swap(nil); r != nil {
 		panic(*r)
 	}
 }
 
-func (p *Pool) serve(worker int, wake chan struct{}) {
-	for range wake {
-		p.work(worker)
-		p.group.Done()
+// await closes the job, and returns when all who joined it have left.
+func (p *Pool) await() {
+	if p.members.Add(closed) == closed {
+		return
 	}
+	for range lookouts {
+		if p.members.Load() == closed {
+			return
+		}
+		relax(relaxed)
+	}
+	p.waits.Store(true)
+	if p.members.Load() == closed && p.waits.CompareAndSwap(true, false) {
+		return
+	}
+	<-p.left
+}
+
+// join makes the caller a member of the job, unless that is closed.
+func (p *Pool) join() bool {
+	for {
+		m := p.members.Load()
+		if m >= closed {
+			return false
+		}
+		if p.members.CompareAndSwap(m, m+1) {
+			return true
+		}
+	}
+}
+
+func (p *Pool) leave() {
+	if p.members.Add(-1) == closed && p.waits.CompareAndSwap(true, false) {
+		p.left <- struct{}{}
+	}
+}
+
+func (p *Pool) serve(w int, me *worker) {
+	for range me.wake {
+		for {
+			for look := 0; look < lookouts; look++ {
+				if p.help(w) {
+					look = 0
+				}
+				relax(relaxed)
+			}
+			me.asleep.Store(true)
+			// Whoever opened a job just before that took the worker to be awake.
+			if !p.help(w) || !me.asleep.CompareAndSwap(true, false) {
+				break
+			}
+		}
+	}
+}
+
+// help does pieces of the job at hand, if there are any that nobody has begun.
+func (p *Pool) help(w int) bool {
+	if p.next.Load() >= p.count.Load() || !p.join() {
+		return false
+	}
+	defer p.leave()
+	p.work(w)
+	return true
 }
 
 // work does pieces of the job until none is left.
@@ -118,12 +212,12 @@ func (p *Pool) work(worker int) {
 		if r := recover(); r != nil {
 			failure := r // r itself would be allocated for each call
 			p.failed.CompareAndSwap(nil, &failure)
-			p.next.Store(p.count) // the others stop after their piece
+			p.next.Store(p.count.Load()) // the others stop after their piece
 		}
 	}()
 	for {
 		i := p.next.Add(1) - 1
-		if i >= p.count {
+		if i >= p.count.Load() {
 			return
 		}
 		p.job.do(p, worker, int(i))

@@ -158,7 +158,7 @@ func running(model string, inputs []input, threads int) (*job, error) {
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
-	p, err := native.Backend{}.Compile(g, &engine.Options{Threads: threads})
+	p, err := native.Backend{}.Compile(g, &engine.Options{Threads: threads, Fixed: true})
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
