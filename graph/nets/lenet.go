@@ -3,6 +3,7 @@ package nets
 var lenets = []plan{
 	{"lenet-300-100", 10, digits, lenet300},
 	{"lenet5", 10, digits, lenet5},
+	{"lenet5-relu", 10, digits, lenet5ReLU},
 }
 
 // lenet300 is the fully connected network of LeCun et al., 1998, with ReLU, as the
@@ -16,14 +17,23 @@ func lenet300(b *builder, x value) {
 }
 
 // lenet5 is the LeNet of Caffe: 20 and 50 channels, 500 units, and one ReLU.
-func lenet5(b *builder, x value) {
+func lenet5(b *builder, x value) { caffeLeNet(b, x, false) }
+
+// lenet5ReLU is lenet5 with a ReLU after each convolution, too, as most papers on
+// compression have it.
+func lenet5ReLU(b *builder, x value) { caffeLeNet(b, x, true) }
+
+func caffeLeNet(b *builder, x value, kinks bool) {
 	l := linear{caffeXavier, zeroBias}
 	for _, c := range []struct {
-		conv, pool string
-		channels   int64
-	}{{"conv1", "pool1", 20}, {"conv2", "pool2", 50}} {
+		conv, pool, relu string
+		channels         int64
+	}{{"conv1", "pool1", "convrelu1", 20}, {"conv2", "pool2", "convrelu2", 50}} {
 		x = b.conv(x, c.conv, convolution{out: c.channels, kernel: 5, weight: caffeXavier, bias: zeroBias})
 		x = b.maxPool(x, c.pool, 2, 0)
+		if kinks {
+			x = b.relu(x, c.relu)
+		}
 	}
 	x = b.relu(b.full(b.flatten(x), "fc1", "fc1", 500, l), "relu1")
 	b.head(x, "fc2", l)
