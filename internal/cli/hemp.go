@@ -12,6 +12,8 @@ import (
 	"ropewalk/compact"
 	"ropewalk/engine"
 	"ropewalk/entropy"
+	"ropewalk/graph/nets"
+	"ropewalk/tensor"
 	"ropewalk/train"
 )
 
@@ -185,18 +187,36 @@ func (r *trainRun) judge(ctx context.Context, x train.Source) (*train.Result, er
 
 // packed returns the .rope of the network with these values of its trained weights.
 func (r *trainRun) packed(ctx context.Context, values [][]float32) ([]byte, error) {
-	weights, i := slices.Clone(r.program.Weights()), 0
-	for k := range weights {
-		if weights[k].Gradient != nil {
-			weights[k].Values = values[i]
-			i++
-		}
-	}
-	set, err := trainedSet(r.net, weights)
+	set, err := r.stored(values)
 	if err != nil {
 		return nil, err
 	}
 	return r.e.packNetwork(ctx, r.net, set, r.settings, r.out)
+}
+
+// stored returns the weights that go into the file, where those that are trained have
+// these values: in a .rope of a network that can be built with fewer units, without
+// those that do nothing. A file says how many there are by its shapes.
+func (r *trainRun) stored(values [][]float32) (*tensor.Set, error) {
+	weights, i := slices.Clone(r.program.Weights()), 0
+	var shapes []tensor.Shape
+	if r.form == formRope && r.net.built && nets.CanNarrow(r.net.Name) && r.recipe.CanNarrow() {
+		var err error
+		if shapes, values, err = r.recipe.Narrow(values); err != nil {
+			return nil, err
+		}
+	}
+	for k := range weights {
+		if weights[k].Gradient == nil {
+			continue
+		}
+		weights[k].Values = values[i]
+		if shapes != nil {
+			weights[k].Shape = shapes[i]
+		}
+		i++
+	}
+	return trainedSet(r.net, weights)
 }
 
 // collapsed names the knob to turn, if err is of a network that did not survive.
