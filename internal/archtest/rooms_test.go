@@ -208,7 +208,7 @@ var rooms = []room{
 		why:  "it measures what users of the library get, beside other engines",
 	},
 	{
-		path: "internal/bench/align",
+		path: "internal/bench/large",
 		own:  []string{"tensor", "checkpoint", "symmetry", "align", "internal/bench/rival"},
 		why:  "it measures what users of the library get, on files that it makes",
 	},
@@ -219,7 +219,7 @@ var rooms = []room{
 }
 
 // front are the rooms that nobody imports, in tests neither: only a user starts them.
-var front = []string{"cmd/...", "internal/cli", "internal/bench/pack", "internal/bench/codec", "internal/bench/engine", "internal/bench/align", "internal/bench/hemp"}
+var front = []string{"cmd/...", "internal/cli", "internal/bench/pack", "internal/bench/codec", "internal/bench/engine", "internal/bench/large", "internal/bench/hemp"}
 
 // usher may import from the front.
 const usher = "cmd/ropewalk"

@@ -1,4 +1,4 @@
-// Align measures how fast networks that are too large for memory are put in order: the
+// Large measures how fast networks that are too large for memory are put in order: the
 // time beside that of SHA-256 over both files, and the most memory.
 //
 // It makes two files of bfloat16 in the shape of a Llama of 7 billion parameters, with
@@ -7,9 +7,9 @@
 // Hashing and matching then take turns, each in a process of its own with as many
 // threads; the table has the medians.
 //
-//	go run ./internal/bench/align -dir FOLDER -layers 8 > table.md
+//	go run ./internal/bench/large -dir FOLDER -layers 8 > table.md
 //
-// The files stay in the folder, and are used again. weightmatching.py and peer.py, beside
+// The files stay in the folder, and are used again. weightmatching.py in bench/align and peer.py, beside
 // this, time what others take for a ResNet-50.
 package main
 
