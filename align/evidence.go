@@ -25,10 +25,12 @@ type ViewEvidence struct {
 type evidence struct {
 	n, m    int
 	parts   [4][]float32 // by parity; parts[0] always there
-	hint    []float32    // for matching only, see pool; or nil
+	hint    []float32    // for matching only, see together; or nil
 	flips   int          // how many sign flips are free
 	views   []ViewEvidence
 	scalars []scalar // evidence of single numbers, weighed once there is a matching
+	points  bool     // whether all single numbers of a neuron together show who it is
+	pool    *kernel.Pool
 }
 
 // maxRho bounds the correlation that weights are made of. The weight ρ/(1-ρ²) of
@@ -45,7 +47,7 @@ type weak struct {
 // gather computes the evidence of all views with more than one number.
 func gather(g *Group, pool *kernel.Pool) *evidence {
 	ref, sus := g.balanced()
-	e := &evidence{n: g.Ref, m: g.Sus}
+	e := &evidence{n: g.Ref, m: g.Sus, pool: pool}
 	e.parts[0] = make([]float32, g.Ref*g.Sus)
 	for _, f := range g.Factors {
 		if f.flips() {
@@ -78,7 +80,7 @@ func gather(g *Group, pool *kernel.Pool) *evidence {
 		}
 	}
 	for p, w := range weaks {
-		e.pool(w, p)
+		e.together(w, p)
 	}
 	return e
 }
@@ -112,11 +114,11 @@ func (e *evidence) add(c []float32, f fit, par, report int) {
 	}
 }
 
-// pool looks at views together that show nothing alone: if pairs have the same
+// together looks at views together that show nothing alone: if pairs have the same
 // correlation in all of them, the sum shows more than each. If that shows nothing
 // either, it is no evidence, but still the best guess: a hint for the matching,
 // which has to choose somebody, and nothing that anyone is certain of.
-func (e *evidence) pool(weaks []weak, par int) {
+func (e *evidence) together(weaks []weak, par int) {
 	if len(weaks) == 0 {
 		return
 	}

@@ -11,6 +11,7 @@ type scalar struct {
 	name     string
 	role     Role
 	ref, sus []float64
+	fixed    bool      // the same whatever the factors are
 	most     []float64 // of each suspect neuron: the log-likelihood ratio that it can have at most
 }
 
@@ -54,13 +55,16 @@ func newScalars(g *Group, ref, sus [][]float32) []scalar {
 			if moves(g.Factors, v.Acts) {
 				firsts = append(firsts, k)
 			}
-			out = append(out, newScalar(v.Name, v.Role, ref[k], sus[k], p != 0))
+			x := newScalar(v.Name, v.Role, ref[k], sus[k], p != 0)
+			x.fixed = !moves(g.Factors, v.Acts)
+			out = append(out, x)
 			continue
 		}
 		w := &g.Views[alike]
 		signed := p == parity(g.Factors, w.Acts) && a%2 != 0 && b%2 != 0
-		out = append(out, newScalar(v.Name+" to "+w.Name, v.Role,
-			ratios(v.Ref, w.Ref, a, b, signed), ratios(v.Sus, w.Sus, a, b, signed), false))
+		x := newScalar(v.Name+" to "+w.Name, v.Role, ratios(v.Ref, w.Ref, a, b, signed), ratios(v.Sus, w.Sus, a, b, signed), false)
+		x.fixed = true
+		out = append(out, x)
 	}
 	return out
 }
@@ -153,6 +157,66 @@ func (e *evidence) addScalars(total []float32, of []int, trust []float64) []View
 	return reports
 }
 
+// fewPairs are too few to measure the correlation of single numbers by.
+const fewPairs = 6
+
+// begin finds pairs to measure single numbers by where a matching of certainty trust
+// has too few: weights say nothing yet, as those of narrow layers whose neighbours
+// are not known, but a neuron with the numbers of another in most of its norms is
+// that one. Each neuron is a point of as many scores as there are single numbers, a
+// view as others are. It counts for the beginning only.
+func (e *evidence) begin(base []float32, of []int, trust []float64, o *Options) ([]int, []float64, error) {
+	const least = 4 // numbers: fewer agree by chance
+	trusted := 0
+	for _, t := range trust {
+		if t >= 0.5 {
+			trusted++
+		}
+	}
+	if trusted >= fewPairs {
+		return of, trust, nil
+	}
+	var cosines []float32
+	var f fit
+	for _, all := range [...]bool{true, false} { // without those that a damaged gauge may have moved
+		var points []*scalar
+		for c := range e.scalars {
+			if all || e.scalars[c].fixed {
+				points = append(points, &e.scalars[c])
+			}
+		}
+		k := len(points)
+		if k < least || !all && k == len(e.scalars) {
+			continue
+		}
+		ref, sus := make([]float32, e.n*k), make([]float32, e.m*k)
+		for c, s := range points {
+			for i, x := range s.ref {
+				ref[i*k+c] = float32(x)
+			}
+			for j, x := range s.sus {
+				sus[j*k+c] = float32(x)
+			}
+		}
+		c := products(unit(ref, k), unit(sus, k), k, e.pool)
+		if x := fitNull(observe(c, e.n, e.m, false, true), 0.5/math.Sqrt(float64(k))); x.mu > 0 && x.logLR > f.logLR {
+			cosines, f = c, x
+		}
+	}
+	if f.mu == 0 {
+		return of, trust, nil
+	}
+	alone := &evidence{n: e.n, m: e.m, views: make([]ViewEvidence, 1)}
+	alone.parts[0] = slices.Clone(base)
+	alone.add(cosines, f, 0, 0)
+	of, err := e.assign(alone.parts[0], o)
+	if err != nil {
+		return nil, nil, err
+	}
+	e.points = true
+	return of, e.certainty(alone.parts[0], of), nil
+}
+
 // correlation returns that of matched pairs, on the safe side: 1.64 standard
 // errors lower, and 0 if that is negative or there are too few. Where three of four
 // pairs agree better than the correlation of all says, it is theirs: the others may
@@ -174,11 +238,11 @@ func (s *scalar) correlation(of []int, trust []float64) float64 {
 			apart = append(apart, math.Abs(x-y))
 		}
 	}
-	if w < 6 || xx == 0 || yy == 0 {
+	if w < fewPairs || xx == 0 || yy == 0 {
 		return 0
 	}
 	r := xy / math.Sqrt(xx*yy)
-	if len(apart) >= 6 && 2*float64(len(apart)) >= w {
+	if len(apart) >= fewPairs && 2*float64(len(apart)) >= w {
 		slices.Sort(apart)
 		// The upper quartile of |N(0, σ²)| is 1.15 σ, and σ² is 2(1-ρ).
 		d := apart[(3*len(apart)-1)/4] / 1.1503

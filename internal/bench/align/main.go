@@ -13,8 +13,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"regexp"
@@ -28,6 +30,7 @@ type config struct {
 	match   *regexp.Regexp
 	parts   *regexp.Regexp
 	seeds   int
+	outer   int
 	epochs  int
 	quick   bool
 	threads int
@@ -46,6 +49,7 @@ func main() {
 	flag.Func("match", "measure only networks whose name matches the `regexp`", expression(&c.match))
 	flag.Func("parts", "make only tables whose name matches the `regexp`: layer, cold, gauge", expression(&c.parts))
 	flag.IntVar(&c.seeds, "seeds", 5, "attacks of each kind")
+	flag.IntVar(&c.outer, "outer", 5, "attacks of each kind that cold starts are compared on with known outer axes, which takes long")
 	flag.IntVar(&c.epochs, "epochs", 3, "epochs of training of the networks that are trained here")
 	flag.BoolVar(&c.quick, "quick", false, "some networks and attacks, two seeds")
 	flag.IntVar(&c.threads, "threads", 1, "goroutines")
@@ -77,7 +81,7 @@ func run(ctx context.Context, c *config) error {
 				continue
 			}
 			s, err := p.open(ctx, c)
-			if os.IsNotExist(err) {
+			if errors.Is(err, fs.ErrNotExist) {
 				missing = append(missing, fmt.Sprintf("%s (%v)", p.name, err))
 				continue
 			}

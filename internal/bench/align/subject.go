@@ -18,10 +18,11 @@ import (
 	"ropewalk/train"
 )
 
-// A plan is a network to measure.
+// A plan is a network to measure. fashion-cnn is VGG-like: 3x3 convolutions with batch norms,
+// and pooling; it comes with the repository, trained.
 type plan struct {
 	name  string
-	net   string // of package nets; "" is a file of models
+	net   string // of package nets; "" is an ONNX file: of the repository or of models
 	from  string // where weights come from: initial, trained, or a file
 	layer string // the tensor that the protocol for one layer attacks
 	parts string
@@ -33,7 +34,7 @@ const fashion = "builtin:fashion-mnist"
 
 var subjects = []plan{
 	{"LeNet-5", "lenet5", "trained", "conv2.weight", "layer gauge", true},
-	{"VGG-11", "vgg11_bn_cifar", "trained", "features.8.weight", "layer gauge", false},
+	{"fashion-cnn", "", "testdata/fashion-cnn.onnx", "conv3.weight", "layer gauge", true},
 	{"ResNet-20", "resnet20", "resnet20_cifar10.safetensors", "layer3.1.conv1.weight", "layer gauge", true},
 	{"ResNet-32", "resnet32", "resnet32_cifar10.safetensors", "layer3.1.conv1.weight", "layer cold gauge", false},
 	{"MobileNet-v2", "mobilenet_v2", "mobilenet_v2.safetensors", "features.14.conv.0.0.weight", "layer cold gauge", false},
@@ -69,16 +70,27 @@ func (p plan) open(ctx context.Context, c *config) (*subject, error) {
 	var err error
 	switch {
 	case p.net == "":
-		if c.models == "" {
-			return nil, fmt.Errorf("-models is not given: %w", os.ErrNotExist)
+		path := p.from
+		if filepath.Base(path) == path {
+			if c.models == "" {
+				return nil, fmt.Errorf("%s: -models is not given: %w", path, os.ErrNotExist)
+			}
+			path = filepath.Join(c.models, path)
 		}
-		f, err := checkpoint.Open(filepath.Join(c.models, p.from), nil)
+		f, err := checkpoint.Open(path, nil)
 		if err != nil {
 			return nil, err
 		}
 		s.closing = f.Close
 		if g, err = graph.FromLayout(f.Layout); err != nil {
 			return nil, err
+		}
+		if p.name == "fashion-cnn" {
+			d, err := dataset.Open(fashion, &dataset.Options{Normalise: "measured"})
+			if err != nil {
+				return nil, err
+			}
+			s.learn(c, d)
 		}
 	case p.from == "initial":
 		g, err = nets.Build(p.net, &nets.Options{Seed: 1})
@@ -116,6 +128,13 @@ func (s *subject) load(path string) (*graph.Graph, error) {
 	return nets.Load(g, f.Tensors)
 }
 
+// learn says what to fine-tune on.
+func (s *subject) learn(c *config, d *dataset.Dataset) train.Source {
+	data := &train.Examples{Data: d.Train, Classes: len(d.Classes), Workers: 1}
+	s.trainer = &attack.Trainer{Backend: native.Backend{}, Data: data, Compile: engine.Options{Threads: c.threads}}
+	return data
+}
+
 // train trains the network on the images that the program carries.
 func (s *subject) train(ctx context.Context, c *config) (*graph.Graph, error) {
 	d, err := dataset.Open(fashion, &dataset.Options{Normalise: "measured"})
@@ -126,8 +145,7 @@ func (s *subject) train(ctx context.Context, c *config) (*graph.Graph, error) {
 	if err != nil {
 		return nil, err
 	}
-	data := &train.Examples{Data: d.Train, Classes: len(d.Classes), Workers: 1}
-	s.trainer = &attack.Trainer{Backend: native.Backend{}, Data: data, Compile: engine.Options{Threads: c.threads}}
+	data := s.learn(c, d)
 	p, err := native.Backend{}.Compile(g, &engine.Options{Trainable: g.Parameters(), Threads: c.threads})
 	if err != nil {
 		return nil, err
