@@ -62,7 +62,8 @@ func match(ctx context.Context, c *config, ref, sus attack.Network, m align.Meth
 type score struct {
 	neurons, right int
 	living, found  int // of those that are not dead, see dead
-	added, named   int // dummies
+	added, known   int // dummies; those explained as some kind of dummy
+	named          int // as the kind that they are
 }
 
 func (s *score) psi() float64  { return percent(s.right, s.neurons) }
@@ -124,6 +125,9 @@ func judge(found *align.NetworkResult, truth *attack.Truth, dead map[string][]bo
 		for _, d := range c.Added {
 			if string(d.Kind) == string(kinds[d.Sus]) {
 				s.named++
+			}
+			if d.Kind != align.Stranger && kinds[d.Sus] != "" {
+				s.known++
 			}
 		}
 	}

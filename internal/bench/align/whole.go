@@ -144,7 +144,7 @@ func gaugeTable(ctx context.Context, c *config, s *subject, b *strings.Builder) 
 	fmt.Fprintf(b, "### %s (%s), other attacks\n\n", s.name, s.from)
 	var rows [][]string
 	for _, a := range gaugeAttacks {
-		var psi, live, named, apart spread
+		var psi, live, known, named, apart spread
 		for seed := range uint64(c.seeds) {
 			sus, err := attacked(ctx, s.Network, a, seed, nil)
 			if err != nil {
@@ -156,7 +156,7 @@ func gaugeTable(ctx context.Context, c *config, s *subject, b *strings.Builder) 
 			}
 			x := judge(r, sus.Truth, flags)
 			psi, live = append(psi, x.psi()), append(live, x.live())
-			named = append(named, percent(x.named, x.added))
+			known, named = append(known, percent(x.known, x.added)), append(named, percent(x.named, x.added))
 			if strings.HasPrefix(a, "remove") {
 				continue
 			}
@@ -178,9 +178,9 @@ func gaugeTable(ctx context.Context, c *config, s *subject, b *strings.Builder) 
 			}
 			worst = fmt.Sprintf("%.1e", top)
 		}
-		rows = append(rows, []string{a, psi.String(), live.String(), named.String(), worst})
+		rows = append(rows, []string{a, psi.String(), live.String(), known.String(), named.String(), worst})
 	}
-	rival.Table(b, []string{"attack", "Ψ of the real neurons", "without dead ones", "dummies named, %", "outputs apart, worst"}, rows)
+	rival.Table(b, []string{"attack", "Ψ of the real neurons", "without dead ones", "dummies known, %", "kind right, %", "outputs apart, worst"}, rows)
 	fmt.Fprintf(b, "\n%d seeds. Outputs of the restored network and of the original on the same noise, relative to the largest.\n", c.seeds)
 	return nil
 }
