@@ -52,6 +52,11 @@ bench-codec: ## compare the coders of quantized weights with others: build/bench
 	@mkdir -p build
 	$(GO) run ./internal/bench/codec $(BENCH) > build/bench-codec.md
 
+.PHONY: bench-lady
+bench-lady: ## measure how well neurons are found again: build/bench-lady.md, options in BENCH, such as BENCH=-quick
+	@mkdir -p build
+	$(GO) run ./internal/bench/align $(BENCH) > build/bench-lady.md
+
 .PHONY: bench-engine
 bench-engine: ## compare training and inference with PyTorch and ONNX Runtime: build/bench-engine.md, options in BENCH
 	@mkdir -p build

@@ -145,3 +145,52 @@ func TestScalarTies(t *testing.T) {
 		t.Errorf("a number of 49 of 50 neurons may say %v, of one %v", s.most[0], s.most[7])
 	}
 }
+
+// It is the variance with its epsilon that scaling multiplies: so neurons whose
+// variance is next to nothing, and of which nothing else is left, are found.
+func TestEpsilonOfVariance(t *testing.T) {
+	const n, epsilon = 40, 1e-3
+	for _, known := range []bool{true, false} {
+		r := rand.New(rand.NewPCG(5, 5))
+		var e float64
+		if known {
+			e = epsilon
+		}
+		spec := &Spec{Classes: []Class{{Name: "c", Size: n, Factors: []Gauge{Positive}, Places: []Place{
+			{Tensor: "w", Axis: 0, Role: Incoming, Acts: []Act{{0, 1, true}}},
+			{Tensor: "mean", Axis: 0, Role: Statistic, Acts: []Act{{0, 1, true}}},
+			{Tensor: "var", Axis: 0, Role: Statistic, Acts: []Act{{0, 2, false}}, Epsilon: e},
+		}}}}
+		order := r.Perm(n)
+		w, mean, variance := gaussian(r, n*27), gaussian(r, n), gaussian(r, n)
+		for i := range mean {
+			mean[i] *= 0.01
+			variance[i] = 1e-4 * (variance[i]*variance[i] + 0.1)
+		}
+		w2, mean2, variance2 := slices.Clone(w), slices.Clone(mean), slices.Clone(variance)
+		for i := range n {
+			f := math.Exp(math.Abs(r.NormFloat64()))
+			for c := range 27 {
+				w2[i*27+c] *= float32(f)
+			}
+			if i < 4 {
+				clear(w2[i*27:][:27])
+			}
+			mean2[i] *= float32(f)
+			variance2[i] = float32(f*f*(float64(variance[i])+epsilon) - epsilon)
+		}
+		a, b := newTestNet(), newTestNet()
+		a.spec, b.spec = spec, spec
+		a.put("w", w, n, 27)
+		a.put("mean", mean, n)
+		a.put("var", variance, n)
+		b.put("w", rowsOf(r, w2, 27, order), n, 27)
+		b.put("mean", rowsOf(r, mean2, 1, order), n)
+		b.put("var", rowsOf(r, variance2, 1, order), n)
+		res := must(MatchNetworks(a.network(), b.network(), nil))
+		report := res.Classes[0].Views[len(res.Classes[0].Views)-1]
+		if exact := report.Correlation > 0.999; exact != known {
+			t.Errorf("epsilon known: %v; correlation of %s is %v", known, report.Name, report.Correlation)
+		}
+	}
+}

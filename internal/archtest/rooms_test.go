@@ -199,13 +199,18 @@ var rooms = []room{
 		why:  "it measures what users of the library get, beside other engines",
 	},
 	{
+		path: "internal/bench/align",
+		own:  []string{"tensor", "checkpoint", "graph", "graph/nets", "symmetry", "align", "attack", "engine", "engine/native", "dataset", "train", "internal/bench/rival"},
+		why:  "it measures what users of the library get: networks are attacked, and their neurons looked for",
+	},
+	{
 		path: "internal/archtest",
 		why:  "the judge has no friends",
 	},
 }
 
 // front are the rooms that nobody imports, in tests neither: only a user starts them.
-var front = []string{"cmd/...", "internal/cli", "internal/bench/pack", "internal/bench/codec", "internal/bench/engine"}
+var front = []string{"cmd/...", "internal/cli", "internal/bench/pack", "internal/bench/codec", "internal/bench/engine", "internal/bench/align"}
 
 // usher may import from the front.
 const usher = "cmd/ropewalk"
