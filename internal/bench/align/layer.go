@@ -89,6 +89,9 @@ func layerTable(ctx context.Context, c *config, s *subject, b *strings.Builder) 
 	var rows [][]string
 	worse := 0
 	for _, a := range attacks {
+		if !c.attacks.MatchString(a) {
+			continue
+		}
 		tuning := strings.HasPrefix(a, "finetune")
 		if tuning && s.trainer == nil {
 			continue

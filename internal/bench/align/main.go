@@ -29,6 +29,7 @@ type config struct {
 	models  string
 	match   *regexp.Regexp
 	parts   *regexp.Regexp
+	attacks *regexp.Regexp
 	seeds   int
 	outer   int
 	epochs  int
@@ -37,7 +38,7 @@ type config struct {
 }
 
 func main() {
-	c := config{match: regexp.MustCompile("."), parts: regexp.MustCompile(".")}
+	c := config{match: regexp.MustCompile("."), parts: regexp.MustCompile("."), attacks: regexp.MustCompile(".")}
 	expression := func(to **regexp.Regexp) func(string) error {
 		return func(s string) (err error) {
 			*to, err = regexp.Compile(s)
@@ -48,6 +49,7 @@ func main() {
 	flag.StringVar(&c.models, "models", "", "a `folder` of *.onnx")
 	flag.Func("match", "measure only networks whose name matches the `regexp`", expression(&c.match))
 	flag.Func("parts", "make only tables whose name matches the `regexp`: layer, cold, gauge", expression(&c.parts))
+	flag.Func("attacks", "make only the rows that match the `regexp`", expression(&c.attacks))
 	flag.IntVar(&c.seeds, "seeds", 5, "attacks of each kind")
 	flag.IntVar(&c.outer, "outer", 5, "attacks of each kind that cold starts are compared on with known outer axes, which takes long")
 	flag.IntVar(&c.epochs, "epochs", 3, "epochs of training of the networks that are trained here")

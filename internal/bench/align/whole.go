@@ -48,6 +48,9 @@ func coldTable(ctx context.Context, c *config, s *subject, b *strings.Builder) e
 	}
 	var rows [][]string
 	for _, a := range attacks {
+		if !c.attacks.MatchString(a) {
+			continue
+		}
 		start := time.Now()
 		var cold, live, outer, paper, certain spread
 		for seed := range uint64(c.seeds) {
@@ -144,6 +147,9 @@ func gaugeTable(ctx context.Context, c *config, s *subject, b *strings.Builder) 
 	fmt.Fprintf(b, "### %s (%s), other attacks\n\n", s.name, s.from)
 	var rows [][]string
 	for _, a := range gaugeAttacks {
+		if !c.attacks.MatchString(a) {
+			continue
+		}
 		var psi, live, known, named, apart spread
 		for seed := range uint64(c.seeds) {
 			sus, err := attacked(ctx, s.Network, a, seed, nil)
