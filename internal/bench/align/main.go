@@ -33,6 +33,7 @@ type config struct {
 	seeds   int
 	outer   int
 	epochs  int
+	norms   float64
 	quick   bool
 	threads int
 }
@@ -53,6 +54,7 @@ func main() {
 	flag.IntVar(&c.seeds, "seeds", 5, "attacks of each kind")
 	flag.IntVar(&c.outer, "outer", 5, "attacks of each kind that cold starts are compared on with known outer axes, which takes long")
 	flag.IntVar(&c.epochs, "epochs", 3, "epochs of training of the networks that are trained here")
+	flag.Float64Var(&c.norms, "norms", 0, "of cold starts: multiply biases and all of norms by 1 + so much Gaussian noise, too")
 	flag.BoolVar(&c.quick, "quick", false, "some networks and attacks, two seeds")
 	flag.IntVar(&c.threads, "threads", 1, "goroutines")
 	flag.Parse()

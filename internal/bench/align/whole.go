@@ -54,7 +54,14 @@ func coldTable(ctx context.Context, c *config, s *subject, b *strings.Builder) e
 		start := time.Now()
 		var cold, live, outer, paper, certain spread
 		for seed := range uint64(c.seeds) {
-			sus, err := attacked(ctx, n, a+"+permute+scale=0.5", seed, nil)
+			damaged, err := attacked(ctx, n, a, seed, nil)
+			if err != nil {
+				return err
+			}
+			if damaged.Set, err = jittered(damaged.Network, c.norms, seed); err != nil {
+				return err
+			}
+			sus, err := attacked(ctx, damaged.Network, "permute+scale=0.5", seed, nil)
 			if err != nil {
 				return err
 			}
@@ -83,8 +90,41 @@ func coldTable(ctx context.Context, c *config, s *subject, b *strings.Builder) e
 		rows = append(rows, row)
 	}
 	rival.Table(b, []string{"attack, then permute+scale=0.5", "cold start", "without dead neurons", "outer axes known", "paper, cold", "certain of, %"}, rows)
+	if c.norms > 0 {
+		fmt.Fprintf(b, "\nBiases, and scale, shift, mean and variance of norms, times 1 + N(0, %g²), but for the outer axes known.\n", c.norms)
+	}
 	fmt.Fprintf(b, "\n%d seeds, outer axes known for %d of them.\n", c.seeds, min(c.seeds, c.outer))
 	return nil
+}
+
+// jittered returns the tensors with each number of biases and norms times
+// 1 + N(0, sigma²), at least a tenth: what the paper's attacks leave alone, and
+// training does not.
+func jittered(n attack.Network, sigma float64, seed uint64) (*tensor.Set, error) {
+	if sigma == 0 {
+		return n.Set, nil
+	}
+	var changed []*tensor.Tensor
+	seen := map[string]bool{}
+	r := rand.New(rand.NewPCG(seed, 0x6a17))
+	for i := range n.Spec.Groups {
+		for k := range n.Spec.Groups[i].Places {
+			t := n.Set.Lookup(n.Spec.Groups[i].Places[k].Tensor)
+			if len(t.Shape) != 1 || seen[t.Name] {
+				continue
+			}
+			seen[t.Name] = true
+			x, err := floats(t)
+			if err != nil {
+				return nil, err
+			}
+			for i := range x {
+				x[i] *= float32(math.Max(0.1, 1+sigma*r.NormFloat64()))
+			}
+			changed = append(changed, &tensor.Tensor{Name: t.Name, DType: tensor.F32, Shape: t.Shape, Data: tensor.Bytes(tensor.F32.AppendFloats(nil, x))})
+		}
+	}
+	return tensor.Overlay(n.Set, changed...)
 }
 
 // certainty is the percentage of neurons that the result is certain of.
