@@ -72,17 +72,17 @@ const (
 
 // A Verdict is what follows from a reading.
 type Verdict struct {
-	Present bool
+	Present bool `json:"present"`
 	// Tests is how many readings there were to choose the best from: keys ×
 	// alignments × (layers + all of them together, if there are several layers).
-	Tests int
+	Tests int `json:"tests" about:"readings to choose from: keys × alignments × (layers + all together)"`
 	// Log10P is that of the best of them, times Tests (Bonferroni: the probability
 	// that any of them is so good by chance is at most the sum).
-	Log10P float64
+	Log10P float64 `json:"log10_p" about:"of the best of them times their number, base 10"`
 	// Layer is the tensor that the best reading is of; empty: all of them together.
-	Layer string
+	Layer string `json:"layer,omitempty" about:"tensor of the best reading; all together if empty"`
 	// Threshold is what Log10P had to reach.
-	Threshold float64
+	Threshold float64 `json:"threshold" about:"that the probability had to reach, base 10"`
 }
 
 // Judge gives the verdict on a reading.
