@@ -45,11 +45,11 @@ type Evidence struct {
 	KeyDigest  string      `json:"keyDigest"`
 	Commitment string      `json:"commitment,omitempty"`
 	Parameters *Parameters `json:"parameters"`
-	// Reference is the file that the suspect was compared with, and aligned to.
-	Reference *Subject `json:"reference,omitempty"`
-	Alignment string   `json:"alignment"` // how it was aligned, in words
-	Reading   *Reading `json:"reading"`
-	Verdict   *Verdict `json:"verdict"`
+	// Reference are the files that the suspect was compared with, and aligned to.
+	Reference []Subject `json:"reference,omitempty"`
+	Alignment string    `json:"alignment"` // how it was aligned, in words
+	Reading   *Reading  `json:"reading"`
+	Verdict   *Verdict  `json:"verdict"`
 	// Assumption is what the probability rests on, in words.
 	Assumption string `json:"assumption"`
 	Version    string `json:"version"` // of the program

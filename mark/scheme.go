@@ -102,6 +102,64 @@ const (
 	maxBits          = 1024
 )
 
+// Assume returns the parameters to read a mark of which no commitment says them: those
+// that [Scheme.Plan] chooses by default for a network like set, the unmarked reference if
+// there is one, but for what o says.
+func Assume(scheme string, set *tensor.Set, s Secrets, o *Options) (*Parameters, error) {
+	if _, err := Find(scheme); err != nil {
+		return nil, err
+	}
+	o = or(o)
+	list, err := carriers(set, o)
+	if err != nil {
+		return nil, err
+	}
+	p := &Parameters{Scheme: scheme, Tensors: names(list), Epsilon: o.Epsilon, Bits: o.Bits, payload: o.Payload}
+	if l, ok := s.(LayerKey); ok {
+		p.Tensors = []string{l.Tensor}
+	}
+	known := o.Payload
+	if k, ok := s.(*Key); ok && known == nil && o.Bits == 0 {
+		known = k.Payload
+	}
+	if p.Bits == 0 {
+		p.Bits = 8 * len(known)
+	}
+	switch scheme {
+	case keyed{}.Name():
+		p.Bits = 0
+	case uchida{}.Name():
+		bits := p.Bits
+		if p, _, err = assumeUchida(set, o); err != nil {
+			return nil, err
+		}
+		p.payload = o.Payload
+		if p.Bits = bits; bits == 0 {
+			p.Bits = defaultBits
+		}
+		return p, nil
+	case payload{}.Name():
+		if p.Bits == 0 {
+			return nil, fmt.Errorf("%w: how many bits the payload has is not known", ErrOptions)
+		}
+	case grid{}.Name():
+		on, err := gridded(list)
+		if err != nil {
+			return nil, err
+		}
+		p.Tensors = names(on)
+		return p, nil
+	}
+	if p.Epsilon == 0 {
+		p.Epsilon = assumedEpsilon
+	}
+	return p, nil
+}
+
+// assumedEpsilon is a strength to read with if the true one is not known. It decides how
+// layers of different noise are weighed, and no more.
+const assumedEpsilon = 0.01
+
 // Parameters are all that has to be known of a mark beside key and reference to read it.
 // They are public.
 type Parameters struct {

@@ -87,24 +87,9 @@ func (uchida) Capacity(set *tensor.Set, o *Options) (int, error) {
 // where most bits fit and most filters are averaged.
 func (s uchida) Plan(set *tensor.Set, key *Key, o *Options) (*Parameters, error) {
 	o = or(o)
-	list, err := carriers(set, o)
+	p, most, err := assumeUchida(set, o)
 	if err != nil {
 		return nil, err
-	}
-	var best *tensor.Tensor
-	most, filters := 0, int64(0)
-	for _, t := range list {
-		axis := o.Axes[t.Name]
-		if axis < 0 || axis >= len(t.Shape) {
-			return nil, fmt.Errorf("%w: %s of %s has no axis %d", ErrOptions, t.Name, t.Shape, axis)
-		}
-		if r := room(t, axis); best == nil || r > most || r == most && t.Shape[axis] > filters {
-			best, most, filters = t, r, t.Shape[axis]
-		}
-	}
-	p := &Parameters{Scheme: s.Name(), Tensors: []string{best.Name}, Margin: o.Margin}
-	if axis := o.Axes[best.Name]; axis != 0 {
-		p.Axes = map[string]int{best.Name: axis}
 	}
 	if p.Margin == 0 {
 		p.Margin = defaultMargin
@@ -120,7 +105,7 @@ func (s uchida) Plan(set *tensor.Set, key *Key, o *Options) (*Parameters, error)
 		p.Bits = min(defaultBits, most)
 	}
 	if p.Bits < 1 || p.Bits > most {
-		return nil, fmt.Errorf("%w: %d bits, and %d fit into %s", ErrCapacity, p.Bits, most, best.Name)
+		return nil, fmt.Errorf("%w: %d bits, and %d fit into %s", ErrCapacity, p.Bits, most, p.Tensors[0])
 	}
 	limit := o.MaxChange
 	if limit == 0 {
@@ -140,6 +125,30 @@ func (s uchida) Plan(set *tensor.Set, key *Key, o *Options) (*Parameters, error)
 		}
 		p.Margin = round2(p.Margin * math.Min(0.9, limit/e.Cost.Output))
 	}
+}
+
+// assumeUchida chooses the tensor, and says how many bits fit.
+func assumeUchida(set *tensor.Set, o *Options) (*Parameters, int, error) {
+	list, err := carriers(set, o)
+	if err != nil {
+		return nil, 0, err
+	}
+	var best *tensor.Tensor
+	most, filters := 0, int64(0)
+	for _, t := range list {
+		axis := o.Axes[t.Name]
+		if axis < 0 || axis >= len(t.Shape) {
+			return nil, 0, fmt.Errorf("%w: %s of %s has no axis %d", ErrOptions, t.Name, t.Shape, axis)
+		}
+		if r := room(t, axis); best == nil || r > most || r == most && t.Shape[axis] > filters {
+			best, most, filters = t, r, t.Shape[axis]
+		}
+	}
+	p := &Parameters{Scheme: uchida{}.Name(), Tensors: []string{best.Name}, Margin: o.Margin}
+	if axis := o.Axes[best.Name]; axis != 0 {
+		p.Axes = map[string]int{best.Name: axis}
+	}
+	return p, most, nil
 }
 
 // bitsOf returns what is to be written: the payload, or fair coins of the layer's key.

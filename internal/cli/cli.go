@@ -130,7 +130,7 @@ network.`,
 	root.SetHelpCommand(newHelp())
 	root.AddCommand(
 		newPack(e), newUnpack(e), newInspect(e), newDiff(e), newTest(e),
-		newTrain(e), newEval(e), newAlign(e),
+		newTrain(e), newEval(e), newAlign(e), newMark(e),
 		newCompletion(), newMan(), newVersion(e),
 	)
 	return root

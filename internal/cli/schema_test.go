@@ -17,17 +17,21 @@ var update = flag.Bool("update", false, "write docs/schema")
 
 // results are all that the program prints as JSON.
 var results = map[string]any{
-	"pack":        packResult{},
-	"unpack":      unpackResult{},
-	"inspect":     inspectResult{},
-	"diff":        diffResult{},
-	"test":        testResult{},
-	"align":       alignResult{},
-	"train":       trainResult{},
-	"eval":        evalResult{},
-	"train-epoch": epochLine{},
-	"version":     versionResult{},
-	"error":       errorResult{},
+	"pack":         packResult{},
+	"unpack":       unpackResult{},
+	"inspect":      inspectResult{},
+	"diff":         diffResult{},
+	"test":         testResult{},
+	"align":        alignResult{},
+	"mark-keygen":  markKeygenResult{},
+	"mark-embed":   markEmbedResult{},
+	"mark-extract": markExtractResult{},
+	"mark-list":    markListResult{},
+	"train":        trainResult{},
+	"eval":         evalResult{},
+	"train-epoch":  epochLine{},
+	"version":      versionResult{},
+	"error":        errorResult{},
 }
 
 // docs/schema says what the results are. Whoever changes one changes the
