@@ -34,6 +34,10 @@ suspect, with the probability that the reading is chance.
 
 Keep the key and the unmarked network. A mark says nothing of networks that were
 trained anew on the outputs of the marked one.`,
+		Example: example(
+			"mark a network", "ropewalk mark keygen -o alice.key --owner Alice\nropewalk mark embed model.onnx --key alice.key -o marked.onnx --commitment alice.json",
+			"is it mine?", "ropewalk mark extract suspect.onnx --key alice.key --reference model.onnx --commitment alice.json",
+		),
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -42,7 +46,7 @@ trained anew on the outputs of the marked one.`,
 			return cmd.Help()
 		},
 	}
-	exits(cmd, exitUsage)
+	exits(cmd, exitUsage, exitNegative)
 	cmd.AddCommand(newMarkKeygen(e), newMarkEmbed(e), newMarkExtract(e), newMarkList(e))
 	return cmd
 }
