@@ -12,6 +12,7 @@ import (
 
 	"ropewalk/graph"
 	"ropewalk/graph/nets"
+	"ropewalk/internal/randomnet"
 	"ropewalk/symmetry"
 	"ropewalk/tensor"
 )
@@ -42,7 +43,7 @@ func bytesOf(t testing.TB, s *tensor.Set) map[string][]byte {
 // powers of 2 (but for variances, which take an epsilon).
 func TestInverse(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		g := drawNet(rt)
+		g := randomnet.Draw(rt)
 		s := must(symmetry.Derive(g, nil))
 		for _, o := range []symmetry.RandomOptions{{}, {Scale: 1, Signs: true, Powers: true}} {
 			o.Seed = rapid.Uint64().Draw(rt, "element")
@@ -69,7 +70,7 @@ func TestInverse(t *testing.T) {
 // To do two elements one after the other is to do their product.
 func TestThen(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		g := drawNet(rt)
+		g := randomnet.Draw(rt)
 		s := must(symmetry.Derive(g, nil))
 		draw := func(name string) symmetry.Element {
 			o := symmetry.RandomOptions{Seed: rapid.Uint64().Draw(rt, name)}

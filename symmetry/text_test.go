@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"ropewalk/graph/nets"
+	"ropewalk/internal/randomnet"
 	"ropewalk/symmetry"
 )
 
@@ -18,7 +19,7 @@ func TestTextReadsBack(t *testing.T) {
 		readsBack(t, must(symmetry.Derive(must(nets.Build(name, nil)), nil)))
 	}
 	rapid.Check(t, func(rt *rapid.T) {
-		readsBack(t, must(symmetry.Derive(drawNet(rt), nil)))
+		readsBack(t, must(symmetry.Derive(randomnet.Draw(rt), nil)))
 	})
 }
 

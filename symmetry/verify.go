@@ -43,9 +43,9 @@ type VerifyOptions struct {
 
 // A Difference is how far an output of the changed network is from that of the old.
 type Difference struct {
-	Output string
+	Output string `json:"output"`
 	// Largest is the largest difference, as a share of the largest output.
-	Largest float64
+	Largest float64 `json:"largest"`
 }
 
 // Verify runs g and g with an element of s done to it on the same inputs. It returns
@@ -55,13 +55,7 @@ func Verify(s *Spec, g *graph.Graph, o *VerifyOptions) ([]Difference, error) {
 	if o == nil {
 		o = &VerifyOptions{}
 	}
-	run, tolerance, e := o.Run, o.Tolerance, o.Element
-	if run == nil {
-		run = Evaluate
-	}
-	if tolerance == 0 {
-		tolerance = 1e-6
-	}
+	e := o.Element
 	if e == nil {
 		var err error
 		if e, err = s.Fit(g.Weights, s.Random(&RandomOptions{Seed: o.Seed, Scale: 0.7, Signs: true, Powers: true})); err != nil {
@@ -72,18 +66,35 @@ func Verify(s *Spec, g *graph.Graph, o *VerifyOptions) ([]Difference, error) {
 	if err != nil {
 		return nil, err
 	}
-	inputs := o.inputs(g)
-	before, err := run(g, inputs)
-	if err != nil {
-		return nil, err
-	}
 	changed := *g
 	changed.Weights = weights
-	after, err := run(&changed, inputs)
+	return Compare(g, &changed, o)
+}
+
+// Compare runs two networks of the same inputs and outputs on the same inputs. It
+// returns how far the outputs are apart, and an error that wraps [ErrChanged] if they
+// are not equal to rounding. Of o it looks at the inputs, and at how to run and compare.
+func Compare(before, after *graph.Graph, o *VerifyOptions) ([]Difference, error) {
+	if o == nil {
+		o = &VerifyOptions{}
+	}
+	run, tolerance := o.Run, o.Tolerance
+	if run == nil {
+		run = Evaluate
+	}
+	if tolerance == 0 {
+		tolerance = 1e-6
+	}
+	inputs := o.inputs(before)
+	x, err := run(before, inputs)
 	if err != nil {
 		return nil, err
 	}
-	return compare(g.Outputs, before, after, tolerance)
+	y, err := run(after, inputs)
+	if err != nil {
+		return nil, err
+	}
+	return compare(before.Outputs, x, y, tolerance)
 }
 
 func compare(names []string, before, after map[string]*graph.Value, tolerance float64) ([]Difference, error) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"ropewalk/graph"
+	"ropewalk/internal/nearest"
 	"ropewalk/tensor"
 )
 
@@ -76,7 +77,7 @@ func Build(name string, o *Options) (*graph.Graph, error) {
 	}
 	i := slices.IndexFunc(plans, func(p plan) bool { return plain(p.name) == plain(name) })
 	if i < 0 {
-		return nil, fmt.Errorf("no network is named %q; near are %s, and there are %d in all", name, strings.Join(nearest(name), ", "), len(plans))
+		return nil, fmt.Errorf("no network is named %q; near are %s, and there are %d in all", name, strings.Join(near(name), ", "), len(plans))
 	}
 	p := plans[i]
 	if o.Input == nil {
@@ -119,30 +120,9 @@ func plain(name string) string {
 	return strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(name))
 }
 
-// nearest returns the names that need the fewest changes to become name.
-func nearest(name string) []string {
+// near returns three names that are most like name.
+func near(name string) []string {
 	names := Names()
-	slices.SortStableFunc(names, func(a, b string) int { return changes(plain(a), plain(name)) - changes(plain(b), plain(name)) })
+	nearest.Sort(names, name, plain)
 	return names[:3]
-}
-
-// changes is the number of letters to insert, delete or replace to make b of a.
-func changes(a, b string) int {
-	row := make([]int, len(b)+1)
-	for k := range row {
-		row[k] = k
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for k := range len(b) {
-			cost := diagonal
-			if a[i] != b[k] {
-				cost++
-			}
-			diagonal = row[k+1]
-			row[k+1] = min(cost, row[k]+1, row[k+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -3,7 +3,6 @@ package cli
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,8 +15,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"ropewalk/align"
+	"ropewalk/attack"
 	"ropewalk/checkpoint"
 	"ropewalk/graph/nets"
+	"ropewalk/internal/nearest"
 	"ropewalk/symmetry"
 	"ropewalk/tensor"
 )
@@ -57,7 +58,16 @@ factors.
 
 Networks that have nothing to do with each other, or do not fit, get the status
 3, and nothing is written. Neurons that the evidence does not tell from others
-are listed as ambiguous. Dummy neurons are named: zero (nobody reads it), clique
+are listed as ambiguous.
+
+Networks that would take more than --memory (4 GiB if it is not given) are not
+held: their files are read one to four times, neurons are compared by sketches
+and the few candidates of each at full width. That takes memory for two tensors
+at most and a few numbers for each neuron. It needs as many neurons on either
+side, and no sweep corrects what was decided too early: where both ways work and
+a network was damaged much, more memory finds more.
+
+Dummy neurons are named: zero (nobody reads it), clique
 (some that cancel each other), split (a part of a real one), unknown.`,
 		Example: example(
 			"whose is it, and which neuron is which?", "ropewalk align --to mine.onnx suspect.onnx",
@@ -102,6 +112,7 @@ type alignResult struct {
 	LogEvidence float64      `json:"log_evidence" about:"natural logarithm; networks count as related above 10"`
 	Sweeps      int          `json:"sweeps"`
 	Soft        bool         `json:"soft" about:"hard decisions did not end in certainty, and were annealed"`
+	Streamed    bool         `json:"streamed" about:"the networks were not held in memory, but read a few times"`
 	Groups      []alignGroup `json:"groups"`
 	Truth       *alignTruth  `json:"truth,omitempty"`
 	Files       []fileSize   `json:"files,omitempty" about:"that were written"`
@@ -131,6 +142,8 @@ type alignTruth struct {
 	Psi    float64    `json:"psi" about:"percent of neurons whose partner is the true one, over all groups"`
 	Groups []alignPsi `json:"groups"`
 	Factor *float64   `json:"factor_error,omitempty" about:"largest relative error of a factor, of those that are known"`
+	Added  int        `json:"added,omitempty" about:"dummy neurons that were added"`
+	Named  int        `json:"named,omitempty" about:"dummy neurons that were found to be such, and of their kind"`
 }
 
 type alignPsi struct {
@@ -161,7 +174,7 @@ func (e *env) align(ctx context.Context, o *alignOptions, suspect string) error 
 	if err != nil {
 		return err
 	}
-	var truth symmetry.Element
+	var truth *attack.Truth
 	if o.truth != "" {
 		if truth, err = readTruth(o.truth); err != nil {
 			return err
@@ -209,7 +222,7 @@ func (o *alignOptions) check(suspect string) (align.Method, error) {
 	i := slices.Index(methods, o.method)
 	if i < 0 {
 		v := usagef("--method is %q, want %s", o.method, strings.Join(methods, ", "))
-		if n := nearest(o.method, methods); n != "" {
+		if n := nearest.Name(o.method, methods); n != "" {
 			return 0, v.withHint("did you mean %s?", n)
 		}
 		return 0, v
@@ -219,47 +232,15 @@ func (o *alignOptions) check(suspect string) (align.Method, error) {
 
 // symmetries returns what can move in the reference.
 func (e *env) symmetries(ctx context.Context, o *alignOptions, ref *checkpoint.Checkpoint) (*symmetry.Spec, error) {
-	if o.spec != "" {
-		text, err := os.ReadFile(o.spec)
-		if err != nil {
-			return nil, err
-		}
-		spec, err := symmetry.Parse(string(text))
-		if err == nil {
-			err = spec.Fits(ref.Tensors)
-		}
-		if err != nil {
-			return nil, usagef("--spec %s: %w", o.spec, err)
-		}
-		return spec, nil
-	}
-	if o.net == "" && ref.Layout.Format != "onnx" && settingsOf(ref.Layout.Metadata)[settingNet] == "" {
-		spec, err := symmetry.DeriveNames(ref.Tensors, nil)
-		if errors.Is(err, symmetry.ErrFamily) {
-			return nil, usagef("%s: %w", o.to, err).withHint("--net NET says which network it is, --spec FILE what can move in it")
-		}
-		return spec, err
-	}
-	no := netOptions{net: o.net, weights: o.to}
-	if o.net == "" {
-		if o.to == dash {
-			return nil, usagef("REF is standard input, so the network has to be named").withHint("--net NET or --spec FILE")
-		}
-		no = netOptions{net: o.to}
-	}
-	n, err := e.openNetwork(ctx, &no, nil)
+	s, err := e.structureOf(ctx, &structureOptions{file: o.to, net: o.net, spec: o.spec, role: "REF"}, ref)
+	defer s.close()
 	if err != nil {
 		return nil, err
 	}
-	defer n.close()
-	spec, err := symmetry.Derive(n.Graph, nil)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", n.spec, err)
+	if len(s.spec.Groups) == 0 {
+		return nil, &verdict{exitNegative, fmt.Errorf("%s has no neurons that could have moved", o.to), "ropewalk inspect shows what it holds"}
 	}
-	if len(spec.Groups) == 0 {
-		return nil, &verdict{exitNegative, fmt.Errorf("%s has no neurons that could have moved", n.spec), "ropewalk inspect shows what it holds"}
-	}
-	return spec, nil
+	return s.spec, nil
 }
 
 // match matches the networks, or says where they do not fit.
@@ -278,8 +259,17 @@ func (e *env) match(ctx context.Context, method align.Method, spec *symmetry.Spe
 	if err != nil {
 		return nil, misfit(err)
 	}
-	if need := align.Memory(own, ref, sus); e.memory > 0 && need > int64(e.memory) {
-		return nil, budgetf("to match these networks takes about %v, and --memory is %v", byteSize(need), e.memory)
+	limit := e.memory
+	if limit == 0 && method == align.Joint {
+		limit = heldMemory
+	}
+	if need := byteSize(align.Memory(own, ref, sus)); limit > 0 && need > limit {
+		if method != align.Joint {
+			return nil, budgetf("to match these networks by --method %v takes about %v, and --memory is %v", method, need, limit)
+		}
+		if least := byteSize(align.StreamMemory(own, ref, sus)); least > limit {
+			return nil, budgetf("to match these networks takes about %v, and %v to hold them in memory; the limit is %v", least, need, limit).withHint("--memory %v", least)
+		}
 	}
 	type result struct {
 		r   *align.NetworkResult
@@ -288,12 +278,19 @@ func (e *env) match(ctx context.Context, method align.Method, spec *symmetry.Spe
 	done := make(chan result, 1)
 	go func() {
 		r, err := align.MatchNetworks(align.Network{Set: ref, Spec: own}, align.Network{Set: sus, Spec: others},
-			&align.NetworkOptions{Options: align.Options{Method: method, Threads: e.threads}, Context: ctx})
+			&align.NetworkOptions{Options: align.Options{Method: method, Threads: e.threads}, Memory: int64(limit), Context: ctx})
 		done <- result{r, err}
 	}()
 	got := <-done
+	if errors.Is(got.err, align.ErrMemory) {
+		return nil, budgetf("%w", got.err).withHint("--memory %v holds both networks in memory", byteSize(align.Memory(own, ref, sus)))
+	}
 	return got.r, misfit(got.err)
 }
+
+// heldMemory is what networks may take that are held in memory, unless --memory says
+// otherwise. Larger ones are read from their files a few times.
+const heldMemory byteSize = 4 << 30
 
 // The verdicts.
 const (
@@ -305,7 +302,7 @@ const (
 func newAlignResult(o *alignOptions, suspect string, method align.Method, found *align.NetworkResult) *alignResult {
 	r := &alignResult{
 		Schema: "ropewalk/align/1", Reference: o.to, Suspect: suspect, Method: method.String(),
-		LogEvidence: found.LogEvidence, Sweeps: found.Sweeps, Soft: found.Soft,
+		LogEvidence: found.LogEvidence, Sweeps: found.Sweeps, Soft: found.Soft, Streamed: found.Streamed,
 	}
 	sum := 0.0
 	for i := range found.Classes {
@@ -352,32 +349,27 @@ func newAlignResult(o *alignOptions, suspect string, method align.Method, found 
 	return r
 }
 
-// readTruth reads an element: for each group the order, in which new neuron i was
-// neuron order[i] before, and factors.
-func readTruth(path string) (symmetry.Element, error) {
+// readTruth reads what attack --map wrote. All but the element may be missing.
+func readTruth(path string) (*attack.Truth, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	var file struct {
-		Element symmetry.Element `json:"element"`
-	}
-	if err := json.Unmarshal(b, &file); err != nil {
+	t, err := attack.ParseTruth(b)
+	if err != nil {
 		return nil, usagef("--map %s: %w", path, err)
 	}
-	if file.Element == nil {
-		return nil, usagef("--map %s says of no group what happened to it", path)
-	}
-	return file.Element, nil
+	return t, nil
 }
 
-// compareTruth holds what was found against what happened.
-func compareTruth(found *align.NetworkResult, truth symmetry.Element) (*alignTruth, error) {
+// compareTruth holds what was found against what happened. Of a neuron that was split
+// each part is right.
+func compareTruth(found *align.NetworkResult, truth *attack.Truth) (*alignTruth, error) {
 	t := &alignTruth{}
 	right, count, worst := 0.0, 0, -1.0
 	for i := range found.Classes {
 		c := &found.Classes[i]
-		m := truth[c.Name]
+		m := truth.Element[c.Name]
 		order := make([]int, len(c.Ref)) // of the suspect: what each was
 		for j := range order {
 			order[j] = j
@@ -394,6 +386,20 @@ func compareTruth(found *align.NetworkResult, truth symmetry.Element) (*alignTru
 				was[k] = j
 			}
 		}
+		parts := map[int]int{} // of splits: the original neurons
+		dummies := map[int]attack.DummyKind{}
+		for _, a := range truth.Added[c.Name] {
+			dummies[a.Neuron] = a.Kind
+			if a.Kind == attack.SplitDummy && a.Of >= 0 && a.Of < len(order) {
+				parts[a.Neuron] = order[a.Of]
+				dummies[a.Of] = attack.SplitDummy
+			}
+		}
+		for k, j := range c.Sus {
+			if of, ok := parts[j]; ok && of == k {
+				was[k] = j
+			}
+		}
 		is, err := align.NewMatching(was, len(c.Ref))
 		if err != nil {
 			return nil, err
@@ -402,12 +408,18 @@ func compareTruth(found *align.NetworkResult, truth symmetry.Element) (*alignTru
 		t.Groups = append(t.Groups, alignPsi{c.Name, psi})
 		right += psi * float64(len(c.Sus))
 		count += len(c.Sus)
+		t.Added += len(truth.Added[c.Name])
+		for _, d := range c.Added {
+			if string(d.Kind) == string(dummies[d.Sus]) {
+				t.Named++
+			}
+		}
 		if m == nil || len(m.Factors) != len(c.Scale) {
 			continue
 		}
 		for f, scale := range c.Scale {
 			for k, x := range scale {
-				if k < len(m.Factors[f]) && c.Sus[k] == was[k] {
+				if k < len(m.Factors[f]) && c.Sus[k] >= 0 && c.Sus[k] == was[k] && dummies[c.Sus[k]] == "" { // a split has its own
 					worst = max(worst, math.Abs(x/m.Factors[f][k]-1))
 				}
 			}
@@ -510,6 +522,9 @@ func (r *alignText) text(w *bufio.Writer) {
 		fmt.Fprintf(w, "Ψ = %.2f %%", r.Truth.Psi)
 		if r.Truth.Factor != nil {
 			fmt.Fprintf(w, ", factors within %.2g", *r.Truth.Factor)
+		}
+		if r.Truth.Added > 0 {
+			fmt.Fprintf(w, "; %s of %s named", commas(int64(r.Truth.Named)), count(r.Truth.Added, "dummy neuron"))
 		}
 		fmt.Fprintln(w)
 	}

@@ -32,7 +32,7 @@ const penaltyHemp = "hemp"
 // hempFlags are those that need --penalty.
 var hempFlags = []string{
 	"method", "order", "levels", "lambda", "pull", "model", "float-part", "ramp", "freeze-at", "dead-zone", "float-biases", "bias-step",
-	"bias-rate", "prune", "target-size", "max-drop", "tries",
+	"bias-rate", "prune", "shrink", "fixed-levels", "restless", "target-size", "max-drop", "tries",
 }
 
 func (o *hempOptions) addFlags(cmd *cobra.Command) {
@@ -52,6 +52,9 @@ func (o *hempOptions) addFlags(cmd *cobra.Command) {
 	fs.Float64Var(&o.c.BiasStep, "bias-step", 0, "the grid of biases, `STEP` (default 0.125)")
 	fs.Float64Var(&o.c.BiasRate, "bias-rate", 0, "a bit of a bias costs `FACTOR` times that of a weight (default 1; -1 is nothing)")
 	fs.Float64Var(&o.c.Prune, "prune", 0, "begin without the smallest `PART` of the weights of each tensor")
+	fs.Float64Var(&o.c.Shrink, "shrink", 0, "in the float part, take `PART` of each weight off it in a step, less where the loss depends on it")
+	fs.BoolVar(&o.c.FixedLevels, "fixed-levels", false, "do not learn the levels of weights")
+	fs.BoolVar(&o.c.Restless, "restless", false, "after --freeze-at, let weights that change levels to and fro go on with it")
 	fs.StringVar(&o.init, "init", "", "begin with the weights in `FILE`; the same as --weights")
 	fs.Var(&o.target, "target-size", "have a file of at most `SIZE`, and of at least 98 % of that")
 	fs.Var(&o.maxDrop, "max-drop", "find the smallest file whose accuracy on the validation data is at most `PERCENT` points below that of the weights it begins with")

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"ropewalk/internal/atomicfile"
+	"ropewalk/internal/nearest"
 	"ropewalk/mark"
 )
 
@@ -264,7 +265,7 @@ func schemeOf(name string) (mark.Scheme, error) {
 	s, err := mark.Find(name)
 	if err != nil {
 		v := usagef("--scheme: %w", err)
-		if n := nearest(name, schemeNames()); n != "" {
+		if n := nearest.Name(name, schemeNames()); n != "" {
 			return nil, v.withHint("did you mean %s?", n)
 		}
 		return nil, v

@@ -23,15 +23,16 @@ var results = map[string]any{
 	"diff":         diffResult{},
 	"test":         testResult{},
 	"align":        alignResult{},
-	"mark-keygen":  markKeygenResult{},
-	"mark-embed":   markEmbedResult{},
-	"mark-extract": markExtractResult{},
-	"mark-list":    markListResult{},
+	"attack":       attackResult{},
 	"train":        trainResult{},
 	"eval":         evalResult{},
 	"train-epoch":  epochLine{},
 	"version":      versionResult{},
 	"error":        errorResult{},
+	"mark-keygen":  markKeygenResult{},
+	"mark-embed":   markEmbedResult{},
+	"mark-extract": markExtractResult{},
+	"mark-list":    markListResult{},
 }
 
 // docs/schema says what the results are. Whoever changes one changes the

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ropewalk/checkpoint"
+	"ropewalk/internal/nearest"
 	"ropewalk/layout"
 	"ropewalk/tensor"
 )
@@ -88,7 +89,7 @@ func (o *unpackOptions) check() error {
 	}
 	if o.format != "" && !slices.Contains(formats, o.format) {
 		v := usagef("--format is %q, want %s", o.format, strings.Join(formats, " or "))
-		if n := nearest(o.format, formats); n != "" {
+		if n := nearest.Name(o.format, formats); n != "" {
 			return v.withHint("did you mean %s?", n)
 		}
 		return v
@@ -96,7 +97,7 @@ func (o *unpackOptions) check() error {
 	o.dtype = strings.ToUpper(o.dtype)
 	if o.dtype != "" && !slices.Contains(dtypes, o.dtype) {
 		v := usagef("--dtype is %q, want F16, BF16, F32 or F64", o.dtype)
-		if n := nearest(o.dtype, dtypes); n != "" {
+		if n := nearest.Name(o.dtype, dtypes); n != "" {
 			return v.withHint("did you mean %s?", n)
 		}
 		return v
@@ -383,7 +384,7 @@ func noTensor(c *checkpoint.Checkpoint, name string) error {
 		names = append(names, t.Name)
 	}
 	v := usagef("%s has no tensor %q", c.Path, name)
-	if n := nearest(name, names); n != "" {
+	if n := nearest.Name(name, names); n != "" {
 		return v.withHint("did you mean %q?", n)
 	}
 	return v.withHint("ropewalk inspect lists them")
