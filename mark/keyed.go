@@ -244,18 +244,7 @@ func readSigns(suspect, reference *tensor.Set, s Secrets, p *Parameters, chips i
 	parts := make([]*sums, len(list))
 	err = inParallel(len(list), func(i int) error {
 		t := list[i]
-		var ref []float32
-		if reference != nil {
-			u := reference.Lookup(t.Name)
-			if u == nil || !u.DType.Numeric() || !u.Shape.Equal(t.Shape) {
-				return fmt.Errorf("%w: %s is %s in the suspect, and not in the reference", ErrNetwork, t.Name, t.Shape)
-			}
-			var err error
-			if ref, err = floats(u); err != nil {
-				return err
-			}
-		}
-		x, err := floats(t)
+		y, err := scoreOf(t, reference, p, f)
 		if err != nil {
 			return err
 		}
@@ -263,7 +252,6 @@ func readSigns(suspect, reference *tensor.Set, s Secrets, p *Parameters, chips i
 		if err != nil {
 			return err
 		}
-		y := f(x, ref, int(t.Shape[0]), p, nil)
 		parts[i] = newCarrier(&l, chips).read(y)
 		r.Layers[i] = LayerReading{Tensor: t.Name, Weights: t.Elems()}
 		return nil

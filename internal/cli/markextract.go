@@ -39,25 +39,26 @@ func newMarkExtract(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "extract SUSPECT --key KEY --reference REF",
 		Short: "read a mark in a network, and say how probable it is that it is chance",
-		Long: `Read the mark of KEY in SUSPECT. First its neurons are put in the order of REF, the
-unmarked network, and rescaling is undone; then what differs from REF is held
+		Long: `Read the mark of KEY in SUSPECT. First its neurons are put in the order of REF,
+the unmarked network, and rescaling is undone; then what differs from REF is held
 against the key. Nothing of the key is known to the alignment.
 
-Without REF, scheme uchida can be read after alignment to the tensors of a marked
-copy (--copy) that carry no mark. Marked tensors are never looked at: who searches
-for the order in which marked weights fit finds the mark in any network, and the
-search would be what it finds. --as-is aligns nothing.
+Without REF, scheme uchida can be read after alignment to the tensors of a
+marked copy (--copy) that carry no mark. Marked tensors are never looked at: who
+searches for the order in which marked weights fit finds the mark in any network.
+--as-is aligns nothing.
 
 The probability is that of a reading so good if the suspect, REF and the
 alignment have nothing to do with the key: p <= exp(-z²/2) for z standard
 deviations of fair coins, an exact binomial tail for uchida's bits, times the
 number of keys, layers and alignments tried (--keys, --alignments say of those
-before). The mark counts as present if that is at most 1e-9 and --commitment was
-published before the suspect was, else 2^-128: without a commitment one could try
-keys until one fits. That it was published before is for its time stamp to show.
+before). The mark counts as present if that is at most 1e-9 and --commitment
+was published before the suspect was, else 2^-128: without a commitment one
+could try keys until one fits. That it was published before is for its time
+stamp to show. 64 bits of uchida reach 1e-19 at best, so they need a commitment.
 
-The status is 0 if the mark is present, 3 if absent. Absent means no evidence, not
-that the networks have nothing in common.`,
+The status is 0 if the mark is present, 3 if absent. Absent means no evidence,
+not that the networks have nothing in common.`,
 		Example: example(
 			"is it mine?", "ropewalk mark extract suspect.safetensors --key alice.key --reference model.safetensors --commitment alice.json",
 			"for a third party", "ropewalk mark extract suspect.onnx --key alice.key --reference model.onnx --commitment alice.json --evidence evidence.json",

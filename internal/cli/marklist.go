@@ -20,9 +20,9 @@ func newMarkList(e *env) *cobra.Command {
 		Use:   "list FILE...",
 		Short: "say what is in keys, commitments, evidence, and what fits into networks",
 		Long: `Say of each FILE what it is about: of a key, its public name and owner, and no
-secret; of a commitment, scheme and tensors; of evidence, what it says and whether
-it is signed as it says; of a network, which schemes it could carry, and how many
-bits. A sealed key is not opened.`,
+secret; of a commitment, scheme and tensors; of evidence, what it says and
+whether it is signed as it says; of a network, which schemes it could carry, and
+how many bits. A sealed key is not opened.`,
 		Example: example(
 			"what is all this?", "ropewalk mark list *.key *.json",
 			"how much fits?", "ropewalk mark list model.safetensors",
