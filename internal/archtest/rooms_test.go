@@ -173,8 +173,14 @@ var rooms = []room{
 		why:  "it is a hook and a penalty of a training, and asks the coder for prices; data, backends and files are its caller's",
 	},
 	{
+		path:    "mark",
+		own:     []string{"tensor", "symmetry", "align"},
+		modules: []string{"golang.org/x/crypto/scrypt"},
+		why:     "a mark is numbers under a key, read after an alignment that knows nothing of it; files, training and verdicts' exit codes are its callers' business",
+	},
+	{
 		path:    "internal/cli",
-		own:     []string{"tensor", "layout", "internal/filelock", "internal/atomicfile", "internal/nearest", "quant", "entropy", "rope", "lossy", "checkpoint", "graph", "graph/nets", "symmetry", "align", "engine", "engine/native", "dataset", "train", "attack", "compact"},
+		own:     []string{"tensor", "layout", "internal/filelock", "internal/atomicfile", "internal/nearest", "quant", "entropy", "rope", "lossy", "checkpoint", "graph", "graph/nets", "symmetry", "align", "engine", "engine/native", "dataset", "train", "attack", "compact", "mark"},
 		modules: []string{"github.com/spf13/cobra/...", "github.com/spf13/pflag", "golang.org/x/term", "github.com/goccy/go-yaml/..."},
 		why:     "verbs go through the public packages: what the tool can do, a library user can do",
 	},

@@ -438,35 +438,45 @@ func (e *env) writeRestored(ctx context.Context, o *alignOptions, suspect string
 	if err != nil {
 		return err
 	}
-	plan, err := sus.Rewrite(set)
+	r.Files, err = e.rewrite(ctx, "align", suspect, sus, set, o.out, o.force)
+	return err
+}
+
+// rewrite writes a checkpoint in its own format with other tensors.
+func (e *env) rewrite(ctx context.Context, verb, input string, c *checkpoint.Checkpoint, set *tensor.Set, to string, force bool, inputs ...*checkpoint.Checkpoint) ([]fileSize, error) {
+	plan, err := c.Rewrite(set)
 	if errors.Is(err, checkpoint.ErrRewrite) {
-		return (&verdict{status: exitUsage, err: fmt.Errorf("%s: %w", suspect, err)}).withHint("ropewalk unpack --format safetensors makes a file of it that can be written")
+		return nil, (&verdict{status: exitUsage, err: fmt.Errorf("%s: %w", input, err)}).withHint("ropewalk unpack --format safetensors makes a file of it that can be written")
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	u := unpackOptions{out: o.out, force: o.force}
-	paths, err := u.paths(sus, suspect)
+	u := unpackOptions{out: to, force: force}
+	paths, err := u.paths(c, input)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var parts []part
 	for i := range paths {
+		if err := refuseInput(paths[i], inputs); err != nil {
+			return nil, err
+		}
 		size := plan.Size(i)
 		parts = append(parts, part{paths[i], size, func(_ context.Context, w io.Writer, progress func(done, total int64)) error {
 			return plan.WriteFile(&meterWriter{w: w, total: size, progress: progress}, i)
 		}})
 	}
-	p := e.progress("align", 0)
-	outs, err := e.writeAll(ctx, sus, parts, o.force, p)
+	p := e.progress(verb, 0)
+	outs, err := e.writeAll(ctx, c, parts, force, p)
 	p.stop()
 	if err != nil {
-		return err
+		return nil, err
 	}
+	var files []fileSize
 	for _, out := range outs {
-		r.Files = append(r.Files, fileSize{out.name, out.n})
+		files = append(files, fileSize{out.name, out.n})
 	}
-	return nil
+	return files, nil
 }
 
 // alignText is an alignResult and how much of it is shown as text.

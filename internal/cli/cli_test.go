@@ -95,11 +95,15 @@ func TestPanic(t *testing.T) {
 // and what its statuses mean.
 func TestCommands(t *testing.T) {
 	root := newRoot(&env{})
-	for _, cmd := range root.Commands() {
+	all := root.Commands()
+	for _, cmd := range all {
+		all = append(all, cmd.Commands()...)
+	}
+	for _, cmd := range all {
 		if cmd.Name() == "help" {
 			continue
 		}
-		t.Run(cmd.Name(), func(t *testing.T) {
+		t.Run(cmd.CommandPath(), func(t *testing.T) {
 			if cmd.Short == "" || cmd.Long == "" {
 				t.Error("no purpose")
 			}

@@ -36,7 +36,7 @@ var meanings = map[int]string{
 	exitOK:          "done",
 	exitFailure:     "something failed: a file could not be read or written",
 	exitUsage:       "the command line is wrong",
-	exitNegative:    "the checkpoints differ, do not fit each other, or are not related",
+	exitNegative:    "the checkpoints differ, do not fit each other, or are not related; the mark is absent",
 	exitRefused:     "an input was refused: it is corrupt, unsupported, or the wrong base; trying again is of no use",
 	exitBudget:      "cannot be done within the limit that was asked for",
 	exitInterrupted: "interrupted; nothing was left behind, but by train a snapshot to go on from",

@@ -37,11 +37,15 @@ func writeMan(out io.Writer, root *cobra.Command) error {
 	fmt.Fprint(w, ".SH SYNOPSIS\n.B ropewalk\n.I command\n[\\fIflags\\fR]\n")
 	fmt.Fprintf(w, ".SH DESCRIPTION\n%s", roffText(root.Long))
 	fmt.Fprint(w, ".SH COMMANDS\n")
+	var all []*cobra.Command
 	for _, c := range root.Commands() {
+		all = append(append(all, c), c.Commands()...)
+	}
+	for _, c := range all {
 		if !c.IsAvailableCommand() || c.Name() == "help" {
 			continue
 		}
-		fmt.Fprintf(w, ".SS %s\n", roff("ropewalk "+c.Use))
+		fmt.Fprintf(w, ".SS %s\n", roff(c.Parent().CommandPath()+" "+c.Use))
 		w.WriteString(roffText(c.Long))
 		c.NonInheritedFlags().VisitAll(roffFlag(w))
 		fmt.Fprintf(w, ".PP\nExamples:\n.PP\n.nf\n%s\n.fi\n", roff(c.Example))

@@ -17,18 +17,22 @@ var update = flag.Bool("update", false, "write docs/schema")
 
 // results are all that the program prints as JSON.
 var results = map[string]any{
-	"pack":        packResult{},
-	"unpack":      unpackResult{},
-	"inspect":     inspectResult{},
-	"diff":        diffResult{},
-	"test":        testResult{},
-	"align":       alignResult{},
-	"attack":      attackResult{},
-	"train":       trainResult{},
-	"eval":        evalResult{},
-	"train-epoch": epochLine{},
-	"version":     versionResult{},
-	"error":       errorResult{},
+	"pack":         packResult{},
+	"unpack":       unpackResult{},
+	"inspect":      inspectResult{},
+	"diff":         diffResult{},
+	"test":         testResult{},
+	"align":        alignResult{},
+	"attack":       attackResult{},
+	"train":        trainResult{},
+	"eval":         evalResult{},
+	"train-epoch":  epochLine{},
+	"version":      versionResult{},
+	"error":        errorResult{},
+	"mark-keygen":  markKeygenResult{},
+	"mark-embed":   markEmbedResult{},
+	"mark-extract": markExtractResult{},
+	"mark-list":    markListResult{},
 }
 
 // docs/schema says what the results are. Whoever changes one changes the
