@@ -57,6 +57,16 @@ bench-lady: ## measure how well neurons are found again: build/bench-lady.md, op
 	@mkdir -p build
 	$(GO) run ./internal/bench/align $(BENCH) > build/bench-lady.md
 
+.PHONY: bench-hemp
+bench-hemp: build ## train networks to be small, and tell how small: build/bench-hemp.md, options in BENCH such as -quick
+	@mkdir -p build
+	$(GO) run ./internal/bench/hemp -ropewalk bin/ropewalk $(BENCH) > build/bench-hemp.md
+
+.PHONY: bench-hemp-cost
+bench-hemp-cost: ## measure what a step costs that makes networks small: build/bench-hemp-cost.md
+	@mkdir -p build
+	$(GO) run ./internal/bench/hemp -cost > build/bench-hemp-cost.md
+
 .PHONY: bench-engine
 bench-engine: ## compare training and inference with PyTorch and ONNX Runtime: build/bench-engine.md, options in BENCH
 	@mkdir -p build

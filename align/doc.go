@@ -30,6 +30,22 @@
 // It is no p-value. Two networks that have nothing to do with each other get
 // certainties near one over the number of neurons; tests hold it to that.
 //
+// # Networks larger than memory
+//
+// Where [NetworkOptions].Memory is less than what [Memory] says, nothing is held. A
+// class is decided as soon as a tensor has it whose other axes are known: neurons are
+// compared by signed count-sketches of 128 numbers (Charikar and others 2002), and
+// read again at full width: the favourite alone where it is far ahead of the others
+// for all neurons, else the 16 best of each. The matching is the best among these
+// candidates, which dual prices prove; a certainty takes all others to be as similar as
+// sketches allow. Files are read one to four times. [StreamMemory] says what it takes.
+//
+// There are no sweeps that correct what was decided too early, no dummies, and damage is
+// not imitated: of networks that were damaged much, or were rescaled and damaged, it
+// finds less, and says so by certainties. Signs of heads that are coupled with those of
+// what is inside them are not found. Factors of neighbouring layers with batch norm can
+// be off by a common one, which changes nothing of what the network computes.
+//
 // # Restoring
 //
 // [Restore] gives the suspect's tensors in the order of the reference, with factors

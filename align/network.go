@@ -20,6 +20,10 @@ type NetworkOptions struct {
 	// Sweeps bounds how often all classes are gone through, hard and soft each.
 	// 0 means 20.
 	Sweeps int
+	// Memory is how many bytes the search may take, about; 0 is no limit. Networks that
+	// need more by [Memory] are not held: their files are read a few times instead, and
+	// each class is decided once. See the package comment.
+	Memory int64
 	// Context, if it is not nil, ends the search: its error is returned.
 	Context context.Context
 	// Hard leaves out the annealed sweeps, which cost several times more and
@@ -42,6 +46,10 @@ type NetworkResult struct {
 	Classes []ClassResult
 	Sweeps  int  // over all classes, until nothing changed
 	Soft    bool // whether annealed sweeps were needed
+	// Streamed says that the networks were not held in memory; Reads is how many bytes
+	// of both were read then.
+	Streamed bool
+	Reads    int64
 	// Z is the correlation of all weights after the match, in standard deviations of
 	// that of strangers before any matching; LogChoices is the logarithm of how
 	// many matchings there were to choose from. LogEvidence = Z²/2 - LogChoices: for
@@ -71,11 +79,15 @@ func annealed(sweep int) float64 { return min(1, 0.15+0.12*float64(sweep)) }
 // of the specification, and looks at the first incoming tensor of each, whose
 // other axes are those of classes before.
 //
-// Both networks are held in memory, several times over. Errors are [ErrInput],
+// Both networks are held in memory, several times over, unless that is more than
+// o.Memory. Errors are [ErrInput],
 // wrapped with what does not fit.
 func MatchNetworks(ref, sus Network, o *NetworkOptions) (*NetworkResult, error) {
 	if o == nil {
 		o = &NetworkOptions{}
+	}
+	if o.Memory > 0 && o.Method == Joint && ref.Spec != nil && Memory(ref.Spec, ref.Set, sus.Set) > o.Memory {
+		return matchStreamed(ref, sus, o)
 	}
 	r, err := load(ref, "reference")
 	if err != nil {
@@ -434,6 +446,7 @@ func (d *driver) hardSweeps() error {
 	near := neighbours(d.classes)
 	changes := make([]int, len(d.classes)) // how often the state of each class has changed
 	seen := make([]int, len(d.classes))    // changes of the neighbours when it was matched
+	plain := make([]bool, len(d.classes))  // sketches left no doubt, and more evidence would not change it
 	for sweep := range d.limit() {
 		changed := false
 		for _, c := range d.order(sweep) {
@@ -441,7 +454,7 @@ func (d *driver) hardSweeps() error {
 			for _, k := range near[c] {
 				now += changes[k]
 			}
-			if seen[c] == now {
+			if seen[c] == now || plain[c] {
 				continue
 			}
 			seen[c] = now
@@ -451,6 +464,7 @@ func (d *driver) hardSweeps() error {
 			}
 			st := &d.pair.state[c]
 			d.results[c] = r
+			plain[c] = e.parts[0] == nil
 			if !st.known() && !e.informed() && !d.pair.grounded(c) {
 				changed = true
 				continue // a guess would hide what profiles can show to its neighbours
@@ -591,22 +605,28 @@ func (d *driver) result(scales [][][]float64) *NetworkResult {
 // fitness is how well two networks agree.
 type fitness struct{ z, choices float64 }
 
-// evidence measures the agreement of all weights after the match; see
-// NetworkResult. Weights of structured tensors count less: by how much wider than
-// those of independent ones the cosines of strangers scatter.
-func (p *pair) evidence() fitness {
-	var f fitness
+// choices is the logarithm of how many matchings there are.
+func (p *pair) choices() float64 {
+	sum := 0.0
 	for c := range p.classes {
 		n, m := p.classes[c].Size, p.suspects[c].Size
 		l, _ := math.Lgamma(float64(max(n, m) + 1))
 		rest, _ := math.Lgamma(float64(max(n, m) - min(n, m) + 1))
-		f.choices += l - rest
+		sum += l - rest
 		for _, g := range p.classes[c].Factors {
 			if g.flips() {
-				f.choices += float64(min(n, m)) * math.Ln2
+				sum += float64(min(n, m)) * math.Ln2
 			}
 		}
 	}
+	return sum
+}
+
+// evidence measures the agreement of all weights after the match; see
+// NetworkResult. Weights of structured tensors count less: by how much wider than
+// those of independent ones the cosines of strangers scatter.
+func (p *pair) evidence() fitness {
+	f := fitness{choices: p.choices()}
 	var sum, weights float64
 	for _, name := range sortedNames(p.ref.arrays) {
 		a := p.ref.arrays[name]

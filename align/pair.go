@@ -490,12 +490,16 @@ func masked(a *array, masks [][]bool) *array {
 	return a
 }
 
-// neurons returns the numbers of each neuron at a place as rows.
+// neurons returns the numbers of each neuron at a place as rows: those of a itself,
+// where they lie so.
 func neurons(a *array, place *Place, size int) (rows []float32, dim int) {
 	outer, inner := a.split(place.Axis)
 	run := max(1, place.Run)
 	dim = outer * inner * run
 	n := a.dims[place.Axis]
+	if outer == 1 && place.At == nil && place.Stride <= 1 {
+		return a.data[: size*dim : size*dim], dim
+	}
 	rows = make([]float32, 0, size*dim)
 	for i := range size {
 		for k := range run {

@@ -65,6 +65,10 @@ func (m *Matching) matched() int {
 // r.Added says about splits was put together again. One such tensor is held in
 // memory at a time.
 func Restore(spec *symmetry.Spec, set *tensor.Set, r *NetworkResult) (*tensor.Set, error) {
+	set, err := forgetfully(set)
+	if err != nil {
+		return nil, err
+	}
 	square := true
 	for k := range r.Classes {
 		square = square && r.Classes[k].complete()

@@ -153,7 +153,12 @@ type side struct {
 const maxElements = 1 << 31
 
 // load reads the tensors that the specification names, and checks it against them.
-func load(n Network, which string) (*side, error) {
+func load(n Network, which string) (*side, error) { return loadBy(read, n, which) }
+
+// outline is load without the numbers.
+func outline(n Network, which string) (*side, error) { return loadBy(shapeOnly, n, which) }
+
+func loadBy(read arrayReader, n Network, which string) (*side, error) {
 	s := &side{arrays: map[string]*array{}, owners: map[string][]layers{}}
 	if n.Spec == nil || len(n.Spec.Classes) == 0 {
 		return nil, fmt.Errorf("%w: the %s has no classes of neurons to match", ErrInput, which)
@@ -164,7 +169,7 @@ func load(n Network, which string) (*side, error) {
 			return nil, fmt.Errorf("%w: %s, class %s has %d neurons, want 1 to %d", ErrInput, which, class.Name, class.Size, maxNeurons)
 		}
 		for p := range class.Places {
-			if err := s.claim(n.Set, class, c, p); err != nil {
+			if err := s.claim(read, n.Set, class, c, p); err != nil {
 				return nil, fmt.Errorf("%s, class %s: %w", which, class.Name, err)
 			}
 		}
@@ -199,7 +204,7 @@ func (s *side) number() {
 }
 
 // claim enters the positions of one place.
-func (s *side) claim(set *tensor.Set, class *Class, c, p int) error {
+func (s *side) claim(read arrayReader, set *tensor.Set, class *Class, c, p int) error {
 	place := &class.Places[p]
 	a := s.arrays[place.Tensor]
 	if a == nil {
@@ -278,7 +283,11 @@ func nobody(n int) []owner {
 	return layer
 }
 
-func read(set *tensor.Set, name string) (*array, error) {
+// An arrayReader makes an array of a tensor.
+type arrayReader func(set *tensor.Set, name string) (*array, error)
+
+// shapeOnly makes an array that has no numbers.
+func shapeOnly(set *tensor.Set, name string) (*array, error) {
 	t := set.Lookup(name)
 	if t == nil {
 		return nil, fmt.Errorf("%w: there is no tensor %s", ErrInput, name)
@@ -289,14 +298,24 @@ func read(set *tensor.Set, name string) (*array, error) {
 	if n := t.Elems(); n < 1 || n > maxElements {
 		return nil, fmt.Errorf("%w: tensor %s has %d numbers, want 1 to %d", ErrInput, name, n, maxElements)
 	}
+	a := &array{}
+	for _, d := range t.Shape {
+		a.dims = append(a.dims, int(d))
+	}
+	return a, nil
+}
+
+func read(set *tensor.Set, name string) (*array, error) {
+	a, err := shapeOnly(set, name)
+	if err != nil {
+		return nil, err
+	}
+	t := set.Lookup(name)
 	raw, err := t.Bytes()
 	if err != nil {
 		return nil, fmt.Errorf("tensor %s: %w", name, err)
 	}
-	a := &array{data: t.DType.AppendFloat32s(make([]float32, 0, t.Elems()), raw)}
-	for _, d := range t.Shape {
-		a.dims = append(a.dims, int(d))
-	}
+	a.data = t.DType.AppendFloat32s(make([]float32, 0, t.Elems()), raw)
 	if i := notFinite(a.data); i >= 0 {
 		return nil, fmt.Errorf("%w: tensor %s has %v at %d; there is nothing to compare it by", ErrInput, name, a.data[i], i)
 	}

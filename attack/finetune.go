@@ -20,6 +20,8 @@ type Trainer struct {
 	Objective train.Objective
 	// Compile says how to compile; Trainable and Seed are finetune's.
 	Compile engine.Options
+	// FixedBatch is that of [train.Options]: no batch is smaller.
+	FixedBatch bool
 	// Progress is that of [train.Options].
 	Progress func(train.Progress)
 }
@@ -92,6 +94,6 @@ func (r *run) finetune(s *Step, rep *Report) error {
 }
 
 func fit(ctx context.Context, p engine.Program, tr *Trainer, o train.Options) (*train.Report, error) {
-	o.Objective, o.Progress = tr.Objective, tr.Progress
+	o.Objective, o.FixedBatch, o.Progress = tr.Objective, tr.FixedBatch, tr.Progress
 	return train.Fit(ctx, p, tr.Data, &o)
 }

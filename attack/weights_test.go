@@ -150,6 +150,23 @@ func TestQuantize(t *testing.T) {
 	}
 }
 
+// The values are those of the paper's formula.
+func TestQuantizeFormula(t *testing.T) {
+	n := small(8)
+	for _, bits := range []int{2, 4, 8} {
+		r := apply(t, fmt.Sprintf("quantize=%d", bits), n, nil)
+		was, is := floats(t, n.Set, "e.weight"), floats(t, r.Set, "e.weight")
+		low, high := float64(slices.Min(was)), float64(slices.Max(was))
+		scale := (math.Pow(2, float64(bits)) - 1) / (high - low)
+		for i, w := range was {
+			want := low + math.RoundToEven((float64(w)-low)*scale)/scale
+			if math.Abs(float64(is[i])-want) > 1e-6*(high-low) {
+				t.Fatalf("%d bits: %g became %g, want %g", bits, w, is[i], want)
+			}
+		}
+	}
+}
+
 // Equal seeds give equal bytes, in one run of steps or read in another order, and
 // other seeds others.
 func TestSeeded(t *testing.T) {

@@ -62,9 +62,18 @@ type Options struct {
 	// Prune is the part of the weights of each tensor, those nearest to zero at Start,
 	// that are zero from then on: 0 to less than 1.
 	Prune float64 `json:"prune,omitempty"`
+	// Shrink is the part of a weight that is taken off it at each step before Start, if
+	// the loss does not depend on it at all: 0 to less than 1. Prune then finds the
+	// weights that the loss can do without.
+	Shrink float64 `json:"shrink,omitempty"`
+	// FixedLevels has the levels of weights stay as they were chosen.
+	FixedLevels bool `json:"fixedLevels,omitempty"`
 	// Target is the bytes that the file should have at most; 0 is none. Lambda is then
 	// only where the search for the right one begins.
 	Target int64 `json:"target,omitempty"`
+	// Restless leaves weights that change levels to and fro after Freeze alone.
+	// Otherwise they come to rest at the level at which they mostly are.
+	Restless bool `json:"restless,omitempty"`
 	// Threads bounds the goroutines; the result does not depend on it.
 	Threads int `json:"-"`
 }
@@ -103,8 +112,8 @@ func (o Options) settled(chain bool) (Options, error) {
 		switch {
 		case o.Levels < 2:
 			return o, fmt.Errorf("%d levels are too few for the paper; want 2 or more", o.Levels)
-		case o.Prune != 0 || o.Target != 0 || o.Model != "" || o.Start != 0:
-			return o, fmt.Errorf("the method %s knows no pruning, no target, no model and no start of their own", Paper)
+		case o.Prune != 0 || o.Shrink != 0 || o.FixedLevels || o.Restless || o.Target != 0 || o.Model != "" || o.Start != 0:
+			return o, fmt.Errorf("the method %s knows no pruning, no target, no model and no start of their own, and its levels are fixed anyway", Paper)
 		}
 		return o, nil
 	}
@@ -141,6 +150,8 @@ func (o Options) settled(chain bool) (Options, error) {
 		return o, fmt.Errorf("a step of biases of %g; want a number above 0", o.BiasStep)
 	case !(o.Prune >= 0 && o.Prune < 1):
 		return o, fmt.Errorf("%g of the weights pruned; want 0 to less than 1", o.Prune)
+	case !(o.Shrink >= 0 && o.Shrink < 1) || o.Shrink > 0 && o.Start == 0:
+		return o, fmt.Errorf("weights shrink by %g of themselves a step, until %g of training; want 0 to less than 1, and some time", o.Shrink, o.Start)
 	case o.Target < 0:
 		return o, fmt.Errorf("a target of %d bytes", o.Target)
 	}

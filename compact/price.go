@@ -1,6 +1,10 @@
 package compact
 
-import "math"
+import (
+	"math"
+
+	"ropewalk/internal/kernel"
+)
 
 // How much columns learn from their neighbours and rows from the whole tensor, in
 // weights that were seen there.
@@ -34,6 +38,7 @@ type price struct {
 	total        int
 	counts       []float64 // of magnitudes
 	levelsOnSide int
+	strip        kernel.Strip
 }
 
 // newPrice is for a tensor of rows and columns. Planes that do not divide the
@@ -74,20 +79,52 @@ func (p *price) refresh(symbols []uint16) {
 	for j, n := range p.col {
 		p.col[j] = (n + columnPrior*p.smooth[j]) / float64(p.rows+columnPrior)
 	}
+	if p.rows == 1 { // a column of one weight says nothing that it does not know itself
+		for j := range p.col {
+			p.col[j] = mean
+		}
+	}
 	for i, n := range p.row {
 		p.row[i] = (n + rowPrior*mean) / float64(p.cols+rowPrior)
 	}
 	inverse := 1 / max(mean, leastDensity)
+	// log2 d is a sum: there is a logarithm for each row and column, and hardly ever
+	// one for a weight.
+	for j, c := range p.col {
+		p.smooth[j] = math.Log2(c)
+	}
 	for i, r := range p.row {
+		r *= inverse
+		own := math.Log2(r)
 		b := p.bits[i*p.cols:][:p.cols]
 		for j, c := range p.col {
-			d := min(max(r*c*inverse, leastDensity), largestDensity)
-			b[j] = float32(max(math.Log2((1-d)/d)+1, leastPrice))
+			d, log := r*c, own+p.smooth[j]
+			switch {
+			case d < leastDensity:
+				b[j] = leastDensityPrice
+				continue
+			case d > largestDensity:
+				d, log = largestDensity, largestLog
+			}
+			b[j] = float32(max(log2of1less(d)-log+1, leastPrice))
 		}
 	}
 	for m := 1; m < p.levelsOnSide; m++ {
 		p.higher[m-1] = max(math.Log2((p.counts[m]+0.5)/(p.counts[m+1]+0.5)), 0)
 	}
+}
+
+var (
+	leastDensityPrice = float32(math.Log2((1-leastDensity)/leastDensity) + 1)
+	largestLog        = math.Log2(largestDensity)
+)
+
+// log2of1less returns log2(1-d), to a millionth, for 0 <= d < 1.
+func log2of1less(d float64) float64 {
+	if d > 1./16 {
+		return math.Log2(1 - d)
+	}
+	return -math.Log2E * d * (1 + d*(1./2+d*(1./3+d/4)))
 }
 
 // neighbours sets smooth to the mean density of the columns around each: 3x3 in a
@@ -133,31 +170,45 @@ func (p *price) around(at int) {
 }
 
 // addGrad adds lambda times the slope of the bits to dst, for latents w on levels
-// that are about multiples of step, and returns the bits.
-func (p *price) addGrad(dst, w []float32, step, lambda float64) float64 {
-	inv := float32(1 / step)
-	scale := float32(lambda / step)
-	sum := 0.0
-	for i := range p.rows {
-		b := p.bits[i*p.cols:][:p.cols]
-		x, g := w[i*p.cols:][:p.cols], dst[i*p.cols:][:p.cols]
-		bits := float32(0)
-		for j, v := range x {
-			const sign = 1 << 31
-			u := math.Float32bits(v * inv)
-			side := u & sign
-			m := math.Float32frombits(u &^ sign)
-			slope := b[j]
-			switch {
-			case m == 0:
-				continue
-			case m <= 1:
-				bits += slope * m
-			default:
-				slope = p.beyond(&bits, b[j], m)
-			}
-			g[j] += math.Float32frombits(math.Float32bits(slope*scale) ^ side)
+// that are about multiples of step.
+func (p *price) addGrad(dst, w []float32, step, lambda float64) {
+	if p.levelsOnSide > 1 {
+		p.addGradOfMany(dst, w, step, lambda)
+		return
+	}
+	scale := lambda / step
+	p.strip.Hat(dst[:len(p.bits)], w, p.bits, float32(step), float32(scale), float32(beyond*scale))
+}
+
+func (p *price) addGradOfMany(dst, w []float32, step, lambda float64) {
+	inv, scale := float32(1/step), float32(lambda/step)
+	for j, v := range w[:len(p.bits)] {
+		m := max(v, -v) * inv
+		var bits, slope float32
+		switch {
+		case m == 0:
+			continue
+		case m <= 1:
+			slope = p.bits[j]
+		default:
+			slope = p.beyond(&bits, p.bits[j], m)
 		}
+		dst[j] += float32(math.Copysign(float64(slope*scale), float64(v)))
+	}
+}
+
+// cost returns the bits of latents.
+func (p *price) cost(w []float32, step float64) float64 {
+	inv := float32(1 / step)
+	sum := 0.0
+	for j, v := range w[:len(p.bits)] {
+		m := max(v, -v) * inv
+		if m <= 1 {
+			sum += float64(p.bits[j] * m)
+			continue
+		}
+		var bits float32
+		p.beyond(&bits, p.bits[j], m)
 		sum += float64(bits)
 	}
 	return sum

@@ -30,7 +30,7 @@ func TestPriceGradient(t *testing.T) {
 			at := func(d float32) float64 {
 				x := append([]float32(nil), w...)
 				x[j] += d
-				return lambda * p.addGrad(make([]float32, len(w)), x, step, lambda)
+				return lambda * p.cost(x, step)
 			}
 			want := (at(h) - at(-h)) / (2 * h)
 			if diff := math.Abs(want - float64(g[j])); diff > 0.02*(1+math.Abs(want)) {
@@ -65,6 +65,25 @@ func TestPriceDensity(t *testing.T) {
 	for _, b := range p.bits {
 		if !(b >= leastPrice && b < 20) {
 			t.Fatalf("a price of %v bits", b)
+		}
+	}
+}
+
+// A vector has one density: a weight that is not zero says little of its own column.
+func TestPriceOfVector(t *testing.T) {
+	p := newPrice(1, 6, 2, [2]int{})
+	p.refresh([]uint16{2, 2, 3, 0, 2, 2})
+	for j, b := range p.bits {
+		if b != p.bits[0] || !(b > 1) {
+			t.Errorf("element %d costs %v bits, the first %v", j, b, p.bits[0])
+		}
+	}
+}
+
+func TestLogOfOneLess(t *testing.T) {
+	for d := 0.0; d < 0.99; d += 1. / 512 {
+		if got, want := log2of1less(d), math.Log2(1-d); math.Abs(got-want) > 1e-6 {
+			t.Errorf("log2(1-%v) is %v, want %v", d, got, want)
 		}
 	}
 }

@@ -46,12 +46,13 @@ type Recipe struct {
 	phase      phase
 	calls      int
 	lambda     float64
-	bits       float64     // soft, of the last step
+	bits       float64     // soft, of the last step at which prices were found
 	fisher     [][]float32 // squared gradients of batches, averaged
 	mask       [][]bool    // pruned weights
 	calibrated float64     // real bytes over estimated ones
 	order      []int       // keys of units, see Network.arrange
 	last       []float64   // controller: log of the estimate when it began
+	rest       []*settler  // after Freeze
 }
 
 type role int
@@ -118,7 +119,7 @@ func New(weights []engine.Weight, layers []Layer, o Options, tools Tools) (*Reci
 	if err := r.reachable(weights); err != nil {
 		return nil, err
 	}
-	r.prices = make([]*price, len(weights))
+	r.prices, r.rest = make([]*price, len(weights)), make([]*settler, len(weights))
 	if o.Start == 0 {
 		return r, r.begin(valuesOf(weights))
 	}
@@ -340,7 +341,8 @@ type bitsTerm struct{ r *Recipe }
 // Name implements [train.Penalty].
 func (t bitsTerm) Name() string { return "bits" }
 
-// AddGrad implements [train.Penalty].
+// AddGrad implements [train.Penalty]. The value is that of the last step at which
+// prices were found.
 func (t bitsTerm) AddGrad(w []engine.Weight) float64 {
 	r := t.r
 	if r.paper != nil || r.phase == floats {
@@ -363,23 +365,26 @@ func (t bitsTerm) AddGrad(w []engine.Weight) float64 {
 		r.calls++
 		return v
 	}
-	sum := 0.0
+	if r.calls%every == 0 {
+		r.bits = 0
+	}
 	for i, p := range r.prices {
 		if p == nil {
 			continue
-		}
-		if r.calls%every == 0 {
-			p.refresh(r.q.Symbols(i))
 		}
 		v, factor := r.levels[i].Values(), lambda
 		if r.roles[i] == bias {
 			factor *= max(r.o.BiasRate, 0)
 		}
-		sum += p.addGrad(gradients[i], values[i], v[len(v)-1]/float64(len(v)/2), factor)
+		step := v[len(v)-1] / float64(len(v)/2)
+		if r.calls%every == 0 {
+			p.refresh(r.q.Symbols(i))
+			r.bits += p.cost(values[i], step)
+		}
+		p.addGrad(gradients[i], values[i], step, factor)
 	}
 	r.calls++
-	r.bits = sum
-	return lambda * sum
+	return lambda * r.bits
 }
 
 // tie makes levels move alike on both sides of zero, so that one side is stored,
@@ -407,7 +412,16 @@ func (r *Recipe) watch(gradients [][]float32) {
 	}
 	const keep = 0.99
 	for i, f := range r.fisher {
+		if len(f) == 0 {
+			continue
+		}
 		g := gradients[i]
+		if live, some := r.q.Live(i); some { // that of zeros is asked by nobody
+			for _, j := range live {
+				f[j] = float32(keep*f[j]) + float32((1-keep)*(g[j]*g[j]))
+			}
+			continue
+		}
 		for j := range f {
 			f[j] = float32(keep*f[j]) + float32((1-keep)*(g[j]*g[j]))
 		}
@@ -439,6 +453,7 @@ func (r *Recipe) Adjust(w []engine.Weight) error {
 		r.paper.Update(values, gradientsOf(w))
 		return nil
 	case r.phase == floats:
+		r.shrink(values, gradientsOf(w))
 		if next < r.o.Start {
 			return nil
 		}
@@ -448,11 +463,16 @@ func (r *Recipe) Adjust(w []engine.Weight) error {
 		if l == nil || r.roles[i] != weight {
 			continue
 		}
+		if r.o.FixedLevels {
+			clear(l.Gradient)
+			continue
+		}
 		v := l.Values()
 		l.Step(levelRate * r.at.Rate * min(v[len(v)-1], largestStep))
 	}
 	r.q.Clamp(values, reach)
 	r.clear(values)
+	r.settle(values)
 	if r.o.Target > 0 && r.phase == free {
 		r.steer()
 	}
@@ -460,6 +480,31 @@ func (r *Recipe) Adjust(w []engine.Weight) error {
 		return r.freeze(values)
 	}
 	return nil
+}
+
+// shrink takes weights that the loss is insensitive to nearer to zero (Tartaglione
+// et al., LOss-Based SensiTivity rEgulaRization, 2021, with the gradient by the
+// weight for its sensitivity, as in HEMP).
+func (r *Recipe) shrink(values, gradients [][]float32) {
+	if r.o.Shrink == 0 {
+		return
+	}
+	for i, w := range values {
+		if r.roles[i] != weight {
+			continue
+		}
+		most := float32(0)
+		for _, g := range gradients[i] {
+			most = max(most, g, -g)
+		}
+		if !(most > 0) {
+			continue
+		}
+		part := float32(r.o.Shrink)
+		for j, g := range gradients[i] {
+			w[j] -= part * (1 - max(g, -g)/most) * w[j]
+		}
+	}
 }
 
 // largestStep bounds how fast large levels move.
@@ -515,6 +560,7 @@ func (r *Recipe) support() [][]bool {
 type recipeState struct {
 	Phase           phase
 	Calls           int
+	Cost            float64
 	Lambda          float64
 	Calibrated      float64
 	Last            []float64
@@ -525,12 +571,12 @@ type recipeState struct {
 	Mask            [][]bool
 	Bits            []([]float32) // prices are found every some steps
 	Higher          [][]float64
-	Levels          []int
+	Rest            []*settler // an empty one where there is none
 }
 
 // State implements [train.Keeper].
 func (r *Recipe) State() ([]byte, error) {
-	s := recipeState{Phase: r.phase, Calls: r.calls, Lambda: r.lambda, Calibrated: r.calibrated, Last: r.last, Order: r.order, Fisher: r.fisher, Mask: r.mask}
+	s := recipeState{Phase: r.phase, Calls: r.calls, Cost: r.bits, Lambda: r.lambda, Calibrated: r.calibrated, Last: r.last, Order: r.order, Fisher: r.fisher, Mask: r.mask}
 	var err error
 	if r.paper != nil {
 		if s.Paper, err = r.paper.State(); err != nil {
@@ -546,6 +592,12 @@ func (r *Recipe) State() ([]byte, error) {
 		if s.Rate, err = r.rate.State(); err != nil {
 			return nil, err
 		}
+	}
+	for _, x := range r.rest {
+		if x == nil {
+			x = &settler{}
+		}
+		s.Rest = append(s.Rest, x)
 	}
 	for _, p := range r.prices {
 		if p == nil {
@@ -565,7 +617,7 @@ func (r *Recipe) SetState(b []byte) error {
 	if err := gob.NewDecoder(bytes.NewReader(b)).Decode(&s); err != nil {
 		return fmt.Errorf("compact: %w", err)
 	}
-	if (s.Paper == nil) != (r.paper == nil) || s.Phase < floats || s.Phase > frozen || len(s.Bits) != len(r.prices) || len(s.Higher) != len(r.prices) || len(s.Fisher) != len(r.fisher) {
+	if (s.Paper == nil) != (r.paper == nil) || s.Phase < floats || s.Phase > frozen || len(s.Bits) != len(r.prices) || len(s.Higher) != len(r.prices) || len(s.Fisher) != len(r.fisher) || len(s.Rest) != len(r.rest) {
 		return fmt.Errorf("compact: the state is of another recipe")
 	}
 	if r.paper != nil {
@@ -615,11 +667,21 @@ func (r *Recipe) SetState(b []byte) error {
 		}
 		copy(r.fisher[i], f)
 	}
+	for i, x := range s.Rest {
+		r.rest[i] = nil
+		if x.Seen == nil || r.levels[i] == nil {
+			continue
+		}
+		if err := x.fits(len(r.shown[i]), r.levels[i]); err != nil {
+			return err
+		}
+		r.rest[i] = x
+	}
 	if s.Order != nil {
 		if len(s.Order) != len(r.links()) || slices.ContainsFunc(s.Order, func(k int) bool { return k < 0 || k >= len(keys) }) {
 			return fmt.Errorf("compact: the order of units is that of another network")
 		}
 	}
-	r.phase, r.calls, r.lambda, r.calibrated, r.last, r.order, r.mask = s.Phase, s.Calls, s.Lambda, s.Calibrated, s.Last, s.Order, s.Mask
+	r.phase, r.calls, r.bits, r.lambda, r.calibrated, r.last, r.order, r.mask = s.Phase, s.Calls, s.Cost, s.Lambda, s.Calibrated, s.Last, s.Order, s.Mask
 	return nil
 }

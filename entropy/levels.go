@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"ropewalk/internal/kernel"
 )
 
 // Levels are the learned levels of one tensor: increasing numbers, of which one
@@ -116,6 +118,7 @@ type Quantizer struct {
 	o       QuantizerOptions
 	tensors []*quantizerTensor
 	crew    *crew
+	strips  []kernel.Strip // of each worker
 	dst, w  [][]float32
 	forward func(worker, job int)
 }
@@ -127,8 +130,12 @@ type quantizerTensor struct {
 	cells   Centers
 	few     []float32 // thresholds, if there are few
 	values  []float32
-	frozen  []bool // stays zero; nil if the support is free
-	held    bool   // all else stays different from zero
+	frozen  []bool    // stays zero; nil if the support is free
+	live    []int32   // the others, if it is not
+	kept    []float32 // their latents
+	shown   []float32 // of three levels: what Forward made
+	stale   bool      // symbols are older than shown
+	held    bool      // all else stays different from zero
 }
 
 // NewQuantizer returns a quantizer; levels[i] nil leaves tensor i alone.
@@ -158,6 +165,7 @@ func NewQuantizer(layers []Layer, levels []*Levels, o *QuantizerOptions) (*Quant
 		}
 		q.tensors = append(q.tensors, t)
 	}
+	q.strips = make([]kernel.Strip, q.crew.workers)
 	q.forward = q.forwardTensor
 	return q, nil
 }
@@ -170,7 +178,7 @@ func (q *Quantizer) Forward(dst, latents [][]float32) {
 	q.dst, q.w = nil, nil
 }
 
-func (q *Quantizer) forwardTensor(_, job int) {
+func (q *Quantizer) forwardTensor(worker, job int) {
 	t := q.tensors[job]
 	if t.levels == nil {
 		return
@@ -191,15 +199,34 @@ func (q *Quantizer) forwardTensor(_, job int) {
 		t.cells.build()
 	}
 	dst, w := q.dst[job], q.w[job]
+	if t.frozen != nil {
+		t.forwardLive(dst, w)
+		return
+	}
 	if len(t.cells.at) <= fewThresholds {
-		t.forwardFew(dst, w)
+		t.forwardFew(&q.strips[worker], dst, w)
 		return
 	}
 	for j, x := range w[:len(t.symbols)] {
 		k := below(&t.cells, float64(x))
-		if t.frozen != nil {
-			k = t.bind(j, k, x)
-		}
+		t.symbols[j] = uint16(k)
+		dst[j] = float32(v[k])
+	}
+}
+
+// forwardLive is forwardTensor where most weights stay zero: it looks at the others
+// only.
+func (t *quantizerTensor) forwardLive(dst, w []float32) {
+	v := t.levels.values
+	// dst may be w.
+	t.kept = t.kept[:0]
+	for _, j := range t.live {
+		t.kept = append(t.kept, w[j])
+	}
+	clear(dst[:len(t.symbols)])
+	for i, j := range t.live {
+		x := t.kept[i]
+		k := t.bind(below(&t.cells, float64(x)), x)
 		t.symbols[j] = uint16(k)
 		dst[j] = float32(v[k])
 	}
@@ -208,38 +235,31 @@ func (q *Quantizer) forwardTensor(_, job int) {
 // fewThresholds is up to how many are compared one by one.
 const fewThresholds = 8
 
+// notAbove returns the largest number of 32 bits that is not above x.
+func notAbove(x float64) float32 {
+	f := float32(x)
+	if float64(f) > x {
+		f = math.Nextafter32(f, float32(math.Inf(-1)))
+	}
+	return f
+}
+
 // forwardFew does the same as the loop of forwardTensor: a number of 32 bits is
 // above a threshold if it is above the last number of 32 bits that is not above it.
-func (t *quantizerTensor) forwardFew(dst, w []float32) {
+func (t *quantizerTensor) forwardFew(s *kernel.Strip, dst, w []float32) {
 	t.few, t.values = t.few[:0], t.values[:0]
 	for _, x := range t.cells.at {
-		f := float32(x)
-		if float64(f) > x {
-			f = math.Nextafter32(f, float32(math.Inf(-1)))
-		}
-		t.few = append(t.few, f)
+		t.few = append(t.few, notAbove(x))
 	}
 	for _, x := range t.levels.values {
 		t.values = append(t.values, float32(x))
 	}
 	values, symbols := t.values, t.symbols
 	dst, w = dst[:len(symbols)], w[:len(symbols)]
-	if len(t.few) == 2 {
-		a, b := t.few[0], t.few[1]
-		for j, x := range w {
-			k := 0
-			if x > a {
-				k = 1
-			}
-			if x > b {
-				k = 2
-			}
-			if t.frozen != nil {
-				k = t.bind(j, k, x)
-			}
-			symbols[j] = uint16(k)
-			dst[j] = values[k]
-		}
+	if t.ternary() {
+		// Not above the first threshold is below the number after it.
+		s.Ternary(dst, w, math.Nextafter32(t.few[0], float32(math.Inf(1))), t.few[1], values[0], values[2])
+		t.shown, t.stale = append(t.shown[:0], dst...), true
 		return
 	}
 	for j, x := range w {
@@ -249,26 +269,59 @@ func (t *quantizerTensor) forwardFew(dst, w []float32) {
 				k++
 			}
 		}
-		if t.frozen != nil {
-			k = t.bind(j, k, x)
-		}
 		symbols[j] = uint16(k)
 		dst[j] = values[k]
 	}
 }
 
-// bind returns the symbol of weight j, which would be k if it were free.
-func (t *quantizerTensor) bind(j, k int, x float32) int {
+// ternary reports whether the middle one of three levels is zero: then the values
+// that the network saw say all, and symbols are found when somebody asks for them.
+func (t *quantizerTensor) ternary() bool { return len(t.levels.values) == 3 && t.levels.zero == 1 }
+
+// fresh returns the symbols.
+func (t *quantizerTensor) fresh() []uint16 {
+	if !t.stale {
+		return t.symbols
+	}
+	symbols := t.symbols[:len(t.shown)]
+	for j, x := range t.shown {
+		k := uint16(1)
+		if x != 0 { // hardly ever
+			k = 0
+			if x > 0 {
+				k = 2
+			}
+		}
+		symbols[j] = k
+	}
+	t.stale = false
+	return t.symbols
+}
+
+// bind returns the symbol of a weight that does not stay zero, which would be k if
+// it were free.
+func (t *quantizerTensor) bind(k int, x float32) int {
 	zero := t.levels.zero
 	switch {
-	case t.frozen[j]:
-		return zero
 	case !t.held || k != zero:
 		return k
 	case x < 0 && zero > 0 || zero == len(t.levels.values)-1:
 		return zero - 1
 	}
 	return zero + 1
+}
+
+// restrict has the support be what frozen says.
+func (t *quantizerTensor) restrict(frozen []bool, held bool) {
+	t.fresh()
+	t.frozen, t.held, t.live = frozen, held, t.live[:0]
+	for j, stays := range frozen {
+		if stays {
+			t.symbols[j] = uint16(t.levels.zero)
+		} else {
+			t.live = append(t.live, int32(j))
+		}
+	}
 }
 
 // Backward adds to the gradient of each level the derivatives by the weights
@@ -283,8 +336,33 @@ func (q *Quantizer) Backward(gradients [][]float32) {
 			zero = uint16(t.levels.zero)
 			sums[zero] = 0
 		}
-		g := gradients[i][:len(t.symbols)]
-		for j, s := range t.symbols {
+		symbols, g := t.symbols, gradients[i][:len(t.symbols)]
+		if t.frozen != nil {
+			for _, j := range t.live {
+				if s := symbols[j]; s != zero {
+					sums[s] += float64(g[j])
+				}
+			}
+			continue
+		}
+		if t.stale {
+			// Beyond 32 bits only in sums of many.
+			lo, hi := q.strips[0].Sides(g, t.shown)
+			sums[0] += lo
+			sums[2] += hi
+			continue
+		}
+		for ; len(symbols) >= 4 && len(g) >= 4; symbols, g = symbols[4:], g[4:] {
+			if (symbols[0]^zero)|(symbols[1]^zero)|(symbols[2]^zero)|(symbols[3]^zero) == 0 {
+				continue // nearly always
+			}
+			for j, s := range symbols[:4] {
+				if s != zero {
+					sums[s] += float64(g[j])
+				}
+			}
+		}
+		for j, s := range symbols {
 			if s != zero {
 				sums[s] += float64(g[j])
 			}
@@ -292,9 +370,16 @@ func (q *Quantizer) Backward(gradients [][]float32) {
 	}
 }
 
+// Live returns the weights of tensor i that may be other than zero, in order, and
+// nil, false if that is all of them. The caller must not change it.
+func (q *Quantizer) Live(i int) (live []int32, some bool) {
+	t := q.tensors[i]
+	return t.live, t.frozen != nil
+}
+
 // Symbols returns those of the last Forward, nil for a tensor without levels.
 // They are overwritten by the next one.
-func (q *Quantizer) Symbols(i int) []uint16 { return q.tensors[i].symbols }
+func (q *Quantizer) Symbols(i int) []uint16 { return q.tensors[i].fresh() }
 
 // Freeze has every weight whose symbol is zero now stay zero, whatever its
 // latent does. Free undoes it.
@@ -303,13 +388,11 @@ func (q *Quantizer) Freeze() {
 		if t.levels == nil || t.levels.zero < 0 {
 			continue
 		}
-		if t.frozen == nil {
-			t.frozen = make([]bool, len(t.symbols))
+		frozen := make([]bool, len(t.symbols))
+		for j, k := range t.fresh() {
+			frozen[j] = int(k) == t.levels.zero
 		}
-		t.held = false
-		for j, k := range t.symbols {
-			t.frozen[j] = int(k) == t.levels.zero
-		}
+		t.restrict(frozen, false)
 	}
 }
 
@@ -321,21 +404,23 @@ func (q *Quantizer) Hold(i int, support []bool) {
 	if t.levels == nil || t.levels.zero < 0 || len(t.levels.values) < 2 || len(support) != len(t.symbols) {
 		panic(fmt.Sprintf("entropy: tensor %q of %d weights has no zero, or no other level, to hold a support of %d", t.Name, len(t.symbols), len(support)))
 	}
-	t.frozen, t.held = make([]bool, len(support)), true
+	frozen := make([]bool, len(support))
 	for j, s := range support {
-		t.frozen[j] = !s
+		frozen[j] = !s
 	}
+	t.restrict(frozen, true)
 }
 
 // Free lets zeros be what their latents say.
 func (q *Quantizer) Free() {
 	for _, t := range q.tensors {
-		t.frozen, t.held = nil, false
+		t.frozen, t.held, t.live = nil, false, nil
 	}
 }
 
 // Clamp bounds latents to reach times the outer levels, so that they can come
 // back; 1.4 is a good reach. Levels that are all of one sign bound that side only.
+// Latents of weights that stay zero may be left as they are.
 func (q *Quantizer) Clamp(latents [][]float32, reach float64) {
 	for i, t := range q.tensors {
 		if t.levels == nil {
@@ -349,8 +434,13 @@ func (q *Quantizer) Clamp(latents [][]float32, reach float64) {
 		if v[len(v)-1] <= 0 {
 			hi = float32(math.Inf(1))
 		}
-		for j, x := range latents[i] {
-			latents[i][j] = min(max(x, lo), hi)
+		w := latents[i]
+		if t.frozen != nil {
+			for _, j := range t.live {
+				w[j] = min(max(w[j], lo), hi)
+			}
+			continue
 		}
+		q.strips[0].Clamp(w, lo, hi)
 	}
 }

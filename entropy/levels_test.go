@@ -242,3 +242,76 @@ func TestFewThresholds(t *testing.T) {
 		}
 	})
 }
+
+// Where zeros stay, looking at the other weights alone gives what looking at all of
+// them would give: forward, the sums of gradients, and what is clamped.
+func TestLive(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		k := rapid.IntRange(1, fewThresholds).Draw(t, "levels")
+		n := rapid.IntRange(1, 40).Draw(t, "weights")
+		draw := func(name string) [][]float32 {
+			return [][]float32{rapid.SliceOfN(rapid.Float32Range(-3, 3), n, n).Draw(t, name)}
+		}
+		l, err := Symmetric(0.5, k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q, err := NewQuantizer([]Layer{{Name: "w", Shape: tensor.Shape{int64(n)}}}, []*Levels{l}, &QuantizerOptions{DeadZone: 0.6})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := draw("first")
+		q.Forward([][]float32{make([]float32, n)}, w)
+		held := rapid.Bool().Draw(t, "held")
+		stays := make([]bool, n)
+		if held {
+			support := rapid.SliceOfN(rapid.Bool(), n, n).Draw(t, "support")
+			for j := range stays {
+				stays[j] = !support[j]
+			}
+			q.Hold(0, support)
+		} else {
+			for j, s := range q.Symbols(0) {
+				stays[j] = int(s) == l.Zero()
+			}
+			q.Freeze()
+		}
+		w = draw("second")
+		symbols, sums, g := make([]uint16, n), make([]float64, len(l.Values())), draw("gradient")
+		for j, x := range w[0] {
+			s := below(&q.tensors[0].cells, float64(x))
+			switch {
+			case stays[j]:
+				s = k
+			case held && s == k && x < 0:
+				s--
+			case held && s == k:
+				s++
+			}
+			symbols[j] = uint16(s)
+			if s != k {
+				sums[s] += float64(g[0][j])
+			}
+		}
+		q.Forward(w, slices.Clone(w))
+		if !slices.Equal(q.Symbols(0), symbols) {
+			t.Fatalf("symbols %v, want %v", q.Symbols(0), symbols)
+		}
+		for j, s := range symbols {
+			if w[0][j] != float32(l.Values()[s]) {
+				t.Fatalf("weight %d is %g at symbol %d of %v", j, w[0][j], s, l.Values())
+			}
+		}
+		if q.Backward(g); !slices.Equal(l.Gradient, sums) {
+			t.Fatalf("gradients %v, want %v", l.Gradient, sums)
+		}
+		latents := draw("third")
+		q.Clamp(latents, 1.4)
+		most := float32(1.4 * 0.5 * float64(k))
+		for j, x := range latents[0] {
+			if !stays[j] && (x < -most || x > most) {
+				t.Fatalf("latent %d is %g, beyond %g", j, x, most)
+			}
+		}
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"ropewalk/internal/kernel"
 	"ropewalk/quant"
 )
 
@@ -120,6 +121,7 @@ type Paper struct {
 	active  []*paperTensor
 	proxy   *Proxy[float32]
 	crew    *crew
+	strips  []kernel.Strip // of each worker
 	pieces  []paperPiece
 
 	w, pull [][]float32 // of the active tensors
@@ -228,6 +230,7 @@ func NewPaper(layers []Layer, weights [][]float32, o *PaperOptions) (*Paper, err
 		return nil, err
 	}
 	p.proxy, p.crew = proxy, newCrew(p.o.Threads)
+	p.strips = make([]kernel.Strip, p.crew.workers)
 	p.pullJob, p.rangeJob, p.mostJob, p.updateJob, p.addJob = p.pullPiece, p.rangePiece, p.mostPiece, p.updatePiece, p.addPiece
 	return p, p.Requantize(weights)
 }
@@ -347,6 +350,10 @@ func (p *Paper) pullPiece(_, job int) {
 	own := &p.state.Tensors[t.index]
 	w, pull := p.weights[t.index][pc.from:pc.to], t.pull[pc.from:pc.to]
 	pc.squares = 0
+	if len(own.Levels) <= fewThresholds && !p.o.Relative {
+		pc.squares = t.pullFew(pull, w, own.Levels, float32(p.o.LambdaE))
+		return
+	}
 	for j, x := range w {
 		k := below(&t.cells, float64(x))
 		d := float64(x) - own.Levels[k]
@@ -357,6 +364,31 @@ func (p *Paper) pullPiece(_, job int) {
 		}
 		pull[j] += float32(p.o.LambdaE * d)
 	}
+}
+
+// pullFew adds lambda·(w-ŵ) to pull and returns Σ(w-ŵ)². It adds the steps between
+// levels up to each weight, without looking one up.
+func (t *paperTensor) pullFew(pull, w []float32, levels []float64, lambda float32) float64 {
+	var at, step [fewThresholds]float32
+	n := len(t.cells.at)
+	for k, x := range t.cells.at {
+		at[k], step[k] = notAbove(x), float32(levels[k+1]-levels[k])
+	}
+	first := float32(levels[0])
+	squares := 0.0
+	pull = pull[:len(w)]
+	for j, x := range w {
+		level := first
+		for k := range n {
+			if x > at[k&(fewThresholds-1)] {
+				level += step[k&(fewThresholds-1)]
+			}
+		}
+		d := x - level
+		squares += float64(d) * float64(d)
+		pull[j] += lambda * d
+	}
+	return squares
 }
 
 // width returns δ of a cell.
@@ -432,14 +464,9 @@ func (p *Paper) weigh(gradients [][]float32) {
 	}
 }
 
-func (p *Paper) mostPiece(_, job int) {
+func (p *Paper) mostPiece(worker, job int) {
 	pc := &p.pieces[job]
-	pc.most = 0
-	for _, x := range p.gradients[pc.t.index][pc.from:pc.to] {
-		if x = abs32(x); x > pc.most {
-			pc.most = x
-		}
-	}
+	pc.most = p.strips[worker].MaxAbs(p.gradients[pc.t.index][pc.from:pc.to])
 }
 
 // insensitivity returns S̄ = a - b·|g|. A tensor whose gradient is all zero is
@@ -454,24 +481,12 @@ func (p *Paper) insensitivity(t *paperTensor) (a, b float32) {
 	return 1, t.inv
 }
 
-func (p *Paper) updatePiece(_, job int) {
+func (p *Paper) updatePiece(worker, job int) {
 	pc := &p.pieces[job]
 	t := pc.t
 	own := &p.state.Tensors[t.index]
-	lo, hi := float32(own.Low), float32(own.Top)
 	a, b := p.insensitivity(t)
-	w, g, pull := p.weights[t.index][pc.from:pc.to], p.gradients[t.index][pc.from:pc.to], t.pull[pc.from:pc.to]
-	g, pull = g[:len(w)], pull[:len(w)]
-	for j, x := range w {
-		x -= (a - b*abs32(g[j])) * pull[j]
-		if x < lo {
-			x = lo
-		}
-		if x > hi {
-			x = hi
-		}
-		w[j] = x
-	}
+	p.strips[worker].Pull(p.weights[t.index][pc.from:pc.to], p.gradients[t.index][pc.from:pc.to], t.pull[pc.from:pc.to], a, b, float32(own.Low), float32(own.Top))
 }
 
 func (p *Paper) addPiece(_, job int) {

@@ -62,9 +62,9 @@ func (q *Quantizer) SetState(b []byte) error {
 		l := &s.Levels[i]
 		t.levels.values, t.levels.mean, t.levels.square, t.levels.steps = l.Values, l.Mean, l.Square, l.Steps
 		copy(t.levels.Gradient, l.Gradient)
-		t.frozen, t.held = s.Frozen[i], s.Held[i]
-		if len(t.frozen) == 0 {
-			t.frozen = nil // gob does not tell nil from empty
+		t.frozen, t.held, t.live = nil, false, nil
+		if len(s.Frozen[i]) > 0 { // gob does not tell nil from empty
+			t.restrict(s.Frozen[i], s.Held[i])
 		}
 	}
 	return nil

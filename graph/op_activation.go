@@ -12,7 +12,7 @@ import (
 var activationOps = map[string]operator{
 	"Identity": {min: 1, max: 1, infer: keepType, evaluate: func(_ *context, _ *Node, in []*Value) ([]*Value, error) { return in[:1], nil }},
 
-	"Abs":   unary(math.Abs, func(d tensor.DType, x int64) int64 { return max(x, wrap(d, -x)*truth(isSigned(d))) }),
+	"Abs":   unary(math.Abs, func(d tensor.DType, x int64) int64 { return max(x, d.Wrap(-x)*truth(isSigned(d))) }),
 	"Neg":   unary(func(x float64) float64 { return -x }, func(_ tensor.DType, x int64) int64 { return -x }),
 	"Sign":  unary(sign, signInt),
 	"Ceil":  unary(math.Ceil, nil),
@@ -145,7 +145,7 @@ func unary(float func(x float64) float64, integer func(d tensor.DType, x int64) 
 				out.Float[i] = float(x)
 			}
 			for i, x := range in[0].Int {
-				out.Int[i] = wrap(out.Type, integer(out.Type, x))
+				out.Int[i] = out.Type.Wrap(integer(out.Type, x))
 			}
 			return []*Value{out}, nil
 		},

@@ -64,9 +64,9 @@ func convert(v *Value, to tensor.DType) (*Value, error) {
 		case to == tensor.Bool:
 			out.Int[i] = truth(v.number(i) != 0)
 		case v.Float != nil:
-			out.Int[i] = wrap(to, toInt(wide(to), v.Float[i]))
+			out.Int[i] = to.Wrap(toInt(wide(to), v.Float[i]))
 		default:
-			out.Int[i] = wrap(to, v.Int[i])
+			out.Int[i] = to.Wrap(v.Int[i])
 		}
 	}
 	return out, nil

@@ -144,7 +144,7 @@ func evaluateRange(c *context, _ *Node, in []*Value) ([]*Value, error) {
 		out.Float[i] = in[0].Float[0] + float64(i)*in[2].Float[0]
 	}
 	for i := range out.Int {
-		out.Int[i] = wrap(out.Type, in[0].Int[0]+int64(i)*in[2].Int[0])
+		out.Int[i] = out.Type.Wrap(in[0].Int[0] + int64(i)*in[2].Int[0])
 	}
 	return []*Value{out}, nil
 }

@@ -195,7 +195,7 @@ func evaluateEinsum(c *context, n *Node, in []*Value) ([]*Value, error) {
 			for k, v := range in {
 				x *= v.Int[w.off[k]]
 			}
-			out.Int[i/each] = wrap(out.Type, out.Int[i/each]+x)
+			out.Int[i/each] = out.Type.Wrap(out.Int[i/each] + x)
 		}
 		w.next()
 	}

@@ -63,7 +63,7 @@ func evaluatePairwise(c *context, in []*Value, float func(x, y float64) float64,
 		if out.Float != nil {
 			out.Float[i] = float(x.Float[a], y.Float[b])
 		} else {
-			out.Int[i] = wrap(out.Type, integer(out.Type, x.Int[a], y.Int[b]))
+			out.Int[i] = out.Type.Wrap(integer(out.Type, x.Int[a], y.Int[b]))
 		}
 	}, x.Shape, y.Shape)
 	return []*Value{out}, nil
@@ -218,7 +218,7 @@ func evaluatePow(c *context, _ *Node, in []*Value) ([]*Value, error) {
 	x, y := in[0], in[1]
 	eachBroadcast(out.Shape, func(i, a, b int) {
 		if out.Int != nil && y.Int != nil {
-			out.Int[i] = wrap(out.Type, powInt(y.Type, x.Int[a], y.Int[b]))
+			out.Int[i] = out.Type.Wrap(powInt(y.Type, x.Int[a], y.Int[b]))
 			return
 		}
 		p := math.Pow(x.number(a), y.number(b))

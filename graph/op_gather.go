@@ -207,7 +207,7 @@ func scatterOnto(n *Node, d tensor.DType) (func(out *Value, o int, update *Value
 		if out.Float != nil {
 			out.Float[o] = float(out.Float[o], update.Float[i])
 		} else {
-			out.Int[o] = wrap(d, integer(d, out.Int[o], update.Int[i]))
+			out.Int[o] = d.Wrap(integer(d, out.Int[o], update.Int[i]))
 		}
 	}, nil
 }

@@ -108,7 +108,7 @@ func evaluateMatMulInteger(c *context, _ *Node, in []*Value) ([]*Value, error) {
 		return nil, err
 	}
 	out := newValue(c.types[0])
-	err = productInt(c, a, b, func(o int, sum int64) { out.Int[o] = wrap(out.Type, sum) })
+	err = productInt(c, a, b, func(o int, sum int64) { out.Int[o] = out.Type.Wrap(sum) })
 	return []*Value{out}, err
 }
 
@@ -149,7 +149,7 @@ func oneOrEach(o *Operand, filters int64, what string) error {
 
 func evaluateConvInteger(c *context, n *Node, in []*Value) ([]*Value, error) {
 	out := newValue(c.types[0])
-	err := convolveInt(c, n, in[0], in[1], in[2], in[3], func(o, _ int, sum int64) { out.Int[o] = wrap(out.Type, sum) })
+	err := convolveInt(c, n, in[0], in[1], in[2], in[3], func(o, _ int, sum int64) { out.Int[o] = out.Type.Wrap(sum) })
 	return []*Value{out}, err
 }
 

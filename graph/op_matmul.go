@@ -114,7 +114,7 @@ func evaluateMatMul(c *context, _ *Node, in []*Value) ([]*Value, error) {
 		for l := range k {
 			sum += a.Int[i+l] * b.Int[j+l*n]
 		}
-		out.Int[o] = wrap(out.Type, sum)
+		out.Int[o] = out.Type.Wrap(sum)
 	})
 	return []*Value{out}, nil
 }
@@ -221,7 +221,7 @@ func evaluateGemm(c *context, node *Node, in []*Value) ([]*Value, error) {
 			}
 			sum += x
 		}
-		out.Int[o] = wrap(out.Type, sum)
+		out.Int[o] = out.Type.Wrap(sum)
 	}
 	return []*Value{out}, nil
 }

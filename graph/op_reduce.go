@@ -57,7 +57,7 @@ func reduce(f fold, last func(x, n float64) float64, integer bool) operator {
 				if out.Float != nil {
 					out.Float[o] = f.float(out.Float[o], in[0].Float[i])
 				} else {
-					out.Int[o] = wrap(out.Type, f.integer(out.Type, out.Int[o], in[0].Int[i]))
+					out.Int[o] = out.Type.Wrap(f.integer(out.Type, out.Int[o], in[0].Int[i]))
 				}
 			})
 			if last == nil {

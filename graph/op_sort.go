@@ -179,9 +179,9 @@ func evaluateCumSum(c *context, n *Node, in []*Value) ([]*Value, error) {
 				continue
 			}
 			whole += x.Int[p]
-			out.Int[p] = wrap(x.Type, whole)
+			out.Int[p] = x.Type.Wrap(whole)
 			if exclusive {
-				out.Int[p] = wrap(x.Type, wholeBefore)
+				out.Int[p] = x.Type.Wrap(wholeBefore)
 			}
 		}
 	})

@@ -24,7 +24,7 @@ func drawHostile(t *rapid.T) *Value {
 		v.Float[i] = rapid.SampledFrom([]float64{0, 1, 2, 0.5, -1, math.NaN(), math.Inf(1), math.Inf(-1), 1e300, 1e-300}).Draw(t, "float")
 	}
 	for i := range v.Int {
-		v.Int[i] = wrap(d, numbers.Draw(t, "int"))
+		v.Int[i] = d.Wrap(numbers.Draw(t, "int"))
 		if d == tensor.Bool {
 			v.Int[i] &= 1
 		}

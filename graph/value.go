@@ -182,7 +182,7 @@ func ValueOf(t *tensor.Tensor) (*Value, error) {
 		if t.DType == tensor.Bool && x > 1 {
 			x = 1
 		}
-		v.Int[i] = wrap(t.DType, x)
+		v.Int[i] = t.DType.Wrap(x)
 	}
 	return v, nil
 }
@@ -230,29 +230,6 @@ func (v *Value) Tensor(name string) (*tensor.Tensor, error) {
 		}
 	}
 	return &tensor.Tensor{Name: name, DType: v.Type, Shape: v.Shape, Data: tensor.Bytes(raw)}, nil
-}
-
-// wrap returns x cut to the bits of the integer type d, as ONNX integers overflow.
-func wrap(d tensor.DType, x int64) int64 {
-	switch d {
-	case tensor.I8:
-		return int64(int8(x))
-	case tensor.U8:
-		return int64(uint8(x))
-	case tensor.I16:
-		return int64(int16(x))
-	case tensor.U16:
-		return int64(uint16(x))
-	case tensor.I32:
-		return int64(int32(x))
-	case tensor.U32:
-		return int64(uint32(x))
-	case tensor.I4:
-		return x << 60 >> 60
-	case tensor.U4:
-		return x & 15
-	}
-	return x
 }
 
 // intRange returns the least and the greatest value of the integer type d, which

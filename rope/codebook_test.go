@@ -404,7 +404,7 @@ func mask(n int) []byte {
 // Parts that the index tells and codebooks that do not fit them are refused.
 func TestWrongParts(t *testing.T) {
 	l := lenet(4)
-	_, packed := pack(t, l, &Options{Effort: Fast})
+	_, packed := pack(t, l, &Options{Effort: Fast, long: true})
 	f, err := Open("m.rope", tensor.Bytes(packed), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -456,7 +456,7 @@ func TestDescribedSkeleton(t *testing.T) {
 		}
 		f, _ := pack(t, l, nil)
 		checkRestored(t, f, l)
-		content := f.header.append(nil)
+		content := f.header.append()
 		if got := content[0]&featureDescribed != 0; got != tt.described {
 			t.Errorf("%q: described: %t", tt.text, got)
 		}

@@ -50,6 +50,7 @@ type Options struct {
 	Progress func(done, total int64)
 
 	rawEnds bool // header and index as they are: an example that can be read
+	long    bool // never the short form
 }
 
 // EffortFor returns the effort that Auto stands for.
@@ -140,7 +141,7 @@ func Encode(ctx context.Context, w io.Writer, l *layout.Layout, o *Options) (*Su
 	if err := e.plan(); err != nil {
 		return nil, err
 	}
-	if err := e.write(); err != nil {
+	if err := e.writeShortest(); err != nil {
 		return nil, err
 	}
 	s := &Summary{Packed: e.written, Effort: opt.Effort, Tensors: len(l.Views), Root: e.root}
@@ -238,9 +239,38 @@ func (e *encoder) plan() error {
 	return nil
 }
 
+// writeShortest writes the file in the long form or, if that is smaller, in the short
+// one.
+func (e *encoder) writeShortest() error {
+	if e.opt.long || e.opt.rawEnds || e.header.base != nil || e.header.filesSize() > maxShortData {
+		return e.write()
+	}
+	out, long := e.out, &bytes.Buffer{}
+	e.out = long
+	if err := e.write(); err != nil {
+		return err
+	}
+	e.out, e.written = out, 0
+	if long.Len() <= shortLimit {
+		short, root, err := shorten(long.Bytes())
+		if err != nil {
+			return err
+		}
+		if short != nil && len(short) < long.Len() {
+			e.root = root
+			return e.emit(short)
+		}
+	}
+	return e.emit(long.Bytes())
+}
+
+// shortLimit is up to which size the short form is tried: beyond, its hundred bytes
+// do not make up for a file that must be decoded to be opened.
+const shortLimit = 1 << 17
+
 // write writes the whole file, coding the blocks on all threads.
 func (e *encoder) write() error {
-	content := e.header.append(nil)
+	content := e.header.append()
 	if _, err := parseHeader(content); err != nil {
 		return fmt.Errorf("rope: cannot be packed: %w", err)
 	}
@@ -288,7 +318,7 @@ func appendPackedFrame(dst, b []byte) []byte {
 		best = smaller(best, frameBody{coderZstd, append(size, z...)})
 	}
 	if len(b) <= mix.MaxText {
-		best = smaller(best, frameBody{coderText, mix.AppendText(size, b)})
+		best = smaller(best, frameBody{coderText, mix.AppendText(size, b, nil)})
 	}
 	return appendFrame(dst, best.coder, best.payload)
 }

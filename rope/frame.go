@@ -56,6 +56,16 @@ func appendFrame(dst []byte, c coderID, payload []byte) []byte {
 // minFrame is the least length of a frame: coder, length, checksum.
 const minFrame = 6
 
+// payloadOf returns the bytes of the payload of a frame of n bytes; 0 for none.
+func payloadOf(n int64) int64 {
+	for k := int64(1); k <= binary.MaxVarintLen64; k++ { // bytes of the length
+		if p := n - 1 - k - 4; p >= 0 && (p>>(7*k) == 0 || 7*k > 62) && (k == 1 || p>>(7*(k-1)) > 0) {
+			return p
+		}
+	}
+	return 0
+}
+
 // parseFrame takes apart a frame that must fill b, and checks its sum.
 func parseFrame(b []byte) (c coderID, payload []byte, err error) {
 	if len(b) < minFrame {

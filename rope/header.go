@@ -89,7 +89,7 @@ const (
 	viewEncoded
 )
 
-func (h *header) append(dst []byte) []byte {
+func (h *header) append() (dst []byte) {
 	l := h.layout
 	number := func(v uint64) { dst = binary.AppendUvarint(dst, v) }
 	features := uint64(0)

@@ -16,7 +16,7 @@ import (
 func TestSkeletonIsTested(t *testing.T) {
 	b := &builder{}
 	b.skeleton(strings.Repeat("a header of some length ", 5000))
-	f, packed := pack(t, b.build(), nil)
+	f, packed := pack(t, b.build(), &Options{long: true})
 	if len(f.blocks) != 1 {
 		t.Fatalf("%d blocks, want 1", len(f.blocks))
 	}

@@ -13,7 +13,7 @@ const (
 	PartHeader   = "header"   // magic, names, shapes, an inline skeleton
 	PartSkeleton = "skeleton" // what the original files hold beside tensors
 	PartTensor   = "tensor"
-	PartIndex    = "index" // lengths and digests
+	PartIndex    = "index" // lengths and digests; of a file in the short form its check
 	PartTrailer  = "trailer"
 )
 
@@ -27,17 +27,26 @@ type Entry struct {
 // Ledger returns what the bytes of the file are spent on. The entries add up
 // to [File.Size] exactly. Arrays that share a block have shares of it in
 // proportion to their sizes.
+//
+// In the short form the header is all up to the payloads, levels and lengths
+// included, and the index is the check of the root digest.
 func (f *File) Ledger() []Entry {
-	es := []Entry{{Part: PartHeader, Bytes: int64(len(Magic)) + f.headLen}}
+	head, foot, trailer := int64(len(Magic))+f.headLen, f.footLen, int64(trailerSize)
+	if f.short != nil {
+		head, foot, trailer = f.short.header, checkSize, 0
+	}
+	es := []Entry{{Part: PartHeader, Bytes: head}}
 	if g := f.home[len(f.header.arrays)].group; g >= 0 {
 		es = append(es, Entry{Part: PartSkeleton, Bytes: f.groupBytes(g)})
 	}
 	for _, a := range f.Arrays() {
 		es = append(es, Entry{Part: PartTensor, Name: a.Name, Bytes: a.Stored})
 	}
-	return append(es,
-		Entry{Part: PartIndex, Bytes: f.footLen},
-		Entry{Part: PartTrailer, Bytes: int64(trailerSize)})
+	es = append(es, Entry{Part: PartIndex, Bytes: foot})
+	if trailer > 0 {
+		es = append(es, Entry{Part: PartTrailer, Bytes: trailer})
+	}
+	return es
 }
 
 // An ArrayInfo says how one array is stored.
@@ -87,7 +96,7 @@ func (f *File) Arrays() []ArrayInfo {
 		}
 		for i, m := range g.members {
 			values[part(i)] += infos[m].Raw
-			if part(i) == partIndexed {
+			if part(i) == partIndexed && f.short == nil {
 				own += gx.books[i].stored
 			}
 		}
@@ -105,7 +114,9 @@ func (f *File) Arrays() []ArrayInfo {
 			values[p] -= in.Raw
 			in.Coders = f.groupCoders(gi, p)
 			if p == partIndexed {
-				in.Stored += gx.books[i].stored
+				if f.short == nil {
+					in.Stored += gx.books[i].stored
+				}
 				in.Levels = len(gx.books[i].values)
 			}
 			if in.Shared = len(g.members) > 1; !in.Shared {
@@ -119,10 +130,14 @@ func (f *File) Arrays() []ArrayInfo {
 // groupParts returns the bytes of the frames of a group: of indices, with the
 // codebooks, and of others.
 func (f *File) groupParts(gi int) (parts [numOfParts]int64) {
-	parts[partIndexed] = f.groups[gi].codebookLen
-	first := f.groups[gi].firstBlock
-	for _, b := range f.blocks[first : first+f.header.groups[gi].blocks(f.header.blockValues)] {
+	if f.short == nil {
+		parts[partIndexed] = f.groups[gi].codebookLen
+	}
+	for _, b := range f.groupBlocks(gi) {
 		for p, n := range b.parts {
+			if f.short != nil {
+				n = payloadOf(n)
+			}
 			parts[p] += n
 		}
 	}
@@ -139,8 +154,7 @@ func (f *File) groupBytes(gi int) int64 {
 // It reads one byte of each; what cannot be read is called "?".
 func (f *File) groupCoders(gi, part int) string {
 	var names []string
-	first := f.groups[gi].firstBlock
-	for _, b := range f.blocks[first : first+f.header.groups[gi].blocks(f.header.blockValues)] {
+	for _, b := range f.groupBlocks(gi) {
 		off := b.off
 		if part == partPlain {
 			off += b.parts[partIndexed]

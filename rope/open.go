@@ -52,6 +52,7 @@ type File struct {
 	headLen int64 // bytes of the frame of the header
 	footLen int64 // bytes of the frame of the index
 	layout  *layout.Layout
+	short   *shortForm // that the file was expanded from, or nil
 }
 
 // groupIndex is what the index says of one group.
@@ -118,6 +119,11 @@ func Open(name string, data tensor.Data, o *OpenOptions) (*File, error) {
 	f.keep = int(min(max(keep/block, 1), 1<<20))
 	f.cache = newCache(f.keep)
 	f.pieces = f.header.pieces()
+	if f.short != nil {
+		if err := f.settle(); err != nil {
+			return nil, err
+		}
+	}
 	f.layout = f.buildLayout()
 	if err := f.layout.Validate(); err != nil {
 		return nil, f.corrupt(int64(len(Magic)), err)
@@ -131,6 +137,9 @@ func Sniff(head []byte) bool {
 }
 
 func (f *File) corrupt(off int64, err error) error {
+	if f.short != nil {
+		off = f.short.place(off)
+	}
 	if u, ok := errors.AsType[*layout.UnsupportedError](err); ok {
 		return &layout.UnsupportedError{File: f.name, Offset: off, Reason: u.Reason}
 	}
@@ -151,8 +160,12 @@ func (f *File) readEnds() error {
 	if !Sniff(magic) {
 		return f.corrupt(0, errors.New("not a .rope file"))
 	}
-	if v := magic[len(Magic)-1]; v != Magic[len(Magic)-1] {
-		return &layout.UnsupportedError{File: f.name, Offset: int64(len(Magic)) - 1, Reason: fmt.Sprintf("version %d of the format; this program reads version 1", v)}
+	switch string(magic) {
+	case Magic:
+	case MagicShort:
+		return f.expand()
+	default:
+		return &layout.UnsupportedError{File: f.name, Offset: int64(len(Magic)) - 1, Reason: fmt.Sprintf("version %d of the format; this program reads versions 1 and 2", magic[len(Magic)-1])}
 	}
 	trailer, err := tensor.ReadRange(f.data, size-int64(trailerSize), int64(trailerSize), nil)
 	if err != nil {
@@ -244,7 +257,7 @@ func unpackFrame(frame []byte) ([]byte, error) {
 			return nil, fmt.Errorf("a text of %d bytes: %w", size, errWire)
 		}
 		b := make([]byte, size)
-		return b, mix.DecodeText(b, payload)
+		return b, mix.DecodeText(b, payload, nil)
 	}
 	return nil, unsupported(fmt.Sprintf("is coded by %q", coder))
 }
@@ -415,7 +428,12 @@ func (f *File) buildLayout() *layout.Layout {
 func (f *File) Layout() *layout.Layout { return f.layout }
 
 // Size returns the bytes of the .rope.
-func (f *File) Size() int64 { return f.data.Size() }
+func (f *File) Size() int64 {
+	if f.short != nil {
+		return f.short.size
+	}
+	return f.data.Size()
+}
 
 // Root returns the SHA-256 digest over the frames of header and index. It
 // covers every name, shape, and the digests of all values, so a signature over
@@ -525,7 +543,7 @@ func (f *File) decode(i int, buf []byte) (b []byte, err error) {
 			releaseArray(f.base, f.header.arrays[e.member].ref, e.off, e.n)
 		}
 	}
-	if f.header.groups[ref.group].blocks(f.header.blockValues) == 1 {
+	if f.header.groups[ref.group].blocks(f.header.blockValues) == 1 && (f.short == nil || f.short.settled) {
 		if d := extentsDigest(es, dst); d != f.groups[ref.group].digest {
 			return nil, f.corrupt(ref.off, f.digestError(ref.group, d))
 		}

@@ -321,12 +321,20 @@ func TestBase(t *testing.T) {
 // Every truncation and every flipped bit is found: on opening, or at the
 // latest when everything is decoded.
 func TestDamage(t *testing.T) {
+	t.Run("long form", func(t *testing.T) { damage(t, &Options{Effort: Max, BlockValues: 200, long: true}) })
+	t.Run("short form", func(t *testing.T) { damage(t, &Options{Effort: Max, BlockValues: 200}) })
+}
+
+func damage(t *testing.T, o *Options) {
 	b := &builder{}
 	b.skeleton("HEAD")
 	b.array("w", tensor.F32, tensor.Shape{40, 9}, gauss(1, 40, 9))
 	b.array("b", tensor.F32, tensor.Shape{10}, gauss(2, 1, 10))
 	l := b.build()
-	_, good := pack(t, l, &Options{Effort: Max, BlockValues: 200})
+	_, good := pack(t, l, o)
+	if want := map[bool]string{false: MagicShort, true: Magic}[o.long]; string(good[:8]) != want {
+		t.Fatalf("the file begins with %q", good[:8])
+	}
 	check := func(what string, bad []byte) {
 		t.Helper()
 		f, err := Open("m.rope", tensor.Bytes(bad), nil)

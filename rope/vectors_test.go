@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"flag"
 	"fmt"
 	"math"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"ropewalk/internal/codec/mix"
 	"ropewalk/layout"
 	"ropewalk/tensor"
 )
@@ -33,6 +35,7 @@ type vector struct {
 	base   func() *layout.Layout
 	opt    Options
 	coder  string // of the first array, where the vector is about that
+	short  bool   // in the short form
 }
 
 func one(name string, dt tensor.DType, shape tensor.Shape, values []byte) func() *layout.Layout {
@@ -406,6 +409,10 @@ var vectors = []vector{
 	{name: "wide", why: "coder 8: 4096 levels", layout: one("w", tensor.F32, tensor.Shape{129, 64}, wide()), opt: Options{Effort: Max}, coder: "levels"},
 	{name: "wide-fast", why: "coder 12: 4096 levels", layout: one("w", tensor.F32, tensor.Shape{129, 64}, wide()), opt: Options{Effort: Fast}, coder: "lanes"},
 	{name: "small-net", why: "a described skeleton, coder 11", layout: func() *layout.Layout { return perceptron(4, [][2]int{{30, 40}, {10, 30}}) }, opt: Options{Effort: Max}},
+	{name: "short", why: "the short form: coder 11 for all but payloads", layout: func() *layout.Layout { return perceptron(4, [][2]int{{30, 40}, {10, 30}}) }, opt: Options{Effort: Max}, short: true},
+	{name: "short-parts", why: "the short form: two groups, and a block of two parts", layout: shared, opt: Options{Effort: Max}, short: true},
+	{name: "short-blocks", why: "the short form: several blocks, the last payload is without a length", layout: one("w", tensor.F32, tensor.Shape{24, 6, 3, 3}, times(texture{follow: 0.8, rows: 0.5}.steps(7, tensor.Shape{24, 6, 3, 3}, 1, 12, 7), 0.1)), opt: Options{Effort: Max, BlockValues: 500}, short: true},
+	{name: "short-known", why: "the short form of a known network", layout: knownLeNet, opt: Options{Effort: Max}, short: true},
 	{
 		name: "delta-max", why: "coder 10; needs base.bin", layout: one("w", tensor.F32, tensor.Shape{40, 108}, nudged(gauss(1, 40, 108))),
 		base: one("w", tensor.F32, tensor.Shape{40, 108}, gauss(1, 40, 108)), opt: Options{Effort: Max}, coder: "delta",
@@ -416,6 +423,25 @@ var vectors = []vector{
 	},
 }
 
+// knownLeNet is a pruned LeNet-300-100, as a trained one is packed.
+func knownLeNet() *layout.Layout {
+	h, _ := knownHeader(1)
+	l := *h.layout
+	buf := bytes.Clone(h.skeleton)
+	r := rand.New(rand.NewSource(16))
+	for _, a := range l.Arrays {
+		for range a.Size / 4 {
+			v := float32(0)
+			if r.Intn(200) == 0 {
+				v = 0.0625 - 0.125*float32(r.Intn(2))
+			}
+			buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(v))
+		}
+	}
+	l.Files = []layout.File{{Name: "model.safetensors", Data: tensor.Bytes(buf)}}
+	return &l
+}
+
 // TestVectors encodes each vector and compares with the committed bytes, and
 // decodes the committed bytes.
 func TestVectors(t *testing.T) {
@@ -423,6 +449,7 @@ func TestVectors(t *testing.T) {
 	for _, v := range vectors {
 		l := v.layout()
 		opt := v.opt
+		opt.long = !v.short
 		var oo OpenOptions
 		if v.base != nil {
 			opt.Base = v.base()
@@ -528,7 +555,7 @@ func FuzzBlock(f *testing.F) {
 	}
 	for _, l := range []*layout.Layout{sample(), shared(), perceptron(4, [][2]int{{5, 6}})} {
 		file, _ := pack(f, l, nil)
-		f.Add(byte(coderRaw), byte(unitF32), file.header.append(nil))
+		f.Add(byte(coderRaw), byte(unitF32), file.header.append())
 	}
 	f.Fuzz(func(_ *testing.T, coder, u byte, payload []byte) {
 		info := &blockInfo{unit: unit(u % byte(unitF64+1))}
@@ -544,5 +571,39 @@ func FuzzBlock(f *testing.F) {
 		owner := bookOwner{tensor.F32, tensor.Shape{20, 50}, 1000}
 		_, _ = parseCodebooks(info.unit, []bookOwner{owner, owner, {tensor.F32, tensor.Shape{5}, 5}}, payload)
 		_, _ = parseHeader(payload)
+	})
+}
+
+// FuzzShort gives arbitrary texts and payloads to the reader of the short form: what
+// the check keeps out comes after all has been decoded.
+func FuzzShort(f *testing.F) {
+	for _, l := range []*layout.Layout{sample(), shared(), perceptron(4, [][2]int{{5, 6}})} {
+		_, packed := pack(f, l, nil)
+		if string(packed[:len(MagicShort)]) != MagicShort {
+			continue
+		}
+		r := &wireReader{b: packed[len(MagicShort) : len(packed)-checkSize]}
+		k := r.uint("network", 99)
+		text := make([]byte, r.uint("length", mix.MaxText))
+		if err := mix.DecodeText(text, r.bytes("text", r.uint("length", 1<<20)), knownText(int(k))); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text, r.b)
+	}
+	f.Fuzz(func(t *testing.T, text, payloads []byte) {
+		if len(text) > mix.MaxText {
+			return
+		}
+		coded := mix.AppendText(nil, text, nil)
+		b := append([]byte(MagicShort), 0)
+		b = binary.AppendUvarint(b, uint64(len(text)))
+		b = append(binary.AppendUvarint(b, uint64(len(coded))), coded...)
+		b = append(b, payloads...)
+		_, err := Open("fuzz", tensor.Bytes(append(b, make([]byte, checkSize)...)), nil)
+		var c *layout.CorruptError
+		var u *layout.UnsupportedError
+		if !errors.As(err, &c) && !errors.As(err, &u) {
+			t.Fatalf("a check of zeros: %v", err)
+		}
 	})
 }

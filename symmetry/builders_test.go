@@ -1,7 +1,6 @@
 package symmetry_test
 
 import (
-	"encoding/binary"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -106,12 +105,4 @@ func verify(t *testing.T, s *symmetry.Spec, g *graph.Graph) {
 	if err != nil {
 		t.Error(err)
 	}
-}
-
-func int64s(values ...int64) []byte {
-	var raw []byte
-	for _, v := range values {
-		raw = binary.LittleEndian.AppendUint64(raw, uint64(v))
-	}
-	return raw
 }

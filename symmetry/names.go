@@ -27,13 +27,18 @@ type NamesOptions struct {
 //	ResNets             of torchvision (also ResNeXt), and for CIFAR with shortcuts that
 //	                    pad (option A) or convolve; ReLU
 //	VGG, AlexNet        of torchvision, and VGG with one full layer; ReLU
+//	MobileNet-v2, -v3   of torchvision
+//	LeNets              convN and fcN; ReLU, and no other tensors
+//	ViT                 of torchvision and of Hugging Face; GELU
+//	BERT, GPT-2         of Hugging Face, with tied words or without; GELU
 //	Llama, Mistral, …   of Hugging Face: RMS norms, rotary embeddings, grouped-query
-//	                    heads, gated layers, also as experts (Mixtral, Qwen-MoE); SiLU
+//	                    heads, gated layers, also as experts (Mixtral, Qwen-MoE,
+//	                    DeepSeek-MoE), Phi with fused layers; SiLU
 //
 // It believes names: a network with the names of one of these but other functions
 // between has other symmetries, and nothing here can tell. Where there is a graph, use
-// [Derive]. A set of other names is an error that wraps [ErrFamily]; tensors that the
-// family does not have do not move.
+// [Derive]. A set of other names is an error that wraps [ErrFamily]. Tensors that the
+// family does not have do not move, nor what has an axis as long as one of theirs.
 func DeriveNames(set *tensor.Set, o *NamesOptions) (*Spec, error) {
 	if o == nil {
 		o = &NamesOptions{}
@@ -44,15 +49,20 @@ func DeriveNames(set *tensor.Set, o *NamesOptions) (*Spec, error) {
 			if !ok || prefix != "" && !strings.HasSuffix(prefix, ".") {
 				continue
 			}
-			n := &named{deriver: newDeriver(set), prefix: prefix, options: o}
+			n := &named{deriver: newDeriver(set), prefix: prefix, options: o, norms: 1e-5}
 			f.trace(n)
 			if n.err != nil {
 				return nil, fmt.Errorf("symmetry: as %s: %w", f.name, n.err)
 			}
+			n.strangers()
 			return n.collect()
 		}
 	}
-	return nil, ErrFamily
+	var known []string
+	for _, f := range families {
+		known = append(known, fmt.Sprintf("%s by a %s", f.name, f.mark))
+	}
+	return nil, fmt.Errorf("%w; known are %s", ErrFamily, strings.Join(known, ", "))
 }
 
 // families are tried in order, each by a tensor that it has.
@@ -61,8 +71,61 @@ var families = []struct {
 	trace      func(*named)
 }{
 	{"a Llama", "layers.0.self_attn.q_proj.weight", (*named).llama},
+	{"a Phi", "layers.0.self_attn.qkv_proj.weight", (*named).llama},
+	{"a GPT-2", "h.0.attn.c_attn.weight", (*named).gpt2},
+	{"a BERT", "encoder.layer.0.attention.self.query.weight", (*named).bert},
+	{"a ViT of Hugging Face", "encoder.layer.0.attention.attention.query.weight", (*named).hfViT},
+	{"a ViT of torchvision", "encoder.layers.encoder_layer_0.self_attention.in_proj_weight", (*named).vit},
+	{"a MobileNet", "features.0.0.weight", (*named).mobileNet},
 	{"a ResNet", "layer1.0.conv1.weight", (*named).resnet},
 	{"a VGG or AlexNet", "features.0.weight", (*named).sequential},
+	{"a LeNet", "fc1.weight", (*named).lenet},
+}
+
+// noWeight reports whether a tensor has no part in what the network computes, or none
+// that an order of neurons could change: counters, masks, and tables of positions.
+func noWeight(t *tensor.Tensor) bool {
+	if !t.DType.IsFloat() || len(t.Shape) == 0 {
+		return true
+	}
+	for _, end := range []string{".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq"} {
+		if strings.HasSuffix(t.Name, end) {
+			return true
+		}
+	}
+	return false
+}
+
+// strangers has axes stay that are as long as one of a tensor that the family does not
+// have: an adapter, or a second head, may be where they are.
+func (n *named) strangers() {
+	lengths := map[int64]string{}
+	for _, t := range n.set.All() {
+		if _, ok := n.weights[t.Name]; ok || noWeight(t) {
+			continue
+		}
+		v := n.weight(t.Name)
+		n.fixAll(v, n.reason("a tensor that the family does not have"))
+		for _, d := range t.Shape {
+			if _, ok := lengths[d]; !ok && d > 1 {
+				lengths[d] = t.Name
+			}
+		}
+	}
+	if len(lengths) == 0 {
+		return
+	}
+	for _, t := range n.set.All() {
+		v := n.weights[t.Name]
+		if v == nil {
+			continue
+		}
+		for i, d := range t.Shape {
+			if name, ok := lengths[d]; ok {
+				n.fixAxis(&v.axes[i], n.reason(fmt.Sprintf("as long as an axis of %q, which the family does not have", name)))
+			}
+		}
+	}
 }
 
 // A named is a network that is followed by the names of its tensors. After an error
@@ -71,6 +134,7 @@ type named struct {
 	*deriver
 	prefix  string
 	options *NamesOptions
+	norms   float64 // what batch norms add to variances
 	err     error
 }
 
@@ -154,7 +218,7 @@ func (n *named) norm(x *value, name string) *value {
 	if n.err != nil {
 		return x
 	}
-	return n.batchNorm(x, scale, shift, mean, variance, 1e-5)
+	return n.batchNorm(x, scale, shift, mean, variance, n.norms)
 }
 
 func (n *named) relu(x *value) *value {
@@ -274,7 +338,7 @@ func (n *named) llama() {
 	n.fixAxis(&table.axes[0], n.reason("rows that are looked up by number"))
 	width := table.shape[1]
 	x := n.keep(&value{shape: tensor.Shape{tokens, width}, axes: []axis{{why: spatial}, table.axes[1]}})
-	for l := 0; n.err == nil && n.has(fmt.Sprintf("layers.%d.self_attn.q_proj.weight", l)); l++ {
+	for l := 0; n.err == nil && n.has(fmt.Sprintf("layers.%d.input_layernorm.weight", l)); l++ {
 		at := fmt.Sprintf("layers.%d.", l)
 		x = n.mix(x, n.attention(n.rms(x, at+"input_layernorm"), at+"self_attn."), sums)
 		y := n.rms(x, at+"post_attention_layernorm")
@@ -287,6 +351,7 @@ func (n *named) llama() {
 	case w == nil: // tied
 		n.finish(n.matMul(x, n.transpose(table, []int{1, 0})))
 	case len(w.Shape) == 2 && w.Shape[1] == width:
+		n.perhapsTied(table, n.weight(head))
 		n.finish(n.matMul(x, n.transpose(n.weight(head), []int{1, 0})))
 	default:
 		n.fail("%s is %v, want %d along axis 1", head, w.Shape, width)
@@ -297,44 +362,70 @@ func (n *named) rms(x *value, name string) *value {
 	return n.affine(n.normalised(x), n.tensor(name+".weight", x.shape[len(x.shape)-1]), nil, len(x.shape)-1)
 }
 
+// heads say what attention does with queries and keys; q, k are norms of heads, or "".
+type heads struct {
+	size   int64 // 0: not known
+	rotary bool
+	q, k   string
+}
+
 // attention has rotary embeddings, and heads that share keys and values.
 func (n *named) attention(x *value, at string) *value {
-	q, k, v := n.linear(x, at+"q_proj"), n.linear(x, at+"k_proj"), n.linear(x, at+"v_proj")
-	size := int64(n.options.HeadSize)
-	if norm := n.optional(at+"q_norm.weight", 1); norm != nil && size == 0 {
-		size = norm.shape[0]
+	h := heads{size: int64(n.options.HeadSize), rotary: true, q: at + "q_norm.weight", k: at + "k_norm.weight"}
+	if norm := n.optional(h.q, 1); norm != nil && h.size == 0 {
+		h.size = norm.shape[0]
 	}
-	wide, narrow := q.shape[1], k.shape[1]
+	if n.has(at + "q_proj.weight") {
+		q, k, v := n.linear(x, at+"q_proj"), n.linear(x, at+"k_proj"), n.linear(x, at+"v_proj")
+		return n.linear(n.attend(q, k, v, h), at+"o_proj")
+	}
+	all := n.linear(x, at+"qkv_proj")
+	wide := n.tensor(at+"o_proj.weight", x.shape[1], 0).shape[1]
+	narrow := (all.shape[1] - wide) / 2
+	if n.err != nil || narrow < 1 || wide+2*narrow != all.shape[1] {
+		n.fail("%s makes %d numbers, which are no queries of %d and two of something", n.prefix+at+"qkv_proj", all.shape[1], wide)
+		return x
+	}
+	return n.linear(n.attend(n.part(all, 0, wide), n.part(all, wide, narrow), n.part(all, wide+narrow, narrow), h), at+"o_proj")
+}
+
+// attend returns what attention with heads makes of queries, keys and values, (tokens,
+// heads·size): a list like the queries.
+func (n *named) attend(q, k, v *value, h heads) *value {
+	size, wide, narrow := h.size, q.shape[1], k.shape[1]
 	if size <= 0 || wide%size != 0 || narrow%size != 0 || v.shape[1] != narrow || wide%narrow != 0 {
 		why := n.reason("heads of a size that is not known")
 		for _, y := range []*value{q, k, v} {
 			n.fixAll(y, why)
 		}
-		return n.linear(still(tensor.Shape{tokens, wide}, why), at+"o_proj")
+		return still(tensor.Shape{tokens, wide}, why)
 	}
-	heads, kv := wide/size, narrow/size
-	rotary := n.reason("rotary embeddings")
-	turned := func(y *value, h int64, norm string) *value { // (heads, tokens, size)
-		y = n.reshape(y, tensor.Shape{tokens, h, size})
-		if w := n.optional(at+norm, 1); w != nil && w.shape[0] == size {
-			y = n.affine(n.normalised(y), w, nil, 2)
+	count, kv := wide/size, narrow/size
+	turned := func(y *value, h64 int64, norm string) *value { // (heads, tokens, size)
+		y = n.reshape(y, tensor.Shape{tokens, h64, size})
+		if norm != "" {
+			if w := n.optional(norm, 1); w != nil && w.shape[0] == size {
+				y = n.affine(n.normalised(y), w, nil, 2)
+			}
 		}
-		n.fixAxis(&y.axes[2], rotary)
+		if h.rotary {
+			n.fixAxis(&y.axes[2], n.reason("rotary embeddings"))
+		}
 		return n.transpose(y, []int{1, 0, 2})
 	}
 	repeated := func(y *value) *value {
-		if heads == kv {
+		if count == kv {
 			return y
 		}
-		y = n.expand(n.reshape(y, tensor.Shape{kv, 1, tokens, size}), tensor.Shape{kv, heads / kv, tokens, size})
-		return n.reshape(y, tensor.Shape{heads, tokens, size})
+		y = n.expand(n.reshape(y, tensor.Shape{kv, 1, tokens, size}), tensor.Shape{kv, count / kv, tokens, size})
+		return n.reshape(y, tensor.Shape{count, tokens, size})
 	}
-	q, k = turned(q, heads, "q_norm.weight"), repeated(turned(k, kv, "k_norm.weight"))
+	q, k = turned(q, count, h.q), repeated(turned(k, kv, h.k))
 	v = repeated(n.transpose(n.reshape(v, tensor.Shape{tokens, kv, size}), []int{1, 0, 2}))
 	s := n.matMul(q, n.transpose(k, []int{0, 2, 1}))
 	n.freeze(s) // softmax
 	y := n.transpose(n.matMul(n.unscaled(s), v), []int{1, 0, 2})
-	return n.linear(n.reshape(y, tensor.Shape{tokens, wide}), at+"o_proj")
+	return n.reshape(y, tensor.Shape{tokens, wide})
 }
 
 // feedForward is one gated layer, or a sum of several with weights of their own.
@@ -350,6 +441,16 @@ func (n *named) feedForward(x *value, at string) *value {
 		return n.linear(n.mix(n.unscaled(g), u, products), down)
 	}
 	usual := func(at string) *value { return gated(at+"gate_proj", at+"up_proj", at+"down_proj") }
+	if n.has(at + "mlp.gate_up_proj.weight") { // of Phi
+		both := n.linear(x, at+"mlp.gate_up_proj")
+		width := both.shape[1] / 2
+		if both.shape[1]%2 != 0 {
+			n.fail("%s has an odd number of rows", n.prefix+at+"mlp.gate_up_proj.weight")
+			return x
+		}
+		g := n.plain(n.part(both, 0, width))
+		return n.linear(n.mix(g, n.part(both, width, width), products), at+"mlp.down_proj")
+	}
 	if n.has(at + "mlp.gate_proj.weight") {
 		return usual(at + "mlp.")
 	}
@@ -380,6 +481,9 @@ func (n *named) feedForward(x *value, at string) *value {
 		}
 		if n.has(block + "shared_expert.gate_proj.weight") {
 			sum(usual(block + "shared_expert."))
+		}
+		if n.has(block + "shared_experts.gate_proj.weight") {
+			sum(usual(block + "shared_experts."))
 		}
 		if n.has(block + "shared_expert_gate.weight") {
 			n.fixAll(n.linear(x, block+"shared_expert_gate"), n.reason("a gate"))

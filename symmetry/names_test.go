@@ -28,9 +28,10 @@ func state(g *graph.Graph, prefix string) *tensor.Set {
 
 // Names say the same as the graph.
 func TestDeriveNamesEqualsDerive(t *testing.T) {
-	for _, name := range []string{"resnet20", "resnet56", "resnet18", "resnet50", "vgg11", "vgg16_bn", "vgg13_bn_cifar", "alexnet"} {
+	for _, name := range []string{"resnet20", "resnet56", "resnet18", "resnet50", "vgg11", "vgg16_bn", "vgg13_bn_cifar", "alexnet",
+		"lenet-300-100", "lenet5", "mobilenet_v2_cifar", "mobilenet_v2", "mobilenet_v3_large", "vit_b_32"} {
 		g := must(nets.Build(name, nil))
-		got, err := symmetry.DeriveNames(state(g, "module."), nil)
+		got, err := symmetry.DeriveNames(state(g, "module."), &symmetry.NamesOptions{HeadSize: 64})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -151,4 +152,32 @@ func TestTrainedResNets(t *testing.T) {
 // reordered is what names say when tensors are in the order of the graph.
 func reordered(s *symmetry.Spec, g *graph.Graph) *symmetry.Spec {
 	return must(symmetry.DeriveNames(state(g, ""), nil)).Only(func(x *symmetry.Group) bool { return s.Group(x.Name) != nil })
+}
+
+// Strangers among the tensors stay, and so does all that is as long as they are. A
+// part of another network with the names of a LeNet is none.
+func TestDeriveNamesStrangers(t *testing.T) {
+	zeros := func(name string, shape ...int64) *tensor.Tensor {
+		n := must(tensor.Shape(shape).Size(tensor.F32))
+		return &tensor.Tensor{Name: name, DType: tensor.F32, Shape: shape, Data: tensor.Bytes(make([]byte, n))}
+	}
+	adapted := []*tensor.Tensor{zeros("model.layers.0.mlp.up_proj.lora_B.weight", 20, 3)}
+	for _, w := range llamaShapes(false).All() {
+		adapted = append(adapted, w)
+	}
+	s := must(symmetry.DeriveNames(must(tensor.NewSet(adapted...)), nil))
+	for _, g := range s.Groups {
+		if g.Size == 20 {
+			t.Errorf("%s moves beside an adapter", g.Name)
+		}
+	}
+	if s.Group("model.embed_tokens.out") == nil {
+		t.Error("the stream, which no adapter is as long as, stays")
+	}
+	mlp := must(tensor.NewSet(zeros("a.mlp.fc1.weight", 8, 4), zeros("a.mlp.fc2.weight", 4, 8), zeros("a.query", 4, 4)))
+	for _, set := range []*tensor.Set{mlp, must(tensor.NewSet(zeros("some.table", 4, 4)))} {
+		if _, err := symmetry.DeriveNames(set, nil); !errors.Is(err, symmetry.ErrFamily) {
+			t.Errorf("%v", err)
+		}
+	}
 }

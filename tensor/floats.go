@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Numeric reports whether [DType.AppendFloat32s] and [DType.AppendFloats] know
@@ -16,12 +17,34 @@ func (d DType) AppendFloat32s(dst []float32, raw []byte) []float32 {
 	le := binary.LittleEndian
 	switch d {
 	case F32:
-		for ; len(raw) >= 4; raw = raw[4:] {
-			dst = append(dst, math.Float32frombits(le.Uint32(raw)))
+		at := len(dst)
+		dst = slices.Grow(dst, len(raw)/4)[:at+len(raw)/4]
+		out := dst[at:]
+		for ; len(out) >= 8 && len(raw) >= 32; out, raw = out[8:], raw[32:] {
+			o, r := (*[8]float32)(out), (*[32]byte)(raw)
+			for k := range o {
+				o[k] = math.Float32frombits(le.Uint32(r[4*k:]))
+			}
 		}
-	case BF16:
-		for ; len(raw) >= 2; raw = raw[2:] {
-			dst = append(dst, math.Float32frombits(uint32(le.Uint16(raw))<<16))
+		for ; len(out) > 0 && len(raw) >= 4; out, raw = out[1:], raw[4:] {
+			out[0] = math.Float32frombits(le.Uint32(raw))
+		}
+	case BF16: // several at a time: networks of billions of weights are read so
+		at := len(dst)
+		dst = slices.Grow(dst, len(raw)/2)[:at+len(raw)/2]
+		out := dst[at:]
+		for ; len(out) >= 16 && len(raw) >= 32; out, raw = out[16:], raw[32:] {
+			o, r := (*[16]float32)(out), (*[32]byte)(raw)
+			for k := 0; k < 16; k += 4 {
+				u := le.Uint64(r[2*k:])
+				o[k] = math.Float32frombits(uint32(u) << 16)
+				o[k+1] = math.Float32frombits(uint32(u) & 0xffff0000)
+				o[k+2] = math.Float32frombits(uint32(u>>32) << 16)
+				o[k+3] = math.Float32frombits(uint32(u>>32) & 0xffff0000)
+			}
+		}
+		for ; len(out) > 0 && len(raw) >= 2; out, raw = out[1:], raw[2:] {
+			out[0] = math.Float32frombits(uint32(le.Uint16(raw)) << 16)
 		}
 	case F16:
 		for ; len(raw) >= 2; raw = raw[2:] {

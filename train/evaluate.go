@@ -17,7 +17,9 @@ type EvaluateOptions struct {
 	Batch int
 	// FixedBatch says that the network takes batches of Batch examples only. The
 	// last one is then filled up with copies of its own examples, and what the
-	// network says of the copies counts nowhere.
+	// network says of the copies counts nowhere. (One that normalizes by the
+	// statistics of the batch sees the copies; its outputs depend on the batch
+	// anyway.)
 	FixedBatch bool
 	// Objective is the loss; nil is a [CrossEntropy] of logits.
 	Objective Objective

@@ -271,7 +271,7 @@ func (o *pair) chooseFast(op string) {
 func (o *pair) forwardInts(y, a, b, n int) {
 	_, da, db := o.forth.last()
 	for i := range n {
-		o.y.int[y+i] = wrap(o.y.dtype, o.rule.ints(o.y.dtype, o.a.int[a+i*da], o.b.int[b+i*db]))
+		o.y.int[y+i] = o.y.dtype.Wrap(o.rule.ints(o.y.dtype, o.a.int[a+i*da], o.b.int[b+i*db]))
 	}
 }
 

@@ -23,7 +23,7 @@ func (o *cast) forward() {
 	switch {
 	case x.ints && y.ints:
 		for i, v := range x.int {
-			y.int[i] = wrap(y.dtype, v)
+			y.int[i] = y.dtype.Wrap(v)
 		}
 	case x.ints:
 		for i, v := range x.int {
@@ -58,31 +58,6 @@ func (o *cast) backward() {
 // isUnsigned and isSigned tell the integers apart; truth values are neither.
 func isUnsigned(d tensor.DType) bool {
 	return d == tensor.U64 || d == tensor.U32 || d == tensor.U16 || d == tensor.U8 || d == tensor.U4
-}
-
-// wrap cuts x to the bits of an integer type; truth values are 0 and 1.
-func wrap(d tensor.DType, x int64) int64 {
-	switch d {
-	case tensor.Bool:
-		return truth(x != 0)
-	case tensor.I8:
-		return int64(int8(x))
-	case tensor.U8:
-		return int64(uint8(x))
-	case tensor.I16:
-		return int64(int16(x))
-	case tensor.U16:
-		return int64(uint16(x))
-	case tensor.I32:
-		return int64(int32(x))
-	case tensor.U32:
-		return int64(uint32(x))
-	case tensor.I4:
-		return x << 60 >> 60
-	case tensor.U4:
-		return x & 15
-	}
-	return x
 }
 
 func truth(b bool) int64 {
@@ -132,7 +107,7 @@ func toInt(d tensor.DType, x float64) int64 {
 	case d == tensor.I4 || d == tensor.U4:
 		return saturate(d, math.Trunc(x))
 	}
-	return wrap(d, saturate(tensor.I64, math.Trunc(x)))
+	return d.Wrap(saturate(tensor.I64, math.Trunc(x)))
 }
 
 // saturate returns a whole number as the nearest of type d; NaN is 0.

@@ -175,7 +175,7 @@ func orWhole(m maker) maker {
 
 func (o *wholeUnary) forward() {
 	for i, x := range o.x.int {
-		o.y.int[i] = wrap(o.y.dtype, o.f(o.y.dtype, x))
+		o.y.int[i] = o.y.dtype.Wrap(o.f(o.y.dtype, x))
 	}
 }
 
@@ -282,7 +282,7 @@ func (o *wholeReduce) add(x, y, _, n int) {
 	d := o.y.dtype
 	for i := range n {
 		to := &o.y.int[y+i*dy]
-		*to = wrap(d, o.fold(d, *to, o.x.int[x+i*dx]))
+		*to = d.Wrap(o.fold(d, *to, o.x.int[x+i*dx]))
 	}
 }
 
@@ -294,7 +294,7 @@ func (o *wholeProduct) forward() {
 		multiplyInts(o.m, o.n, o.k, o.a.int[at[0]:], o.b.int[at[1]:], o.y.int[at[2]:])
 	}
 	for i, x := range o.y.int {
-		o.y.int[i] = wrap(o.y.dtype, x)
+		o.y.int[i] = o.y.dtype.Wrap(x)
 	}
 }
 

@@ -345,9 +345,9 @@ func (o *scatter) putInt(to *int64, v int64) {
 	d := o.y.dtype
 	switch o.how {
 	case "add":
-		*to = wrap(d, *to+v)
+		*to = d.Wrap(*to + v)
 	case "mul":
-		*to = wrap(d, *to*v)
+		*to = d.Wrap(*to * v)
 	case "max":
 		*to = maxInt(d, *to, v)
 	case "min":

@@ -187,7 +187,7 @@ func (o *wholeMatMul) forward() {
 	}
 	for i, v := range o.c64[:o.y.size] {
 		if o.zeroOut == nil {
-			o.y.int[i] = wrap(o.y.dtype, v)
+			o.y.int[i] = o.y.dtype.Wrap(v)
 			continue
 		}
 		o.y.int[i] = requantize(o.y.dtype, v, o.scales[0].float[0], o.scales[1].float[0], o.scales[2].float[0], o.zeroOut.int[0])
@@ -273,7 +273,7 @@ func (o *wholeConv) plane(_, i int) {
 		}
 		at := i*o.outH*o.outW + p
 		if o.zeroOut == nil {
-			o.y.int[at] = wrap(o.y.dtype, sum)
+			o.y.int[at] = o.y.dtype.Wrap(sum)
 			continue
 		}
 		if o.bias != nil {

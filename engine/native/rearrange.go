@@ -129,9 +129,9 @@ func (o *cumSum) forward() {
 			if o.y.ints {
 				before := whole
 				whole += o.x.int[at]
-				o.y.int[at] = wrap(o.y.dtype, whole)
+				o.y.int[at] = o.y.dtype.Wrap(whole)
 				if o.exclusive {
-					o.y.int[at] = wrap(o.y.dtype, before)
+					o.y.int[at] = o.y.dtype.Wrap(before)
 				}
 				continue
 			}

@@ -30,11 +30,6 @@ var rooms = []room{
 		why:  "levels and symbols are chosen before it is known which file and coder they go to; costs come as a function",
 	},
 	{
-		path: "entropy",
-		own:  []string{"tensor", "quant"},
-		why:  "a penalty is a function of weights; what computes networks, and who trains them, is not its business",
-	},
-	{
 		path: "internal/codec/...",
 		own:  []string{"internal/codec/..."},
 		why:  "a coder sees integers only, so that it can be tested and reused alone",
@@ -108,8 +103,12 @@ var rooms = []room{
 		why:     "a network is operators over tensors; it knows the one format that holds operators, and nothing that computes",
 	},
 	{
+		path: "internal/nearest",
+		why:  "what somebody meant to type is a question about words; what they name, each caller knows",
+	},
+	{
 		path: "graph/nets",
-		own:  []string{"tensor", "graph"},
+		own:  []string{"tensor", "graph", "internal/nearest"},
 		why:  "the networks of the papers are graphs; who trains them is not their business",
 	},
 	{
@@ -128,6 +127,11 @@ var rooms = []room{
 		own:     []string{"internal/kernel/..."},
 		modules: []string{"golang.org/x/sys/cpu"},
 		why:     "kernels see slices of numbers only, so that each can be held against its portable version",
+	},
+	{
+		path: "entropy",
+		own:  []string{"tensor", "quant", "internal/kernel"},
+		why:  "a penalty is a function of weights, in loops over them; what computes networks, and who trains them, is not its business",
 	},
 	{
 		path: "internal/assignment",
@@ -165,12 +169,12 @@ var rooms = []room{
 	},
 	{
 		path: "compact",
-		own:  []string{"tensor", "entropy", "rope", "graph", "engine", "train"},
+		own:  []string{"tensor", "entropy", "rope", "graph", "engine", "train", "internal/kernel"},
 		why:  "it is a hook and a penalty of a training, and asks the coder for prices; data, backends and files are its caller's",
 	},
 	{
 		path:    "internal/cli",
-		own:     []string{"tensor", "layout", "internal/filelock", "internal/atomicfile", "quant", "entropy", "rope", "lossy", "checkpoint", "graph", "graph/nets", "symmetry", "align", "engine", "engine/native", "dataset", "train", "attack", "compact"},
+		own:     []string{"tensor", "layout", "internal/filelock", "internal/atomicfile", "internal/nearest", "quant", "entropy", "rope", "lossy", "checkpoint", "graph", "graph/nets", "symmetry", "align", "engine", "engine/native", "dataset", "train", "attack", "compact"},
 		modules: []string{"github.com/spf13/cobra/...", "github.com/spf13/pflag", "golang.org/x/term", "github.com/goccy/go-yaml/..."},
 		why:     "verbs go through the public packages: what the tool can do, a library user can do",
 	},
@@ -194,6 +198,11 @@ var rooms = []room{
 		why:  "it measures the coders alone, beside those of others; quantizers, in the files that they are for",
 	},
 	{
+		path: "internal/bench/hemp",
+		own:  []string{"tensor", "checkpoint", "dataset", "graph", "graph/nets", "engine", "engine/native", "train", "compact", "internal/bench/rival"},
+		why:  "it has the binary train, as a user would, and reads what came out; what a step costs is measured inside",
+	},
+	{
 		path: "internal/bench/engine",
 		own:  []string{"tensor", "checkpoint", "graph", "graph/nets", "internal/kernel", "engine", "engine/native", "train"},
 		why:  "it measures what users of the library get, beside other engines",
@@ -204,13 +213,18 @@ var rooms = []room{
 		why:  "it measures what users of the library get: networks are attacked, and their neurons looked for",
 	},
 	{
+		path: "internal/bench/large",
+		own:  []string{"tensor", "checkpoint", "symmetry", "align", "internal/bench/rival"},
+		why:  "it measures what users of the library get, on files that it makes",
+	},
+	{
 		path: "internal/archtest",
 		why:  "the judge has no friends",
 	},
 }
 
 // front are the rooms that nobody imports, in tests neither: only a user starts them.
-var front = []string{"cmd/...", "internal/cli", "internal/bench/pack", "internal/bench/codec", "internal/bench/engine", "internal/bench/align"}
+var front = []string{"cmd/...", "internal/cli", "internal/bench/pack", "internal/bench/codec", "internal/bench/engine", "internal/bench/large", "internal/bench/hemp", "internal/bench/align"}
 
 // usher may import from the front.
 const usher = "cmd/ropewalk"

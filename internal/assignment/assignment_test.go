@@ -355,6 +355,30 @@ func TestGap(t *testing.T) {
 	}
 }
 
+// The gap of lists is none for an optimum, whatever is asked of it, and what is lost if two
+// rows exchange their columns.
+func TestListGap(t *testing.T) {
+	c := &Candidates{Cols: 3, Start: []int{0, 2, 4}, Col: []int32{0, 1, 0, 1}, Cost: []float64{1, 5, 4, 2}}
+	o := &Options{Alone: []float64{100, 100}}
+	s, err := c.Minimize(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if gap := c.Gap(s, o); gap > 1e-9 || gap < -1e-9 {
+		t.Errorf("gap of the optimum is %g", gap)
+	}
+	s.Col[0], s.Col[1] = 1, 0
+	if gap := c.Gap(s, o); math.Abs(gap-6) > 1e-9 {
+		t.Errorf("gap of a matching that costs 9 instead of 3 is %g", gap)
+	}
+	for _, col := range [][]int{{2, 1}, {1, 1}, {7, 1}} {
+		s.Col = col
+		if gap := c.Gap(s, o); !math.IsInf(gap, 1) {
+			t.Errorf("gap of the columns %v is %g", col, gap)
+		}
+	}
+}
+
 func TestRefused(t *testing.T) {
 	nan, inf := math.NaN(), math.Inf(1)
 	for _, tt := range []struct {

@@ -91,6 +91,43 @@ func (c *Candidates) Minimize(o *Options) (*Solution, error) {
 	return newSparse(c, o.alone()).solve(o)
 }
 
+// Gap is the function [Gap] for lists, of whose rows each has a price for staying alone:
+// by how much at most the matching misses the optimum among the candidates. It is +Inf
+// if a row has a column that is no candidate of it, or a column two rows.
+func (c *Candidates) Gap(s *Solution, o *Options) float64 {
+	if o.alone() == nil || len(s.Col) != c.Rows() || len(s.V) != c.Cols {
+		return math.Inf(1)
+	}
+	seen := make([]bool, c.Cols)
+	primal, dual := 0.0, 0.0
+	for i, j := range s.Col {
+		u, own := o.Alone[i], math.Inf(1)
+		for k := c.Start[i]; k < c.Start[i+1]; k++ {
+			u = min(u, c.Cost[k]-min(s.V[c.Col[k]], 0))
+			if int(c.Col[k]) == j {
+				own = c.Cost[k]
+			}
+		}
+		dual += u
+		switch {
+		case j < 0:
+			own = o.Alone[i]
+		case j >= c.Cols || seen[j]:
+			return math.Inf(1)
+		default:
+			seen[j] = true
+		}
+		primal += own
+	}
+	for _, v := range s.V {
+		dual += min(v, 0)
+	}
+	if math.IsInf(primal, 1) {
+		return primal
+	}
+	return primal - dual
+}
+
 // sparseSolver is denseSolver for lists. Free columns have v = 0 always.
 type sparseSolver struct {
 	*Candidates

@@ -18,6 +18,7 @@ import (
 	"ropewalk/attack"
 	"ropewalk/checkpoint"
 	"ropewalk/graph/nets"
+	"ropewalk/internal/nearest"
 	"ropewalk/symmetry"
 	"ropewalk/tensor"
 )
@@ -57,7 +58,16 @@ factors.
 
 Networks that have nothing to do with each other, or do not fit, get the status
 3, and nothing is written. Neurons that the evidence does not tell from others
-are listed as ambiguous. Dummy neurons are named: zero (nobody reads it), clique
+are listed as ambiguous.
+
+Networks that would take more than --memory (4 GiB if it is not given) are not
+held: their files are read one to four times, neurons are compared by sketches
+and the few candidates of each at full width. That takes memory for two tensors
+at most and a few numbers for each neuron. It needs as many neurons on either
+side, and no sweep corrects what was decided too early: where both ways work and
+a network was damaged much, more memory finds more.
+
+Dummy neurons are named: zero (nobody reads it), clique
 (some that cancel each other), split (a part of a real one), unknown.`,
 		Example: example(
 			"whose is it, and which neuron is which?", "ropewalk align --to mine.onnx suspect.onnx",
@@ -102,6 +112,7 @@ type alignResult struct {
 	LogEvidence float64      `json:"log_evidence" about:"natural logarithm; networks count as related above 10"`
 	Sweeps      int          `json:"sweeps"`
 	Soft        bool         `json:"soft" about:"hard decisions did not end in certainty, and were annealed"`
+	Streamed    bool         `json:"streamed" about:"the networks were not held in memory, but read a few times"`
 	Groups      []alignGroup `json:"groups"`
 	Truth       *alignTruth  `json:"truth,omitempty"`
 	Files       []fileSize   `json:"files,omitempty" about:"that were written"`
@@ -211,7 +222,7 @@ func (o *alignOptions) check(suspect string) (align.Method, error) {
 	i := slices.Index(methods, o.method)
 	if i < 0 {
 		v := usagef("--method is %q, want %s", o.method, strings.Join(methods, ", "))
-		if n := nearest(o.method, methods); n != "" {
+		if n := nearest.Name(o.method, methods); n != "" {
 			return 0, v.withHint("did you mean %s?", n)
 		}
 		return 0, v
@@ -248,8 +259,17 @@ func (e *env) match(ctx context.Context, method align.Method, spec *symmetry.Spe
 	if err != nil {
 		return nil, misfit(err)
 	}
-	if need := align.Memory(own, ref, sus); e.memory > 0 && need > int64(e.memory) {
-		return nil, budgetf("to match these networks takes about %v, and --memory is %v", byteSize(need), e.memory)
+	limit := e.memory
+	if limit == 0 && method == align.Joint {
+		limit = heldMemory
+	}
+	if need := byteSize(align.Memory(own, ref, sus)); limit > 0 && need > limit {
+		if method != align.Joint {
+			return nil, budgetf("to match these networks by --method %v takes about %v, and --memory is %v", method, need, limit)
+		}
+		if least := byteSize(align.StreamMemory(own, ref, sus)); least > limit {
+			return nil, budgetf("to match these networks takes about %v, and %v to hold them in memory; the limit is %v", least, need, limit).withHint("--memory %v", least)
+		}
 	}
 	type result struct {
 		r   *align.NetworkResult
@@ -258,12 +278,19 @@ func (e *env) match(ctx context.Context, method align.Method, spec *symmetry.Spe
 	done := make(chan result, 1)
 	go func() {
 		r, err := align.MatchNetworks(align.Network{Set: ref, Spec: own}, align.Network{Set: sus, Spec: others},
-			&align.NetworkOptions{Options: align.Options{Method: method, Threads: e.threads}, Context: ctx})
+			&align.NetworkOptions{Options: align.Options{Method: method, Threads: e.threads}, Memory: int64(limit), Context: ctx})
 		done <- result{r, err}
 	}()
 	got := <-done
+	if errors.Is(got.err, align.ErrMemory) {
+		return nil, budgetf("%w", got.err).withHint("--memory %v holds both networks in memory", byteSize(align.Memory(own, ref, sus)))
+	}
 	return got.r, misfit(got.err)
 }
+
+// heldMemory is what networks may take that are held in memory, unless --memory says
+// otherwise. Larger ones are read from their files a few times.
+const heldMemory byteSize = 4 << 30
 
 // The verdicts.
 const (
@@ -275,7 +302,7 @@ const (
 func newAlignResult(o *alignOptions, suspect string, method align.Method, found *align.NetworkResult) *alignResult {
 	r := &alignResult{
 		Schema: "ropewalk/align/1", Reference: o.to, Suspect: suspect, Method: method.String(),
-		LogEvidence: found.LogEvidence, Sweeps: found.Sweeps, Soft: found.Soft,
+		LogEvidence: found.LogEvidence, Sweeps: found.Sweeps, Soft: found.Soft, Streamed: found.Streamed,
 	}
 	sum := 0.0
 	for i := range found.Classes {

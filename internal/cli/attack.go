@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 	"ropewalk/graph"
 	"ropewalk/graph/nets"
 	"ropewalk/internal/atomicfile"
+	"ropewalk/internal/nearest"
 	"ropewalk/rope"
 	"ropewalk/symmetry"
 	"ropewalk/train"
@@ -61,7 +63,8 @@ done in this order:
   quantize=B       2^B values, from the least to the largest of each tensor;
                    :channel of each output channel; :lloyd-max or :gaussian
                    where the squared error is least
-  finetune=N       N epochs of training on --data; :rate=X (0.01), :batch=N (128)
+  finetune=N       N epochs of training on --data; :rate=X (0.01) and
+                   :batch=N (128)
   overwrite=T      another mark, of T (64) bits; :tensor=NAME says where,
                    :margin=X how strong
   cast=TYPE        f32, f16, bf16 or f64; :round keeps the type of the file
@@ -145,7 +148,7 @@ func (e *env) attack(ctx context.Context, o *attackOptions, kinds, input string)
 	defer s.close()
 	ao := &attack.Options{Seed: o.seed, Only: o.only, Unproved: o.noProof}
 	if ao.Verify.Run, ao.Precision = e.runner(target.Graph); chain.Trains() {
-		if ao.Trainer, err = e.trainer(o, s); err != nil {
+		if ao.Trainer, err = e.trainer(o, s, chain); err != nil {
 			return err
 		}
 	}
@@ -200,7 +203,7 @@ func (o *attackOptions) check(kinds string) (attack.Chain, error) {
 			words = append(words, string(k))
 		}
 		v := usagef("%w", err)
-		if n := nearest(unknown.Word, words); n != "" {
+		if n := nearest.Name(unknown.Word, words); n != "" {
 			return nil, v.withHint("did you mean %s?", n)
 		}
 		return nil, v.withHint("\"ropewalk attack --help\" says what they do")
@@ -316,7 +319,7 @@ func (e *env) computed(g *graph.Graph, inputs map[string]*graph.Value) (map[stri
 }
 
 // trainer opens the data.
-func (e *env) trainer(o *attackOptions, s *structure) (*attack.Trainer, error) {
+func (e *env) trainer(o *attackOptions, s *structure, chain attack.Chain) (*attack.Trainer, error) {
 	if s.network == nil {
 		return nil, usagef("to fine-tune a network, it has to be known how it is computed").withHint("--net NET says which network it is")
 	}
@@ -324,6 +327,9 @@ func (e *env) trainer(o *attackOptions, s *structure) (*attack.Trainer, error) {
 		o.data.normalise = s.network.settings[settingNormalise]
 		if o.data.normalise == "" {
 			o.data.normalise = s.network.usual()
+		}
+		if o.data.normalise == "" {
+			e.notef("the examples are taken as they are (pixels 0 to 1), as nothing says how the network was trained; --normalise sets it")
 		}
 	}
 	data, err := o.data.open(e)
@@ -337,8 +343,17 @@ func (e *env) trainer(o *attackOptions, s *structure) (*attack.Trainer, error) {
 	if err != nil {
 		return nil, err
 	}
+	size, fixed := batchOf(s.network)
+	if fixed {
+		for i := range chain {
+			if want := fmt.Sprintf("batch=%d", size); chain[i].Kind == attack.Finetune && !slices.Contains(chain[i].Options, want) {
+				return nil, usagef("%s takes batches of %d only", s.network.spec, size).withHint("%s:%s", chain[i].String(), want)
+			}
+		}
+	}
 	return &attack.Trainer{
-		Backend: native.Backend{}, Data: x, Compile: engine.Options{Threads: e.threads},
+		FixedBatch: fixed,
+		Backend:    native.Backend{}, Data: x, Compile: engine.Options{Threads: e.threads},
 		Objective: &train.CrossEntropy{Probabilities: s.network.probabilities()},
 	}, nil
 }
@@ -354,7 +369,7 @@ func attackError(input string, err error) error {
 			names = append(names, group.Spec.Groups[i].Name)
 		}
 		v := usagef("--only: %w", err)
-		if n := nearest(group.Pattern, names); n != "" {
+		if n := nearest.Name(group.Pattern, names); n != "" {
 			return v.withHint("did you mean %s?", n)
 		}
 		return v.withHint("ropewalk inspect --groups %s lists them", input)

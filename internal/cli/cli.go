@@ -44,7 +44,7 @@ func Main() int {
 	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	defer stop()
 	context.AfterFunc(ctx, stop) // the second signal ends the process at once
-	e := &env{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}
+	e := &env{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, lost: isLost(os.Stdout)}
 	return e.run(ctx, os.Args[1:])
 }
 
@@ -53,6 +53,7 @@ func Main() int {
 type env struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
+	lost           bool // stdout was closed
 	getenv         func(string) string
 
 	json, quiet, verbose bool
@@ -91,10 +92,10 @@ func newRoot(e *env) *cobra.Command {
 		Use:   "ropewalk",
 		Short: "pack neural-network checkpoints without loss",
 		Long: `Ropewalk makes the files of neural networks smaller and restores them byte for
-byte; it trains and judges networks. It reads safetensors (also sharded), ONNX
-(also with external data), PyTorch, npz and npy files, and its own .rope files,
-told apart by their contents. It never changes its inputs and never uses the
-network.`,
+byte; it trains and judges networks, attacks them, and finds which neuron is
+which. It reads safetensors (also sharded), ONNX (also with external data),
+PyTorch, npz and npy files, and its own .rope files, told apart by their
+contents. It never changes its inputs and never uses the network.`,
 		Example: example(
 			"pack a checkpoint, look at what is in it, and restore it", "ropewalk pack model.safetensors\nropewalk inspect model.safetensors.rope\nropewalk unpack model.safetensors.rope -o restored.safetensors",
 			"through a pipe", "ropewalk pack - < model.onnx | ssh host 'ropewalk unpack - > model.onnx'",

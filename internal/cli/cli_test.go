@@ -200,18 +200,6 @@ func TestCommas(t *testing.T) {
 	}
 }
 
-func TestNearest(t *testing.T) {
-	verbs := []string{"pack", "unpack", "inspect", "diff", "test"}
-	for name, want := range map[string]string{
-		"pakc": "pack", "pac": "pack", "unpak": "unpack", "inspekt": "inspect",
-		"dif": "diff", "frobnicate": "", "": "", "x": "",
-	} {
-		if got := nearest(name, verbs); got != want {
-			t.Errorf("%q: %q, want %q", name, got, want)
-		}
-	}
-}
-
 func TestProgressLine(t *testing.T) {
 	tests := []struct {
 		amount  amount
@@ -401,4 +389,37 @@ func glob(t *testing.T, dir, pattern string) []string {
 		}
 	}
 	return names
+}
+
+// A result that only standard output could take is not lost without a word.
+func TestClosedStdout(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no shell")
+	}
+	dir := t.TempDir()
+	if err := writeModel(filepath.Join(dir, "m.safetensors"), modelOf(1, 4096, 0.05)); err != nil {
+		t.Fatal(err)
+	}
+	for line, want := range map[string]int{
+		"ropewalk inspect m.safetensors >&-":                                                  exitFailure,
+		"ropewalk inspect m.safetensors >/dev/null":                                           exitOK,
+		"ropewalk inspect m.safetensors 1<>/dev/full":                                         exitFailure,
+		"ropewalk pack m.safetensors -o - >&-":                                                exitFailure,
+		"ropewalk pack - < m.safetensors >&-":                                                 exitFailure,
+		"ropewalk pack m.safetensors -o - >/dev/null":                                         exitOK,
+		"ropewalk eval --net lenet5 --weights m.safetensors --data builtin:fashion-mnist >&-": exitFailure,
+		// The result of these is a file, or a status.
+		"ropewalk pack -f m.safetensors >&-":            exitOK,
+		"ropewalk diff m.safetensors m.safetensors >&-": exitOK,
+	} {
+		cmd := exec.Command("sh", "-c", line)
+		cmd.Dir = dir
+		out, err := cmd.CombinedOutput()
+		if got := cmd.ProcessState.ExitCode(); got != want {
+			t.Errorf("%s: status %d (%v), want %d; %s", line, got, err, want, out)
+		}
+		if closed := strings.Contains(string(out), "error: standard output is closed, and the answer would be lost"); closed != (want == exitFailure && strings.Contains(line, ">&-")) {
+			t.Errorf("%s: %s", line, out)
+		}
+	}
 }

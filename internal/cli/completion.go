@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"ropewalk/internal/nearest"
 )
 
 var shells = []string{"bash", "zsh", "fish", "powershell"}
@@ -33,7 +35,7 @@ and, after --tensor, the names of the tensors in the file.`,
 				return root.GenPowerShellCompletionWithDesc(w)
 			}
 			v := usagef("there is no completion for %q, only for %s", args[0], strings.Join(shells, ", "))
-			if n := nearest(args[0], shells); n != "" {
+			if n := nearest.Name(args[0], shells); n != "" {
 				return v.withHint("did you mean %s?", n)
 			}
 			return v

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"ropewalk/internal/atomicfile"
+	"ropewalk/internal/nearest"
 	"ropewalk/layout"
 	"ropewalk/rope"
 	"ropewalk/tensor"
@@ -195,7 +196,7 @@ func unknownVerb(root *cobra.Command, name string) error {
 		}
 	}
 	v := usagef("there is no command %q", name)
-	if n := nearest(name, verbs); n != "" {
+	if n := nearest.Name(name, verbs); n != "" {
 		return v.withHint("did you mean %q?", "ropewalk "+n)
 	}
 	return v.withHint("\"ropewalk help\" lists the commands")
@@ -209,7 +210,7 @@ func flagError(cmd *cobra.Command, err error) error {
 		add := func(f *pflag.Flag) { names = append(names, "--"+f.Name) }
 		cmd.Flags().VisitAll(add)
 		cmd.InheritedFlags().VisitAll(add)
-		if n := nearest("--"+unknown.GetSpecifiedName(), names); n != "" {
+		if n := nearest.Name("--"+unknown.GetSpecifiedName(), names); n != "" {
 			return v.withHint("did you mean %s?", n)
 		}
 	}
@@ -230,41 +231,4 @@ func arguments(least, most int, what string) cobra.PositionalArgs {
 		}
 		return v.withHint("ropewalk %s", cmd.Use)
 	}
-}
-
-// nearest returns the candidate that is most like name, or "" if none is like
-// it: at most one letter in three differs.
-func nearest(name string, candidates []string) string {
-	best, least := "", len(name)/3+1
-	for _, c := range candidates {
-		if d := distance(name, c, least); d < least || d == least && best == "" {
-			best, least = c, d
-		}
-	}
-	return best
-}
-
-// distance returns the number of letters to insert, delete or replace that
-// turn a into b, or more than limit.
-func distance(a, b string, limit int) int {
-	if len(a)-len(b) > limit || len(b)-len(a) > limit {
-		return limit + 1
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			d := diagonal
-			if a[i] != b[j] {
-				d++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(d, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

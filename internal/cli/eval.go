@@ -141,6 +141,9 @@ type evalText struct {
 }
 
 func (e *env) eval(ctx context.Context, o *evalOptions) error {
+	if err := e.needStdout(); err != nil {
+		return err
+	}
 	r := &evalResult{Schema: "ropewalk/eval/1", Data: o.data.data}
 	n, data, err := e.evalInputs(ctx, o, r)
 	if n != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,6 +17,7 @@ import (
 	"ropewalk/graph"
 	"ropewalk/graph/nets"
 	"ropewalk/internal/atomicfile"
+	"ropewalk/layout"
 	"ropewalk/tensor"
 )
 
@@ -223,5 +225,69 @@ func TestAgainstRegression(t *testing.T) {
 	}
 	if _, _, status := command(t, dir, "eval", "a.onnx", "--data", "d.npz"); status != exitRefused {
 		t.Errorf("status %d of a network with too few classes", status)
+	}
+}
+
+// Weights that go back to a well-known repository are told by their metadata how they
+// were trained, where nothing else says so.
+func TestUsualNormalisation(t *testing.T) {
+	dir := t.TempDir()
+	g, err := nets.Build("resnet20", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 10 // one of each class
+	pixels, labels := make(tensor.Bytes, n*3*32*32), make(tensor.Bytes, 8*n)
+	for i := range pixels {
+		pixels[i] = byte(i * 7)
+	}
+	for i := range n {
+		labels[8*i] = byte(i)
+	}
+	var state []*tensor.Tensor
+	for _, w := range g.Weights.All() {
+		if nets.IsState(w) {
+			state = append(state, w)
+		}
+	}
+	weights, err := tensor.NewSet(state...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := tensor.NewSet(&tensor.Tensor{Name: "x_test", DType: tensor.U8, Shape: tensor.Shape{n, 3, 32, 32}, Data: pixels},
+		&tensor.Tensor{Name: "y_test", DType: tensor.I64, Shape: tensor.Shape{n}, Data: labels})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(name, format string, set *tensor.Set, meta ...layout.Pair) {
+		t.Helper()
+		if _, err := writeFile(filepath.Join(dir, name), true, func(f *atomicfile.File) error { return checkpoint.Convert(f, format, set, meta) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("d.npz", "npz", set)
+	args := []string{"eval", "--net", "resnet20", "--weights", "w.safetensors", "--data", "d.npz"}
+	const line = "the data was taken as it is (pixels 0 to 1), as nothing says how the network was trained; "
+	for _, tt := range []struct {
+		meta []layout.Pair
+		more []string
+		want string // behind line; "" if there is no such line
+	}{
+		{[]layout.Pair{{Key: "arch", Value: "resnet20-cifar-optionA"}}, nil, "weights like these usually want --normalise imagenet\n"},
+		{[]layout.Pair{{Key: "arch", Value: "resnet20-cifar-optionA"}}, []string{"--against-weights", "w.safetensors"}, "weights like these usually want --normalise imagenet\n"},
+		{[]layout.Pair{{Key: "arch", Value: "resnet20-cifar-optionA"}}, []string{"--normalise", "imagenet"}, ""},
+		{[]layout.Pair{{Key: "arch", Value: "resnet20-cifar-optionA"}, {Key: settingNormalise, Value: "cifar10"}}, nil, ""},
+		{[]layout.Pair{{Key: "arch", Value: "resnet20-cifar-optionB"}}, nil, "--normalise sets it\n"},
+		{[]layout.Pair{{Key: "arch", Value: "vgg16-cifar-optionA"}}, nil, "--normalise sets it\n"},
+		{nil, nil, "--normalise sets it\n"},
+	} {
+		write("w.safetensors", "safetensors", weights, tt.meta...)
+		stdout, stderr, status := command(t, dir, append(slices.Clip(args), tt.more...)...)
+		if status != exitOK {
+			t.Fatalf("%v: %s", tt.meta, stderr)
+		}
+		if _, after, found := strings.Cut(stdout, line); found != (tt.want != "") || after != tt.want {
+			t.Errorf("%v %q: %s; want %q", tt.meta, tt.more, stdout, tt.want)
+		}
 	}
 }

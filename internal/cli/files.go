@@ -102,6 +102,9 @@ type output struct {
 // terminal, or onto one of the inputs.
 func (e *env) create(ctx context.Context, path string, force bool, inputs ...*checkpoint.Checkpoint) (*output, error) {
 	if path == dash {
+		if err := e.needStdout(); err != nil {
+			return nil, err
+		}
 		if isTerminal(e.stdout) {
 			return nil, usagef("standard output is a terminal, and the data is binary").withHint("-o FILE writes to a file")
 		}

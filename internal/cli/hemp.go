@@ -12,6 +12,8 @@ import (
 	"ropewalk/compact"
 	"ropewalk/engine"
 	"ropewalk/entropy"
+	"ropewalk/graph/nets"
+	"ropewalk/tensor"
 	"ropewalk/train"
 )
 
@@ -32,7 +34,7 @@ const penaltyHemp = "hemp"
 // hempFlags are those that need --penalty.
 var hempFlags = []string{
 	"method", "order", "levels", "lambda", "pull", "model", "float-part", "ramp", "freeze-at", "dead-zone", "float-biases", "bias-step",
-	"bias-rate", "prune", "target-size", "max-drop", "tries",
+	"bias-rate", "prune", "shrink", "fixed-levels", "restless", "target-size", "max-drop", "tries",
 }
 
 func (o *hempOptions) addFlags(cmd *cobra.Command) {
@@ -52,6 +54,9 @@ func (o *hempOptions) addFlags(cmd *cobra.Command) {
 	fs.Float64Var(&o.c.BiasStep, "bias-step", 0, "the grid of biases, `STEP` (default 0.125)")
 	fs.Float64Var(&o.c.BiasRate, "bias-rate", 0, "a bit of a bias costs `FACTOR` times that of a weight (default 1; -1 is nothing)")
 	fs.Float64Var(&o.c.Prune, "prune", 0, "begin without the smallest `PART` of the weights of each tensor")
+	fs.Float64Var(&o.c.Shrink, "shrink", 0, "in the float part, take `PART` of each weight off it in a step, less where the loss depends on it")
+	fs.BoolVar(&o.c.FixedLevels, "fixed-levels", false, "do not learn the levels of weights")
+	fs.BoolVar(&o.c.Restless, "restless", false, "after --freeze-at, let weights that change levels to and fro go on with it")
 	fs.StringVar(&o.init, "init", "", "begin with the weights in `FILE`; the same as --weights")
 	fs.Var(&o.target, "target-size", "have a file of at most `SIZE`, and of at least 98 % of that")
 	fs.Var(&o.maxDrop, "max-drop", "find the smallest file whose accuracy on the validation data is at most `PERCENT` points below that of the weights it begins with")
@@ -182,18 +187,36 @@ func (r *trainRun) judge(ctx context.Context, x train.Source) (*train.Result, er
 
 // packed returns the .rope of the network with these values of its trained weights.
 func (r *trainRun) packed(ctx context.Context, values [][]float32) ([]byte, error) {
-	weights, i := slices.Clone(r.program.Weights()), 0
-	for k := range weights {
-		if weights[k].Gradient != nil {
-			weights[k].Values = values[i]
-			i++
-		}
-	}
-	set, err := trainedSet(r.net, weights)
+	set, err := r.stored(values)
 	if err != nil {
 		return nil, err
 	}
 	return r.e.packNetwork(ctx, r.net, set, r.settings, r.out)
+}
+
+// stored returns the weights that go into the file, where those that are trained have
+// these values: in a .rope of a network that can be built with fewer units, without
+// those that do nothing. A file says how many there are by its shapes.
+func (r *trainRun) stored(values [][]float32) (*tensor.Set, error) {
+	weights, i := slices.Clone(r.program.Weights()), 0
+	var shapes []tensor.Shape
+	if r.form == formRope && r.net.built && nets.CanNarrow(r.net.Name) && r.recipe.CanNarrow() {
+		var err error
+		if shapes, values, err = r.recipe.Narrow(values); err != nil {
+			return nil, err
+		}
+	}
+	for k := range weights {
+		if weights[k].Gradient == nil {
+			continue
+		}
+		weights[k].Values = values[i]
+		if shapes != nil {
+			weights[k].Shape = shapes[i]
+		}
+		i++
+	}
+	return trainedSet(r.net, weights)
 }
 
 // collapsed names the knob to turn, if err is of a network that did not survive.

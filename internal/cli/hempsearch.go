@@ -73,7 +73,7 @@ func (r *trainRun) runHemp(ctx context.Context, stop func()) error {
 		}
 		res.Test.Name(r.data.Classes)
 	}
-	set, err := trainedSet(r.net, r.program.Weights())
+	set, err := r.stored(best.net.Values())
 	if err != nil {
 		return err
 	}

@@ -128,6 +128,9 @@ type tensorInfo struct {
 }
 
 func (e *env) inspect(ctx context.Context, o *inspectOptions, input string) error {
+	if err := e.needStdout(); err != nil {
+		return err
+	}
 	match, err := wildcard(o.tensors)
 	if err != nil {
 		return err
@@ -373,6 +376,9 @@ func (r *inspectText) ledger(w *bufio.Writer) {
 		{rope.PartSkeleton, "skeleton (all else in the files)"},
 		{rope.PartIndex, "index (lengths, digests)"},
 		{rope.PartTrailer, "trailer"},
+	}
+	if _, long := sums[rope.PartTrailer]; !long {
+		parts[0].name, parts[3].name = "header (names, shapes, levels)", "check"
 	}
 	share := func(n int64) string { return fmt.Sprintf("%.2f %%", 100*float64(n)/float64(max(total, 1))) }
 	for _, p := range parts {

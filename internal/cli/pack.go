@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ropewalk/checkpoint"
+	"ropewalk/internal/nearest"
 	"ropewalk/layout"
 	"ropewalk/lossy"
 	"ropewalk/rope"
@@ -91,7 +92,7 @@ const maxBlock = 4 << 20
 func (o *packOptions) check(inputs []string) error {
 	if !slices.Contains(efforts(), o.effort) {
 		v := usagef("--effort is %q, want auto, fast or max", o.effort)
-		if n := nearest(o.effort, efforts()); n != "" {
+		if n := nearest.Name(o.effort, efforts()); n != "" {
 			return v.withHint("did you mean %s?", n)
 		}
 		return v

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"ropewalk/internal/atomicfile"
+	"ropewalk/internal/nearest"
 )
 
 // A recipe is the flags of a command in a file of YAML: a key for each flag, by its
@@ -135,7 +136,7 @@ func recipeFlag(path string, line int, key string, fs *pflag.FlagSet) (*pflag.Fl
 		return found, nil
 	}
 	v := usagef("%s:%d: there is no option %q", path, line, key)
-	if n := nearest(key, names); n != "" {
+	if n := nearest.Name(key, names); n != "" {
 		return nil, v.withHint("did you mean %s?", n)
 	}
 	return nil, v.withHint("keys are the flags of the command, without the dashes")

@@ -2,9 +2,12 @@ package cli
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,6 +26,7 @@ import (
 	"ropewalk/graph"
 	"ropewalk/graph/nets"
 	"ropewalk/internal/atomicfile"
+	"ropewalk/rope"
 	"ropewalk/tensor"
 )
 
@@ -263,7 +267,7 @@ func TestTwoRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, more := range [][]string{nil, {"-f", "--seed", "3"}, {"--resume"}} {
-		args := append(options[:len(options):len(options)], more...)
+		args := append(slices.Clip(options), more...)
 		if more != nil && more[0] == "--resume" {
 			args = []string{"train", "--resume", "-o", "o.safetensors"}
 		}
@@ -299,5 +303,54 @@ func TestTwoRuns(t *testing.T) {
 	}
 	if left := glob(t, dir, "*"+lockExt); left != nil {
 		t.Errorf("left behind: %q", left)
+	}
+}
+
+// What a small network takes beside the coded weights: names, shapes, levels and
+// checksums.
+func TestOverhead(t *testing.T) {
+	for _, tt := range []struct {
+		net  string
+		most int64
+	}{{"lenet-300-100", 64}, {"lenet5", 72}} {
+		t.Run(tt.net, func(t *testing.T) {
+			g, err := nets.Build(tt.net, &nets.Options{Seed: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var list []*tensor.Tensor
+			for _, w := range g.Weights.All() {
+				values := make([]byte, 4*w.Elems())
+				r := rand.New(rand.NewPCG(1, uint64(len(values))))
+				for i := 0; i < len(values); i += 4 {
+					if r.IntN(20) == 0 {
+						binary.LittleEndian.PutUint32(values[i:], math.Float32bits(0.046875)|uint32(r.IntN(2))<<31)
+					}
+				}
+				list = append(list, &tensor.Tensor{Name: w.Name, DType: w.DType, Shape: w.Shape, Data: tensor.Bytes(values)})
+			}
+			set, err := tensor.NewSet(list...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			e := &env{threads: 1}
+			packed, err := e.packNetwork(t.Context(), &network{Graph: g, built: true}, set, settings{settingNet: tt.net}, "model.safetensors")
+			if err != nil {
+				t.Fatal(err)
+			}
+			f, err := rope.Open("m.rope", tensor.Bytes(packed), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			over := f.Size()
+			for _, p := range f.Ledger() {
+				if p.Part == rope.PartTensor {
+					over -= p.Bytes
+				}
+			}
+			if over > tt.most {
+				t.Errorf("%d bytes beside the weights, want %d at most", over, tt.most)
+			}
+		})
 	}
 }

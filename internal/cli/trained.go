@@ -51,6 +51,7 @@ func (e *env) packNetwork(ctx context.Context, n *network, set *tensor.Set, s se
 		return nil, err
 	}
 	defer c.Close()
+	c.Layout.Files[0].Name = "model." + c.Layout.Format
 	_, err = rope.Encode(ctx, &packed, c.Layout, &rope.Options{Effort: rope.Auto, Threads: e.threads, Memory: int64(e.memory)})
 	return packed.Bytes(), err
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"ropewalk/dataset"
+	"ropewalk/internal/nearest"
 	"ropewalk/train"
 )
 
@@ -138,7 +139,7 @@ func (o *trainOptions) check() error {
 		return usagef("--%s is about a teacher, and there is none", changed(o.flags, "teacher-weights", "temperature", "teacher-weight")[0]).withHint("--teacher NET names one")
 	case o.loss != "cross-entropy" && o.loss != "mse":
 		v := usagef("--loss is %q, want cross-entropy or mse", o.loss)
-		if n := nearest(o.loss, []string{"cross-entropy", "mse"}); n != "" {
+		if n := nearest.Name(o.loss, []string{"cross-entropy", "mse"}); n != "" {
 			return v.withHint("did you mean %s?", n)
 		}
 		return v

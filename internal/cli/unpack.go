@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ropewalk/checkpoint"
+	"ropewalk/internal/nearest"
 	"ropewalk/layout"
 	"ropewalk/tensor"
 )
@@ -88,7 +89,7 @@ func (o *unpackOptions) check() error {
 	}
 	if o.format != "" && !slices.Contains(formats, o.format) {
 		v := usagef("--format is %q, want %s", o.format, strings.Join(formats, " or "))
-		if n := nearest(o.format, formats); n != "" {
+		if n := nearest.Name(o.format, formats); n != "" {
 			return v.withHint("did you mean %s?", n)
 		}
 		return v
@@ -96,7 +97,7 @@ func (o *unpackOptions) check() error {
 	o.dtype = strings.ToUpper(o.dtype)
 	if o.dtype != "" && !slices.Contains(dtypes, o.dtype) {
 		v := usagef("--dtype is %q, want F16, BF16, F32 or F64", o.dtype)
-		if n := nearest(o.dtype, dtypes); n != "" {
+		if n := nearest.Name(o.dtype, dtypes); n != "" {
 			return v.withHint("did you mean %s?", n)
 		}
 		return v
@@ -353,6 +354,9 @@ func (o *unpackOptions) extracting(c *checkpoint.Checkpoint, input string, r *un
 // folder, or if the input has no name.
 func (o *unpackOptions) target(input, name string) (string, error) {
 	bare, packed := strings.CutSuffix(filepath.Base(input), ext)
+	if packed && bare != "" && stem(bare) == bare {
+		bare += strings.TrimPrefix(filepath.Base(name), stem(filepath.Base(name))) // a network that was trained into NAME.rope
+	}
 	switch {
 	case o.out == dash, o.out == "" && input == dash:
 		return dash, nil
@@ -365,7 +369,7 @@ func (o *unpackOptions) target(input, name string) (string, error) {
 	case o.format == "" && o.tensor == "" && (!packed || bare == ""):
 		return "", usagef("%s does not end in %s, so the output has no name", input, ext).withHint("-o names it; it was %s", name)
 	}
-	return strings.TrimSuffix(input, ext), nil
+	return strings.TrimSuffix(input, filepath.Base(input)) + bare, nil
 }
 
 // stem returns a file name without the ending of a format that is read here.
@@ -383,7 +387,7 @@ func noTensor(c *checkpoint.Checkpoint, name string) error {
 		names = append(names, t.Name)
 	}
 	v := usagef("%s has no tensor %q", c.Path, name)
-	if n := nearest(name, names); n != "" {
+	if n := nearest.Name(name, names); n != "" {
 		return v.withHint("did you mean %q?", n)
 	}
 	return v.withHint("ropewalk inspect lists them")

@@ -32,12 +32,17 @@ const (
 	opSumSquares                  // r0 = Σ (a − k0)²
 	opDot                         // r0 = Σ a·b
 	opMax                         // r0 = max a, k0 at least
+	opMaxAbs                      // r0 = max |a|, k0 at least
 	opProbe                       // r0 = Σ 0·a, which is NaN if some a is not finite
 	opExpSum                      // dst = exp(a − k0), r0 = Σ dst
 	opNormGradSums                // with d = b: r0 = Σ d, r1 = Σ d·(a − k0)
 	opNormGrad                    // with d = b: dst = k0·d + k1·a + k2
 	opNormGradSumsClamp           // the same with d = b where k3 < c < k4, else 0
 	opNormGradClamp
+	opPull     // dst = clamp(dst − (k0 − k1·|a|)·b, k2, k3)
+	opHat      // dst += sign(a)·|b|·(k2 where |a| > k0, else k1)
+	opTernary  // dst = k2 where a < k0, k3 where a > k1, else 0
+	opSides    // r0 = Σ a where b < 0, r1 = Σ a where b > 0
 	opSGD      // b = k0·b + a + k1·dst; dst −= k2·b
 	opNesterov // b = k0·b + a + k1·dst; dst −= k2·(a + k1·dst + k0·b)
 	opAdam     // see Adam; dst: weights, a: gradient, b and c: moments

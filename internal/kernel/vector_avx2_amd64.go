@@ -80,6 +80,9 @@ func vecDotAVX2(v *vecArgs)
 func vecMaxAVX2(v *vecArgs)
 
 //go:noescape
+func vecMaxAbsAVX2(v *vecArgs)
+
+//go:noescape
 func vecProbeAVX2(v *vecArgs)
 
 //go:noescape
@@ -96,6 +99,18 @@ func vecNormGradSumsClampAVX2(v *vecArgs)
 
 //go:noescape
 func vecNormGradClampAVX2(v *vecArgs)
+
+//go:noescape
+func vecPullAVX2(v *vecArgs)
+
+//go:noescape
+func vecHatAVX2(v *vecArgs)
+
+//go:noescape
+func vecTernaryAVX2(v *vecArgs)
+
+//go:noescape
+func vecSidesAVX2(v *vecArgs)
 
 //go:noescape
 func vecSGDAVX2(v *vecArgs)
@@ -132,12 +147,17 @@ var opsAVX2 = [numOps]func(*vecArgs){
 	opSumSquares:        vecSumSquaresAVX2,
 	opDot:               vecDotAVX2,
 	opMax:               vecMaxAVX2,
+	opMaxAbs:            vecMaxAbsAVX2,
 	opProbe:             vecProbeAVX2,
 	opExpSum:            vecExpSumAVX2,
 	opNormGradSums:      vecNormGradSumsAVX2,
 	opNormGrad:          vecNormGradAVX2,
 	opNormGradSumsClamp: vecNormGradSumsClampAVX2,
 	opNormGradClamp:     vecNormGradClampAVX2,
+	opPull:              vecPullAVX2,
+	opHat:               vecHatAVX2,
+	opTernary:           vecTernaryAVX2,
+	opSides:             vecSidesAVX2,
 	opSGD:               vecSGDAVX2,
 	opNesterov:          vecNesterovAVX2,
 	opAdam:              vecAdamAVX2,

@@ -80,6 +80,9 @@ func vecDotAVX512(v *vecArgs)
 func vecMaxAVX512(v *vecArgs)
 
 //go:noescape
+func vecMaxAbsAVX512(v *vecArgs)
+
+//go:noescape
 func vecProbeAVX512(v *vecArgs)
 
 //go:noescape
@@ -96,6 +99,18 @@ func vecNormGradSumsClampAVX512(v *vecArgs)
 
 //go:noescape
 func vecNormGradClampAVX512(v *vecArgs)
+
+//go:noescape
+func vecPullAVX512(v *vecArgs)
+
+//go:noescape
+func vecHatAVX512(v *vecArgs)
+
+//go:noescape
+func vecTernaryAVX512(v *vecArgs)
+
+//go:noescape
+func vecSidesAVX512(v *vecArgs)
 
 //go:noescape
 func vecSGDAVX512(v *vecArgs)
@@ -132,12 +147,17 @@ var opsAVX512 = [numOps]func(*vecArgs){
 	opSumSquares:        vecSumSquaresAVX512,
 	opDot:               vecDotAVX512,
 	opMax:               vecMaxAVX512,
+	opMaxAbs:            vecMaxAbsAVX512,
 	opProbe:             vecProbeAVX512,
 	opExpSum:            vecExpSumAVX512,
 	opNormGradSums:      vecNormGradSumsAVX512,
 	opNormGrad:          vecNormGradAVX512,
 	opNormGradSumsClamp: vecNormGradSumsClampAVX512,
 	opNormGradClamp:     vecNormGradClampAVX512,
+	opPull:              vecPullAVX512,
+	opHat:               vecHatAVX512,
+	opTernary:           vecTernaryAVX512,
+	opSides:             vecSidesAVX512,
 	opSGD:               vecSGDAVX512,
 	opNesterov:          vecNesterovAVX512,
 	opAdam:              vecAdamAVX512,

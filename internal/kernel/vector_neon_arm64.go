@@ -80,6 +80,9 @@ func vecDotNEON(v *vecArgs)
 func vecMaxNEON(v *vecArgs)
 
 //go:noescape
+func vecMaxAbsNEON(v *vecArgs)
+
+//go:noescape
 func vecProbeNEON(v *vecArgs)
 
 //go:noescape
@@ -96,6 +99,18 @@ func vecNormGradSumsClampNEON(v *vecArgs)
 
 //go:noescape
 func vecNormGradClampNEON(v *vecArgs)
+
+//go:noescape
+func vecPullNEON(v *vecArgs)
+
+//go:noescape
+func vecHatNEON(v *vecArgs)
+
+//go:noescape
+func vecTernaryNEON(v *vecArgs)
+
+//go:noescape
+func vecSidesNEON(v *vecArgs)
 
 //go:noescape
 func vecSGDNEON(v *vecArgs)
@@ -132,12 +147,17 @@ var opsNEON = [numOps]func(*vecArgs){
 	opSumSquares:        vecSumSquaresNEON,
 	opDot:               vecDotNEON,
 	opMax:               vecMaxNEON,
+	opMaxAbs:            vecMaxAbsNEON,
 	opProbe:             vecProbeNEON,
 	opExpSum:            vecExpSumNEON,
 	opNormGradSums:      vecNormGradSumsNEON,
 	opNormGrad:          vecNormGradNEON,
 	opNormGradSumsClamp: vecNormGradSumsClampNEON,
 	opNormGradClamp:     vecNormGradClampNEON,
+	opPull:              vecPullNEON,
+	opHat:               vecHatNEON,
+	opTernary:           vecTernaryNEON,
+	opSides:             vecSidesNEON,
 	opSGD:               vecSGDNEON,
 	opNesterov:          vecNesterovNEON,
 	opAdam:              vecAdamNEON,

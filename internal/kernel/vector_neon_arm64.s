@@ -3410,6 +3410,91 @@ done:
 	FMOVS F27, (vecArgs_r+0)(R0)
 	RET
 
+// func vecMaxAbsNEON(v *vecArgs)
+TEXT ·vecMaxAbsNEON(SB), NOSPLIT, $0-8
+	MOVD v+0(FP), R0
+	MOVD (vecArgs_a+0)(R0), R2
+	MOVD (vecArgs_n+0)(R0), R5
+	MOVWU (vecArgs_k+0)(R0), R11
+	VDUP R11, V31.S4
+	MOVWU (vecArgs_k+0)(R0), R11
+	VDUP R11, V27.S4
+	MOVWU (vecArgs_k+0)(R0), R11
+	VDUP R11, V28.S4
+	MOVWU (vecArgs_k+0)(R0), R11
+	VDUP R11, V29.S4
+	MOVWU (vecArgs_k+0)(R0), R11
+	VDUP R11, V30.S4
+	CMP $16, R5
+	BLT rest
+loop:
+	VLD1 (R2), [V0.S4]
+	MOVD $0x7fffffff, R11
+	VDUP R11, V13.S4
+	WORD $0x4e2d1c00 // and v0, v0, v13
+	WORD $0x4e3bf41b // fmax v27, v0, v27
+	ADD $16, R2, R12
+	VLD1 (R12), [V0.S4]
+	MOVD $0x7fffffff, R11
+	VDUP R11, V14.S4
+	WORD $0x4e2e1c00 // and v0, v0, v14
+	WORD $0x4e3cf41c // fmax v28, v0, v28
+	ADD $32, R2, R12
+	VLD1 (R12), [V0.S4]
+	MOVD $0x7fffffff, R11
+	VDUP R11, V15.S4
+	WORD $0x4e2f1c00 // and v0, v0, v15
+	WORD $0x4e3df41d // fmax v29, v0, v29
+	ADD $48, R2, R12
+	VLD1 (R12), [V0.S4]
+	MOVD $0x7fffffff, R11
+	VDUP R11, V12.S4
+	WORD $0x4e2c1c00 // and v0, v0, v12
+	WORD $0x4e3ef41e // fmax v30, v0, v30
+	ADD $64, R2
+	SUB $16, R5
+	CMP $16, R5
+	BGE loop
+rest:
+	CMP $4, R5
+	BLT last
+single:
+	VLD1 (R2), [V0.S4]
+	MOVD $0x7fffffff, R11
+	VDUP R11, V13.S4
+	WORD $0x4e2d1c00 // and v0, v0, v13
+	WORD $0x4e3bf41b // fmax v27, v0, v27
+	ADD $16, R2
+	SUB $4, R5
+	CMP $4, R5
+	BGE single
+last:
+	MOVD $0xffffffff, R11
+	FMOVS ZR, F16
+	VMOV R11, V16.S[0]
+	CMP $1, R5
+	BLT done
+element:
+	FMOVS (R2), F0
+	MOVD $0x7fffffff, R11
+	VDUP R11, V14.S4
+	WORD $0x4e2e1c00 // and v0, v0, v14
+	WORD $0x4eb01e01 // orr v1, v16, v16
+	WORD $0x6e7b1c01 // bsl v1, v0, v27
+	WORD $0x4e21f77b // fmax v27, v27, v1
+	ADD $4, R2
+	SUB $1, R5
+	CMP $1, R5
+	BGE element
+done:
+	WORD $0x4e3cf77b // fmax v27, v27, v28
+	WORD $0x4e3df77b // fmax v27, v27, v29
+	WORD $0x4e3ef77b // fmax v27, v27, v30
+	WORD $0x6e3bf77b // fmaxp v27, v27, v27
+	WORD $0x6e3bf77b // fmaxp v27, v27, v27
+	FMOVS F27, (vecArgs_r+0)(R0)
+	RET
+
 // func vecProbeNEON(v *vecArgs)
 TEXT ·vecProbeNEON(SB), NOSPLIT, $0-8
 	MOVD v+0(FP), R0
@@ -4273,6 +4358,309 @@ element:
 	CMP $1, R5
 	BGE element
 done:
+	RET
+
+// func vecPullNEON(v *vecArgs)
+TEXT ·vecPullNEON(SB), NOSPLIT, $0-8
+	MOVD v+0(FP), R0
+	MOVD (vecArgs_dst+0)(R0), R1
+	MOVD (vecArgs_a+0)(R0), R2
+	MOVD (vecArgs_b+0)(R0), R3
+	MOVD (vecArgs_n+0)(R0), R5
+	MOVWU (vecArgs_k+0)(R0), R11
+	VDUP R11, V31.S4
+	MOVWU (vecArgs_k+4)(R0), R11
+	VDUP R11, V30.S4
+	MOVWU (vecArgs_k+8)(R0), R11
+	VDUP R11, V29.S4
+	MOVWU (vecArgs_k+12)(R0), R11
+	VDUP R11, V28.S4
+	CMP $4, R5
+	BLT last
+single:
+	VLD1 (R2), [V0.S4]
+	MOVD $0x7fffffff, R11
+	VDUP R11, V13.S4
+	WORD $0x4e2d1c00 // and v0, v0, v13
+	WORD $0x6e3edc00 // fmul v0, v0, v30
+	WORD $0x4ea0d7e0 // fsub v0, v31, v0
+	VLD1 (R3), [V1.S4]
+	VLD1 (R1), [V2.S4]
+	WORD $0x4ea1cc02 // fmls v2, v0, v1
+	WORD $0x4e22f7a2 // fmax v2, v29, v2
+	WORD $0x4ea2f782 // fmin v2, v28, v2
+	VST1 [V2.S4], (R1)
+	ADD $16, R1
+	ADD $16, R2
+	ADD $16, R3
+	SUB $4, R5
+	CMP $4, R5
+	BGE single
+last:
+	MOVD $0xffffffff, R11
+	FMOVS ZR, F16
+	VMOV R11, V16.S[0]
+	CMP $1, R5
+	BLT done
+element:
+	FMOVS (R2), F0
+	MOVD $0x7fffffff, R11
+	VDUP R11, V14.S4
+	WORD $0x4e2e1c00 // and v0, v0, v14
+	WORD $0x6e3edc00 // fmul v0, v0, v30
+	WORD $0x4ea0d7e0 // fsub v0, v31, v0
+	FMOVS (R3), F1
+	FMOVS (R1), F2
+	WORD $0x4ea1cc02 // fmls v2, v0, v1
+	WORD $0x4e22f7a2 // fmax v2, v29, v2
+	WORD $0x4ea2f782 // fmin v2, v28, v2
+	FMOVS F2, (R1)
+	ADD $4, R1
+	ADD $4, R2
+	ADD $4, R3
+	SUB $1, R5
+	CMP $1, R5
+	BGE element
+done:
+	RET
+
+// func vecHatNEON(v *vecArgs)
+TEXT ·vecHatNEON(SB), NOSPLIT, $0-8
+	MOVD v+0(FP), R0
+	MOVD (vecArgs_dst+0)(R0), R1
+	MOVD (vecArgs_a+0)(R0), R2
+	MOVD (vecArgs_b+0)(R0), R3
+	MOVD (vecArgs_n+0)(R0), R5
+	MOVWU (vecArgs_k+0)(R0), R11
+	VDUP R11, V31.S4
+	MOVWU (vecArgs_k+4)(R0), R11
+	VDUP R11, V30.S4
+	MOVWU (vecArgs_k+8)(R0), R11
+	VDUP R11, V29.S4
+	CMP $4, R5
+	BLT last
+single:
+	VLD1 (R2), [V0.S4]
+	MOVD $0x7fffffff, R11
+	VDUP R11, V13.S4
+	WORD $0x4e2d1c01 // and v1, v0, v13
+	VLD1 (R3), [V2.S4]
+	MOVD $0x7fffffff, R11
+	VDUP R11, V14.S4
+	WORD $0x4e2e1c42 // and v2, v2, v14
+	WORD $0x6e3edc43 // fmul v3, v2, v30
+	WORD $0x6e3ddc42 // fmul v2, v2, v29
+	WORD $0x6ebfe427 // fcmgt v7, v1, v31
+	WORD $0x4ea71ceb // orr v11, v7, v7
+	WORD $0x6e631c4b // bsl v11, v2, v3
+	WORD $0x4eab1d63 // orr v3, v11, v11
+	MOVD $0x00000000, R11
+	VDUP R11, V15.S4
+	WORD $0x4eaf1de4 // orr v4, v15, v15
+	WORD $0x6ea4e426 // fcmgt v6, v1, v4
+	MOVD $0x80000000, R11
+	VDUP R11, V12.S4
+	WORD $0x4e2c1c00 // and v0, v0, v12
+	WORD $0x4ea01c63 // orr v3, v3, v0
+	WORD $0x4e231cc3 // and v3, v6, v3
+	VLD1 (R1), [V2.S4]
+	WORD $0x4e23d442 // fadd v2, v2, v3
+	VST1 [V2.S4], (R1)
+	ADD $16, R1
+	ADD $16, R2
+	ADD $16, R3
+	SUB $4, R5
+	CMP $4, R5
+	BGE single
+last:
+	MOVD $0xffffffff, R11
+	FMOVS ZR, F16
+	VMOV R11, V16.S[0]
+	CMP $1, R5
+	BLT done
+element:
+	FMOVS (R2), F0
+	MOVD $0x7fffffff, R11
+	VDUP R11, V13.S4
+	WORD $0x4e2d1c01 // and v1, v0, v13
+	FMOVS (R3), F2
+	MOVD $0x7fffffff, R11
+	VDUP R11, V14.S4
+	WORD $0x4e2e1c42 // and v2, v2, v14
+	WORD $0x6e3edc43 // fmul v3, v2, v30
+	WORD $0x6e3ddc42 // fmul v2, v2, v29
+	WORD $0x6ebfe427 // fcmgt v7, v1, v31
+	WORD $0x4ea71ceb // orr v11, v7, v7
+	WORD $0x6e631c4b // bsl v11, v2, v3
+	WORD $0x4eab1d63 // orr v3, v11, v11
+	MOVD $0x00000000, R11
+	VDUP R11, V15.S4
+	WORD $0x4eaf1de4 // orr v4, v15, v15
+	WORD $0x6ea4e426 // fcmgt v6, v1, v4
+	MOVD $0x80000000, R11
+	VDUP R11, V12.S4
+	WORD $0x4e2c1c00 // and v0, v0, v12
+	WORD $0x4ea01c63 // orr v3, v3, v0
+	WORD $0x4e231cc3 // and v3, v6, v3
+	FMOVS (R1), F2
+	WORD $0x4e23d442 // fadd v2, v2, v3
+	FMOVS F2, (R1)
+	ADD $4, R1
+	ADD $4, R2
+	ADD $4, R3
+	SUB $1, R5
+	CMP $1, R5
+	BGE element
+done:
+	RET
+
+// func vecTernaryNEON(v *vecArgs)
+TEXT ·vecTernaryNEON(SB), NOSPLIT, $0-8
+	MOVD v+0(FP), R0
+	MOVD (vecArgs_dst+0)(R0), R1
+	MOVD (vecArgs_a+0)(R0), R2
+	MOVD (vecArgs_n+0)(R0), R5
+	MOVWU (vecArgs_k+0)(R0), R11
+	VDUP R11, V31.S4
+	MOVWU (vecArgs_k+4)(R0), R11
+	VDUP R11, V30.S4
+	MOVWU (vecArgs_k+8)(R0), R11
+	VDUP R11, V29.S4
+	MOVWU (vecArgs_k+12)(R0), R11
+	VDUP R11, V28.S4
+	CMP $4, R5
+	BLT last
+single:
+	VLD1 (R2), [V0.S4]
+	WORD $0x6ea0e7e7 // fcmgt v7, v31, v0
+	WORD $0x6ebee406 // fcmgt v6, v0, v30
+	WORD $0x4e3d1ce1 // and v1, v7, v29
+	WORD $0x4e3c1cc0 // and v0, v6, v28
+	WORD $0x4e21d400 // fadd v0, v0, v1
+	VST1 [V0.S4], (R1)
+	ADD $16, R1
+	ADD $16, R2
+	SUB $4, R5
+	CMP $4, R5
+	BGE single
+last:
+	MOVD $0xffffffff, R11
+	FMOVS ZR, F16
+	VMOV R11, V16.S[0]
+	CMP $1, R5
+	BLT done
+element:
+	FMOVS (R2), F0
+	WORD $0x6ea0e7e7 // fcmgt v7, v31, v0
+	WORD $0x6ebee406 // fcmgt v6, v0, v30
+	WORD $0x4e3d1ce1 // and v1, v7, v29
+	WORD $0x4e3c1cc0 // and v0, v6, v28
+	WORD $0x4e21d400 // fadd v0, v0, v1
+	FMOVS F0, (R1)
+	ADD $4, R1
+	ADD $4, R2
+	SUB $1, R5
+	CMP $1, R5
+	BGE element
+done:
+	RET
+
+// func vecSidesNEON(v *vecArgs)
+TEXT ·vecSidesNEON(SB), NOSPLIT, $0-8
+	MOVD v+0(FP), R0
+	MOVD (vecArgs_a+0)(R0), R2
+	MOVD (vecArgs_b+0)(R0), R3
+	MOVD (vecArgs_n+0)(R0), R5
+	VEOR V28.B16, V28.B16, V28.B16
+	VEOR V29.B16, V29.B16, V29.B16
+	VEOR V30.B16, V30.B16, V30.B16
+	VEOR V31.B16, V31.B16, V31.B16
+	CMP $8, R5
+	BLT rest
+loop:
+	VLD1 (R2), [V0.S4]
+	VLD1 (R3), [V1.S4]
+	MOVD $0x00000000, R11
+	VDUP R11, V13.S4
+	WORD $0x4ead1da2 // orr v2, v13, v13
+	WORD $0x6ea1e447 // fcmgt v7, v2, v1
+	WORD $0x6ea2e426 // fcmgt v6, v1, v2
+	WORD $0x4e201ce3 // and v3, v7, v0
+	WORD $0x4e23d79c // fadd v28, v28, v3
+	WORD $0x4e201cc3 // and v3, v6, v0
+	WORD $0x4e23d7de // fadd v30, v30, v3
+	ADD $16, R2, R12
+	VLD1 (R12), [V0.S4]
+	ADD $16, R3, R12
+	VLD1 (R12), [V1.S4]
+	MOVD $0x00000000, R11
+	VDUP R11, V14.S4
+	WORD $0x4eae1dc2 // orr v2, v14, v14
+	WORD $0x6ea1e447 // fcmgt v7, v2, v1
+	WORD $0x6ea2e426 // fcmgt v6, v1, v2
+	WORD $0x4e201ce3 // and v3, v7, v0
+	WORD $0x4e23d7bd // fadd v29, v29, v3
+	WORD $0x4e201cc3 // and v3, v6, v0
+	WORD $0x4e23d7ff // fadd v31, v31, v3
+	ADD $32, R2
+	ADD $32, R3
+	SUB $8, R5
+	CMP $8, R5
+	BGE loop
+rest:
+	CMP $4, R5
+	BLT last
+single:
+	VLD1 (R2), [V0.S4]
+	VLD1 (R3), [V1.S4]
+	MOVD $0x00000000, R11
+	VDUP R11, V15.S4
+	WORD $0x4eaf1de2 // orr v2, v15, v15
+	WORD $0x6ea1e447 // fcmgt v7, v2, v1
+	WORD $0x6ea2e426 // fcmgt v6, v1, v2
+	WORD $0x4e201ce3 // and v3, v7, v0
+	WORD $0x4e23d79c // fadd v28, v28, v3
+	WORD $0x4e201cc3 // and v3, v6, v0
+	WORD $0x4e23d7de // fadd v30, v30, v3
+	ADD $16, R2
+	ADD $16, R3
+	SUB $4, R5
+	CMP $4, R5
+	BGE single
+last:
+	MOVD $0xffffffff, R11
+	FMOVS ZR, F16
+	VMOV R11, V16.S[0]
+	CMP $1, R5
+	BLT done
+element:
+	FMOVS (R2), F0
+	FMOVS (R3), F1
+	MOVD $0x00000000, R11
+	VDUP R11, V12.S4
+	WORD $0x4eac1d82 // orr v2, v12, v12
+	WORD $0x6ea1e447 // fcmgt v7, v2, v1
+	WORD $0x6ea2e426 // fcmgt v6, v1, v2
+	WORD $0x4e201ce3 // and v3, v7, v0
+	WORD $0x4e301c63 // and v3, v3, v16
+	WORD $0x4e23d79c // fadd v28, v28, v3
+	WORD $0x4e201cc3 // and v3, v6, v0
+	WORD $0x4e301c63 // and v3, v3, v16
+	WORD $0x4e23d7de // fadd v30, v30, v3
+	ADD $4, R2
+	ADD $4, R3
+	SUB $1, R5
+	CMP $1, R5
+	BGE element
+done:
+	WORD $0x4e3dd79c // fadd v28, v28, v29
+	WORD $0x6e3cd79c // faddp v28, v28, v28
+	WORD $0x6e3cd79c // faddp v28, v28, v28
+	FMOVS F28, (vecArgs_r+0)(R0)
+	WORD $0x4e3fd7de // fadd v30, v30, v31
+	WORD $0x6e3ed7de // faddp v30, v30, v30
+	WORD $0x6e3ed7de // faddp v30, v30, v30
+	FMOVS F30, (vecArgs_r+4)(R0)
 	RET
 
 // func vecSGDNEON(v *vecArgs)

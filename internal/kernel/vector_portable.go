@@ -79,6 +79,15 @@ var portable = [numOps]func(*vecArgs){
 		}
 		v.r[0] = m
 	},
+	opMaxAbs: func(v *vecArgs) {
+		m := v.k[0]
+		for _, a := range v.a[:v.n] {
+			if a = abs(a); a > m {
+				m = a
+			}
+		}
+		v.r[0] = m
+	},
 	opProbe: func(v *vecArgs) {
 		v.r[0] = v.sum(func(i int) float32 { return 0 * v.a[i] })
 	},
@@ -106,6 +115,52 @@ var portable = [numOps]func(*vecArgs){
 		for i := range dst {
 			dst[i] = v.k[0]*through(b[i], c[i], v.k[3], v.k[4]) + (v.k[1]*a[i] + v.k[2])
 		}
+	},
+	opPull: func(v *vecArgs) {
+		dst, a, b := v.dst[:v.n], v.a[:v.n], v.b[:v.n]
+		for i := range dst {
+			dst[i] = clamp(dst[i]-(v.k[0]-v.k[1]*abs(a[i]))*b[i], v.k[2], v.k[3])
+		}
+	},
+	opHat: func(v *vecArgs) {
+		dst, a, b := v.dst[:v.n], v.a[:v.n], v.b[:v.n]
+		for i, x := range a {
+			slope := v.k[1]
+			if abs(x) > v.k[0] {
+				slope = v.k[2]
+			}
+			switch {
+			case x > 0:
+				dst[i] += slope * abs(b[i])
+			case x < 0:
+				dst[i] -= slope * abs(b[i])
+			}
+		}
+	},
+	opTernary: func(v *vecArgs) {
+		dst := v.dst[:v.n]
+		level := func(x float32) float32 {
+			switch {
+			case x < v.k[0]:
+				return v.k[2]
+			case x > v.k[1]:
+				return v.k[3]
+			}
+			return 0
+		}
+		for i, x := range v.a[:v.n] {
+			dst[i] = level(x)
+		}
+	},
+	opSides: func(v *vecArgs) {
+		side := func(is bool, a float32) float32 {
+			if is {
+				return a
+			}
+			return 0
+		}
+		v.r[0] = v.sum(func(i int) float32 { return side(v.b[i] < 0, v.a[i]) })
+		v.r[1] = v.sum(func(i int) float32 { return side(v.b[i] > 0, v.a[i]) })
 	},
 	opSGD: func(v *vecArgs) {
 		w, g, m := v.dst[:v.n], v.a[:v.n], v.b[:v.n]
@@ -205,3 +260,5 @@ func geluGrad64(x float64) float64 {
 	}
 	return 0.5*math.Erfc(-x/math.Sqrt2) + x*math.Exp(-x*x/2)/math.Sqrt(2*math.Pi)
 }
+
+func abs(x float32) float32 { return math.Float32frombits(math.Float32bits(x) &^ (1 << 31)) }

@@ -432,11 +432,14 @@ def read_group(cur, members, block_size, lengths, codebooks_length, digest, base
             data.finish()
     parts = [bytes(part) for part in parts]
 
-    sha = hashlib.sha256(parts[0])
-    if len(parts) > 1:
-        sha = hashlib.sha256(b"".join(hashlib.sha256(p).digest() for p in parts))
-    must(sha.digest() == digest, "digest of a group")
+    must(digest is None or group_digest(parts) == digest, "digest of a group")
     return parts
+
+
+def group_digest(parts):
+    if len(parts) == 1:
+        return hashlib.sha256(parts[0]).digest()
+    return hashlib.sha256(b"".join(hashlib.sha256(p).digest() for p in parts)).digest()
 
 
 def sized_frame(cur, length):
@@ -2220,10 +2223,11 @@ DICTIONARY = bytes.fromhex("""
 class Text:
     """Section 7.6: the model of the bytes of headers."""
 
-    def __init__(self):
+    def __init__(self, example):
         self.counters, self.weights = defaultdict(Counter), [[19660] * 7 for _ in range(7)]
-        for byte_, past in zip(DICTIONARY, self.pasts(DICTIONARY)):
-            self.byte(past, lambda p, i: byte_ >> i & 1)
+        for lesson in DICTIONARY, example, example:
+            for byte_, past in zip(lesson, self.pasts(lesson)):
+                self.byte(past, lambda p, i: byte_ >> i & 1)
 
     @staticmethod
     def pasts(data):
@@ -2248,10 +2252,10 @@ class Text:
         return node & 255
 
 
-def read_text(payload, size):
+def read_text(payload, size, example=b""):
     """Section 7.6: the content of a header or an index."""
     must(size <= 1 << 15, "length of a text")
-    coder, model, out = RangeDecoder(payload), Text(), bytearray(6)
+    coder, model, out = RangeDecoder(payload), Text(example), bytearray(6)
     for _ in range(size):
         out.append(model.byte(bytes(out[-6:]), lambda p, i: coder.decide(p)))
     return bytes(out[6:])
@@ -2290,10 +2294,13 @@ def load_base(path):
 # Section 1: the file
 
 MAGIC, END = b"\x89ROPE\r\n\x01", b"EPOR"
+MAGIC_SHORT = b"\x89ROPE\r\n\x02"
 
 
 def decode(data, base=None):
     """Section 1: the files, as pairs of name and bytes."""
+    if data[:8] == MAGIC_SHORT:
+        return decode_short(data)
     must(len(data) >= 16 and data[:8] == MAGIC and data[-4:] == END, "magic")
     index_length = struct.unpack("<I", data[-8:-4])[0]
     index_at = len(data) - 8 - index_length
@@ -2312,6 +2319,123 @@ def decode(data, base=None):
             contents[member] = part
     cur.finish()
     return restore(header, contents, contents.get(skeleton, header.skeleton or b""), base)
+
+
+# Section 11: the short form
+
+
+def decode_short(data):
+    """The files, as pairs of name and bytes."""
+    must(19 <= len(data) <= 1 << 20, "length of the file")
+    cur = Cursor(data, 8, len(data) - 8)
+    network, size = cur.number(), cur.number()
+    text = Cursor(read_text(cur.take(cur.number()), size, known_text(network)))
+    content = text.take(text.number())
+    header = read_header(Cursor(content), None)
+    must(header.base is None and sum(size for _, size in header.files) <= 1 << 23, "header of a short form")
+    skeleton = Array("skeleton", size=header.skeleton_size)
+    contents, index = {}, b""
+    for i, group in enumerate(header.groups):
+        members, last_group = [(header.arrays + [skeleton])[m] for m in group], i == len(header.groups) - 1
+        books = text.take(text.number())
+        frames = frame_bytes(6, books) if books else b""
+        values = sum(m.size for m in members) // unit_of(members[0]).width
+        blocks = -(-values // header.block_size)
+        index, codebooks_length, lengths = index + number_bytes(len(frames)), len(frames), []
+        for _ in range(blocks):
+            parts = []
+            for _ in range(2 if books and len(members) > 1 else 1):
+                length, frame = text.number(), b""
+                if length:
+                    coder = text.byte()
+                    last = last_group and not any(text.data[text.pos :])
+                    must(length == 1 or not last, "length of the last payload")
+                    frame = frame_bytes(coder, cur.rest() if last else cur.take(length - 1))
+                frames, index = frames + frame, index + number_bytes(len(frame))
+                parts.append(len(frame))
+            lengths.append(parts if len(parts) == 2 else (parts[0], 0) if books else (0, parts[0]))
+        group_cur = Cursor(frames)
+        decoded = read_group(group_cur, members, header.block_size, lengths, codebooks_length, None, None)
+        group_cur.finish()
+        contents.update(zip(members, decoded))
+        index += group_digest(decoded)
+    text.finish()
+    cur.finish()
+    root = hashlib.sha256(frame_bytes(0, content) + frame_bytes(0, index)).digest()
+    must(hashlib.sha256(root + data[:-8]).digest()[:8] == data[-8:], "check")
+    return restore(header, contents, contents.get(skeleton, header.skeleton or b""), None)
+
+
+def frame_bytes(coder, payload):
+    """Section 2."""
+    frame = bytes([coder]) + number_bytes(len(payload)) + payload
+    return frame + struct.pack("<I", crc32c(frame))
+
+
+# Section 12: known networks
+
+KNOWN = (None, "lenet-300-100", "lenet5", "resnet20", "resnet32", "resnet44", "resnet56")
+
+
+def known_arrays(name):
+    arrays = {}
+
+    def layer(name, *shape):
+        arrays[name + ".weight"], arrays[name + ".bias"] = shape, shape[:1]
+
+    def norm(name, n):
+        for part in "weight", "bias", "running_mean", "running_var":
+            arrays[name + "." + part] = (n,)
+
+    if name == "lenet-300-100":
+        layer("fc1", 300, 784)
+        layer("fc2", 100, 300)
+        layer("fc3", 10, 100)
+    elif name == "lenet5":
+        layer("conv1", 20, 1, 5, 5)
+        layer("conv2", 50, 20, 5, 5)
+        layer("fc1", 500, 800)
+        layer("fc2", 10, 500)
+    else:
+        arrays["conv1.weight"] = (16, 3, 3, 3)
+        norm("bn1", 16)
+        before = 16
+        for stage, width in enumerate((16, 32, 64)):
+            for block in range((int(name[6:]) - 2) // 6):
+                prefix = "layer%d.%d." % (stage + 1, block)
+                arrays[prefix + "conv1.weight"] = (width, before, 3, 3)
+                arrays[prefix + "conv2.weight"] = (width, width, 3, 3)
+                norm(prefix + "bn1", width)
+                norm(prefix + "bn2", width)
+                before = width
+        layer("linear", 10, 64)
+    return sorted(arrays.items())
+
+
+def known_text(network):
+    """The example for a known network."""
+    name = pick(KNOWN, network)
+    if name is None:
+        return b""
+    arrays = known_arrays(name)
+    count, sizes = len(arrays), [4 * math.prod(shape) for _, shape in arrays]
+    objects, views, at = [], [], 0
+    for (array, shape), size in zip(arrays, sizes):
+        objects.append(Array(array, "F32", shape, size))
+        objects[-1].offset = at
+        views.append((array, "F32", shape, objects[-1]))
+        at += size
+    metadata = [("ropewalk.net", name)]
+    skeleton = 8 + (len(skeleton_text(metadata, views, 0)) + 7) // 8 * 8
+    n, string = number_bytes, lambda s: number_bytes(len(s)) + s.encode()
+    header = n(4) + n(1 << 19 if at // 4 > 1 << 18 else 1 << 18) + string("safetensors")
+    header += n(1) + string("ropewalk.net") + string(name) + n(1) + string("model.safetensors") + n(skeleton + at)
+    header += n(1) + string("F32") + n(count) + b"".join(string(array) for array, _ in arrays) + bytes(count)
+    header += b"".join(n(len(shape)) + b"".join(map(n, shape)) for _, shape in arrays)
+    header += n(0) + n(skeleton) + bytes(2 * (count - 1)) + bytes(count) + n(count) + bytes(count)
+    header += n(1) + n(count - 1) + bytes(count) + bytes(2)
+    books = b"\x04\x0d\x00\x2c" * count
+    return n(len(header)) + header + n(len(books)) + books + b"\x01\x08"
 
 
 def restore(header, contents, skeleton, base):

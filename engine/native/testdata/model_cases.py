@@ -1,5 +1,5 @@
-# Makes cases, as those of ONNX are, of all models of a folder: random inputs, and the
-# outputs that ONNX Runtime has for them. Usage: model_cases.py MODELS CASES
+# Makes cases, as those of ONNX are, of all models of some folders: random inputs, and the
+# outputs that ONNX Runtime has for them. Usage: model_cases.py MODELS... CASES
 import glob, os, shutil, sys
 import numpy as np, onnx, onnxruntime
 from onnx import numpy_helper
@@ -14,7 +14,11 @@ def shapes(name, inputs):
         for rate, window in ((16000, 512), (8000, 256)):
             yield {i.name: [1, window] if len(i.shape) == 2 else [2, 1, 128 if i.shape[-1] == 128 else 64] for i in inputs if i.name != "sr"}, rate
         return
-    for height, width in ((48, 64), (48, 96)) if "rec" in name or "cls" in name else ((64, 192), (96, 128)):
+    if name.startswith("resnet"):
+        for batch in (128, 5):
+            yield {i.name: [batch] for i in inputs}, None
+        return
+    for height, width in ((48, 64), (48, 96), (48, 320)) if "rec" in name or "cls" in name else ((64, 192), (96, 128), (320, 320)):
         yield {i.name: [1, 3, height, width] for i in inputs}, None
 
 
@@ -28,10 +32,10 @@ def writing(shape):
     return image
 
 
-for path in sorted(glob.glob(os.path.join(sys.argv[1], "*.onnx"))):
+for path in sorted(p for folder in sys.argv[1:-1] for p in glob.glob(os.path.join(folder, "*.onnx"))):
     s = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     name = os.path.splitext(os.path.basename(path))[0]
-    folder = os.path.join(sys.argv[2], "model", name)
+    folder = os.path.join(sys.argv[-1], "model", name)
     os.makedirs(folder)
     shutil.copy(path, os.path.join(folder, "model.onnx"))
     for k, (free, rate) in enumerate(shapes(name, s.get_inputs())):

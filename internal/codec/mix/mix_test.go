@@ -241,9 +241,9 @@ func TestTextRoundTrip(t *testing.T) {
 	noise := make([]byte, 3000)
 	r.Read(noise)
 	for _, text := range append(texts, string(noise)) {
-		coded := AppendText([]byte("prefix"), []byte(text))[6:]
+		coded := AppendText([]byte("prefix"), []byte(text), nil)[6:]
 		got := make([]byte, len(text))
-		if err := DecodeText(got, coded); err != nil || string(got) != text {
+		if err := DecodeText(got, coded, nil); err != nil || string(got) != text {
 			t.Errorf("%d bytes in %d: %v", len(text), len(coded), err)
 		}
 		if len(coded) > len(text)+len(text)/16+4 {
@@ -251,7 +251,7 @@ func TestTextRoundTrip(t *testing.T) {
 		}
 	}
 	// What the dictionary has costs little, also the first time.
-	if n := len(AppendText(nil, []byte("\x03F32\x0afc1.weight\x0afc2.weight"))); n > 12 {
+	if n := len(AppendText(nil, []byte("\x03F32\x0afc1.weight\x0afc2.weight"), nil)); n > 12 {
 		t.Errorf("names take %d bytes", n)
 	}
 }
@@ -270,7 +270,7 @@ func FuzzDecode(f *testing.F) {
 	mixed := slices.Concat(withLevels(segs[:1], 9), withLevels(segs[1:], 300))
 	mixed[0].Width, mixed[1].Cols, mixed[1].Taps = 3, 1<<40, 1<<40
 	f.Add(byte(252), AppendLevels(nil, syms, mixed))
-	f.Add(byte(3), AppendText(nil, src))
+	f.Add(byte(3), AppendText(nil, src, nil))
 	f.Add(byte(2), AppendDelta(nil, src, make([]byte, len(src)), Float64, segs))
 	f.Fuzz(func(t *testing.T, what byte, coded []byte) {
 		kind := kinds[int(what>>4)%len(kinds)]
@@ -294,7 +294,7 @@ func FuzzDecode(f *testing.F) {
 		case 2:
 			_ = DecodeDelta(dst, coded, make([]byte, len(dst)), kind, segs)
 		case 3:
-			_ = DecodeText(dst, coded)
+			_ = DecodeText(dst, coded, nil)
 		}
 	})
 }

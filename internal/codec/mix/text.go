@@ -10,20 +10,21 @@ const MaxText = 1 << 15
 
 // AppendText appends the coded form of a header: names, numbers and what else
 // describes tensors. It is made for hundreds of bytes, where a model must know
-// its subject before it begins: it has learnt a dictionary.
-func AppendText(dst, text []byte) []byte {
+// its subject before it begins: it has learnt a dictionary, and then an example,
+// which may be empty.
+func AppendText(dst, text, example []byte) []byte {
 	c := newEncoder(dst)
-	m := newTextModel(&c, len(text))
+	m := newTextModel(&c, len(text), example)
 	for _, b := range text {
 		m.byte(int(b))
 	}
 	return c.Finish()
 }
 
-// DecodeText fills text, whose length the caller knows.
-func DecodeText(text, coded []byte) error {
+// DecodeText fills text, whose length the caller knows, as well as the example.
+func DecodeText(text, coded, example []byte) error {
 	c := newDecoder(coded)
-	m := newTextModel(&c, len(text))
+	m := newTextModel(&c, len(text), example)
 	for i := range text {
 		text[i] = byte(m.byte(0))
 	}
@@ -54,13 +55,25 @@ type textModel struct {
 	weights [textInputs + 1][textInputs + 1]int32
 }
 
-// newTextModel returns a model for n bytes, which knows the dictionary.
-func newTextModel(c *coder, n int) *textModel {
-	m := emptyTextModel(n)
+// newTextModel returns a model for n bytes, which knows the dictionary and an
+// example.
+func newTextModel(c *coder, n int, example []byte) *textModel {
+	m := emptyTextModel(n + len(example))
 	m.learnt = learntText()
-	m.weights, m.coder = m.learnt.weights, c
+	m.weights = m.learnt.weights
+	for range lessons {
+		for _, b := range example {
+			m.byte(int(b))
+		}
+		m.history = 0
+	}
+	m.coder = c
 	return m
 }
+
+// lessons is how often an example is learnt: what follows it is believed to be much
+// the same.
+const lessons = 2
 
 func emptyTextModel(n int) *textModel {
 	size := 2 << bits.Len(uint(8*textInputs*n)) // a bit adds a counter to each order, at most

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 )
 
@@ -33,6 +34,9 @@ func TestUpToDate(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, path := range there {
+			if strings.HasPrefix(filepath.Base(path), "relax_") { // a loop around one instruction
+				continue
+			}
 			if _, ok := files()[filepath.Base(path)]; !ok {
 				t.Errorf("%s was not written by gen", path)
 			}

@@ -259,6 +259,24 @@ func (v *vec) collect(result int, x string) {
 	}
 }
 
+// collectMax takes the larger one of temporary 0 and the first result.
+func (v *vec) collectMax() {
+	acc := v.acc(0, v.unroll)
+	switch {
+	case v.tail && v.masks:
+		v.op("VMAXPS", acc, v.t(0), "K1", acc)
+	case v.tail && v.arm:
+		v.armMove(1, v.tailMask())
+		v.arm3(armBSL, 1, 0, number(acc))
+		v.max(acc, acc, v.t(1))
+	case v.tail:
+		v.op("VBLENDVPS", v.r(v.tailMask()), v.t(0), acc, v.t(0))
+		v.max(acc, v.t(0), acc)
+	default:
+		v.max(acc, v.t(0), acc)
+	}
+}
+
 // A loop is an op: the arrays that it uses, how many constants of the caller and
 // results it has, and its body.
 type loop struct {
@@ -768,20 +786,12 @@ var loops = []loop{
 	}},
 	{name: "Max", arrays: "a", k: []int{0}, sums: 1, isMax: true, body: func(v *vec) {
 		v.load(v.t(0), "a")
-		acc := v.acc(0, v.unroll)
-		switch {
-		case v.tail && v.masks:
-			v.op("VMAXPS", acc, v.t(0), "K1", acc)
-		case v.tail && v.arm:
-			v.armMove(1, v.tailMask())
-			v.arm3(armBSL, 1, 0, number(acc))
-			v.max(acc, acc, v.t(1))
-		case v.tail:
-			v.op("VBLENDVPS", v.r(v.tailMask()), v.t(0), acc, v.t(0))
-			v.max(acc, v.t(0), acc)
-		default:
-			v.max(acc, v.t(0), acc)
-		}
+		v.collectMax()
+	}},
+	{name: "MaxAbs", arrays: "a", k: []int{0}, sums: 1, isMax: true, body: func(v *vec) {
+		v.load(v.t(0), "a")
+		v.and(v.t(0), v.t(0), v.bits(0x7fffffff))
+		v.collectMax()
 	}},
 	{name: "Probe", arrays: "a", sums: 1, body: func(v *vec) {
 		v.load(v.t(0), "a")
@@ -815,6 +825,53 @@ var loops = []loop{
 		v.fmaTo(v.t(0), v.k(1), v.k(2))
 		v.fma(v.t(0), v.t(1), v.k(0))
 	})},
+	{name: "Pull", arrays: "dab", k: []int{0, 1, 2, 3}, body: func(v *vec) {
+		v.load(v.t(0), "a")
+		v.and(v.t(0), v.t(0), v.bits(0x7fffffff))
+		v.mul(v.t(0), v.t(0), v.k(1))
+		v.sub(v.t(0), v.k(0), v.t(0))
+		v.load(v.t(1), "b")
+		v.load(v.t(2), "dst")
+		v.fnma(v.t(2), v.t(0), v.t(1))
+		v.clampTo(v.t(2), v.k(2), v.k(3))
+		v.store("dst", v.t(2))
+	}},
+	{name: "Hat", arrays: "dab", k: []int{0, 1, 2}, body: func(v *vec) {
+		v.load(v.t(0), "a")
+		v.and(v.t(1), v.t(0), v.bits(0x7fffffff))
+		v.load(v.t(2), "b")
+		v.and(v.t(2), v.t(2), v.bits(0x7fffffff))
+		v.mul(v.t(3), v.t(2), v.k(1))
+		v.mul(v.t(2), v.t(2), v.k(2))
+		v.less(0, v.k(0), v.t(1))
+		v.choose(v.t(3), v.t(2), v.t(3))
+		v.mov(v.t(4), v.lit(0))
+		v.less(1, v.t(4), v.t(1))
+		v.and(v.t(0), v.t(0), v.bits(0x80000000))
+		v.or(v.t(3), v.t(3), v.t(0))
+		v.keep(v.t(3), 1, v.t(3))
+		v.load(v.t(2), "dst")
+		v.add(v.t(2), v.t(2), v.t(3))
+		v.store("dst", v.t(2))
+	}},
+	{name: "Ternary", arrays: "da", k: []int{0, 1, 2, 3}, body: map1(func(v *vec) {
+		v.less(0, v.t(0), v.k(0))
+		v.less(1, v.k(1), v.t(0))
+		v.keep(v.t(1), 0, v.k(2))
+		v.keep(v.t(0), 1, v.k(3))
+		v.add(v.t(0), v.t(0), v.t(1))
+	})},
+	{name: "Sides", arrays: "ab", sums: 2, body: func(v *vec) {
+		v.load(v.t(0), "a")
+		v.load(v.t(1), "b")
+		v.mov(v.t(2), v.lit(0))
+		v.less(0, v.t(1), v.t(2))
+		v.less(1, v.t(2), v.t(1))
+		v.keep(v.t(3), 0, v.t(0))
+		v.collect(0, v.t(3))
+		v.keep(v.t(3), 1, v.t(0))
+		v.collect(1, v.t(3))
+	}},
 	{name: "SGD", arrays: "dab", k: []int{0, 1, 2}, body: func(v *vec) {
 		v.load(v.t(0), "dst")
 		v.load(v.t(1), "a")
