@@ -152,6 +152,7 @@ func (r *trainRun) prepareHemp(ctx context.Context) error {
 	if err != nil {
 		return r.net.wrap(err)
 	}
+	r.buffers = r.net.Buffers()
 	h.c.Threads = r.e.threads
 	tools := compact.Tools{
 		Size: func(values [][]float32) (int64, error) {
@@ -206,17 +207,26 @@ func (r *trainRun) stored(values [][]float32) (*tensor.Set, error) {
 			return nil, err
 		}
 	}
-	for k := range weights {
-		if weights[k].Gradient == nil {
+	for k, w := range weights {
+		if w.Gradient == nil {
+			weights[k].Values = r.coarse(w)
 			continue
 		}
-		weights[k].Values = values[i]
+		weights[k].Values = r.recipe.Coarse(w, values[i])
 		if shapes != nil {
 			weights[k].Shape = shapes[i]
 		}
 		i++
 	}
 	return trainedSet(r.net, weights)
+}
+
+// coarse returns the values of a weight that has no gradient, as they are stored.
+func (r *trainRun) coarse(w engine.Weight) []float32 {
+	if slices.Contains(r.buffers, w.Name) {
+		return r.recipe.Coarse(w, w.Values)
+	}
+	return w.Values // a constant of the graph
 }
 
 // collapsed names the knob to turn, if err is of a network that did not survive.

@@ -280,6 +280,7 @@ type trainRun struct {
 	parameters int64
 	settings   settings
 	recipe     *compact.Recipe // nil without a penalty
+	buffers    []string        // names of weights that training changes without a gradient
 }
 
 func (r *trainRun) close() {
