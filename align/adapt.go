@@ -69,6 +69,7 @@ func FromSymmetry(s *symmetry.Spec) (*Spec, error) {
 // are listed by position the number can't be told, and has to be the same. Errors
 // are [ErrInput], with all that does not fit.
 func (s *Spec) Resize(set *tensor.Set) (*Spec, error) {
+	tells := s.whole()
 	out := &Spec{}
 	same := true
 	for i := range s.Classes {
@@ -83,7 +84,7 @@ func (s *Spec) Resize(set *tensor.Set) (*Spec, error) {
 			if p.Axis >= len(t.Shape) {
 				return nil, fmt.Errorf("%w: tensor %s of shape %v has no axis %d", ErrInput, p.Tensor, t.Shape, p.Axis)
 			}
-			if p.At != nil || p.Stride > 1 {
+			if !tells(i, k) {
 				continue
 			}
 			length, run := t.Shape[p.Axis], int64(max(1, p.Run))
@@ -98,7 +99,7 @@ func (s *Spec) Resize(set *tensor.Set) (*Spec, error) {
 			}
 		}
 		for k := range c.Places {
-			if p := &c.Places[k]; (p.At != nil || p.Stride > 1) && size >= 0 && size != c.Size {
+			if p := &c.Places[k]; !tells(i, k) && size >= 0 && size != c.Size {
 				return nil, fmt.Errorf("%w: class %s has %d neurons, and not %d, but which of axis %d of tensor %s they are cannot be told", ErrInput, c.Name, size, c.Size, p.Axis, p.Tensor)
 			}
 		}
@@ -111,4 +112,40 @@ func (s *Spec) Resize(set *tensor.Set) (*Spec, error) {
 		return s, nil
 	}
 	return out, nil
+}
+
+// whole returns a function that says whether a place of a class is all of its axis, so
+// that the length of the axis tells how many neurons there are: the neurons follow one on
+// the other, and nobody is behind them.
+func (s *Spec) whole() func(class, place int) bool {
+	type axis struct {
+		tensor string
+		axis   int
+	}
+	ends := map[axis]int{}
+	end := func(c *Class, p *Place) int {
+		last := c.Size - 1
+		if p.At != nil {
+			last = 0
+			for i := range p.At {
+				if p.At[i] > p.At[last] {
+					last = i
+				}
+			}
+		}
+		return p.position(last, max(1, p.Run)-1) + 1
+	}
+	for i := range s.Classes {
+		c := &s.Classes[i]
+		for k := range c.Places {
+			p := &c.Places[k]
+			at := axis{p.Tensor, p.Axis}
+			ends[at] = max(ends[at], end(c, p))
+		}
+	}
+	return func(class, place int) bool {
+		c := &s.Classes[class]
+		p := &c.Places[place]
+		return p.At == nil && p.Stride <= 1 && c.Size*max(1, p.Run) == ends[axis{p.Tensor, p.Axis}]
+	}
 }

@@ -110,28 +110,70 @@ func (l layers) free() bool {
 }
 
 // clash returns a position where layers do not commute, or -1: where the blocks that
-// one moves are not alike in the other.
-func (l layers) clash() int {
-	type run struct{ class, place, k int }
+// one moves are not alike in the other. Blocks are alike if the same neurons of the other
+// layer are at the same positions of each, and either at the same locations (places of
+// their class, and numbers there) or each block at locations of its own, as heads that
+// share keys have: the second of each is one neuron, with as many places as there are keys.
+func (l layers) clash(classes []Class) int {
+	type spot struct{ class, place, k int }
+	type location struct{ place, k int }
+	type turn struct {
+		spot  // class and place of the block, and its neuron
+		class int
+		was   location
+	}
+	type holder struct {
+		class, place int // of blocks
+		other        int
+		at           location
+	}
 	for a := range l {
 		for b := range l {
 			if a == b {
 				continue
 			}
-			other := map[run]run{}
+			first := map[spot]owner{}     // what the first block has
+			turned := map[turn]location{} // where others have the same neurons
+			in := map[holder]int{}        // the block that a location is in
+			own := map[[2]int]bool{}      // blocks with locations of their own
+			shared := map[[2]int]int{}    // where blocks share a location
 			for at, o := range l[a] {
 				if o.class < 0 {
 					continue
 				}
-				q := run{class: -1}
-				if x := l[b][at]; x.class >= 0 {
-					q = run{x.class, x.place, x.neuron}
+				x := l[b][at]
+				if x.class < 0 {
+					x = owner{class: -1}
 				}
-				key := run{o.class, o.place, o.k}
-				if was, ok := other[key]; ok && was != q {
+				was, ok := first[spot{o.class, o.place, o.k}]
+				if !ok {
+					was = x
+					first[spot{o.class, o.place, o.k}] = x
+				}
+				if was.class != x.class || was.neuron != x.neuron {
 					return at
 				}
-				other[key] = q
+				if x.class < 0 {
+					continue
+				}
+				from, to := location{was.place, was.k}, location{x.place, x.k}
+				t := turn{spot{o.class, o.place, o.neuron}, x.class, from}
+				if old, ok := turned[t]; ok && old != to || !slices.Equal(classes[x.class].Places[was.place].Acts, classes[x.class].Places[x.place].Acts) {
+					return at
+				}
+				turned[t] = to
+				blocks := [2]int{o.class, o.place}
+				own[blocks] = own[blocks] || from != to
+				h := holder{o.class, o.place, x.class, to}
+				if n, ok := in[h]; ok && n != o.neuron {
+					shared[blocks] = at
+				}
+				in[h] = o.neuron
+			}
+			for blocks, at := range shared {
+				if own[blocks] {
+					return at
+				}
 			}
 		}
 	}
@@ -176,7 +218,7 @@ func loadBy(read arrayReader, n Network, which string) (*side, error) {
 	}
 	for name, axes := range s.owners {
 		for k, axis := range axes {
-			if at := axis.clash(); at >= 0 {
+			if at := axis.clash(n.Spec.Classes); at >= 0 {
 				return nil, fmt.Errorf("%w: %s: position %d of axis %d of tensor %s belongs to two neurons, which cannot move one without the other",
 					ErrInput, which, at, k, name)
 			}

@@ -49,7 +49,7 @@ func (n *named) encoder(x *value, self string, first bool) *value {
 		}
 		y := norm(x, "layernorm_before", first)
 		q, k, v := n.linear(y, at+self+"query"), n.linear(y, at+self+"key"), n.linear(y, at+self+"value")
-		y = n.linear(n.attend(q, k, v, heads{size: int64(n.options.HeadSize)}), at+"attention.output.dense")
+		y = n.linear(n.attend(q, k, v, heads{}), at+"attention.output.dense")
 		x = norm(n.add(y, x, at), "attention.output.LayerNorm", !first)
 		y = norm(x, "layernorm_after", first)
 		y = n.linear(n.plain(n.linear(y, at+"intermediate.dense")), at+"output.dense")
@@ -157,7 +157,7 @@ func (n *named) gpt2() {
 			n.fail("%s is %v, want %d along axis 1", n.prefix+at+"attn.c_attn.weight", y.shape, 3*width)
 			return
 		}
-		y = n.attend(n.third(y, 0), n.third(y, 1), n.third(y, 2), heads{size: int64(n.options.HeadSize)})
+		y = n.attend(n.third(y, 0), n.third(y, 1), n.third(y, 2), heads{})
 		x = n.add(x, full(y, at+"attn.c_proj"), at)
 		y = n.plain(full(n.layerNorm(x, at+"ln_2"), at+"mlp.c_fc"))
 		x = n.add(x, full(y, at+"mlp.c_proj"), at)

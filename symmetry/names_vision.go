@@ -183,7 +183,7 @@ func (n *named) vit() {
 		if n.err != nil {
 			return
 		}
-		y = n.attend(n.third(y, 0), n.third(y, 1), n.third(y, 2), heads{size: int64(n.options.HeadSize)})
+		y = n.attend(n.third(y, 0), n.third(y, 1), n.third(y, 2), heads{})
 		x = n.add(n.linear(y, at+"self_attention.out_proj"), x, at)
 		mlp := at + "mlp."
 		first, second := mlp+"0", mlp+"3"
@@ -226,8 +226,8 @@ func (n *named) patches(x *value, class, positions string) *value {
 // third returns queries (0), keys or values (2) of what makes all three.
 func (n *named) third(x *value, which int) *value {
 	width := x.shape[1] / 3
-	size := int64(n.options.HeadSize)
-	if size <= 0 || width%size != 0 {
+	size := n.headSize(width, width, 0)
+	if size == 0 {
 		return n.part(x, int64(which)*width, width)
 	}
 	// By the axes that the graph has, so that factors of heads are told from those of

@@ -29,6 +29,7 @@ type alignOptions struct {
 	method  string
 	net     string
 	spec    string
+	heads   headsFlag
 	truth   string
 }
 
@@ -45,9 +46,10 @@ moved, that is byte for byte the file before it was.
 
 Which neurons can move follows from the graph of REF if it is an ONNX file, or
 of the network that --net, or train, named; else from the names of its tensors,
-if they are of a family that is known (ResNet, VGG, AlexNet, Llama, Mistral,
-Qwen); --spec reads it from a file. The formats of the two may differ, but not
-the names of tensors.
+if they are of a family that is known (ResNet, VGG, AlexNet, MobileNet, ViT,
+BERT, GPT-2, Llama, Mistral, Qwen, Phi), where heads of attention stay unless
+--heads or config.json beside REF says how many there are; --spec reads it from
+a file. The formats of the two may differ, but not the names of tensors.
 
 --method joint, the default, uses all tensors that touch a neuron, gives each at
 most one partner, and a certainty: the probability, under a model that is fitted
@@ -85,6 +87,7 @@ Dummy neurons are named: zero (nobody reads it), clique
 	fs.StringVar(&o.method, "method", "joint", "match by `METHOD` joint, paper or ranking")
 	fs.StringVar(&o.net, "net", "", "the network of REF: a `NET` that train knows, or an ONNX file")
 	fs.StringVar(&o.spec, "spec", "", "read what can move from `FILE`, and derive nothing")
+	o.heads.addFlag(fs)
 	fs.StringVar(&o.truth, "map", "", "compare with what really happened, of which attack --map has written `FILE`")
 	complete(cmd, "method", cobra.FixedCompletions(methods, cobra.ShellCompDirectiveNoFileComp))
 	complete(cmd, "net", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
@@ -219,6 +222,9 @@ func (o *alignOptions) check(suspect string) (align.Method, error) {
 	if o.spec != "" && o.net != "" {
 		return 0, usagef("--spec and --net both say what can move")
 	}
+	if err := o.heads.check(); err != nil {
+		return 0, err
+	}
 	i := slices.Index(methods, o.method)
 	if i < 0 {
 		v := usagef("--method is %q, want %s", o.method, strings.Join(methods, ", "))
@@ -232,7 +238,7 @@ func (o *alignOptions) check(suspect string) (align.Method, error) {
 
 // symmetries returns what can move in the reference.
 func (e *env) symmetries(ctx context.Context, o *alignOptions, ref *checkpoint.Checkpoint) (*symmetry.Spec, error) {
-	s, err := e.structureOf(ctx, &structureOptions{file: o.to, net: o.net, spec: o.spec, role: "REF"}, ref)
+	s, err := e.structureOf(ctx, &structureOptions{file: o.to, net: o.net, spec: o.spec, heads: o.heads, role: "REF"}, ref)
 	defer s.close()
 	if err != nil {
 		return nil, err

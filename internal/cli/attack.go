@@ -36,6 +36,7 @@ type attackOptions struct {
 	truth   string
 	net     string
 	spec    string
+	heads   headsFlag
 	noProof bool
 	data    dataOptions
 }
@@ -109,6 +110,7 @@ seed does the same again.`,
 	fs.StringVar(&o.truth, "map", "", "write what happened to which neuron to `FILE`")
 	fs.StringVar(&o.net, "net", "", "the network of IN: a `NET` that train knows, or an ONNX file")
 	fs.StringVar(&o.spec, "spec", "", "read what can move from `FILE`, and derive nothing")
+	o.heads.addFlag(fs)
 	fs.BoolVar(&o.noProof, "no-proof", false, "do not compare outputs")
 	o.data.addFlags(cmd)
 	complete(cmd, "net", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
@@ -196,6 +198,9 @@ func (e *env) applied(ctx context.Context, chain attack.Chain, n *attack.Network
 }
 
 func (o *attackOptions) check(kinds string) (attack.Chain, error) {
+	if err := o.heads.check(); err != nil {
+		return nil, err
+	}
 	chain, err := attack.Parse(kinds)
 	if unknown, ok := errors.AsType[*attack.UnknownError](err); ok {
 		var words []string
@@ -232,7 +237,7 @@ func (o *attackOptions) check(kinds string) (attack.Chain, error) {
 
 // target returns the network that is attacked, as far as it is known and has to be.
 func (e *env) target(ctx context.Context, o *attackOptions, chain attack.Chain, input string, c *checkpoint.Checkpoint) (*attack.Network, *structure, error) {
-	s, err := e.structureOf(ctx, &structureOptions{file: input, net: o.net, spec: o.spec, role: "IN", run: !o.noProof || chain.Trains()}, c)
+	s, err := e.structureOf(ctx, &structureOptions{file: input, net: o.net, spec: o.spec, heads: o.heads, role: "IN", run: !o.noProof || chain.Trains()}, c)
 	needed := chain.MovesNeurons() || chain.Trains() || len(o.only) > 0 || o.net != "" || o.spec != ""
 	switch {
 	case err != nil && needed:

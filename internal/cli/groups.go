@@ -14,6 +14,8 @@ import (
 // groupsInfo is what inspect says of the symmetries of a network.
 type groupsInfo struct {
 	Source string      `json:"source" about:"what they were derived from: graph, or names of tensors"`
+	Heads  string      `json:"heads,omitempty" about:"what told how many heads of attention there are: config.json, or --heads"`
+	Stay   bool        `json:"heads_unknown,omitempty" about:"heads of attention are taken to stay, because nothing tells their number"`
 	Groups []groupInfo `json:"groups" about:"of neurons that can be in any order"`
 	Fixed  []fixedInfo `json:"fixed" about:"what does not move"`
 	Text   string      `json:"text" about:"all of it, in a form that can be read back"`
@@ -33,16 +35,19 @@ type fixedInfo struct {
 
 // groupsOf derives the symmetries of what a checkpoint holds: of its graph, of the
 // network that its metadata names, or of the names of its tensors.
-func groupsOf(c *checkpoint.Checkpoint) (*groupsInfo, error) {
-	spec, source, err := specOf(c)
+func groupsOf(c *checkpoint.Checkpoint, file string, heads headsFlag) (*groupsInfo, error) {
+	spec, source, told, err := specOf(c, file, heads)
 	if err != nil {
+		if v, ok := errors.AsType[*verdict](err); ok {
+			return nil, v
+		}
 		v := &verdict{status: exitRefused, err: fmt.Errorf("%s: %w", c.Path, err)}
 		if errors.Is(err, symmetry.ErrFamily) {
 			v.hint = "an ONNX file holds the graph, from which they follow"
 		}
 		return nil, v
 	}
-	r := &groupsInfo{Source: source, Text: spec.String(), Groups: []groupInfo{}, Fixed: []fixedInfo{}}
+	r := &groupsInfo{Source: source, Heads: told, Stay: headsUnknown(spec), Text: spec.String(), Groups: []groupInfo{}, Fixed: []fixedInfo{}}
 	for i := range spec.Groups {
 		g := &spec.Groups[i]
 		info := groupInfo{Name: g.Name, Size: g.Size, Factors: []string{}}
@@ -64,25 +69,28 @@ func groupsOf(c *checkpoint.Checkpoint) (*groupsInfo, error) {
 	return r, nil
 }
 
-func specOf(c *checkpoint.Checkpoint) (*symmetry.Spec, string, error) {
+// specOf says what can move, from what that follows, and what told the number of heads.
+func specOf(c *checkpoint.Checkpoint, file string, heads headsFlag) (spec *symmetry.Spec, source, told string, err error) {
+	if name := settingsOf(c.Layout.Metadata)[settingNet]; heads != 0 && (c.Layout.Format == "onnx" || isNet(name)) {
+		return nil, "", "", heads.notNeeded()
+	}
 	if c.Layout.Format == "onnx" {
 		g, err := graph.FromLayout(c.Layout)
-		if err != nil {
-			return nil, "", err
+		if err == nil {
+			spec, err = symmetry.Derive(g, nil)
 		}
-		s, err := symmetry.Derive(g, nil)
-		return s, "graph", err
+		return spec, "graph", "", err
 	}
 	if name := settingsOf(c.Layout.Metadata)[settingNet]; isNet(name) {
 		if g, err := nets.Build(name, nil); err == nil {
 			if g, err = nets.Load(g, c.Tensors); err == nil {
-				s, err := symmetry.Derive(g, nil)
-				return s, "graph", err
+				spec, err = symmetry.Derive(g, nil)
+				return spec, "graph", "", err
 			}
 		}
 	}
-	s, err := symmetry.DeriveNames(c.Tensors, nil)
-	return s, "names of tensors", err
+	spec, told, err = heads.byNames(c, file)
+	return spec, "names of tensors", told, err
 }
 
 // groups prints the symmetries as they can be read back.
@@ -90,6 +98,13 @@ func (r *inspectText) groups(w *bufio.Writer) {
 	if r.Groups == nil {
 		return
 	}
-	fmt.Fprintf(w, "\n# %s of neurons that can be in any order, from the %s\n", count(len(r.Groups.Groups), "group"), r.Groups.Source)
+	fmt.Fprintf(w, "\n# %s of neurons that can be in any order, from the %s", count(len(r.Groups.Groups), "group"), r.Groups.Source)
+	if r.Groups.Heads != "" {
+		fmt.Fprintf(w, ", heads from %s", r.Groups.Heads)
+	}
+	w.WriteString("\n")
+	if r.Groups.Stay {
+		fmt.Fprintf(w, "# heads of attention are taken to stay: %s\n", headsHint)
+	}
 	w.WriteString(r.Groups.Text) // names from files are quoted there
 }

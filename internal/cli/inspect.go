@@ -22,6 +22,7 @@ type inspectOptions struct {
 	statsSet bool // --stats or --stats=false was given
 	blocks   blockOptions
 	groups   bool
+	heads    headsFlag
 }
 
 // autoStats is how many bytes of tensors inspect reads unasked.
@@ -58,7 +59,9 @@ other floats as the N levels that HEMP would give them.
 the network computes, where each is, and what it may be multiplied by; and what
 has to stay, with the reason. It follows from the graph of an ONNX file or of a
 network that ropewalk trained, else from the names of tensors: ResNet, VGG,
-AlexNet, Llama and their kin.`,
+AlexNet, MobileNet, ViT, BERT, GPT-2, Llama and their kin. Names don't tell how
+many heads attention has: config.json beside FILE does, or --heads N; else heads
+stay.`,
 		Example: example(
 			"a first look", "ropewalk inspect model.onnx",
 			"one part of a large model, with statistics", "ropewalk inspect --stats --tensors 'layers.0.*' model.safetensors.index.json",
@@ -77,6 +80,12 @@ AlexNet, Llama and their kin.`,
 			if err := o.blocks.check(); err != nil {
 				return err
 			}
+			if cmd.Flags().Changed("heads") && !o.groups {
+				return usagef("--heads is for --groups")
+			}
+			if err := o.heads.check(); err != nil {
+				return err
+			}
 			return e.inspect(cmd.Context(), &o, args[0])
 		},
 	}
@@ -88,6 +97,7 @@ AlexNet, Llama and their kin.`,
 	fs.BoolVar(&o.blocks.show, "entropy", false, "show the entropy of blocks of weights, of tensors with levels")
 	fs.StringVar(&o.blocks.order, "order", "1..4", "weights in a block: a number or a range `N..M`")
 	fs.BoolVar(&o.groups, "groups", false, "show the groups of neurons that can be shuffled and rescaled")
+	o.heads.addFlag(fs)
 	fs.IntVar(&o.blocks.levels, "levels", 0, "count tensors of other floats as `N` Gaussian Lloyd-Max levels")
 	complete(cmd, "tensors", e.completeTensor)
 	exits(cmd, exitUsage, exitRefused, exitInterrupted)
@@ -176,7 +186,7 @@ func (e *env) inspect(ctx context.Context, o *inspectOptions, input string) erro
 		}
 	}
 	if o.groups {
-		if r.Groups, err = groupsOf(c); err != nil {
+		if r.Groups, err = groupsOf(c, input, o.heads); err != nil {
 			return err
 		}
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var update = flag.Bool("update", false, "write docs/schema")
+var update = flag.Bool("update", false, "write docs/schema, and what scripts compare with")
 
 // results are all that the program prints as JSON.
 var results = map[string]any{

@@ -23,6 +23,7 @@ import (
 
 	"ropewalk/checkpoint"
 	"ropewalk/graph"
+	"ropewalk/graph/nets"
 	"ropewalk/layout"
 	"ropewalk/symmetry"
 	"ropewalk/tensor"
@@ -39,7 +40,8 @@ func TestScript(t *testing.T) {
 		t.Fatal(err)
 	}
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
+		Dir:           "testdata/script",
+		UpdateScripts: *update,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("TESTDATA", testdata)
 			e.Setenv("TMPDIR", filepath.Join(e.WorkDir, ".tmp")) // made by the script framework
@@ -65,6 +67,8 @@ func TestScript(t *testing.T) {
 			"perturb":  perturb,
 			"mkimages": mkimages,
 			"shuffle":  shuffle,
+			"mkfamily": mkfamily,
+			"groups":   groups,
 		},
 	})
 }
@@ -107,6 +111,72 @@ func shuffle(ts *testscript.TestScript, neg bool, args []string) {
 	truth, err := json.Marshal(map[string]any{"element": e})
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[4]), truth, 0o666))
+}
+
+// mkfamily FILE NET writes a checkpoint with random tensors of the names and shapes of
+// a network: one that train knows, or a list of testdata/families.
+func mkfamily(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: mkfamily FILE NET")
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	var list []*tensor.Tensor
+	put := func(name string, shape tensor.Shape) {
+		n, err := shape.Elems()
+		ts.Check(err)
+		x := make([]float32, n)
+		for i := range x {
+			x[i] = float32(0.1 * r.NormFloat64())
+			if strings.HasSuffix(name, "running_var") {
+				x[i] = 0.5 + r.Float32()
+			}
+		}
+		list = append(list, &tensor.Tensor{Name: name, DType: tensor.F32, Shape: shape, Data: tensor.Bytes(tensor.F32.AppendFloats(nil, x))})
+	}
+	if isNet(args[1]) {
+		g, err := nets.Build(args[1], nil)
+		ts.Check(err)
+		for _, t := range g.Weights.All() {
+			if nets.IsState(t) {
+				put(t.Name, t.Shape)
+			}
+		}
+	} else {
+		for line := range strings.Lines(ts.ReadFile(args[1])) {
+			dims, name, _ := strings.Cut(strings.TrimSpace(line), " ")
+			var shape tensor.Shape
+			for d := range strings.SplitSeq(dims, "x") {
+				n, err := strconv.ParseInt(d, 10, 64)
+				ts.Check(err)
+				shape = append(shape, n)
+			}
+			put(name, shape)
+		}
+	}
+	set, err := tensor.NewSet(list...)
+	ts.Check(err)
+	ts.Check(writeModel(ts.MkAbs(args[0]), set))
+}
+
+// groups FILE OUT takes what inspect --groups says of symmetries from what it printed,
+// and sees whether that is read back as what it is.
+func groups(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: groups FILE OUT")
+	}
+	text := ts.ReadFile(args[0])
+	from := strings.Index(text, "\n# ")
+	to := strings.LastIndex(text, "\n\n  ")
+	if from < 0 || to < from {
+		ts.Fatalf("no groups in %s", args[0])
+	}
+	text = text[from+1:to] + "\n"
+	spec, err := symmetry.Parse(text)
+	ts.Check(err)
+	if _, plain, _ := strings.Cut(text, "\ngroup "); "group "+plain != spec.String() {
+		ts.Fatalf("it is read back as\n%s", spec)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text), 0o666))
 }
 
 // status N COMMAND ARGS... runs a command and checks its exit status.

@@ -13,11 +13,12 @@ import (
 
 // structureOptions say where the structure of a network comes from.
 type structureOptions struct {
-	file string // the network
-	net  string // --net, or ""
-	spec string // --spec, or ""
-	role string // what the help calls the file
-	run  bool   // the graph is wanted even if --spec says what can move
+	file  string    // the network
+	net   string    // --net, or ""
+	spec  string    // --spec, or ""
+	heads headsFlag // --heads, or 0
+	role  string    // what the help calls the file
+	run   bool      // the graph is wanted even if --spec says what can move
 }
 
 // A structure is what is known of a network beside its tensors.
@@ -38,6 +39,9 @@ func (s *structure) close() {
 // nothing is known to move; that one has to be closed, too.
 func (e *env) structureOf(ctx context.Context, o *structureOptions, c *checkpoint.Checkpoint) (s *structure, err error) {
 	s = &structure{}
+	if byGraph := o.net != "" || c.Layout.Format == "onnx" || settingsOf(c.Layout.Metadata)[settingNet] != ""; o.heads != 0 && (o.spec != "" || byGraph) {
+		return nil, o.heads.notNeeded()
+	}
 	if o.spec != "" {
 		text, err := os.ReadFile(o.spec)
 		if err != nil {
@@ -58,9 +62,12 @@ func (e *env) structureOf(ctx context.Context, o *structureOptions, c *checkpoin
 		if s.spec != nil {
 			return s, nil
 		}
-		s.spec, err = symmetry.DeriveNames(c.Tensors, nil)
+		s.spec, _, err = o.heads.byNames(c, o.file)
 		if errors.Is(err, symmetry.ErrFamily) {
 			return nil, usagef("%s: %w", o.file, err).withHint("--net NET says which network it is, --spec FILE what can move in it")
+		}
+		if err == nil {
+			e.noteHeads(s.spec)
 		}
 		return s, err
 	}
