@@ -15,7 +15,10 @@ import (
 //
 //	cost = (error after - error before) / mean square + λ·(bits after - bits before)
 //
-// with bits by the ideal order-0 code of the tensor. Read back, a weight counts by the
+// with bits by the ideal order-0 code of the tensor. Errors are towards the weights before
+// they were quantized. If these are not known, bits that are gained do not count: else the
+// rarest levels, the largest weights, would all be moved. Moves of equal cost are taken
+// evenly. Read back, a weight counts by the
 // direction in which its level differs from that of the reference.
 type grid struct{}
 
@@ -172,6 +175,7 @@ type move struct {
 	tensor, index int
 	to            uint16
 	cost          float64
+	tie           uint64
 	bits, change  float64 // of the code; squared, as a share of the tensor's squares
 }
 
@@ -220,8 +224,20 @@ func byCost(a, b move) int {
 		return -1
 	case a.cost > b.cost:
 		return 1
+	case a.tie < b.tie:
+		return -1
+	case a.tie > b.tie:
+		return 1
 	}
 	return 0
+}
+
+// scatter maps places to numbers without order (the finalizer of splitmix64).
+func scatter(tensor, index int) uint64 {
+	x := uint64(tensor)<<40 ^ uint64(index) + 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
 }
 
 // cheapest returns the most cheapest moves of a tensor in the directions d.
@@ -254,9 +270,12 @@ func cheapest(at int, x, original, d, levels []float32, most int) []move {
 			want = original[i]
 		}
 		was, is := float64(v-want), float64(levels[to]-want)
-		m := move{tensor: at, index: i, to: uint16(to), bits: bits[to] - bits[k]}
+		m := move{tensor: at, index: i, to: uint16(to), bits: bits[to] - bits[k], tie: scatter(at, i)}
 		m.change = float64(levels[to]-v) * float64(levels[to]-v) / squares
 		m.cost = (is*is-was*was)/mean + gridLambda*m.bits
+		if original == nil {
+			m.cost = is*is/mean + gridLambda*math.Max(m.bits, 0)
+		}
 		list = append(list, m)
 	}
 	slices.SortStableFunc(list, byCost)

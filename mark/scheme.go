@@ -73,7 +73,7 @@ type Options struct {
 	// standard deviations of its tensor. 0 is what MaxChange allows, at most [MaxEpsilon].
 	Epsilon float64
 	// MaxChange bounds the predicted relative change of the network's outputs (see
-	// [Cost]); 0 is [DefaultMaxChange], and for grid [GridMaxChange].
+	// [Cost]); 0 is [DefaultMaxChange], and [GridMaxChange] or [UchidaMaxChange] for these.
 	MaxChange float64
 	// Payload is what to write; nil is that of the key.
 	Payload []byte
@@ -98,6 +98,7 @@ const (
 	MinWeights       = 64
 	DefaultMaxChange = 0.05
 	GridMaxChange    = 0.15 // what a quantizer does to a network is several times that
+	UchidaMaxChange  = 0.15 // in one layer
 	MaxEpsilon       = 0.03
 	maxBits          = 1024
 )

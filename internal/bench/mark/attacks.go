@@ -12,16 +12,16 @@ import (
 	"ropewalk/tensor"
 )
 
-// singles and pairs are the attacks, each after a shuffle and a rescaling of all
-// neurons, which cost nothing.
+// singles and pairs are the attacks, each followed by a shuffle and a rescaling of all
+// neurons, which cost nothing. (Before, they would make the others cost more.)
 var (
 	singles = []string{
-		"permute+scale", "permute+scale+noise=0.1", "permute+scale+noise=0.3", "permute+scale+prune=0.5", "permute+scale+prune=0.8", "permute+scale+quantize=6",
-		"permute+scale+quantize=4", "permute+scale+quantize=3", "permute+scale+finetune=1:rate=0.01", "permute+scale+dummy=0.25", "permute+scale+remove=0.05", "permute+scale+overwrite=64", "permute+scale+cast=f16",
+		"permute+scale", "noise=0.1+permute+scale", "noise=0.3+permute+scale", "prune=0.5+permute+scale", "prune=0.8+permute+scale", "quantize=6+permute+scale",
+		"quantize=4+permute+scale", "quantize=3+permute+scale", "finetune=1:rate=0.01+permute+scale", "dummy=0.25+permute+scale", "remove=0.05+permute+scale", "overwrite=64+permute+scale", "cast=f16+permute+scale",
 	}
 	pairs = []string{
-		"permute+scale+noise=0.1+prune=0.5", "permute+scale+noise=0.1+quantize=5", "permute+scale+prune=0.5+quantize=5", "permute+scale+finetune=1:rate=0.01+quantize=5",
-		"permute+scale+finetune=1:rate=0.01+prune=0.5", "permute+scale+dummy=0.25+noise=0.1", "permute+scale+overwrite=64+quantize=5", "permute+scale+prune=0.5+finetune=1:rate=0.01",
+		"noise=0.1+prune=0.5+permute+scale", "noise=0.1+quantize=5+permute+scale", "prune=0.5+quantize=5+permute+scale", "finetune=1:rate=0.01+quantize=5+permute+scale",
+		"finetune=1:rate=0.01+prune=0.5+permute+scale", "dummy=0.25+noise=0.1+permute+scale", "overwrite=64+quantize=5+permute+scale", "prune=0.5+finetune=1:rate=0.01+permute+scale",
 	}
 )
 
@@ -81,7 +81,11 @@ func (c *config) do(n *network, set *tensor.Set, text string, seed uint64) (*att
 	if n.train != nil {
 		o.Trainer = &attack.Trainer{Backend: native.Backend{}, Data: n.train}
 	}
-	return chain.Apply(c.ctx, attack.Network{Set: set, Spec: n.spec, Graph: n.graph}, o)
+	g, err := with(n.graph, set)
+	if err != nil {
+		return nil, err
+	}
+	return chain.Apply(c.ctx, attack.Network{Set: set, Spec: n.spec, Graph: g}, o)
 }
 
 // attacks prints for each attack the accuracy that it costs, and the worst reading of all

@@ -43,7 +43,7 @@ type config struct {
 
 func main() {
 	c := config{out: bufio.NewWriter(os.Stdout)}
-	flag.StringVar(&c.nets, "nets", "onnx=testdata/fashion-cnn.onnx@builtin:fashion-mnist", "the `LIST` of networks")
+	flag.StringVar(&c.nets, "nets", "onnx=testdata/fashion-cnn.onnx@builtin:fashion-mnist:fashion-mnist", "the `LIST` of networks")
 	flag.IntVar(&c.keys, "keys", 5, "keys for each network")
 	flag.IntVar(&c.images, "images", 1000, "test images that accuracy is measured on")
 	flag.IntVar(&c.nulls, "nulls", 100000, "wrong keys")
@@ -115,7 +115,7 @@ func (c *config) open(word string) (*network, error) {
 		return nil, errors.New("want NAME=FILE@DATA[:NORMALISE]")
 	}
 	o := &dataset.Options{}
-	if at := strings.LastIndex(data, ":"); at > 0 && !strings.HasPrefix(data, "builtin:") {
+	if at := strings.LastIndex(data, ":"); at > 0 && data[:at] != "builtin" {
 		data, o.Normalise = data[:at], data[at+1:]
 	}
 	ck, err := checkpoint.Open(file, nil) // open until the end
@@ -177,7 +177,8 @@ func first(s dataset.Source, n int) (dataset.Source, error) {
 	return dataset.Subset(s, index)
 }
 
-func (c *config) accuracy(n *network, g *graph.Graph, set *tensor.Set) (float64, error) {
+// with returns a graph with the weights of a set.
+func with(g *graph.Graph, set *tensor.Set) (*graph.Graph, error) {
 	var list []*tensor.Tensor
 	for _, t := range set.All() {
 		if g.Weights.Lookup(t.Name) != nil {
@@ -186,9 +187,14 @@ func (c *config) accuracy(n *network, g *graph.Graph, set *tensor.Set) (float64,
 	}
 	own, err := tensor.NewSet(list...)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	if g, err = g.WithWeights(own); err != nil {
+	return g.WithWeights(own)
+}
+
+func (c *config) accuracy(n *network, g *graph.Graph, set *tensor.Set) (float64, error) {
+	g, err := with(g, set)
+	if err != nil {
 		return 0, err
 	}
 	p, err := native.Backend{}.Compile(g, &engine.Options{Fixed: true})
