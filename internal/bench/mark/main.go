@@ -152,7 +152,7 @@ func (c *config) open(word string) (*network, error) {
 	}
 	n.test = &train.Examples{Data: test, Classes: len(d.Classes)}
 	if d.Train != nil {
-		s, err := first(d.Train, 6*c.images)
+		s, err := first(d.Train, 3*c.images)
 		if err != nil {
 			return nil, err
 		}
