@@ -4,4 +4,6 @@ package main
 
 import "errors"
 
-func cpuTime() (float64, error) { return 0, errors.New("the time of processors is not known on this system") }
+func cpuTime() (float64, error) {
+	return 0, errors.New("the time of processors is not known on this system")
+}
