@@ -567,6 +567,11 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 	e := embed(t, "keyed", set, k, nil)
+	twice := *e.Parameters
+	twice.Tensors = append(slices.Clone(twice.Tensors), twice.Tensors[0])
+	if _, err := (keyed{}).Extract(set, set, k, &twice); !errors.Is(err, ErrOptions) {
+		t.Errorf("a tensor that counts twice: %v", err)
+	}
 	other := setOf(t, tensorOf("a", make([]float32, 100), 10, 10))
 	if _, err := (keyed{}).Extract(other, set, k, e.Parameters); !errors.Is(err, ErrNetwork) {
 		t.Errorf("another architecture: %v", err)

@@ -28,10 +28,14 @@ func (c *config) null(all []*network) error {
 		if err != nil {
 			return err
 		}
+		moved, err := c.do(n, e.Set, "permute+scale", 1)
+		if err != nil {
+			return err
+		}
 		for _, s := range []struct {
 			name string
 			set  *tensor.Set
-		}{{"marked by another", e.Set}, {"marked by another, noise 0.1", noisy.Set}, {"unmarked, noise 0.1", clean.Set}} {
+		}{{"marked by another", e.Set}, {"marked by another, noise 0.1", noisy.Set}, {"unmarked, noise 0.1", clean.Set}, {"marked by another, shuffled, not aligned", moved.Set}} {
 			z, err := mark.Controls(s.set, n.set, e.Parameters, c.nulls, rand.NewChaCha8([32]byte{9}))
 			if err != nil {
 				return err
