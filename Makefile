@@ -62,6 +62,11 @@ bench-hemp-cost: ## measure what a step costs that makes networks small: build/b
 	@mkdir -p build
 	$(GO) run ./internal/bench/hemp -cost > build/bench-hemp-cost.md
 
+.PHONY: bench-lady
+bench-lady: ## measure how well neurons are found again: build/bench-lady.md, options in BENCH, such as BENCH=-quick
+	@mkdir -p build
+	$(GO) run ./internal/bench/align $(BENCH) > build/bench-lady.md
+
 .PHONY: bench-engine
 bench-engine: ## compare training and inference with PyTorch and ONNX Runtime: build/bench-engine.md, options in BENCH
 	@mkdir -p build

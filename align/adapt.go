@@ -41,7 +41,7 @@ func FromSymmetry(s *symmetry.Spec) (*Spec, error) {
 		}
 		for k := range g.Places {
 			p := &g.Places[k]
-			q := Place{Tensor: p.Tensor, Axis: p.Axis, At: p.At, Run: p.Run, Stride: p.Stride}
+			q := Place{Tensor: p.Tensor, Axis: p.Axis, At: p.At, Run: p.Run, Stride: p.Stride, Epsilon: p.Epsilon}
 			switch p.Role {
 			case symmetry.Incoming:
 				q.Role = Incoming

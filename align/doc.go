@@ -57,7 +57,9 @@
 // Signs are found for up to two factors of a group: not in residual streams that many
 // batch norms write. Where weights contradict that, the match counts as ambiguous.
 //
-// Neurons that are equal (or dead) can't be told apart by anything, and are
-// listed as ambiguous. Networks that were trained anew from the outputs of
+// Neurons that are equal can't be told apart by anything, and are listed as ambiguous.
+// Dead ones, of which no weights are left, are told apart by their biases and by what
+// scaling leaves of their norms, as the ratio of shift to scale, if these are as they
+// were. Networks that were trained anew from the outputs of
 // the reference have other neurons; no method that looks at weights finds them.
 package align

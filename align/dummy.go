@@ -221,7 +221,10 @@ func (s *side) makers(class *Class) [][]float32 {
 	}
 	only := func(p *Place) [][]float32 { return s.rowsOf(class, func(q *Place) bool { return q == p }) }
 	w, v, mu, g, b := only(incoming[0]), only(variance[0]), only(mean[0]), only(gamma[0]), only(beta[0])
-	const epsilon = 1e-5 // that of nearly all batch norms
+	epsilon := 0.0
+	if variance[0].Epsilon == 0 { // else it is in the numbers
+		epsilon = 1e-5 // that of nearly all batch norms
+	}
 	for j := range w {
 		if len(v[j]) != 1 || len(mu[j]) != 1 || len(g[j]) != 1 || len(b[j]) != 1 {
 			continue

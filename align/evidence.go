@@ -25,18 +25,12 @@ type ViewEvidence struct {
 type evidence struct {
 	n, m    int
 	parts   [4][]float32 // by parity; parts[0] always there
-	hint    []float32    // for matching only, see pool; or nil
+	hint    []float32    // for matching only, see together; or nil
 	flips   int          // how many sign flips are free
 	views   []ViewEvidence
 	scalars []scalar // evidence of single numbers, weighed once there is a matching
-}
-
-// A scalar is a view of one number per neuron, or the length of a longer one, as
-// normal scores.
-type scalar struct {
-	name     string
-	role     Role
-	ref, sus []float64
+	points  bool     // whether all single numbers of a neuron together show who it is
+	pool    *kernel.Pool
 }
 
 // maxRho bounds the correlation that weights are made of. The weight ρ/(1-ρ²) of
@@ -53,21 +47,21 @@ type weak struct {
 // gather computes the evidence of all views with more than one number.
 func gather(g *Group, pool *kernel.Pool) *evidence {
 	ref, sus := g.balanced()
-	e := &evidence{n: g.Ref, m: g.Sus}
+	e := &evidence{n: g.Ref, m: g.Sus, pool: pool}
 	e.parts[0] = make([]float32, g.Ref*g.Sus)
 	for _, f := range g.Factors {
 		if f.flips() {
 			e.flips++
 		}
 	}
+	e.scalars = newScalars(g, ref, sus)
 	norms := 0
 	var weaks [4][]weak
 	for k := range g.Views {
 		v := &g.Views[k]
 		p := parity(g.Factors, v.Acts)
 		if v.Dim == 1 {
-			e.scalars = append(e.scalars, scalar{v.Name, v.Role, normalScores(ref[k], p != 0), normalScores(sus[k], p != 0)})
-			continue
+			continue // see newScalars
 		}
 		c, f, imitated := e.compare(v, p != 0, pool)
 		e.views = append(e.views, ViewEvidence{
@@ -82,11 +76,11 @@ func gather(g *Group, pool *kernel.Pool) *evidence {
 		// Lengths are evidence as well, but as many of them as there are free scales
 		// say nothing.
 		if norms++; norms > len(g.Factors) {
-			e.scalars = append(e.scalars, scalar{v.Name + " length", v.Role, normalScores(lengths(ref[k], v.Dim), false), normalScores(lengths(sus[k], v.Dim), false)})
+			e.scalars = append(e.scalars, newScalar(v.Name+" length", v.Role, lengths(ref[k], v.Dim), lengths(sus[k], v.Dim), false))
 		}
 	}
 	for p, w := range weaks {
-		e.pool(w, p)
+		e.together(w, p)
 	}
 	return e
 }
@@ -120,11 +114,11 @@ func (e *evidence) add(c []float32, f fit, par, report int) {
 	}
 }
 
-// pool looks at views together that show nothing alone: if pairs have the same
+// together looks at views together that show nothing alone: if pairs have the same
 // correlation in all of them, the sum shows more than each. If that shows nothing
 // either, it is no evidence, but still the best guess: a hint for the matching,
 // which has to choose somebody, and nothing that anyone is certain of.
-func (e *evidence) pool(weaks []weak, par int) {
+func (e *evidence) together(weaks []weak, par int) {
 	if len(weaks) == 0 {
 		return
 	}
@@ -216,48 +210,6 @@ func centre(c []float32, n, m int) {
 	}
 }
 
-// addScalars adds the views of single numbers, each weighed by the correlation it
-// shows over the pairs that are matched now and trusted.
-func (e *evidence) addScalars(total []float32, of []int, trust []float64) []ViewEvidence {
-	var reports []ViewEvidence
-	for _, s := range e.scalars {
-		rho := correlation(s.ref, s.sus, of, trust)
-		reports = append(reports, ViewEvidence{Name: s.name, Role: s.role.String(), Dim: 1, Effective: 1, Correlation: rho})
-		if rho == 0 {
-			continue
-		}
-		q := 1 - rho*rho
-		for i, x := range s.ref {
-			row := total[i*e.m:][:e.m]
-			base := -math.Log(q)/2 - rho*rho*x*x/(2*q)
-			for j, y := range s.sus {
-				row[j] += float32(max(-4, base+(rho*x*y-rho*rho*y*y/2)/q))
-			}
-		}
-	}
-	return reports
-}
-
-// correlation returns that of matched pairs, on the safe side: 1.64 standard
-// errors lower, and 0 if that is negative or there are too few.
-func correlation(ref, sus []float64, of []int, trust []float64) float64 {
-	var w, xx, yy, xy float64
-	for i, j := range of {
-		if j < 0 || trust[i] < 0.5 {
-			continue
-		}
-		w++
-		xx += ref[i] * ref[i]
-		yy += sus[j] * sus[j]
-		xy += ref[i] * sus[j]
-	}
-	if w < 6 || xx == 0 || yy == 0 {
-		return 0
-	}
-	r := min(0.9999, xy/math.Sqrt(xx*yy))
-	return min(maxRho, max(0, math.Tanh(math.Atanh(max(r, -0.9999))-1.64/math.Sqrt(w-3))))
-}
-
 // best returns the evidence of each pair with the signs that suit it best.
 func (e *evidence) best() []float32 {
 	total := slices.Clone(e.parts[0])
@@ -299,45 +251,6 @@ func lengths(x []float32, dim int) []float32 {
 			sum += float64(v) * float64(v)
 		}
 		out[i] = float32(math.Sqrt(sum))
-	}
-	return out
-}
-
-// normalScores replaces each number by the quantile of the normal distribution at
-// its rank; equal numbers get the mean rank. So evidence does not depend on
-// units, nor on what does not change the order. Folded ones lose their sign first.
-func normalScores(x []float32, folded bool) []float64 {
-	n := len(x)
-	y := slices.Clone(x)
-	if folded {
-		for i, v := range y {
-			y[i] = float32(math.Abs(float64(v)))
-		}
-	}
-	order := make([]int, n)
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		switch {
-		case y[a] < y[b]:
-			return -1
-		case y[a] > y[b]:
-			return 1
-		}
-		return 0
-	})
-	out := make([]float64, n)
-	for from := 0; from < n; {
-		to := from + 1
-		for to < n && y[order[to]] == y[order[from]] {
-			to++
-		}
-		q := gaussQuantile((float64(from+to) / 2) / float64(n))
-		for _, i := range order[from:to] {
-			out[i] = q
-		}
-		from = to
 	}
 	return out
 }

@@ -120,11 +120,16 @@ func (e *evidence) result(g *Group, o *Options) (*Result, error) {
 	}
 	total := base
 	r := &Result{Views: e.views}
-	for range 3 {
+	for round := range 3 {
 		if len(e.scalars) == 0 {
 			break
 		}
 		sure := e.certainty(total, of)
+		if round == 0 {
+			if of, sure, err = e.begin(base, of, sure, o); err != nil {
+				return nil, err
+			}
+		}
 		total = append([]float32(nil), base...)
 		r.Views = append(slices.Clip(e.views), e.addScalars(total, of, sure)...)
 		again, err := e.assign(total, o)

@@ -498,7 +498,7 @@ func (d *driver) hardSweeps() error {
 
 // informed reports whether any view said something.
 func (e *evidence) informed() bool {
-	return slices.ContainsFunc(e.views, func(v ViewEvidence) bool { return v.Correlation > 0 })
+	return e.points || slices.ContainsFunc(e.views, func(v ViewEvidence) bool { return v.Correlation > 0 })
 }
 
 // softSweeps anneals beliefs until the decisions that they imply stay the same.
@@ -514,9 +514,13 @@ func (d *driver) softSweeps() error {
 			g, _ := d.pair.group(c, true)
 			e := gather(g, d.pool)
 			total := e.best()
-			if last[c] != nil {
-				e.addScalars(total, last[c], trust[c])
+			if last[c] == nil { // nothing to weigh single numbers by, but what they show together
+				var err error
+				if last[c], trust[c], err = e.begin(total, make([]int, e.n), make([]float64, e.n), &d.o.Options); err != nil {
+					return err
+				}
 			}
+			e.addScalars(total, last[c], trust[c])
 			of, err := e.assign(total, &d.o.Options)
 			if err != nil {
 				return err

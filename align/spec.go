@@ -35,6 +35,10 @@ type Place struct {
 	Stride int   // 0 means 1
 	Role   Role
 	Acts   []Act // of the class's factors
+	// Epsilon, not negative, is that of the batch norm whose running variance this is: it
+	// is the variance and Epsilon together that factors multiply. 0 elsewhere. All
+	// places in a tensor have the same.
+	Epsilon float64
 }
 
 // position returns where number k of neuron i is on the axis.
@@ -207,6 +211,11 @@ func (s *side) claim(read arrayReader, set *tensor.Set, class *Class, c, p int) 
 		var err error
 		if a, err = read(set, place.Tensor); err != nil {
 			return err
+		}
+		if place.Epsilon > 0 {
+			for k := range a.data {
+				a.data[k] += float32(place.Epsilon)
+			}
 		}
 		s.arrays[place.Tensor] = a
 	}

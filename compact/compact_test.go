@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -353,6 +354,33 @@ func TestBranches(t *testing.T) {
 	}
 	if !cmp.Equal(n.Values(), sorted.Values()) {
 		t.Error("channels of a residual network were moved")
+	}
+}
+
+// What has no levels of its own is stored in 8 significant bits, if it is a vector.
+func TestCoarse(t *testing.T) {
+	l := newLab(t, "resnet20", tensor.Shape{1, 8, 8})
+	r := l.recipe(t, compact.Options{})
+	paper := l.recipe(t, compact.Options{Method: compact.Paper})
+	for _, w := range l.program.Weights() {
+		for i := range w.Values {
+			w.Values[i] += float32(i) / 777
+		}
+		got := r.Coarse(w, w.Values)
+		if len(w.Shape) != 1 || w.Name == "linear.bias" {
+			if !slices.Equal(got, w.Values) {
+				t.Errorf("%s %v has changed", w.Name, w.Shape)
+			}
+			continue
+		}
+		for i, x := range got {
+			if math.Float32bits(x)&0xffff != 0 || math.Abs(float64(x-w.Values[i])) > math.Abs(float64(w.Values[i]))/256 {
+				t.Errorf("%s: %v became %v", w.Name, w.Values[i], x)
+			}
+		}
+		if !slices.Equal(paper.Coarse(w, w.Values), w.Values) {
+			t.Errorf("%s has changed, which the paper's method leaves alone", w.Name)
+		}
 	}
 }
 

@@ -88,16 +88,43 @@ func (p *price) refresh(symbols []uint16) {
 		p.row[i] = (n + rowPrior*mean) / float64(p.cols+rowPrior)
 	}
 	inverse := 1 / max(mean, leastDensity)
+	// log2 d is a sum: there is a logarithm for each row and column, and hardly ever
+	// one for a weight.
+	for j, c := range p.col {
+		p.smooth[j] = math.Log2(c)
+	}
 	for i, r := range p.row {
+		r *= inverse
+		own := math.Log2(r)
 		b := p.bits[i*p.cols:][:p.cols]
 		for j, c := range p.col {
-			d := min(max(r*c*inverse, leastDensity), largestDensity)
-			b[j] = float32(max(math.Log2((1-d)/d)+1, leastPrice))
+			d, log := r*c, own+p.smooth[j]
+			switch {
+			case d < leastDensity:
+				b[j] = leastDensityPrice
+				continue
+			case d > largestDensity:
+				d, log = largestDensity, largestLog
+			}
+			b[j] = float32(max(log2of1less(d)-log+1, leastPrice))
 		}
 	}
 	for m := 1; m < p.levelsOnSide; m++ {
 		p.higher[m-1] = max(math.Log2((p.counts[m]+0.5)/(p.counts[m+1]+0.5)), 0)
 	}
+}
+
+var (
+	leastDensityPrice = float32(math.Log2((1-leastDensity)/leastDensity) + 1)
+	largestLog        = math.Log2(largestDensity)
+)
+
+// log2of1less returns log2(1-d), to a millionth, for 0 <= d < 1.
+func log2of1less(d float64) float64 {
+	if d > 1./16 {
+		return math.Log2(1 - d)
+	}
+	return -math.Log2E * d * (1 + d*(1./2+d*(1./3+d/4)))
 }
 
 // neighbours sets smooth to the mean density of the columns around each: 3x3 in a

@@ -79,3 +79,11 @@ func TestPriceOfVector(t *testing.T) {
 		}
 	}
 }
+
+func TestLogOfOneLess(t *testing.T) {
+	for d := 0.0; d < 0.99; d += 1. / 512 {
+		if got, want := log2of1less(d), math.Log2(1-d); math.Abs(got-want) > 1e-6 {
+			t.Errorf("log2(1-%v) is %v, want %v", d, got, want)
+		}
+	}
+}

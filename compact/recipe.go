@@ -412,7 +412,16 @@ func (r *Recipe) watch(gradients [][]float32) {
 	}
 	const keep = 0.99
 	for i, f := range r.fisher {
+		if len(f) == 0 {
+			continue
+		}
 		g := gradients[i]
+		if live, some := r.q.Live(i); some { // that of zeros is asked by nobody
+			for _, j := range live {
+				f[j] = float32(keep*f[j]) + float32((1-keep)*(g[j]*g[j]))
+			}
+			continue
+		}
 		for j := range f {
 			f[j] = float32(keep*f[j]) + float32((1-keep)*(g[j]*g[j]))
 		}

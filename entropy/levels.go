@@ -441,13 +441,6 @@ func (q *Quantizer) Clamp(latents [][]float32, reach float64) {
 			}
 			continue
 		}
-		for j, x := range w {
-			switch {
-			case x < lo:
-				w[j] = lo
-			case x > hi:
-				w[j] = hi
-			}
-		}
+		q.strips[0].Clamp(w, lo, hi)
 	}
 }

@@ -28,8 +28,10 @@ func state(g *graph.Graph, prefix string) *tensor.Set {
 
 // Names say the same as the graph.
 func TestDeriveNamesEqualsDerive(t *testing.T) {
-	for _, name := range []string{"resnet20", "resnet56", "resnet18", "resnet50", "vgg11", "vgg16_bn", "vgg13_bn_cifar", "alexnet",
-		"lenet-300-100", "lenet5", "mobilenet_v2_cifar", "mobilenet_v2", "mobilenet_v3_large", "vit_b_32"} {
+	for _, name := range []string{
+		"resnet20", "resnet56", "resnet18", "resnet50", "vgg11", "vgg16_bn", "vgg13_bn_cifar", "alexnet",
+		"lenet-300-100", "lenet5", "mobilenet_v2_cifar", "mobilenet_v2", "mobilenet_v3_large", "vit_b_32",
+	} {
 		g := must(nets.Build(name, nil))
 		got, err := symmetry.DeriveNames(state(g, "module."), &symmetry.NamesOptions{HeadSize: 64})
 		if err != nil {

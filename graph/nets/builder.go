@@ -23,6 +23,7 @@ type builder struct {
 	net       string
 	seed      uint64
 	classes   int64
+	widths    []int64 // of hidden layers that are still to come; nil for the usual ones
 	nodes     []*graph.Node
 	state     []*tensor.Tensor
 	constants []*tensor.Tensor
@@ -33,6 +34,16 @@ func (b *builder) fail(format string, args ...any) {
 	if b.err == nil {
 		b.err = fmt.Errorf(format, args...)
 	}
+}
+
+// width returns the units of the next hidden layer, which are usually so many.
+func (b *builder) width(usual int64) int64 {
+	if b.widths == nil {
+		return usual
+	}
+	w := b.widths[0]
+	b.widths = b.widths[1:]
+	return w
 }
 
 // node adds an operator, whose output has its name.

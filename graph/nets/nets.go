@@ -19,6 +19,9 @@ type Options struct {
 	Input tensor.Shape `json:"input,omitempty"`
 	// Seed chooses the initial weights.
 	Seed uint64 `json:"seed"`
+	// Widths are the units of the hidden layers, in their order, for networks that are
+	// a plain chain of layers, the LeNets; nil is those of the original. See [WidthsOf].
+	Widths []int64 `json:"widths,omitempty"`
 }
 
 // The names of a network's input and output.
@@ -30,6 +33,7 @@ const (
 const (
 	maxClasses = 1 << 20
 	maxSide    = 1 << 13 // of an input, along each axis
+	maxWidth   = 1 << 16 // units of a hidden layer
 )
 
 // A plan is a network that can be built.
@@ -81,7 +85,7 @@ func Build(name string, o *Options) (*graph.Graph, error) {
 	}
 	p := plans[i]
 	if o.Input == nil {
-		o = &Options{Classes: o.Classes, Input: p.input, Seed: o.Seed}
+		o = &Options{Classes: o.Classes, Input: p.input, Seed: o.Seed, Widths: o.Widths}
 	}
 	classes := o.Classes
 	if classes == 0 {
@@ -93,7 +97,10 @@ func Build(name string, o *Options) (*graph.Graph, error) {
 	if len(o.Input) != 3 || slices.ContainsFunc(o.Input, func(n int64) bool { return n < 1 || n > maxSide }) {
 		return nil, fmt.Errorf("%s cannot have inputs of shape %v; want channels, height and width, 1 to %d each", p.name, o.Input, maxSide)
 	}
-	b := &builder{net: p.name, seed: o.Seed, classes: int64(classes)}
+	if n := len(hidden[p.name]); o.Widths != nil && (len(o.Widths) != n || slices.ContainsFunc(o.Widths, func(w int64) bool { return w < 1 || w > maxWidth })) {
+		return nil, fmt.Errorf("%s cannot have hidden layers of %v units; it has %d that can be of other widths, 1 to %d", p.name, o.Widths, n, maxWidth)
+	}
+	b := &builder{net: p.name, seed: o.Seed, classes: int64(classes), widths: o.Widths}
 	p.build(b, value{Input, o.Input})
 	if b.err != nil {
 		return nil, fmt.Errorf("%s for inputs of shape %v: %w", p.name, o.Input, b.err)

@@ -303,3 +303,28 @@ func TestLoadErrors(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Hidden layers have the widths that were asked for, and weights say theirs.
+func TestWidths(t *testing.T) {
+	for name, layers := range map[string]int{"lenet-300-100": 2, "lenet5": 3, "lenet5-relu": 3} {
+		widths := []int64{7, 5, 3}[:layers]
+		g, err := nets.Build(name, &nets.Options{Widths: widths})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := nets.WidthsOf(name, g.Weights); !slices.Equal(got, widths) {
+			t.Errorf("%s has widths %v, want %v", name, got, widths)
+		}
+		for _, wrong := range [][]int64{{}, {1}, {1, 2, 3, 4}, []int64{0, 1, 1}[:layers], []int64{1 << 40, 1, 1}[:layers]} {
+			if _, err := nets.Build(name, &nets.Options{Widths: wrong}); err == nil {
+				t.Errorf("%s was built with widths %v", name, wrong)
+			}
+		}
+	}
+	if _, err := nets.Build("resnet20", &nets.Options{Widths: []int64{1}}); err == nil {
+		t.Error("resnet20 was built with widths")
+	}
+	if nets.WidthsOf("resnet20", nil) != nil || nets.CanNarrow("resnet20") {
+		t.Error("resnet20 has widths")
+	}
+}

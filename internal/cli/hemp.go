@@ -12,6 +12,8 @@ import (
 	"ropewalk/compact"
 	"ropewalk/engine"
 	"ropewalk/entropy"
+	"ropewalk/graph/nets"
+	"ropewalk/tensor"
 	"ropewalk/train"
 )
 
@@ -150,6 +152,7 @@ func (r *trainRun) prepareHemp(ctx context.Context) error {
 	if err != nil {
 		return r.net.wrap(err)
 	}
+	r.buffers = r.net.Buffers()
 	h.c.Threads = r.e.threads
 	tools := compact.Tools{
 		Size: func(values [][]float32) (int64, error) {
@@ -185,18 +188,45 @@ func (r *trainRun) judge(ctx context.Context, x train.Source) (*train.Result, er
 
 // packed returns the .rope of the network with these values of its trained weights.
 func (r *trainRun) packed(ctx context.Context, values [][]float32) ([]byte, error) {
-	weights, i := slices.Clone(r.program.Weights()), 0
-	for k := range weights {
-		if weights[k].Gradient != nil {
-			weights[k].Values = values[i]
-			i++
-		}
-	}
-	set, err := trainedSet(r.net, weights)
+	set, err := r.stored(values)
 	if err != nil {
 		return nil, err
 	}
 	return r.e.packNetwork(ctx, r.net, set, r.settings, r.out)
+}
+
+// stored returns the weights that go into the file, where those that are trained have
+// these values: in a .rope of a network that can be built with fewer units, without
+// those that do nothing. A file says how many there are by its shapes.
+func (r *trainRun) stored(values [][]float32) (*tensor.Set, error) {
+	weights, i := slices.Clone(r.program.Weights()), 0
+	var shapes []tensor.Shape
+	if r.form == formRope && r.net.built && nets.CanNarrow(r.net.Name) && r.recipe.CanNarrow() {
+		var err error
+		if shapes, values, err = r.recipe.Narrow(values); err != nil {
+			return nil, err
+		}
+	}
+	for k, w := range weights {
+		if w.Gradient == nil {
+			weights[k].Values = r.coarse(w)
+			continue
+		}
+		weights[k].Values = r.recipe.Coarse(w, values[i])
+		if shapes != nil {
+			weights[k].Shape = shapes[i]
+		}
+		i++
+	}
+	return trainedSet(r.net, weights)
+}
+
+// coarse returns the values of a weight that has no gradient, as they are stored.
+func (r *trainRun) coarse(w engine.Weight) []float32 {
+	if slices.Contains(r.buffers, w.Name) {
+		return r.recipe.Coarse(w, w.Values)
+	}
+	return w.Values // a constant of the graph
 }
 
 // collapsed names the knob to turn, if err is of a network that did not survive.

@@ -73,7 +73,7 @@ func (r *trainRun) runHemp(ctx context.Context, stop func()) error {
 		}
 		res.Test.Name(r.data.Classes)
 	}
-	set, err := trainedSet(r.net, r.program.Weights())
+	set, err := r.stored(best.net.Values())
 	if err != nil {
 		return err
 	}
@@ -133,6 +133,13 @@ var thinnings = []float64{0.1, 0.25, 0.5, 1, 2}
 // finish makes the most of a trained network: it takes out weights that cost less
 // than their bits, puts units in order, and measures.
 func (r *trainRun) finish(ctx context.Context, report *train.Report) (*finished, error) {
+	for _, w := range r.program.Weights() { // what is judged is what is stored
+		if w.Gradient != nil {
+			copy(w.Values, r.recipe.Coarse(w, w.Values))
+			continue
+		}
+		copy(w.Values, r.coarse(w))
+	}
 	net, err := r.recipe.Finish(r.trained())
 	if err != nil {
 		return nil, err

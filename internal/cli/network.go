@@ -202,6 +202,7 @@ func (e *env) openNetFile(ctx context.Context, n *network, o *netOptions, build 
 	} else if shape != nil {
 		own.Input = shape
 	}
+	own.Widths = nets.WidthsOf(name, c.Tensors)
 	if err := n.build(name, &own); err != nil {
 		return refused(err)
 	}
@@ -220,6 +221,13 @@ func (e *env) loadWeights(ctx context.Context, n *network, path string) error {
 	n.files = append(n.files, c)
 	if n.settings == nil {
 		n.settings = settingsOf(c.Layout.Metadata)
+	}
+	if w := nets.WidthsOf(n.Name, c.Tensors); n.built && w != nil {
+		own := n.options
+		own.Widths = w
+		if err := n.build(n.Name, &own); err != nil {
+			return err
+		}
 	}
 	return n.load(path, c.Tensors)
 }

@@ -283,6 +283,7 @@ type trainRun struct {
 	parameters int64
 	settings   settings
 	recipe     *compact.Recipe // nil without a penalty
+	buffers    []string        // names of weights that training changes without a gradient
 
 	marking      []train.Penalty // the penalty that writes a mark, if one is wanted
 	markIdentity string

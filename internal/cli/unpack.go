@@ -354,6 +354,9 @@ func (o *unpackOptions) extracting(c *checkpoint.Checkpoint, input string, r *un
 // folder, or if the input has no name.
 func (o *unpackOptions) target(input, name string) (string, error) {
 	bare, packed := strings.CutSuffix(filepath.Base(input), ext)
+	if packed && bare != "" && stem(bare) == bare {
+		bare += strings.TrimPrefix(filepath.Base(name), stem(filepath.Base(name))) // a network that was trained into NAME.rope
+	}
 	switch {
 	case o.out == dash, o.out == "" && input == dash:
 		return dash, nil
@@ -366,7 +369,7 @@ func (o *unpackOptions) target(input, name string) (string, error) {
 	case o.format == "" && o.tensor == "" && (!packed || bare == ""):
 		return "", usagef("%s does not end in %s, so the output has no name", input, ext).withHint("-o names it; it was %s", name)
 	}
-	return strings.TrimSuffix(input, ext), nil
+	return strings.TrimSuffix(input, filepath.Base(input)) + bare, nil
 }
 
 // stem returns a file name without the ending of a format that is read here.

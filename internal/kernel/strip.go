@@ -42,6 +42,11 @@ func (s *Strip) Pull(w, g, pull []float32, at, less, lo, hi float32) {
 	s.each(opPull, len(w), w, g, operand(pull), [4]float32{at, less, lo, hi}, nil)
 }
 
+// Clamp computes x = clamp(x, lo, hi). NaN stays.
+func (s *Strip) Clamp(x []float32, lo, hi float32) {
+	s.each(opAffine, len(x), x, x, nil, [4]float32{1, 0, lo, hi}, nil)
+}
+
 // Hat adds to dst, for each x, the slope of |price·x|, times near where |x| is at
 // most top, and times far where it is more. At 0 it is 0.
 func (s *Strip) Hat(dst, x, price []float32, top, near, far float32) {

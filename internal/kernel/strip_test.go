@@ -65,6 +65,11 @@ func TestStrip(t *testing.T) {
 			near("hat", i, float64(dst[i]), float64(z[i])+slope)
 		}
 		copy(dst, z)
+		s.Clamp(dst, -0.5, 0.25)
+		for i, v := range z {
+			near("clamp", i, float64(dst[i]), min(max(float64(v), -0.5), 0.25))
+		}
+		copy(dst, z)
 		s.Pull(dst, x, y, 1, 0.5, -0.75, 0.5)
 		for i, g := range x {
 			want := float64(z[i]) - (1-0.5*math.Abs(float64(g)))*float64(y[i])

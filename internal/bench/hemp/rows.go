@@ -35,7 +35,7 @@ const split = " --validation 0.08333"
 var starts = map[string]string{
 	"float300":       split + " --optimizer adam --rate 0.001 --batch 128 --schedule cosine --hold 0.3 --epochs 50" + strong,
 	"float300-plain": split + " --optimizer adam --rate 0.001 --batch 128 --schedule cosine --hold 0.3 --epochs 20",
-	"float5":         split + " --optimizer adam --rate 0.001 --batch 128 --schedule cosine --hold 0.3 --epochs 10" + mild,
+	"float5":         split + " --optimizer adam --rate 0.001 --batch 128 --schedule cosine --hold 0.3 --epochs 8" + mild,
 	"float5-plain":   split + " --optimizer adam --rate 0.001 --batch 128 --schedule cosine --hold 0.3 --epochs 6",
 	"fashion300":     split + " --optimizer adam --rate 0.001 --batch 128 --schedule cosine --hold 0.3 --epochs 25" + flips,
 	"fashion5":       split + " --optimizer adam --rate 0.001 --batch 128 --schedule cosine --hold 0.3 --epochs 12" + flips,
@@ -44,7 +44,8 @@ var starts = map[string]string{
 
 const (
 	lenet300 = "lenet-300-100"
-	lenet5   = "lenet5"
+	lenet5   = "lenet5-relu"
+	caffe5   = "lenet5"
 )
 
 // The tables of the page, in their order.
@@ -61,6 +62,7 @@ var tables = []string{targets, onFashion, paperMode, ablation, synergy, works}
 
 // notes stand below the heads of tables.
 var notes = map[string]string{
+	targets:   "LeNet-5 has 20 and 50 channels, 500 units, and a ReLU after each layer but the last, as most papers have it; Caffe's own has one.",
 	onFashion: "The target is an error at most one point above that of the floats.",
 	paperMode: "`--method paper`, 4 levels, no augmentation, equal epochs. The first target is for 45 KB by xz.",
 	ablation: "Each row changes what the one above it has, but for those that say what they are beside. All but those of `--method paper` are steered to 3,000 bytes by `--target-size`, " +
@@ -71,15 +73,19 @@ var notes = map[string]string{
 const (
 	a60 = split + " --epochs 60"
 	a40 = split + " --epochs 40"
+	a20 = split + " --epochs 20"
 	p15 = split + " --method paper --optimizer sgd --rate 0.1 --schedule cosine --batch 100 --epochs 15"
 )
 
 var allRows = []row{
-	{name: "l300-19", table: targets, what: "LeNet-300-100", net: lenet300, data: mnist, start: "float300", args: a60 + mild + " --lambda 16e-6", bytes: 2900, error: 1.9},
-	{name: "l300-16", table: targets, what: "LeNet-300-100", net: lenet300, data: mnist, start: "float300", args: a60 + mild + " --lambda 10e-6", bytes: 3200, error: 1.6},
-	{name: "l300-plain", table: targets, what: "LeNet-300-100, no augmentation", net: lenet300, data: mnist, start: "float300-plain", args: a60 + " --lambda 8e-6", bytes: 3500, error: 1.9},
-	{name: "l5-10", table: targets, what: "LeNet-5", net: lenet5, data: mnist, start: "float5", args: split + " --epochs 20" + mild + " --lambda 14e-6", bytes: 1700, error: 1.0},
-	{name: "l5-09", table: targets, what: "LeNet-5", net: lenet5, data: mnist, start: "float5", args: split + " --epochs 20" + mild + " --lambda 10e-6", bytes: 2100, error: 0.9},
+	{name: "l300-19", table: targets, what: "LeNet-300-100", net: lenet300, data: mnist, start: "float300", args: a60 + mild + " --lambda 15e-6", bytes: 2900, error: 1.9},
+	{name: "l300-goal", table: targets, what: "LeNet-300-100, longer", net: lenet300, data: mnist, start: "float300", args: split + " --epochs 100" + mild + " --lambda 16e-6", bytes: 2048, error: 1.9},
+	{name: "l300-16", table: targets, what: "LeNet-300-100", net: lenet300, data: mnist, start: "float300", args: a60 + mild + " --lambda 9e-6", bytes: 3200, error: 1.6},
+	{name: "l300-plain", table: targets, what: "LeNet-300-100, no augmentation", net: lenet300, data: mnist, start: "float300-plain", args: a60 + " --lambda 7e-6", bytes: 3500, error: 1.9},
+	{name: "l5-10", table: targets, what: "LeNet-5", net: lenet5, data: mnist, start: "float5", args: a20 + mild + " --lambda 14e-6", bytes: 1700, error: 1.0},
+	{name: "l5-09", table: targets, what: "LeNet-5", net: lenet5, data: mnist, start: "float5", args: a20 + mild + " --lambda 9e-6", bytes: 2100, error: 0.9},
+	{name: "l5-goal", table: targets, what: "LeNet-5", net: lenet5, data: mnist, start: "float5", args: split + " --epochs 24" + mild + " --lambda 18e-6", bytes: 1273, error: 1.0},
+	{name: "l5-caffe", table: targets, what: "LeNet-5 with one ReLU, as Caffe's", net: caffe5, data: mnist, start: "float5", args: a20 + mild + " --lambda 10e-6", bytes: 1700, error: 1.0},
 
 	{name: "f300", table: onFashion, what: "LeNet-300-100", net: lenet300, data: fashion, start: "fashion300", args: split + " --epochs 40" + flips + " --lambda 6e-6"},
 	{name: "f5", table: onFashion, what: "LeNet-5", net: lenet5, data: fashion, start: "fashion5", args: split + " --epochs 16" + flips + " --lambda 6e-6"},

@@ -191,7 +191,7 @@ func (b *bench) fill(ctx context.Context, x *result, r *row, out string, t *trai
 func (b *bench) begin(ctx context.Context, r *row, seed int) (string, error) {
 	s := starts[r.start]
 	sum := sha256.Sum256([]byte(s))
-	name := filepath.Join(b.c.work, fmt.Sprintf("%s-%s-%d.safetensors", r.start, hex.EncodeToString(sum[:4]), seed))
+	name := filepath.Join(b.c.work, fmt.Sprintf("%s-%s-%s-%d.safetensors", r.start, r.net, hex.EncodeToString(sum[:4]), seed))
 	if _, err := os.Stat(name); err != nil {
 		if _, err := b.train(ctx, name, r.data, seed, append([]string{"--net", r.net}, strings.Fields(s)...)); err != nil {
 			return "", fmt.Errorf("%s: %w", name, err)

@@ -3,7 +3,7 @@
 ResNet-50 with random weights: model b is model a with noise of a tenth of a standard
 deviation, whose groups are all shuffled. One thread, beside weightmatching.py and ours.
 
-    OMP_NUM_THREADS=1 python3 internal/bench/align/peer.py [inner]
+    OMP_NUM_THREADS=1 python3 internal/bench/large/peer.py [inner]
 
 It needs torch, torchvision and rebasin. Prints seconds of processor time: of tracing
 the networks, and of the descent; and the share of neurons of inner groups (conv1 and
