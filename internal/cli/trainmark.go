@@ -19,9 +19,6 @@ type trainMarkOptions struct {
 	pass   passOptions
 }
 
-// trainMarkFlags are those that need --mark.
-var trainMarkFlags = []string{"mark-tensor", "mark-bits", "mark-lambda", "passphrase-file", "passphrase-fd"}
-
 func (o *trainMarkOptions) addFlags(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringVar(&o.key, "mark", "", "write the mark of the key in `KEY` while training: scheme uchida of \"ropewalk mark\"")
@@ -35,8 +32,14 @@ func (o *trainMarkOptions) addFlags(cmd *cobra.Command) {
 func (r *trainRun) prepareMark() error {
 	o := &r.mark
 	if o.key == "" {
-		if c := changed(r.flags, trainMarkFlags...); len(c) > 0 {
-			return usagef("--%s goes with --mark only", c[0])
+		// By their values: a recipe sets all flags.
+		switch {
+		case o.tensor != "":
+			return usagef("--mark-tensor goes with --mark only")
+		case o.bits != 0:
+			return usagef("--mark-bits goes with --mark only")
+		case o.lambda != 0:
+			return usagef("--mark-lambda goes with --mark only")
 		}
 		return nil
 	}
