@@ -168,7 +168,7 @@ func (c *config) attackRow(n *network, text string) error {
 func (c *config) uchida(all []*network) error {
 	list := []string{"permute", "permute+noise=0.5", "permute+noise=1", "permute+prune=0.9", "permute+prune=0.95", "permute+quantize=4", "permute+finetune=1:rate=0.01"}
 	fmt.Fprintf(c.out, "## Uchida's mark after a shuffle\n\n64 bits, %d keys, mean BER in %%: of the attack without the shuffle, with it, and after alignment to unmarked tensors of the copy.\n\n", c.keys)
-	fmt.Fprintln(c.out, "| network | layer | attack | no shuffle | shuffled | aligned | Ψ % |\n|---|---|---|---:|---:|---:|---:|")
+	fmt.Fprintln(c.out, "| network | layer | attack | no shuffle | shuffled | aligned | matched % |\n|---|---|---|---:|---:|---:|---:|")
 	for _, n := range all {
 		tensorName, err := c.uchidaLayer(n)
 		if err != nil {
