@@ -77,8 +77,14 @@ func (c *config) main() error {
 		name string
 		run  func([]*network) error
 	}{
-		{"cost", c.cost}, {"speed", c.speed}, {"null", c.null}, {"overwrite", c.overwrite}, {"collusion", c.collusion}, {"grid", c.grid},
-		{"uchida", c.uchida}, {"attacks", c.attacks},
+		{"cost", c.cost},
+		{"speed", c.speed},
+		{"null", c.null},
+		{"overwrite", c.overwrite},
+		{"collusion", c.collusion},
+		{"grid", c.grid},
+		{"uchida", c.uchida},
+		{"attacks", c.attacks},
 	}
 	for _, p := range parts {
 		if !strings.Contains(","+c.parts+",", ","+p.name+",") {
