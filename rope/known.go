@@ -15,7 +15,7 @@ import (
 // this file says.
 
 // knownNets are their names; 0 is none. New ones come last.
-var knownNets = [...]string{1: "lenet-300-100", "lenet5", "resnet20", "resnet32", "resnet44", "resnet56"}
+var knownNets = [...]string{1: "lenet-300-100", "lenet5", "resnet20", "resnet32", "resnet44", "resnet56", "lenet5-relu"}
 
 // A knownArray is a tensor of a known network.
 type knownArray struct {
@@ -25,7 +25,7 @@ type knownArray struct {
 
 // knownWidths names the layers of known networks whose numbers of units are stored:
 // what trains networks to be small takes units out.
-var knownWidths = [len(knownNets)][]string{1: {"fc1", "fc2"}, 2: {"conv1", "conv2", "fc1"}}
+var knownWidths = [len(knownNets)][]string{1: {"fc1", "fc2"}, 2: {"conv1", "conv2", "fc1"}, 7: {"conv1", "conv2", "fc1"}}
 
 // maxWidth bounds those numbers.
 const maxWidth = 1 << 16
@@ -62,7 +62,7 @@ func knownArrays(k int, widths []int64) []knownArray {
 		layer("fc1", widths[0], 784)
 		layer("fc2", widths[1], widths[0])
 		layer("fc3", 10, widths[1])
-	case "lenet5":
+	case "lenet5", "lenet5-relu":
 		layer("conv1", widths[0], 1, 5, 5)
 		layer("conv2", widths[1], widths[0], 5, 5)
 		layer("fc1", widths[2], 16*widths[1])

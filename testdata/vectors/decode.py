@@ -2377,8 +2377,8 @@ def frame_bytes(coder, payload):
 
 # Section 12: known networks
 
-WIDTHS = ((), ("fc1", "fc2"), ("conv1", "conv2", "fc1"), (), (), (), ())
-KNOWN = (None, "lenet-300-100", "lenet5", "resnet20", "resnet32", "resnet44", "resnet56")
+WIDTHS = ((), ("fc1", "fc2"), ("conv1", "conv2", "fc1"), (), (), (), (), ("conv1", "conv2", "fc1"))
+KNOWN = (None, "lenet-300-100", "lenet5", "resnet20", "resnet32", "resnet44", "resnet56", "lenet5-relu")
 
 
 def known_arrays(name, widths):
@@ -2395,7 +2395,7 @@ def known_arrays(name, widths):
         layer("fc1", widths[0], 784)
         layer("fc2", widths[1], widths[0])
         layer("fc3", 10, widths[1])
-    elif name == "lenet5":
+    elif name in ("lenet5", "lenet5-relu"):
         layer("conv1", widths[0], 1, 5, 5)
         layer("conv2", widths[1], widths[0], 5, 5)
         layer("fc1", widths[2], 16 * widths[1])
