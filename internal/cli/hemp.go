@@ -173,7 +173,7 @@ func (r *trainRun) prepareHemp(ctx context.Context) error {
 		}
 		return usagef("%w", err)
 	}
-	r.t.Penalties, r.t.Hooks = []train.Penalty{r.recipe.Penalty()}, []train.Hook{r.recipe}
+	r.t.Penalties, r.t.Hooks = append([]train.Penalty{r.recipe.Penalty()}, r.marking...), []train.Hook{r.recipe}
 	return nil
 }
 
