@@ -248,7 +248,81 @@ func (s *Spec) Fit(set *tensor.Set, e Element) (Element, error) {
 		return nil, err
 	}
 	out := Element{}
-	maps.Copy(out, e)
+	for name, m := range e {
+		if m != nil && m.Factors != nil {
+			m = &Move{Order: m.Order, Factors: slices.Clone(m.Factors)}
+			for f := range m.Factors {
+				m.Factors[f] = slices.Clone(m.Factors[f])
+			}
+		}
+		out[name] = m
+	}
+	for {
+		totals, err := s.totals(set, out)
+		if err != nil {
+			return nil, err
+		}
+		if !s.soften(out, totals) {
+			return out, nil
+		}
+	}
+}
+
+// A total is what becomes of a running variance: groups may cross there, and it is
+// their product that counts.
+type total struct {
+	variance, epsilon float64
+	factor            float64
+}
+
+func (t total) positive() bool { return t.factor*(t.variance+t.epsilon)-t.epsilon > 0 }
+
+// totals returns those of all running variances, by tensor.
+func (s *Spec) totals(set *tensor.Set, e Element) (map[string][]total, error) {
+	all := map[string][]total{}
+	err := s.eachVariance(e, func(g *Group, p *Place, m *Move) error {
+		if all[p.Tensor] == nil {
+			v, err := variances(set, p)
+			if err != nil {
+				return fmt.Errorf("group %s: %w", g.Name, err)
+			}
+			for _, x := range v {
+				all[p.Tensor] = append(all[p.Tensor], total{x, p.Epsilon, 1})
+			}
+		}
+		for j := range g.Size {
+			for r := range p.Run {
+				all[p.Tensor][p.Position(j, r)].factor *= m.factor(p, j)
+			}
+		}
+		return nil
+	})
+	return all, err
+}
+
+// soften takes factors below 1 away from neurons one of whose variances would not stay
+// positive, and reports whether there were any.
+func (s *Spec) soften(e Element, totals map[string][]total) (some bool) {
+	_ = s.eachVariance(e, func(g *Group, p *Place, m *Move) error {
+		for j := range g.Size {
+			for r := range p.Run {
+				if f := m.factor(p, j); f >= 1 || totals[p.Tensor][p.Position(j, r)].positive() {
+					continue
+				}
+				some = true
+				for _, a := range p.Acts {
+					x := &m.Factors[a.Factor][j]
+					*x = math.Copysign(1, *x)
+				}
+			}
+		}
+		return nil
+	})
+	return some
+}
+
+// eachVariance calls f for all places of running variances that e multiplies.
+func (s *Spec) eachVariance(e Element, f func(g *Group, p *Place, m *Move) error) error {
 	for i := range s.Groups {
 		g := &s.Groups[i]
 		m := e[g.Name]
@@ -256,36 +330,14 @@ func (s *Spec) Fit(set *tensor.Set, e Element) (Element, error) {
 			continue
 		}
 		for k := range g.Places {
-			p := &g.Places[k]
-			if p.Epsilon == 0 {
-				continue
-			}
-			v, err := variances(set, p)
-			if err != nil {
-				return nil, fmt.Errorf("group %s: %w", g.Name, err)
-			}
-			for j := range g.Size {
-				for r := range p.Run {
-					f := m.factor(p, j)
-					if f*(v[p.Position(j, r)]+p.Epsilon)-p.Epsilon > 0 || f >= 1 {
-						continue
-					}
-					if m == e[g.Name] {
-						m = &Move{Order: m.Order, Factors: make([][]float64, len(m.Factors))}
-						for f := range m.Factors {
-							m.Factors[f] = slices.Clone(e[g.Name].Factors[f])
-						}
-						out[g.Name] = m
-					}
-					for _, a := range p.Acts {
-						x := &m.Factors[a.Factor][j]
-						*x = math.Copysign(1, *x)
-					}
+			if p := &g.Places[k]; p.Epsilon > 0 {
+				if err := f(g, p, m); err != nil {
+					return err
 				}
 			}
 		}
 	}
-	return out, nil
+	return nil
 }
 
 func variances(set *tensor.Set, p *Place) ([]float64, error) {
