@@ -41,6 +41,9 @@ func FromSymmetry(s *symmetry.Spec) (*Spec, error) {
 		}
 		for k := range g.Places {
 			p := &g.Places[k]
+			if p.Tensors != nil {
+				continue // of an exchange
+			}
 			q := Place{Tensor: p.Tensor, Axis: p.Axis, At: p.At, Run: p.Run, Stride: p.Stride, Epsilon: p.Epsilon}
 			switch p.Role {
 			case symmetry.Incoming:
@@ -59,18 +62,27 @@ func FromSymmetry(s *symmetry.Spec) (*Spec, error) {
 			}
 			c.Places = append(c.Places, q)
 		}
-		out.Classes = append(out.Classes, c)
+		if !slices.ContainsFunc(g.Places, func(p symmetry.Place) bool { return p.Tensors != nil }) {
+			out.Classes = append(out.Classes, c)
+			continue
+		}
+		x, err := exchangeOf(g, c)
+		if err != nil {
+			return nil, err
+		}
+		out.Exchanges = append(out.Exchanges, x)
 	}
 	return out, nil
 }
 
 // Resize returns s for a network with the same layers, but other numbers of neurons:
 // those that the tensors of set say. It is s itself if nothing differs. Where neurons
-// are listed by position the number can't be told, and has to be the same. Errors
+// are listed by position the number can't be told, and has to be the same; that of whole
+// tensors is the same, too. Errors
 // are [ErrInput], with all that does not fit.
 func (s *Spec) Resize(set *tensor.Set) (*Spec, error) {
 	tells := s.whole()
-	out := &Spec{}
+	out := &Spec{Exchanges: s.Exchanges}
 	same := true
 	for i := range s.Classes {
 		c := s.Classes[i]

@@ -44,8 +44,11 @@ type ClassResult struct {
 // A NetworkResult is what is known of all classes of two networks.
 type NetworkResult struct {
 	Classes []ClassResult
-	Sweeps  int  // over all classes, until nothing changed
-	Soft    bool // whether annealed sweeps were needed
+	// Exchanged are those of whole tensors, as the experts of a mixture. Classes are
+	// what they are when these have been put in their places.
+	Exchanged []ClassResult
+	Sweeps    int  // over all classes, until nothing changed
+	Soft      bool // whether annealed sweeps were needed
 	// Streamed says that the networks were not held in memory; Reads is how many bytes
 	// of both were read then.
 	Streamed bool
@@ -85,6 +88,9 @@ func annealed(sweep int) float64 { return min(1, 0.15+0.12*float64(sweep)) }
 func MatchNetworks(ref, sus Network, o *NetworkOptions) (*NetworkResult, error) {
 	if o == nil {
 		o = &NetworkOptions{}
+	}
+	if ref.Spec != nil && len(ref.Spec.Exchanges) > 0 {
+		return matchExchanged(ref, sus, o)
 	}
 	if o.Memory > 0 && o.Method == Joint && ref.Spec != nil && Memory(ref.Spec, ref.Set, sus.Set) > o.Memory {
 		return matchStreamed(ref, sus, o)

@@ -72,7 +72,7 @@ func flipBit(factors []Gauge, f int) int {
 // and products, made once.
 func (p *pair) refine(r, s *side, results []*Result, out, errs [][][]float64) (change float64, imitated bool) {
 	own := r.rescaled(p.classes, out)
-	q := newPair(&Spec{p.classes}, &Spec{p.suspects}, own, s, p.pool, false)
+	q := newPair(&Spec{Classes: p.classes}, &Spec{Classes: p.suspects}, own, s, p.pool, false)
 	for c := range q.state { // signs are in the factors
 		q.state[c] = state{of: results[c].Sus, flips: make([]uint8, p.classes[c].Size)}
 	}

@@ -12,7 +12,8 @@ import (
 )
 
 // Element returns what brings the suspect into the order, and the gauge, of the
-// reference: neuron Sus[i] comes to place i, and its factors are taken back. Every
+// reference: neuron Sus[i] comes to place i, and its factors are taken back. Whole
+// tensors are taken to be in their places already ([NetworkResult.Exchanged]). Every
 // class has to be matched one to one, with as many neurons on either side; errors
 // are [ErrInput].
 func (r *NetworkResult) Element() (symmetry.Element, error) {
@@ -68,6 +69,18 @@ func Restore(spec *symmetry.Spec, set *tensor.Set, r *NetworkResult) (*tensor.Se
 	set, err := forgetfully(set)
 	if err != nil {
 		return nil, err
+	}
+	if len(r.Exchanged) > 0 {
+		own, err := FromSymmetry(spec)
+		if err != nil {
+			return nil, err
+		}
+		if len(own.Exchanges) != len(r.Exchanged) {
+			return nil, fmt.Errorf("%w: a result of %d exchanges for %d", ErrInput, len(r.Exchanged), len(own.Exchanges))
+		}
+		if set, err = exchanged(own.Exchanges, r.Exchanged, set); err != nil {
+			return nil, err
+		}
 	}
 	square := true
 	for k := range r.Classes {

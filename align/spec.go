@@ -11,7 +11,8 @@ import (
 // A Spec says which axes of which tensors of a network move together. It is what
 // this package needs to know of a network's symmetries, and no more.
 type Spec struct {
-	Classes []Class
+	Classes   []Class
+	Exchanges []Exchange // of whole tensors
 }
 
 // A Class is a set of neurons that can be put in any order, and the places where

@@ -79,8 +79,7 @@ func (r *run) apply(part *symmetry.Spec, e symmetry.Element) error {
 	if err := r.replace(set); err != nil {
 		return err
 	}
-	r.truth.move(e)
-	return nil
+	return r.truth.move(e)
 }
 
 // finite looks that all numbers that are multiplied are finite.
@@ -88,13 +87,14 @@ func (r *run) finite(part *symmetry.Spec) error {
 	seen := map[string]bool{}
 	for i := range part.Groups {
 		for k := range part.Groups[i].Places {
-			name := part.Groups[i].Places[k].Tensor
-			if t := r.Set.Lookup(name); !seen[name] && t.DType.Numeric() {
-				if err := finite(t); err != nil {
-					return err
+			for _, name := range part.Groups[i].Places[k].Names() {
+				if t := r.Set.Lookup(name); !seen[name] && t.DType.Numeric() {
+					if err := finite(t); err != nil {
+						return err
+					}
 				}
+				seen[name] = true
 			}
-			seen[name] = true
 		}
 	}
 	return nil

@@ -30,6 +30,9 @@ type seat struct {
 func (r *run) rigid(g *symmetry.Group) string {
 	for k := range g.Places {
 		p := &g.Places[k]
+		if p.Tensors != nil {
+			return fmt.Sprintf("each of its neurons is tensors of its own, such as %s", p.Tensors[0])
+		}
 		t := r.Set.Lookup(p.Tensor)
 		switch {
 		case p.At != nil || p.Run > 1 && p.Stride != 1:
@@ -86,6 +89,14 @@ func (r *run) resize(seats map[string][]seat) error {
 	if err := r.change(all...); err != nil {
 		return err
 	}
+	// Whole tensors that have other shapes now exchange places no more.
+	spec.Groups = slices.DeleteFunc(spec.Groups, func(g symmetry.Group) bool {
+		return slices.ContainsFunc(g.Places, func(p symmetry.Place) bool {
+			return slices.ContainsFunc(p.Tensors, func(name string) bool {
+				return !r.Set.Lookup(name).Shape.Equal(r.Set.Lookup(p.Tensors[0]).Shape)
+			})
+		})
+	})
 	r.Spec, r.reshaped = spec, true
 	if before == nil {
 		return nil
@@ -251,7 +262,9 @@ func (r *run) attempt(rep *Report, lists [][]string, seats map[string][]seat, go
 			from = append(from, -1)
 			added = append(added, Added{k, s.kind, s.of})
 		}
-		r.truth.resize(name, from, added)
+		if err := r.truth.resize(name, from, added); err != nil {
+			return err
+		}
 		rep.Neurons += max(len(added), start.Spec.Group(name).Size-len(from))
 	}
 	return nil

@@ -12,7 +12,8 @@ import (
 //
 // Element[group].Order[i] is which neuron of the original network stands at place i,
 // or -1 for one that was added; neurons that were removed are in no order. Factors
-// are of the original neurons, by their original places.
+// are of the original neurons, by their original places. Groups inside of whole tensors
+// that another group exchanges, as experts, go by the tensors that they were in.
 type Truth struct {
 	Schema string `json:"schema"`
 	Attack string `json:"attack"`
@@ -74,7 +75,11 @@ func ParseTruth(b []byte) (*Truth, error) {
 func (t *Truth) size(name string) int { return t.spec.Group(name).Size }
 
 // move enters an element of the network as it is now.
-func (t *Truth) move(e symmetry.Element) {
+func (t *Truth) move(e symmetry.Element) error {
+	e, err := t.spec.Before(e, t.Element)
+	if err != nil {
+		return err
+	}
 	for name, m := range e {
 		old := t.Element[name]
 		if old == nil {
@@ -116,11 +121,18 @@ func (t *Truth) move(e symmetry.Element) {
 		}
 		t.Element[name] = now
 	}
+	return nil
 }
 
 // resize enters that neurons were added, or removed: place i has the neuron that was
 // at from[i], or, if that is negative, a new one.
-func (t *Truth) resize(name string, from []int, added []Added) {
+func (t *Truth) resize(name string, from []int, added []Added) error {
+	was, err := t.spec.Before(symmetry.Element{name: nil}, t.Element)
+	if err != nil {
+		return err
+	}
+	for name = range was { // one: as it was called at first
+	}
 	old := t.Element[name]
 	if old == nil {
 		old = &symmetry.Move{}
@@ -160,6 +172,7 @@ func (t *Truth) resize(name string, from []int, added []Added) {
 		t.Added[name] = list
 	}
 	t.Element[name] = now
+	return nil
 }
 
 // finished sorts, and lists what is gone.

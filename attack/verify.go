@@ -104,7 +104,9 @@ func (r *run) rounding() float64 {
 	worst := 0.0
 	for i := range r.Spec.Groups {
 		for k := range r.Spec.Groups[i].Places {
-			worst = max(worst, units[r.Set.Lookup(r.Spec.Groups[i].Places[k].Tensor).DType])
+			for _, name := range r.Spec.Groups[i].Places[k].Names() {
+				worst = max(worst, units[r.Set.Lookup(name).DType])
+			}
 		}
 	}
 	const factor = 256

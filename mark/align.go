@@ -73,8 +73,9 @@ func Align(own *tensor.Set, spec *symmetry.Spec, suspect *tensor.Set, o *AlignOp
 		return nil, err
 	}
 	r := &Aligned{Set: suspect, Related: found.Related, LogEvidence: found.LogEvidence}
-	for i := range found.Classes {
-		c := &found.Classes[i]
+	classes := found.All()
+	for i := range classes {
+		c := &classes[i]
 		r.Neurons += len(c.Sus)
 		for k, j := range c.Sus {
 			if j >= 0 && c.Ref[j] == k {

@@ -35,6 +35,9 @@ func Apply(s *Spec, set *tensor.Set, e Element) (*tensor.Set, error) {
 		}
 		for k := range g.Places {
 			p := &g.Places[k]
+			if p.whole() {
+				continue // behind what happens inside
+			}
 			d := moved[p.Tensor]
 			if d == nil {
 				t := set.Lookup(p.Tensor)
@@ -56,7 +59,7 @@ func Apply(s *Spec, set *tensor.Set, e Element) (*tensor.Set, error) {
 		d.plan()
 		changed = append(changed, &tensor.Tensor{Name: name, DType: d.t.DType, Shape: d.t.Shape, Data: d})
 	}
-	return tensor.Overlay(set, changed...)
+	return tensor.Overlay(set, exchange(s, set, e, changed)...)
 }
 
 // A movedAxis says where the positions of an axis come from, and what they were
@@ -308,6 +311,9 @@ func (d *movedData) multiply(dst, src []byte, f float64) {
 	}
 	le := binary.LittleEndian
 	one := func(x float64) float64 { return f*(x+d.epsilon) - d.epsilon }
+	if d.epsilon == 0 {
+		one = func(x float64) float64 { return f * x } // -0 + 0 is 0
+	}
 	switch t := d.t.DType; t {
 	case tensor.F64:
 		for i := 0; i < len(src); i += 8 {

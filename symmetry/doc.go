@@ -15,7 +15,7 @@
 //	shuffled, err := symmetry.Apply(spec, set, e)  // an overlay, computed when read
 //
 // An [Element] says where each neuron goes and what it is multiplied by; elements have
-// an [Element.Inverse] and products ([Element.Then]). Moving is exact: bytes are
+// inverses ([Spec.Inverse]) and products ([Spec.Then]). Moving is exact: bytes are
 // copied. Multiplying rounds.
 //
 // # How it finds them

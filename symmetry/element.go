@@ -11,7 +11,8 @@ import (
 )
 
 // An Element is one way to shuffle and rescale a network: a move for each group that
-// it touches, by name.
+// it touches, by name. Moves of groups inside of whole tensors that another group
+// exchanges come first; all others commute.
 type Element map[string]*Move
 
 // A Move is what happens to the neurons of a group. First neuron j is multiplied by its
@@ -100,16 +101,37 @@ func (m *Move) from(i int) int {
 	return m.Order[i]
 }
 
-// Inverse returns the element that undoes e.
-func (e Element) Inverse() Element {
+// Inverse returns the element that undoes e. Errors are as of [Spec.Before].
+func (s *Spec) Inverse(e Element) (Element, error) {
+	to := map[string][]int{} // where whole tensors went: there they have to be undone
+	for name, m := range e {
+		if m.Order != nil {
+			to[name] = inverse(m.Order)
+		}
+	}
+	return s.carried(e.inverse(), func(group string, n int) int {
+		if to[group] == nil {
+			return n
+		}
+		return to[group][n]
+	})
+}
+
+func inverse(order []int) []int {
+	to := make([]int, len(order))
+	for i, j := range order {
+		to[j] = i
+	}
+	return to
+}
+
+// inverse undoes the moves of each group alone.
+func (e Element) inverse() Element {
 	out := make(Element, len(e))
 	for name, m := range e {
 		inv := &Move{}
 		if m.Order != nil {
-			inv.Order = make([]int, len(m.Order))
-			for i, j := range m.Order {
-				inv.Order[j] = i
-			}
+			inv.Order = inverse(m.Order)
 		}
 		for _, f := range m.Factors {
 			g := make([]float64, len(f))
@@ -123,8 +145,13 @@ func (e Element) Inverse() Element {
 	return out
 }
 
-// Then returns the element that does e first, and then next.
-func (e Element) Then(next Element) Element {
+// Then returns the element that does e first, and then next. Errors are as of
+// [Spec.Before].
+func (s *Spec) Then(e, next Element) (Element, error) {
+	next, err := s.Before(next, e)
+	if err != nil {
+		return nil, err
+	}
 	out := Element{}
 	maps.Copy(out, e)
 	for name, b := range next {
@@ -158,7 +185,7 @@ func (e Element) Then(next Element) Element {
 		}
 		out[name] = c
 	}
-	return out
+	return out, nil
 }
 
 // check says what keeps e from being an element of s.
@@ -330,7 +357,7 @@ func (s *Spec) eachVariance(e Element, f func(g *Group, p *Place, m *Move) error
 			continue
 		}
 		for k := range g.Places {
-			if p := &g.Places[k]; p.Epsilon > 0 {
+			if p := &g.Places[k]; p.Epsilon > 0 && !p.whole() {
 				if err := f(g, p, m); err != nil {
 					return err
 				}

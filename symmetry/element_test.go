@@ -49,7 +49,7 @@ func TestInverse(t *testing.T) {
 			o.Seed = rapid.Uint64().Draw(rt, "element")
 			e := must(s.Fit(g.Weights, s.Random(&o)))
 			there := must(symmetry.Apply(s, g.Weights, e))
-			back := bytesOf(t, must(symmetry.Apply(s, there, e.Inverse())))
+			back := bytesOf(t, must(symmetry.Apply(s, there, must(s.Inverse(e)))))
 			for name, want := range bytesOf(t, g.Weights) {
 				if o.Scale != 0 && strings.HasSuffix(name, "running_var") {
 					for i, x := range tensor.F32.AppendFloat32s(nil, want) {
@@ -93,7 +93,7 @@ func TestThen(t *testing.T) {
 		if err != nil {
 			rt.Fatal(err)
 		}
-		two := must(symmetry.Apply(s, g.Weights, a.Then(b)))
+		two := must(symmetry.Apply(s, g.Weights, must(s.Then(a, b))))
 		for _, w := range one.All() {
 			if strings.HasSuffix(w.Name, "running_var") {
 				continue // rounded once and twice

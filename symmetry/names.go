@@ -63,13 +63,21 @@ func DeriveNames(set *tensor.Set, o *NamesOptions) (*Spec, error) {
 			if !ok || prefix != "" && !strings.HasSuffix(prefix, ".") {
 				continue
 			}
-			n := &named{deriver: newDeriver(set), prefix: prefix, options: o, norms: 1e-5}
+			n := &named{deriver: newDeriver(set), prefix: prefix, options: o, norms: 1e-5, strange: map[string]bool{}}
 			f.trace(n)
 			if n.err != nil {
 				return nil, fmt.Errorf("symmetry: as %s: %w", f.name, n.err)
 			}
 			n.strangers()
-			return n.collect()
+			s, err := n.collect()
+			if err != nil {
+				return nil, err
+			}
+			n.addExperts(s)
+			if err := s.Fits(set); err != nil {
+				return nil, fmt.Errorf("symmetry: internal error: %w", err)
+			}
+			return s, nil
 		}
 	}
 	var known []string
@@ -118,6 +126,7 @@ func (n *named) strangers() {
 		if _, ok := n.weights[t.Name]; ok || noWeight(t) {
 			continue
 		}
+		n.strange[t.Name] = true
 		v := n.weight(t.Name)
 		n.fixAll(v, n.reason("a tensor that the family does not have"))
 		for _, d := range t.Shape {
@@ -148,7 +157,9 @@ type named struct {
 	*deriver
 	prefix  string
 	options *NamesOptions
-	norms   float64 // what batch norms add to variances
+	norms   float64         // what batch norms add to variances
+	strange map[string]bool // tensors that the family does not have
+	experts []string        // blocks that have some, such as "layers.0.mlp."
 	err     error
 }
 

@@ -77,7 +77,8 @@ func (n *named) feedForward(x *value, at string) *value {
 	}
 	for _, block := range []string{at + "mlp.", at + "block_sparse_moe."} {
 		if n.has(block + "gate.weight") {
-			n.fixAll(n.linear(x, block+"gate"), n.reason("experts, which are tensors of their own"))
+			n.fixAll(n.linear(x, block+"gate"), n.reason(whyExperts))
+			n.experts = append(n.experts, block)
 		}
 		for e := 0; n.err == nil; e++ {
 			expert := fmt.Sprintf("%sexperts.%d.", block, e)

@@ -108,6 +108,36 @@ func TestDeriveNamesLlama(t *testing.T) {
 	}
 }
 
+// Experts exchange places with the rows of their router, if they are alike and nothing else
+// may know their order.
+func TestDeriveNamesExperts(t *testing.T) {
+	const name = "model.layers.1.block_sparse_moe.experts"
+	zeros := func(name string, shape ...int64) *tensor.Tensor {
+		return &tensor.Tensor{Name: name, DType: tensor.BF16, Shape: shape, Data: tensor.Bytes(make([]byte, must(tensor.Shape(shape).Size(tensor.BF16))))}
+	}
+	set := llamaShapes(true)
+	s := must(symmetry.DeriveNames(set, nil))
+	want := "group " + name + ": 2 × permutation —\n    in model.layers.1.block_sparse_moe.gate.weight[0],"
+	if text := s.String(); !strings.Contains(text, want) || strings.Contains(text, "experts that are not alike") {
+		t.Errorf("no %q in\n%s", want, text)
+	}
+	for what, x := range map[string]*tensor.Tensor{
+		"a bias of scores":            zeros("model.layers.1.block_sparse_moe.gate.score_bias", 2),
+		"something more in an expert": zeros("model.layers.1.block_sparse_moe.experts.1.w1.scale", 20),
+		"a third expert":              zeros("model.layers.1.block_sparse_moe.experts.2.w4.weight", 20),
+		"no expert":                   zeros("model.layers.1.block_sparse_moe.experts.01.w4.weight", 20),
+	} {
+		var list []*tensor.Tensor
+		for _, w := range set.All() {
+			list = append(list, w)
+		}
+		odd := must(symmetry.DeriveNames(must(tensor.NewSet(append(list, x)...)), nil))
+		if text := odd.String(); odd.Group(name) != nil || !strings.Contains(text, "experts that are not alike") {
+			t.Errorf("%s: experts move in\n%s", what, text)
+		}
+	}
+}
+
 // Names that mean nothing, or shapes that don't fit them, are errors.
 func TestDeriveNamesRefuses(t *testing.T) {
 	g := must(nets.Build("resnet20", nil))

@@ -65,14 +65,20 @@ func (g Gauge) String() string {
 // Run positions At[i], At[i]+Stride, …: a convolution that is flattened into a
 // linear layer has a Run of height × width there. A neuron may have several places
 // on an axis, as the heads of attention have in a matrix of queries, keys and values.
+//
+// Or neuron i is the whole of tensor Tensors[i], and has no axis: so are experts, of which
+// each is some tensors, and a row of the router.
 type Place struct {
 	Tensor string
-	Axis   int
-	At     []int // one for each neuron; nil: neuron i is at i·Run
-	Run    int   // at least 1
-	Stride int   // at least 1
-	Role   Role
-	Acts   []Act
+	// Tensors are whole tensors, of one type and shape, one for each neuron; then all else
+	// but the role is as in Place{Run: 1, Stride: 1}. Nil for a place on an axis.
+	Tensors []string
+	Axis    int
+	At      []int // one for each neuron; nil: neuron i is at i·Run
+	Run     int   // at least 1
+	Stride  int   // at least 1
+	Role    Role
+	Acts    []Act
 	// Epsilon is that of the batch norm whose running variance this is: a factor f of
 	// the channel makes f²·(variance + Epsilon) - Epsilon of it. 0 elsewhere.
 	Epsilon float64
@@ -182,6 +188,12 @@ func (g *Group) check() error {
 	}
 	for i := range g.Places {
 		p := &g.Places[i]
+		if p.whole() {
+			if err := p.checkWhole(g); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := p.check(g); err != nil {
 			return fmt.Errorf("%w: %s axis %d: %w", ErrSpec, p.Tensor, p.Axis, err)
 		}
@@ -224,12 +236,19 @@ func (s *Spec) Fits(set *tensor.Set) error {
 	if err := s.Check(); err != nil {
 		return err
 	}
+	whole := map[string]bool{}
 	for i := range s.Groups {
 		g := &s.Groups[i]
 		taken := map[[2]int][]uint64{} // by tensor and axis: a bit for each position
 		index := map[string]int{}
 		for k := range g.Places {
 			p := &g.Places[k]
+			if p.whole() {
+				if err := p.fitsWhole(g, set, whole); err != nil {
+					return err
+				}
+				continue
+			}
 			t := set.Lookup(p.Tensor)
 			switch {
 			case t == nil:

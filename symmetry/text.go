@@ -29,6 +29,12 @@ const lineWidth = 110
 //	[1:x49]          the same: number after number
 //	[1:0..63x49/64]  at 0, 1, … 63; 49 numbers each, at distances of 64
 //
+// Whole tensors that exchange places, one for each neuron, have no axis; names that
+// differ in a number that counts up are written as one:
+//
+//	experts.{0..7}.w1.weight
+//	{a.weight b.weight}
+//
 // What follows says how factors act: *a and /a multiply and divide, *|a| leaves out the
 // sign, *sign(a) is only the sign, *a^2 the square, and +1e-05 is the epsilon of the batch
 // norm. Before the first place of a kind stands what it is: in, out, param, stat (see
@@ -113,6 +119,9 @@ func factorName(f int) string {
 
 // String returns the place as it is in the text of its specification: "w[0:x49]*a".
 func (p *Place) String() string {
+	if p.whole() {
+		return wholeText(p.Tensors)
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s[%d%s]", word(p.Tensor), p.Axis, positionText(p.At, p.Run, p.Stride))
 	for _, a := range p.Acts {
@@ -335,23 +344,42 @@ func (p *parser) group() Group {
 	p.need("—")
 	role := Incoming
 	for p.err == nil {
+		if p.peek("{") { // whole tensors, of the role of those before
+			g.Places = append(g.Places, p.wholePlace("", role, g.Size))
+			if !p.take(",") {
+				break
+			}
+			continue
+		}
 		name := p.word()
-		if !strings.HasPrefix(p.rest, "[") {
+		if !strings.HasPrefix(p.rest, "[") && !strings.HasPrefix(p.rest, "{") {
 			k := slices.Index(roleNames[:], name)
 			if k < 0 {
 				p.fail("want [ behind a tensor, or one of %s", strings.Join(roleNames[:], ", "))
 				return g
 			}
 			role = Role(k)
-			name = p.word()
+			if name = ""; !p.peek("{") {
+				name = p.word()
+			}
 		}
-		g.Places = append(g.Places, p.place(name, role, g.Size))
+		if strings.HasPrefix(p.rest, "{") {
+			g.Places = append(g.Places, p.wholePlace(name, role, g.Size))
+		} else {
+			g.Places = append(g.Places, p.place(name, role, g.Size))
+		}
 		if !p.take(",") {
 			break
 		}
 	}
 	p.end()
 	return g
+}
+
+// peek reports whether a token is next.
+func (p *parser) peek(token string) bool {
+	p.space()
+	return strings.HasPrefix(p.rest, token)
 }
 
 func (p *parser) end() {

@@ -311,8 +311,9 @@ func newAlignResult(o *alignOptions, suspect string, method align.Method, found 
 		LogEvidence: found.LogEvidence, Sweeps: found.Sweeps, Soft: found.Soft, Streamed: found.Streamed,
 	}
 	sum := 0.0
-	for i := range found.Classes {
-		c := &found.Classes[i]
+	classes := found.All()
+	for i := range classes {
+		c := &classes[i]
 		g := alignGroup{
 			Name: c.Name, Neurons: len(c.Sus), Suspect: len(c.Ref), Order: c.Sus, Each: c.Certainty, Factors: c.Scale,
 			Added: c.Added, Ambiguous: c.Ambiguous, Evidence: c.Views,
@@ -373,8 +374,9 @@ func readTruth(path string) (*attack.Truth, error) {
 func compareTruth(found *align.NetworkResult, truth *attack.Truth) (*alignTruth, error) {
 	t := &alignTruth{}
 	right, count, worst := 0.0, 0, -1.0
-	for i := range found.Classes {
-		c := &found.Classes[i]
+	classes := found.All()
+	for i := range classes {
+		c := &classes[i]
 		m := truth.Element[c.Name]
 		order := make([]int, len(c.Ref)) // of the suspect: what each was
 		for j := range order {
