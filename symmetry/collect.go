@@ -69,6 +69,7 @@ func (d *deriver) collect() (*Spec, error) {
 			grouped[a] = true
 		}
 	}
+	s.commute()
 	c.name(s)
 	s.Fixed = c.fixed(grouped)
 	if err := s.Fits(d.set); err != nil {
