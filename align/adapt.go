@@ -10,9 +10,9 @@ import (
 )
 
 // FromSymmetry returns what matching needs of a network's symmetries. Groups with more
-// than two factors that flip signs, as residual streams that several batch norms write,
-// are matched as if their factors were positive: order and magnitudes are found, and
-// signs are not looked for. Such groups of ±1 alone are refused. Errors are [ErrInput].
+// than 64 factors that flip signs, as streams of very deep networks, are matched as if
+// their factors were positive: order and magnitudes are found, and signs are not looked
+// for. Such groups of ±1 alone are refused. Errors are [ErrInput].
 func FromSymmetry(s *symmetry.Spec) (*Spec, error) {
 	out := &Spec{}
 	for i := range s.Groups {

@@ -1,6 +1,7 @@
 package align
 
 import (
+	"maps"
 	"math"
 	"slices"
 
@@ -24,9 +25,10 @@ type ViewEvidence struct {
 // flip are kept apart by their parity, until the best signs are taken.
 type evidence struct {
 	n, m    int
-	parts   [4][]float32 // by parity; parts[0] always there
+	plain   []float32    // of views whose sign cannot flip, and all that has none
+	signed  []signedPart // of the others, by parity
+	plan    *signPlan    // of signed, once it is wanted
 	hint    []float32    // for matching only, see together; or nil
-	flips   int          // how many sign flips are free
 	views   []ViewEvidence
 	scalars []scalar // evidence of single numbers, weighed once there is a matching
 	points  bool     // whether all single numbers of a neuron together show who it is
@@ -48,15 +50,10 @@ type weak struct {
 func gather(g *Group, pool *kernel.Pool) *evidence {
 	ref, sus := g.balanced()
 	e := &evidence{n: g.Ref, m: g.Sus, pool: pool}
-	e.parts[0] = make([]float32, g.Ref*g.Sus)
-	for _, f := range g.Factors {
-		if f.flips() {
-			e.flips++
-		}
-	}
+	e.plain = make([]float32, g.Ref*g.Sus)
 	e.scalars = newScalars(g, ref, sus)
 	norms := 0
-	var weaks [4][]weak
+	weaks := map[uint64][]weak{}
 	for k := range g.Views {
 		v := &g.Views[k]
 		p := parity(g.Factors, v.Acts)
@@ -79,15 +76,15 @@ func gather(g *Group, pool *kernel.Pool) *evidence {
 			e.scalars = append(e.scalars, newScalar(v.Name+" length", v.Role, lengths(ref[k], v.Dim), lengths(sus[k], v.Dim), false))
 		}
 	}
-	for p, w := range weaks {
-		e.together(w, p)
+	for _, p := range slices.Sorted(maps.Keys(weaks)) {
+		e.together(weaks[p], p)
 	}
 	return e
 }
 
 // add adds the cosines of one view. Rows y of a pair are ρx + √(1-ρ²)·noise, those
 // of strangers noise: the log ratio of their densities is linear in the cosine.
-func (e *evidence) add(c []float32, f fit, par, report int) {
+func (e *evidence) add(c []float32, f fit, par uint64, report int) {
 	rho, d := min(unspread(f.mu*f.sd), maxRho), 1/(f.sd*f.sd)
 	e.views[report].Correlation = rho
 	weight := d * rho / (1 - rho*rho)
@@ -95,7 +92,7 @@ func (e *evidence) add(c []float32, f fit, par, report int) {
 	// between ρ/2 (for small ρ) and ρ. Rows differ; quiet ones must not be denied.
 	offset := -0.6 * rho * weight
 	if par == 0 {
-		sum := e.parts[0]
+		sum := e.plain
 		for k, x := range c {
 			l := weight*float64(x) + offset
 			if l > 0 { // no model makes a cosine more than that likelier
@@ -105,12 +102,10 @@ func (e *evidence) add(c []float32, f fit, par, report int) {
 		}
 		return
 	}
-	if e.parts[par] == nil {
-		e.parts[par] = make([]float32, len(c))
-	}
+	sum := e.part(par, len(c))
 	for k, x := range c {
-		e.parts[par][k] += float32(weight * float64(x))
-		e.parts[0][k] += float32(offset)
+		sum[k] += float32(weight * float64(x))
+		e.plain[k] += float32(offset)
 	}
 }
 
@@ -118,7 +113,7 @@ func (e *evidence) add(c []float32, f fit, par, report int) {
 // correlation in all of them, the sum shows more than each. If that shows nothing
 // either, it is no evidence, but still the best guess: a hint for the matching,
 // which has to choose somebody, and nothing that anyone is certain of.
-func (e *evidence) together(weaks []weak, par int) {
+func (e *evidence) together(weaks []weak, par uint64) {
 	if len(weaks) == 0 {
 		return
 	}
@@ -208,38 +203,6 @@ func centre(c []float32, n, m int) {
 			row[j] -= float32(r + cols[j]/float64(n))
 		}
 	}
-}
-
-// best returns the evidence of each pair with the signs that suit it best.
-func (e *evidence) best() []float32 {
-	total := slices.Clone(e.parts[0])
-	if e.parts[1] == nil && e.parts[2] == nil && e.parts[3] == nil {
-		return total
-	}
-	for k := range total {
-		x, _ := e.signs(k)
-		total[k] += x
-	}
-	return total
-}
-
-// signs returns the largest sum of the parts with odd parity over all choices of
-// signs at place k, and the choice: bit b for a flip of the b-th factor that can.
-func (e *evidence) signs(k int) (sum float32, flips int) {
-	at := func(p int) float32 {
-		if e.parts[p] == nil {
-			return 0
-		}
-		return e.parts[p][k]
-	}
-	a, b, ab := at(1), at(2), at(3)
-	sum, flips = a+b+ab, 0
-	for f, s := range [...]float32{1: -a + b - ab, 2: a - b - ab, 3: -a - b + ab} {
-		if f >= 1 && f < 1<<e.flips && s > sum {
-			sum, flips = s, f
-		}
-	}
-	return sum, flips
 }
 
 // lengths returns the length of each row of x.

@@ -90,15 +90,12 @@ type View struct {
 type Group struct {
 	Name     string
 	Ref, Sus int     // number of neurons on either side
-	Factors  []Gauge // of each neuron, beside its place; at most 2 that flip signs
+	Factors  []Gauge // of each neuron, beside its place; at most 64 that flip signs
 	Views    []View
 }
 
 // maxNeurons bounds a group: its evidence is a matrix of their square.
 const maxNeurons = 1 << 16
-
-// maxFlips bounds the factors with signs, all choices of which are tried.
-const maxFlips = 2
 
 // check refuses groups that cannot be matched, and names the first number that
 // is not finite.
@@ -160,24 +157,6 @@ func notFinite(x []float32) int {
 		}
 	}
 	return -1
-}
-
-// parity returns which of the group's sign flips change the sign of a view, as a
-// set of bits: bit k for the k-th factor that flips.
-func parity(factors []Gauge, acts []Act) int {
-	bits, k := 0, 0
-	for f, g := range factors {
-		if !g.flips() {
-			continue
-		}
-		for _, a := range acts {
-			if a.Factor == f && a.Odd {
-				bits ^= 1 << k
-			}
-		}
-		k++
-	}
-	return bits
 }
 
 // A Matching says who is who, in both directions.

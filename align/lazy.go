@@ -18,7 +18,7 @@ type lazyView struct {
 	name     string
 	role     Role
 	acts     []Act
-	parity   int
+	parity   uint64
 	dim      int // numbers of a neuron
 	ref, sus lazySide
 }

@@ -333,7 +333,7 @@ func TestMatchRefuses(t *testing.T) {
 		{"Inf", func(g *Group, _ *Options) { g.Views[0].Ref[1] = float32(math.Inf(-1)) }, "reference neuron 0 has the weight -Inf"},
 		{"act", func(g *Group, _ *Options) { g.Views[0].Acts = []Act{{Factor: 0}} }, "of 0 factors"},
 		{"gauge", func(g *Group, _ *Options) { g.Factors = []Gauge{9} }, "Gauge(9)"},
-		{"flips", func(g *Group, _ *Options) { g.Factors = []Gauge{Sign, Sign, Nonzero} }, "3 factors that flip"},
+		{"flips", func(g *Group, _ *Options) { g.Factors = append(slices.Repeat([]Gauge{Sign}, 64), Nonzero) }, "65 factors that flip"},
 		{"method", func(_ *Group, o *Options) { o.Method = 7 }, "Method(7)"},
 		{"paper without incoming", func(_ *Group, o *Options) { o.Method = Paper }, "no view of incoming weights"},
 		{"ranking without incoming", func(_ *Group, o *Options) { o.Method = Ranking }, "no view of incoming weights"},

@@ -234,7 +234,11 @@ func Memory(spec *Spec, ref, sus *tensor.Set) int64 {
 	sum, square := int64(0), int64(0)
 	for c := range spec.Classes {
 		class := &spec.Classes[c]
-		square = max(square, int64(class.Size)*int64(class.Size))
+		parities := map[uint64]bool{}
+		for k := range class.Places {
+			parities[parity(class.Factors, class.Places[k].Acts)] = true
+		}
+		square = max(square, int64(class.Size)*int64(class.Size)*int64(6+max(0, len(parities)-3)))
 		for k := range class.Places {
 			name := class.Places[k].Tensor
 			if seen[name] {
@@ -248,7 +252,7 @@ func Memory(spec *Spec, ref, sus *tensor.Set) int64 {
 			}
 		}
 	}
-	return copies*sum + 6*4*square
+	return copies*sum + 4*square
 }
 
 // A driver goes through the classes of a pair.
@@ -271,7 +275,7 @@ func (d *driver) start(p *pair) {
 		if m == nil {
 			continue
 		}
-		p.state[c] = state{of: m.Sus, flips: make([]uint8, len(m.Sus))}
+		p.state[c] = state{of: m.Sus, flips: make([]uint64, len(m.Sus))}
 		r := &Result{Matching: *m, Margin: make([]float64, len(m.Sus)), Certainty: make([]float64, len(m.Sus))}
 		for i, j := range m.Sus {
 			if j >= 0 {
@@ -293,7 +297,7 @@ func (d *driver) once() (*NetworkResult, error) {
 				return nil, err
 			}
 			d.results[c] = r
-			d.pair.state[c] = state{of: r.Sus, flips: make([]uint8, len(r.Sus))}
+			d.pair.state[c] = state{of: r.Sus, flips: make([]uint64, len(r.Sus))}
 		}
 		out.Classes = append(out.Classes, ClassResult{Name: d.classes[c].Name, Result: *d.results[c]})
 	}
@@ -336,7 +340,7 @@ func (d *driver) again(ref, sus *Spec, r, s *side, scales [][][]float64) error {
 	old, results, before := d.pair, slices.Clone(d.results), d.pair.evidence()
 	d.pair = newPair(ref, sus, own, s, d.pool, false)
 	for c, st := range old.state { // signs are in the scales now
-		d.pair.state[c] = state{of: st.of, flips: make([]uint8, len(st.flips))}
+		d.pair.state[c] = state{of: st.of, flips: make([]uint64, len(st.flips))}
 	}
 	if err := d.hardSweeps(); err != nil {
 		return err
@@ -470,16 +474,15 @@ func (d *driver) hardSweeps() error {
 			}
 			st := &d.pair.state[c]
 			d.results[c] = r
-			plain[c] = e.parts[0] == nil
+			plain[c] = e.plain == nil
 			if !st.known() && !e.informed() && !d.pair.grounded(c) {
 				changed = true
 				continue // a guess would hide what profiles can show to its neighbours
 			}
-			flips := make([]uint8, e.n)
+			flips := make([]uint64, e.n)
 			for i, j := range r.Sus {
 				if j >= 0 {
-					_, f := e.signs(i*e.m + j)
-					flips[i] = uint8(f)
+					flips[i] = e.signs(i*e.m + j)
 				}
 			}
 			if st.soft != nil || !slices.Equal(st.of, r.Sus) || !slices.Equal(st.flips, flips) {
@@ -496,7 +499,7 @@ func (d *driver) hardSweeps() error {
 	// Who is still unknown gets the best guess.
 	for c := range d.classes {
 		if st := &d.pair.state[c]; !st.known() {
-			*st = state{of: d.results[c].Sus, flips: make([]uint8, d.classes[c].Size)}
+			*st = state{of: d.results[c].Sus, flips: make([]uint64, d.classes[c].Size)}
 		}
 	}
 	return nil
@@ -536,11 +539,10 @@ func (d *driver) softSweeps() error {
 			if !d.pair.state[c].known() && !e.informed() && !d.pair.grounded(c) {
 				continue
 			}
-			st := state{soft: total, softFlips: make([]uint8, len(total))}
+			st := state{soft: total, softFlips: make([]uint64, len(total))}
 			a := float32(annealed(sweep))
 			for k := range total {
-				_, f := e.signs(k)
-				st.softFlips[k] = uint8(f)
+				st.softFlips[k] = e.signs(k)
 				if e.hint != nil {
 					total[k] += e.hint[k]
 				}

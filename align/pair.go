@@ -22,12 +22,12 @@ type pair struct {
 
 // A state is what is believed of one class.
 type state struct {
-	of    []int   // suspect neuron of each reference neuron, -1 for none; nil: nothing known
-	flips []uint8 // signs of each reference neuron: bit b for the b-th factor that flips
+	of    []int    // suspect neuron of each reference neuron, -1 for none; nil: nothing known
+	flips []uint64 // signs of each reference neuron: bit b for the b-th factor that flips
 	// soft is the annealed belief (reference, suspect), or nil; signs are those of
 	// flips for each pair.
 	soft      []float32
-	softFlips []uint8
+	softFlips []uint64
 }
 
 func (s *state) known() bool { return s.of != nil || s.soft != nil }
@@ -192,12 +192,6 @@ func multiply[F float32 | float64](x []F, dims []int, class *Class, place *Place
 			}
 		}
 	}
-}
-
-// odd reports whether the given flips change the sign of what is at a place.
-func odd(factors []Gauge, acts []Act, flips uint8) bool {
-	bits := flips & uint8(parity(factors, acts))
-	return (bits^bits>>1)&1 == 1
 }
 
 // toReference returns the suspect's tensor with one axis in the reference's order,

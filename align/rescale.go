@@ -74,7 +74,7 @@ func (p *pair) refine(r, s *side, results []*Result, out, errs [][][]float64) (c
 	own := r.rescaled(p.classes, out)
 	q := newPair(&Spec{Classes: p.classes}, &Spec{Classes: p.suspects}, own, s, p.pool, false)
 	for c := range q.state { // signs are in the factors
-		q.state[c] = state{of: results[c].Sus, flips: make([]uint8, p.classes[c].Size)}
+		q.state[c] = state{of: results[c].Sus, flips: make([]uint64, p.classes[c].Size)}
 	}
 	// Where evidence took the imitation, factors do.
 	for c := range p.classes {

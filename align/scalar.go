@@ -207,14 +207,14 @@ func (e *evidence) begin(base []float32, of []int, trust []float64, o *Options) 
 		return of, trust, nil
 	}
 	alone := &evidence{n: e.n, m: e.m, views: make([]ViewEvidence, 1)}
-	alone.parts[0] = slices.Clone(base)
+	alone.plain = slices.Clone(base)
 	alone.add(cosines, f, 0, 0)
-	of, err := e.assign(alone.parts[0], o)
+	of, err := e.assign(alone.plain, o)
 	if err != nil {
 		return nil, nil, err
 	}
 	e.points = true
-	return of, e.certainty(alone.parts[0], of), nil
+	return of, e.certainty(alone.plain, of), nil
 }
 
 // correlation returns that of matched pairs, on the safe side: 1.64 standard

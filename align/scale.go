@@ -33,7 +33,7 @@ func (e *evidence) scales(g *Group, of []int) [][]float64 {
 			continue
 		}
 		e.magnitudes(g, i, j, imitated, rho, out)
-		_, flips := e.signs(i*e.m + j)
+		flips := e.signs(i*e.m + j)
 		bit := 0
 		for f, gauge := range g.Factors {
 			if !gauge.flips() {

@@ -21,7 +21,7 @@ type Spec struct {
 type Class struct {
 	Name    string
 	Size    int     // neurons
-	Factors []Gauge // of each neuron; at most 2 that flip signs
+	Factors []Gauge // of each neuron; at most 64 that flip signs
 	Places  []Place
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"sync/atomic"
@@ -128,7 +129,7 @@ func (d *streamer) known() error {
 		}
 		r := &Result{Matching: *m, Margin: make([]float64, class.Size), Certainty: slices.Repeat([]float64{1}, class.Size), Scale: d.scales[c]}
 		d.results[c], d.fixed[c] = r, true
-		d.pair.state[c] = state{of: m.Sus, flips: make([]uint8, class.Size)}
+		d.pair.state[c] = state{of: m.Sus, flips: make([]uint64, class.Size)}
 	}
 	return nil
 }
@@ -264,12 +265,7 @@ func (d *streamer) decide(c int, views []*lazyView, list *shortlist) (doubt bool
 	if slots == 1 && n > 1 {
 		e.m = 2 // see weigh
 	}
-	e.parts[0] = make([]float32, n*e.m)
-	for _, f := range class.Factors {
-		if f.flips() {
-			e.flips++
-		}
-	}
+	e.plain = make([]float32, n*e.m)
 	var all []*sums
 	others := newStrangers(sus, n, slots)
 	for k, v := range views {
@@ -301,7 +297,7 @@ func (d *streamer) decide(c int, views []*lazyView, list *shortlist) (doubt bool
 	d.judge(r, all, total, e.m, sus, slot, rest, slots)
 	d.factors(c, r, e, all, slot)
 	d.results[c] = r
-	d.pair.state[c] = state{of: of, flips: make([]uint8, n)}
+	d.pair.state[c] = state{of: of, flips: make([]uint64, n)}
 	d.lists[c] = list.single(of)
 	d.tally(c, all, slot)
 	return slices.Min(r.Certainty) < 0.5, nil
@@ -309,8 +305,7 @@ func (d *streamer) decide(c int, views []*lazyView, list *shortlist) (doubt bool
 
 // shortlist makes sketches, first of the widest view without signs.
 func (d *streamer) shortlist(views []*lazyView) (*shortlist, error) {
-	best, groups := 0, map[int][]int{}
-	width := map[int]int{}
+	groups, width := map[uint64][]int{}, map[uint64]int{}
 	for k, v := range views {
 		if v.dim == 1 {
 			continue
@@ -318,9 +313,10 @@ func (d *streamer) shortlist(views []*lazyView) (*shortlist, error) {
 		groups[v.parity] = append(groups[v.parity], k)
 		width[v.parity] += v.dim
 	}
-	best = -1
-	for p := range 4 {
-		if len(groups[p]) > 0 && (best < 0 || best > 0 && width[p] > width[best]) {
+	parities := slices.Sorted(maps.Keys(groups))
+	best := parities[0]
+	for _, p := range parities[1:] {
+		if best != 0 && width[p] > width[best] {
 			best = p
 		}
 	}
@@ -510,7 +506,7 @@ func (d *streamer) factors(c int, r *Result, e *evidence, all []*sums, slot []in
 			}
 		}
 		logs, errs := solve(class.Factors, ratios)
-		_, flips := e.signs(i*e.m + t)
+		flips := e.signs(i*e.m + t)
 		for f, gauge := range class.Factors {
 			if gauge.scales() {
 				out[f][i] = settled(math.Exp(logs[f]), errs[f])

@@ -41,6 +41,15 @@ type collector struct {
 
 // collect returns the specification.
 func (d *deriver) collect() (*Spec, error) {
+	for {
+		if s, err := d.collectOnce(); s != nil || err != nil {
+			return s, err
+		}
+	}
+}
+
+// collectOnce is collect; it returns nil if it had to set factors to 1.
+func (d *deriver) collectOnce() (*Spec, error) {
 	c := &collector{
 		deriver: d, local: map[int32][]int32{}, marks: map[int32]*signature{}, occurs: map[int32][]occurrence{},
 		actIDs: map[string]int32{}, used: map[string]bool{},
@@ -59,7 +68,15 @@ func (d *deriver) collect() (*Spec, error) {
 	c.mark()
 	s := &Spec{}
 	grouped := map[int32]bool{}
-	for _, atoms := range c.classes() {
+	classes := c.classes()
+	before := c.scales.frozen
+	for _, atoms := range classes {
+		c.even(atoms)
+	}
+	if c.scales.frozen != before {
+		return nil, nil
+	}
+	for _, atoms := range classes {
 		g := c.group(atoms)
 		if g.Size < 2 {
 			continue
@@ -322,6 +339,38 @@ func (c *collector) group(atoms []int32) *Group {
 	}
 	g.upright()
 	return g
+}
+
+// even sets factors to 1 by which neurons that cross others of a class do not act alike at
+// the places of these: to exchange these would not commute with them.
+func (c *collector) even(atoms []int32) {
+	if len(atoms) < 2 {
+		return
+	}
+	others := func(atom int32, o occurrence) mono {
+		var out mono
+		for _, t := range c.scales.norm(c.axis(o.place).scales[o.at]) {
+			if c.owner[t.v] != atom {
+				out = append(out, t)
+			}
+		}
+		return out
+	}
+	first := c.occurs[atoms[0]]
+	for k, o := range first {
+		want := others(atoms[0], o)
+		for _, atom := range atoms[1:] {
+			got := others(atom, c.occurs[atom][k])
+			if slices.Equal(want, got) {
+				continue
+			}
+			for _, t := range slices.Concat(want, got) {
+				if !slices.Contains(want, t) || !slices.Contains(got, t) {
+					c.scales.kill(t.v, true, true)
+				}
+			}
+		}
+	}
 }
 
 // upright turns factors over so that each multiplies where it comes first.
