@@ -86,7 +86,6 @@ func (d *deriver) collectOnce() (*Spec, error) {
 			grouped[a] = true
 		}
 	}
-	s.commute()
 	c.name(s)
 	s.Fixed = c.fixed(grouped)
 	if err := s.Fits(d.set); err != nil {
