@@ -276,10 +276,63 @@ func (s *Spec) Fit(set *tensor.Set, e Element) (Element, error) {
 	}
 	out := Element{}
 	maps.Copy(out, e)
+	list, err := s.scaledVariances(set, out)
+	if err != nil {
+		return nil, err
+	}
+	for again := true; again; { // a factor may be in several variances
+		again = false
+		total := map[string][]float64{} // of all groups that cross there
+		for _, v := range list {
+			m := out[v.group.Name]
+			if total[v.place.Tensor] == nil {
+				total[v.place.Tensor] = slices.Repeat([]float64{1}, len(v.values))
+			}
+			for j := range v.group.Size {
+				for r := range v.place.Run {
+					total[v.place.Tensor][v.place.Position(j, r)] *= m.factor(v.place, j)
+				}
+			}
+		}
+		for _, v := range list {
+			name := v.group.Name
+			for j := range v.group.Size {
+				for r := range v.place.Run {
+					at := v.place.Position(j, r)
+					f := total[v.place.Tensor][at]
+					if f*(v.values[at]+v.place.Epsilon)-v.place.Epsilon > 0 || f >= 1 || out[name].factor(v.place, j) == 1 {
+						continue
+					}
+					if out[name] == e[name] {
+						out[name] = &Move{Order: e[name].Order}
+						for _, f := range e[name].Factors {
+							out[name].Factors = append(out[name].Factors, slices.Clone(f))
+						}
+					}
+					again = true
+					for _, a := range v.place.Acts {
+						x := &out[name].Factors[a.Factor][j]
+						*x = math.Copysign(1, *x)
+					}
+				}
+			}
+		}
+	}
+	return out, nil
+}
+
+// A scaledVariance is a place of variances that a group multiplies.
+type scaledVariance struct {
+	group  *Group
+	place  *Place
+	values []float64
+}
+
+func (s *Spec) scaledVariances(set *tensor.Set, e Element) ([]scaledVariance, error) {
+	var list []scaledVariance
 	for i := range s.Groups {
 		g := &s.Groups[i]
-		m := e[g.Name]
-		if m == nil || m.Factors == nil {
+		if m := e[g.Name]; m == nil || m.Factors == nil {
 			continue
 		}
 		for k := range g.Places {
@@ -293,26 +346,15 @@ func (s *Spec) Fit(set *tensor.Set, e Element) (Element, error) {
 			}
 			for j := range g.Size {
 				for r := range p.Run {
-					f := m.factor(p, j)
-					if f*(v[p.Position(j, r)]+p.Epsilon)-p.Epsilon > 0 || f >= 1 {
-						continue
-					}
-					if m == e[g.Name] {
-						m = &Move{Order: m.Order, Factors: make([][]float64, len(m.Factors))}
-						for f := range m.Factors {
-							m.Factors[f] = slices.Clone(e[g.Name].Factors[f])
-						}
-						out[g.Name] = m
-					}
-					for _, a := range p.Acts {
-						x := &m.Factors[a.Factor][j]
-						*x = math.Copysign(1, *x)
+					if at := p.Position(j, r); at >= len(v) {
+						return nil, fmt.Errorf("%w: group %s, neuron %d is at %d of %s, which has %d", ErrSpec, g.Name, j, at, p.Tensor, len(v))
 					}
 				}
 			}
+			list = append(list, scaledVariance{g, p, v})
 		}
 	}
-	return out, nil
+	return list, nil
 }
 
 func variances(set *tensor.Set, p *Place) ([]float64, error) {
