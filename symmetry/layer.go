@@ -150,7 +150,7 @@ func (d *deriver) grouped(x, w *value, groups int64, transposed bool) axis {
 	}
 	d.sameLabels(&in[1], sum)
 	for i := range max(len(in[1].scales), len(sum.scales)) {
-		d.scales.one(d.scales.mul(in[1].scale(i), sum.scale(i)))
+		d.scales.equal(in[1].scale(i), d.scales.inverse(sum.scale(i)))
 	}
 	n := pair.shape[1]
 	if transposed {

@@ -41,8 +41,8 @@ func init() { // the table refers to itself through If
 		"Transpose": transpose, "Concat": concat, "Split": split, "Slice": slice, "Pad": pad,
 		"Expand": func(c *call) []*value { return one(c.expand(c.in[0], c.shapes[0])) },
 		"Tile":   tile, "Gather": gather, "Resize": resize,
-		"DepthToSpace": depthToSpace,
-		"LSTM":         recurrent, "GRU": recurrent, "RNN": recurrent,
+		"DepthToSpace": depthToSpace, "SpaceToDepth": spaceToDepth,
+		"LSTM": recurrent, "GRU": recurrent, "RNN": recurrent,
 		"QuantizeLinear": quantize, "DequantizeLinear": quantize,
 	}
 	for _, name := range []string{"Flatten", "Squeeze", "Unsqueeze"} {
@@ -537,6 +537,21 @@ func depthToSpace(c *call) []*value {
 		c.fixAxis(&v.axes[k], spatial)
 	}
 	return one(c.reshape(v, c.shapes[0]))
+}
+
+func spaceToDepth(c *call) []*value {
+	v := c.in[0]
+	b := attribute[int64](c, "blocksize", 1)
+	n, ch, h, w := v.shape[0], v.shape[1], v.shape[2]/b, v.shape[3]/b
+	v = c.reshape(v, tensor.Shape{n, ch, h, b, w, b})
+	for k := 2; k < 6; k++ {
+		c.fixAxis(&v.axes[k], spatial)
+	}
+	perm := []int{0, 3, 5, 1, 2, 4}
+	if attribute(c, "mode", "DCR") == "CRD" {
+		perm = []int{0, 1, 3, 5, 2, 4}
+	}
+	return one(c.reshape(c.deriver.transpose(v, perm), c.shapes[0]))
 }
 
 func recurrent(c *call) []*value {

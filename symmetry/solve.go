@@ -322,20 +322,44 @@ func (s *scales) kill(v int32, mag, sign bool) {
 	s.frozen++
 }
 
-// give has a factor that stands alone be m, if it is not restricted.
+// give has a factor that stands alone be m. What the factor may not be, m may not be
+// either.
 func (s *scales) give(alone, m mono) {
 	alone, m = s.norm(alone), s.norm(m)
-	if len(alone) != 1 || alone[0].p != 1 || !alone[0].odd {
+	if len(alone) != 1 {
 		return
 	}
-	v := alone[0].v
-	if s.mag[v] && s.sign[v] && !slices.ContainsFunc(m, func(t term) bool { return t.v == v }) {
-		s.bound[v], s.is[v] = m, true
+	if alone[0].p == -1 {
+		alone, m = s.inverse(alone), s.inverse(m)
 	}
+	t := alone[0]
+	free := t.p == 1 && t.odd
+	positive := t.p == 1 && !s.sign[t.v]
+	unit := t.p == 0 && !s.mag[t.v]
+	if !free && !positive && !unit || slices.ContainsFunc(m, func(u term) bool { return u.v == t.v }) {
+		return
+	}
+	if !s.sign[t.v] {
+		s.positive(m)
+	}
+	if !s.mag[t.v] {
+		s.unit(m)
+	}
+	s.bound[t.v], s.is[t.v] = s.norm(m), true
 }
 
-// equal makes a and b one number.
-func (s *scales) equal(a, b mono) { s.one(s.mul(a, s.inverse(b))) }
+// equal makes a and b one number. If one of them stands alone, it becomes the other, and
+// not one of the factors of that: so all positions are alike.
+func (s *scales) equal(a, b mono) {
+	a, b = s.norm(a), s.norm(b)
+	switch {
+	case len(a) == 1 && len(b) > 1:
+		s.give(a, b)
+	case len(b) == 1 && len(a) > 1:
+		s.give(b, a)
+	}
+	s.one(s.mul(a, s.inverse(b)))
+}
 
 // one has m be 1.
 func (s *scales) one(m mono) {

@@ -344,7 +344,7 @@ func (d *deriver) contract(a *value, ax int, b *value, bx int) {
 	x, y := &a.axes[ax], &b.axes[bx]
 	d.sameLabels(x, y)
 	for i := range max(len(x.scales), len(y.scales)) {
-		d.scales.one(d.scales.mul(x.scale(i), y.scale(i)))
+		d.scales.equal(x.scale(i), d.scales.inverse(y.scale(i)))
 	}
 	d.role(a, ax, Outgoing)
 	d.role(b, bx, Outgoing)
