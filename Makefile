@@ -72,3 +72,8 @@ bench-engine: ## compare training and inference with PyTorch and ONNX Runtime: b
 	@mkdir -p build
 	$(GO) build -o build/bench-engine ./internal/bench/engine
 	build/bench-engine $(BENCH) > build/bench-engine.md
+
+.PHONY: bench-mark
+bench-mark: ## measure what marks survive and cost: build/bench-mark.md, options in BENCH (-quick takes seconds)
+	@mkdir -p build
+	$(GO) run ./internal/bench/mark $(BENCH) > build/bench-mark.md

@@ -27,7 +27,9 @@
 // weight takes follows from how dense its row and its column are, as in the coders
 // that will store it, see price.go; the models of package entropy are alternatives.
 // When zeros freeze, units that nobody reads, or that read nothing, are taken out as
-// a whole, through all layers of a chain. Biases are on a fixed grid.
+// a whole, through all layers of a chain. Biases are on a fixed grid. After that,
+// weights that change levels to and fro come to rest at the one at which they mostly
+// are, see settle.go.
 //
 // With a Target, Lambda is steered so that the file gets there by Freeze, and then
 // the threshold of zero is moved until it is met.

@@ -84,9 +84,77 @@ func Align(own *tensor.Set, spec *symmetry.Spec, suspect *tensor.Set, o *AlignOp
 		}
 	}
 	if found.Related {
-		r.Set, err = align.Restore(spec, suspect, found)
+		r.Set, err = restore(own, spec, suspect, found, o.Marked)
 	}
 	return r, err
+}
+
+// restore undoes the order, and factors if that fits better: those of pruned neurons are
+// estimated from what is left of them, and may be worse than none. How well it fits is
+// seen on tensors without a mark.
+func restore(own *tensor.Set, spec *symmetry.Spec, suspect *tensor.Set, found *align.NetworkResult, marked []string) (*tensor.Set, error) {
+	both, err := align.Restore(spec, suspect, found)
+	if err != nil {
+		return nil, err
+	}
+	plain := *found
+	plain.Classes = slices.Clone(found.Classes)
+	for i := range plain.Classes {
+		c := &plain.Classes[i]
+		c.Scale = slices.Clone(c.Scale)
+		for f := range c.Scale {
+			c.Scale[f] = slices.Repeat([]float64{1}, len(c.Scale[f]))
+		}
+	}
+	moved, err := align.Restore(spec, suspect, &plain)
+	if err != nil {
+		return nil, err
+	}
+	a, err := misfit(own, both, marked)
+	if err != nil {
+		return nil, err
+	}
+	b, err := misfit(own, moved, marked)
+	if err != nil {
+		return nil, err
+	}
+	if b <= a {
+		return moved, nil
+	}
+	return both, nil
+}
+
+// misfit is the squared distance of weights that were not pruned, as a share of the
+// reference's, each tensor counting by these weights.
+func misfit(own, set *tensor.Set, marked []string) (float64, error) {
+	sum := 0.0
+	for _, t := range own.All() {
+		u := set.Lookup(t.Name)
+		if u == nil || len(t.Shape) < 2 || !t.DType.Numeric() || !u.DType.Numeric() || !t.Shape.Equal(u.Shape) || slices.Contains(marked, t.Name) {
+			continue
+		}
+		x, err := floats(t)
+		if err != nil {
+			return 0, err
+		}
+		y, err := floats(u)
+		if err != nil {
+			return 0, err
+		}
+		n, distance, norm := 0.0, 0.0, 0.0
+		for i, v := range y {
+			if v != 0 {
+				d := float64(v) - float64(x[i])
+				distance += d * d
+				norm += float64(x[i]) * float64(x[i])
+				n++
+			}
+		}
+		if norm > 0 {
+			sum += n * distance / norm
+		}
+	}
+	return sum, nil
 }
 
 // withoutMarked leaves out places on marked tensors.

@@ -183,21 +183,31 @@ func (b blocks) correlations(chips []float64) [][256]float64 {
 	return out
 }
 
-// decode returns the best few candidates for each block, the best first.
-func (b blocks) decode(chips []float64, keep int) [][]candidate {
+// decode returns the best few candidates for each block, the best first. squares has for
+// each chip the sum of squares that its correlation is of.
+func (b blocks) decode(chips, squares []float64, keep int) [][]candidate {
 	all := b.correlations(chips)
 	out := make([][]candidate, len(b))
 	for i, k := range b {
-		out[i] = decodeBlock(all[:codeRate*k], k, keep)
-		all = all[codeRate*k:]
+		n := codeRate * k
+		energy := 0.0
+		for _, q := range squares[:n*chipsPerSymbol] {
+			energy += q
+		}
+		out[i] = decodeBlock(all[:n], k, keep, energy)
+		all, squares = all[n:], squares[n*chipsPerSymbol:]
 	}
 	return out
 }
 
-// rounds is how many sets of symbols are believed in turn.
-const rounds = 96
+// Sets of symbols are believed in turn: so many at least, and until so many candidates
+// were tried if none of them is certain by then.
+const (
+	leastRounds    = 96
+	mostCandidates = 1 << 17
+)
 
-func decodeBlock(symbols [][256]float64, k, keep int) []candidate {
+func decodeBlock(symbols [][256]float64, k, keep int, energy float64) []candidate {
 	type pick struct {
 		best, next    byte
 		first, margin float64
@@ -260,12 +270,16 @@ func decodeBlock(symbols [][256]float64, k, keep int) []candidate {
 	values := make([]byte, k)
 	at := make([]int, k)
 	random := uint64(1)
+	rounds := max(leastRounds, mostCandidates>>k)
 	for round := range rounds {
+		if round >= leastRounds && Bound(best[0].score/math.Sqrt(energy))+float64(8*k)*log10of2 <= ThresholdCommitted {
+			break
+		}
 		// The most reliable symbols, and then ever wider choices among them.
 		if round == 0 {
 			copy(at, order)
 		} else {
-			width := min(n, k+1+round*n/rounds)
+			width := min(n, k+1+round*n/leastRounds)
 			perm := slices.Clone(order[:width])
 			for i := range k {
 				random = random*6364136223846793005 + 1442695040888963407

@@ -124,3 +124,55 @@ func TestEvidence(t *testing.T) {
 		}
 	}
 }
+
+func FuzzParseCommitment(f *testing.F) {
+	w, err := floats(network(f, 1).Lookup("fc1.weight"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	set := setOf(f, tensorOf("w", w[:512], 32, 16))
+	k := newKey(f, 1)
+	e := embed(f, "keyed", set, k, nil)
+	c, err := Commit(k, e.Parameters, set, e.Set, time.Unix(1e9, 0))
+	if err != nil {
+		f.Fatal(err)
+	}
+	text, err := json.Marshal(c)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	signed, err := Sign(k, &Statement{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(signed)
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if s, err := Verify(text, nil); err == nil && s.PredicateType != PredicateType {
+			t.Errorf("a statement of type %q", s.PredicateType)
+		}
+		// Whoever makes a commitment can make its digest, too.
+		var c Commitment
+		if json.Unmarshal(text, &c) == nil {
+			c.Digest = c.sum()
+			if again, err := json.Marshal(&c); err == nil {
+				text = again
+			}
+		}
+		got, err := ParseCommitment(text)
+		if err != nil {
+			return
+		}
+		_ = got.CheckReference(set)
+		s, err := Find(got.Parameters.Scheme)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Parameters.Bits > 16 {
+			t.Skip("long to decode")
+		}
+		if _, err := s.Extract(e.Set, set, k, got.Parameters); err != nil && !errors.Is(err, ErrOptions) && !errors.Is(err, ErrNetwork) && !errors.Is(err, ErrKey) {
+			t.Errorf("%v", err)
+		}
+	})
+}

@@ -75,5 +75,5 @@ func scoreOf(t *tensor.Tensor, reference *tensor.Set, p *Parameters, f score) ([
 	if err != nil {
 		return nil, err
 	}
-	return f(x, ref, int(t.Shape[0]), p, nil), nil
+	return f(x, ref, t.Shape, p), nil
 }

@@ -13,9 +13,13 @@ import (
 // level, up or down as the key says, so the levels stay, and packing keeps the mark
 // exactly. Which weights is free: those that cost least, in error and in bits.
 //
-//	cost = (error after - error before) / mean square + λ·(bits after - bits before)
+//	cost = f·(error after - error before) / mean square + λ·(bits after - bits before)
 //
-// with bits by the ideal order-0 code of the tensor. Read back, a weight counts by the
+// with bits by the ideal order-0 code of the tensor, and f the mean size of tensors over
+// that of this one: outputs feel an error by its share of all of the tensor. Errors are towards the weights before
+// they were quantized. If these are not known, bits that are gained do not count: else the
+// rarest levels, the largest weights, would all be moved. Moves of equal cost are taken
+// evenly. Read back, a weight counts by the
 // direction in which its level differs from that of the reference.
 type grid struct{}
 
@@ -172,6 +176,7 @@ type move struct {
 	tensor, index int
 	to            uint16
 	cost          float64
+	tie           uint64
 	bits, change  float64 // of the code; squared, as a share of the tensor's squares
 }
 
@@ -182,6 +187,10 @@ func (grid) moves(set *tensor.Set, p *Parameters, sign func(i int, name string, 
 		return nil, nil, nil, err
 	}
 	all := make([][]move, len(list))
+	total := 0.0
+	for _, t := range list {
+		total += float64(t.Elems())
+	}
 	levels := make([][]float32, len(list))
 	err = inParallel(len(list), func(i int) error {
 		x, err := floats(list[i])
@@ -203,7 +212,7 @@ func (grid) moves(set *tensor.Set, p *Parameters, sign func(i int, name string, 
 		if err := sign(i, list[i].Name, d); err != nil {
 			return err
 		}
-		all[i] = cheapest(i, x, original, d, levels[i], p.Moves)
+		all[i] = cheapest(i, x, original, d, levels[i], p.Moves, total/float64(len(list)*len(x)))
 		return nil
 	})
 	if err != nil {
@@ -220,12 +229,25 @@ func byCost(a, b move) int {
 		return -1
 	case a.cost > b.cost:
 		return 1
+	case a.tie < b.tie:
+		return -1
+	case a.tie > b.tie:
+		return 1
 	}
 	return 0
 }
 
-// cheapest returns the most cheapest moves of a tensor in the directions d.
-func cheapest(at int, x, original, d, levels []float32, most int) []move {
+// scatter maps places to numbers without order (the finalizer of splitmix64).
+func scatter(tensor, index int) uint64 {
+	x := uint64(tensor)<<40 ^ uint64(index) + 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// cheapest returns the most cheapest moves of a tensor in the directions d. factor is that
+// of errors.
+func cheapest(at int, x, original, d, levels []float32, most int, factor float64) []move {
 	index := make([]uint16, len(x))
 	count := make([]float64, len(levels))
 	squares := 0.0
@@ -238,7 +260,7 @@ func cheapest(at int, x, original, d, levels []float32, most int) []move {
 	for k, c := range count {
 		bits[k] = math.Log2(float64(len(x)) / math.Max(c, 0.5))
 	}
-	mean := squares / float64(len(x))
+	mean := squares / float64(len(x)) / factor
 	var list []move
 	for i, v := range x {
 		k := int(index[i])
@@ -254,9 +276,12 @@ func cheapest(at int, x, original, d, levels []float32, most int) []move {
 			want = original[i]
 		}
 		was, is := float64(v-want), float64(levels[to]-want)
-		m := move{tensor: at, index: i, to: uint16(to), bits: bits[to] - bits[k]}
+		m := move{tensor: at, index: i, to: uint16(to), bits: bits[to] - bits[k], tie: scatter(at, i)}
 		m.change = float64(levels[to]-v) * float64(levels[to]-v) / squares
 		m.cost = (is*is-was*was)/mean + gridLambda*m.bits
+		if original == nil {
+			m.cost = is*is/mean + gridLambda*math.Max(m.bits, 0)
+		}
 		list = append(list, m)
 	}
 	slices.SortStableFunc(list, byCost)
@@ -378,9 +403,8 @@ func (grid) Extract(suspect, reference *tensor.Set, s Secrets, p *Parameters) (*
 // steps is the score of scheme grid: by the direction in which the level of a weight
 // differs from that of the reference. What lies off the levels counts as the nearest one,
 // and a weight that is 0 now was pruned, unless it was moved by one level.
-func steps(suspect, ref []float32, _ int, _ *Parameters, y []float32) []float32 {
-	y = slices.Grow(y[:0], len(suspect))[:len(suspect)]
-	clear(y)
+func steps(suspect, ref []float32, _ tensor.Shape, _ *Parameters) []float32 {
+	y := make([]float32, len(suspect))
 	levels := levelsOf(ref)
 	if levels == nil {
 		return y

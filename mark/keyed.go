@@ -215,15 +215,19 @@ func (k keyed) Extract(suspect, reference *tensor.Set, s Secrets, p *Parameters)
 }
 
 // A score is how suspect and reference become the numbers that are held against the signs.
-type score func(suspect, ref []float32, rows int, p *Parameters, y []float32) []float32
+type score func(suspect, ref []float32, shape tensor.Shape, p *Parameters) []float32
 
 // additive is the score of marks of ± ε·σ.
-func additive(suspect, ref []float32, rows int, p *Parameters, y []float32) []float32 {
+func additive(suspect, ref []float32, shape tensor.Shape, p *Parameters) []float32 {
 	whole := ref
 	if ref == nil {
 		whole = suspect
 	}
-	return residual(suspect, ref, rows, p.Epsilon*momentsOf(whole).deviation, y)
+	inner := 1
+	for _, d := range shape[2:] {
+		inner *= int(d)
+	}
+	return residual(suspect, ref, int(shape[0]), inner, p.Epsilon*momentsOf(whole).deviation, nil)
 }
 
 // readSigns holds the signs of a key against what score makes of each tensor. With

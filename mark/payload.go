@@ -220,7 +220,7 @@ func newMessages(code blocks, all *sums, s Secrets, bits int) *messages {
 	for keep < 8 && math.Pow(float64(keep+1), float64(len(code))) <= tries {
 		keep++
 	}
-	m.found = code.decode(all.chips, keep)
+	m.found = code.decode(all.chips, all.squares, keep)
 	at := make([]int, len(code))
 	for {
 		var b []byte

@@ -7,7 +7,7 @@ import (
 
 // residual returns what is left of a suspect when the reference is taken out, made such
 // that a mark stands out of it as well as it can: y[i], one for each number. It knows
-// nothing of the key, as [Bound] asks for. Suspect and ref are (rows, len/rows),
+// nothing of the key, as [Bound] asks for. Suspect and ref are (rows, channels, inner),
 // row-major; ref nil is none. amplitude is that of the mark, public.
 //
 // For y = r·a/v, r with Gaussian noise of variance v, the sum Σ K·y is the best
@@ -16,29 +16,30 @@ import (
 //   - Numbers that are 0 now and were not are pruned, and say nothing.
 //   - Rows (neurons) and columns are noisy differently: v is the product of the mean
 //     squares of row and column over that of all.
-//   - Rows may have been shrunk, by weight decay or what is left of a rescaling: what
-//     is proportional to the reference is taken out of each.
+//   - Rows and channels may have been multiplied, by weight decay or what is left of a
+//     rescaling that was estimated from damaged weights: the reference is multiplied
+//     alike before it is taken out.
 //   - Noise has outliers, as those of training: y is cut at 2.5 medians of |r|/√v.
 //   - There is no less noise than half the mark: an untouched copy counts as that.
-func residual(suspect, ref []float32, rows int, amplitude float64, y []float32) []float32 {
+func residual(suspect, ref []float32, rows, inner int, amplitude float64, y []float32) []float32 {
 	n := len(suspect)
 	y = slices.Grow(y[:0], n)[:n]
 	if n == 0 || rows == 0 {
 		return y
 	}
 	cols := n / rows
+	if ref == nil {
+		copy(y, suspect)
+	} else {
+		differences(suspect, ref, rows, inner, y)
+	}
 	row := make([]float64, rows)
 	col := make([]float64, cols)
 	live := make([]float64, cols)
 	alive := make([]float64, rows)
 	total, count := 0.0, 0.0
 	for i := range rows {
-		s, out := suspect[i*cols:][:cols], y[i*cols:][:cols]
-		if ref == nil {
-			copy(out, s)
-		} else {
-			difference(s, ref[i*cols:][:cols], out)
-		}
+		out := y[i*cols:][:cols]
 		var energy float64
 		var k int
 		for j, v := range out {
@@ -95,30 +96,89 @@ func residual(suspect, ref []float32, rows int, amplitude float64, y []float32) 
 // of Gaussian ones, of which that loses 3 % of z².
 const cut = 2.5
 
-// difference sets out to s - β·ref with the β that leaves least, and to 0 where s was
-// pruned. Rows of few numbers have β = 1: they would lose too much of the mark.
-func difference(s, ref, out []float32) {
-	beta := float32(1)
-	if len(s) >= 16 {
-		var xy, xx float64
-		for j, r := range ref {
-			if v := s[j]; v != 0 {
-				xy += float64(v) * float64(r)
-				xx += float64(r) * float64(r)
+// differences sets out to s - β[row]·γ[channel]·ref, with the factors that leave least, and
+// to 0 where s was pruned. Rows and channels of few numbers have the factor 1: they would
+// lose too much of the mark.
+func differences(s, ref []float32, rows, inner int, out []float32) {
+	cols := len(s) / rows
+	channels := cols / inner
+	beta, gamma := slices.Repeat([]float32{1}, rows), slices.Repeat([]float32{1}, cols)
+	xy, xx := make([]float64, channels), make([]float64, channels)
+	alive := make([]int, channels)
+	const sweeps = 2 // factors are near 1, and the second changes them by little
+	for range sweeps {
+		clear(xy)
+		clear(xx)
+		clear(alive)
+		for i := range rows {
+			u, r := s[i*cols:][:cols], ref[i*cols:][:cols]
+			beta[i] = rowFactor(u, r, gamma)
+			b := beta[i]
+			for c := range channels {
+				var p, q float32
+				n := 0
+				for j := c * inner; j < (c+1)*inner; j++ {
+					if v := u[j]; v != 0 {
+						w := b * r[j]
+						p += v * w
+						q += w * w
+						n++
+					}
+				}
+				xy[c] += float64(p)
+				xx[c] += float64(q)
+				alive[c] += n
 			}
 		}
-		if xx > 0 {
-			beta = float32(xy / xx)
+		for c := range channels {
+			g := float32(1)
+			if alive[c] >= enough && xx[c] > 0 {
+				g = float32(xy[c] / xx[c])
+			}
+			for j := c * inner; j < (c+1)*inner; j++ {
+				gamma[j] = g
+			}
 		}
 	}
-	for j, r := range ref {
-		v := s[j]
-		if v == 0 {
-			out[j] = 0
-			continue
+	for i := range rows {
+		u, r, o := s[i*cols:][:cols], ref[i*cols:][:cols], out[i*cols:][:cols]
+		b := rowFactor(u, r, gamma)
+		for j, v := range u {
+			d := v - float32(b*gamma[j]*r[j])
+			if v == 0 {
+				d = 0
+			}
+			o[j] = d
 		}
-		out[j] = v - float32(beta*r)
 	}
+}
+
+// enough numbers are there for a factor of their own.
+const enough = 12
+
+// rowFactor returns the β that leaves least of u - β·γ·r, where u was not pruned.
+func rowFactor(u, r, gamma []float32) float32 {
+	var xy, xx float64
+	n := 0
+	for start := 0; start < len(u); start += 512 { // sums of float32 stay exact enough
+		end := min(start+512, len(u))
+		a, b, c := u[start:end], r[start:end], gamma[start:end]
+		var p, q float32
+		for j, v := range a {
+			if v != 0 {
+				w := c[j] * b[j]
+				p += v * w
+				q += w * w
+				n++
+			}
+		}
+		xy += float64(p)
+		xx += float64(q)
+	}
+	if n < enough || xx == 0 {
+		return 1
+	}
+	return float32(xy / xx)
 }
 
 // medianOf returns the median of |y|/√v over numbers that are not 0, of a sample that

@@ -73,7 +73,7 @@ type Options struct {
 	// standard deviations of its tensor. 0 is what MaxChange allows, at most [MaxEpsilon].
 	Epsilon float64
 	// MaxChange bounds the predicted relative change of the network's outputs (see
-	// [Cost]); 0 is [DefaultMaxChange], and for grid [GridMaxChange].
+	// [Cost]); 0 is [DefaultMaxChange], and [GridMaxChange] or [UchidaMaxChange] for these.
 	MaxChange float64
 	// Payload is what to write; nil is that of the key.
 	Payload []byte
@@ -98,6 +98,7 @@ const (
 	MinWeights       = 64
 	DefaultMaxChange = 0.05
 	GridMaxChange    = 0.15 // what a quantizer does to a network is several times that
+	UchidaMaxChange  = 0.15 // in one layer
 	MaxEpsilon       = 0.03
 	maxBits          = 1024
 )
@@ -283,14 +284,18 @@ func lookup(set *tensor.Set, p *Parameters) ([]*tensor.Tensor, error) {
 	if len(p.Tensors) == 0 {
 		return nil, fmt.Errorf("%w: the parameters name no tensor", ErrOptions)
 	}
+	seen := map[string]bool{}
 	for _, name := range p.Tensors {
 		t := set.Lookup(name)
 		switch {
+		case seen[name]: // signs that count twice are no independent coins
+			return nil, fmt.Errorf("%w: the parameters name tensor %q twice", ErrOptions, name)
 		case t == nil:
 			return nil, fmt.Errorf("%w: there is no tensor %q, which the mark is in: this is another architecture, or it has other names", ErrNetwork, name)
 		case !t.DType.Numeric() || len(t.Shape) < 2:
 			return nil, fmt.Errorf("%w: %s is %s of %s, and a mark is in floats of at least two axes", ErrNetwork, name, t.DType, t.Shape)
 		}
+		seen[name] = true
 		list = append(list, t)
 	}
 	return list, nil

@@ -109,7 +109,7 @@ func (s uchida) Plan(set *tensor.Set, key *Key, o *Options) (*Parameters, error)
 	}
 	limit := o.MaxChange
 	if limit == 0 {
-		limit = DefaultMaxChange
+		limit = UchidaMaxChange
 	}
 	// A smaller margin is a smaller change, nearly in proportion.
 	for {

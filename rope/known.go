@@ -15,7 +15,7 @@ import (
 // this file says.
 
 // knownNets are their names; 0 is none. New ones come last.
-var knownNets = [...]string{1: "lenet-300-100", "lenet5", "resnet20", "resnet32", "resnet44", "resnet56"}
+var knownNets = [...]string{1: "lenet-300-100", "lenet5", "resnet20", "resnet32", "resnet44", "resnet56", "lenet5-relu"}
 
 // A knownArray is a tensor of a known network.
 type knownArray struct {
@@ -23,8 +23,29 @@ type knownArray struct {
 	shape tensor.Shape
 }
 
-// knownArrays returns the tensors of known network k, sorted by name.
-func knownArrays(k int) []knownArray {
+// knownWidths names the layers of known networks whose numbers of units are stored:
+// what trains networks to be small takes units out.
+var knownWidths = [len(knownNets)][]string{1: {"fc1", "fc2"}, 2: {"conv1", "conv2", "fc1"}, 7: {"conv1", "conv2", "fc1"}}
+
+// maxWidth bounds those numbers.
+const maxWidth = 1 << 16
+
+// widthsOf returns the numbers of units of a network that may be known network k.
+func widthsOf(k int, l *layout.Layout) ([]int64, bool) {
+	var widths []int64
+	for _, name := range knownWidths[k] {
+		i := slices.IndexFunc(l.Arrays, func(a layout.Array) bool { return a.Name == name+".bias" && len(a.Shape) == 1 })
+		if i < 0 || l.Arrays[i].Shape[0] < 1 || l.Arrays[i].Shape[0] > maxWidth {
+			return nil, false
+		}
+		widths = append(widths, l.Arrays[i].Shape[0])
+	}
+	return widths, true
+}
+
+// knownArrays returns the tensors of known network k, sorted by name. Widths are those
+// of knownWidths.
+func knownArrays(k int, widths []int64) []knownArray {
 	var all []knownArray
 	add := func(name string, shape ...int64) { all = append(all, knownArray{name, shape}) }
 	layer := func(name string, shape ...int64) {
@@ -38,14 +59,14 @@ func knownArrays(k int) []knownArray {
 	}
 	switch knownNets[k] {
 	case "lenet-300-100":
-		layer("fc1", 300, 784)
-		layer("fc2", 100, 300)
-		layer("fc3", 10, 100)
-	case "lenet5":
-		layer("conv1", 20, 1, 5, 5)
-		layer("conv2", 50, 20, 5, 5)
-		layer("fc1", 500, 800)
-		layer("fc2", 10, 500)
+		layer("fc1", widths[0], 784)
+		layer("fc2", widths[1], widths[0])
+		layer("fc3", 10, widths[1])
+	case "lenet5", "lenet5-relu":
+		layer("conv1", widths[0], 1, 5, 5)
+		layer("conv2", widths[1], widths[0], 5, 5)
+		layer("fc1", widths[2], 16*widths[1])
+		layer("fc2", 10, widths[2])
 	default: // resnet6n+2
 		depth := map[string]int{"resnet20": 20, "resnet32": 32, "resnet44": 44, "resnet56": 56}[knownNets[k]]
 		add("conv1.weight", 16, 3, 3, 3)
@@ -69,11 +90,11 @@ func knownArrays(k int) []knownArray {
 }
 
 // knownText is the example for known network k; empty for 0.
-func knownText(k int) []byte {
+func knownText(k int, widths []int64) []byte {
 	if k == 0 {
 		return nil
 	}
-	h, books := knownHeader(k)
+	h, books := knownHeader(k, widths)
 	content := h.append()
 	t := append(binary.AppendUvarint(nil, uint64(len(content))), content...)
 	t = append(binary.AppendUvarint(t, uint64(len(books))), books...)
@@ -82,14 +103,14 @@ func knownText(k int) []byte {
 
 // knownHeader returns the header of a file of known network k that is in one group,
 // and the codebooks of one that has three levels in each array.
-func knownHeader(k int) (h *header, books []byte) {
+func knownHeader(k int, widths []int64) (h *header, books []byte) {
 	l := &layout.Layout{
 		Format: formatSafetensors, Metadata: []layout.Pair{{Key: "ropewalk.net", Value: knownNets[k]}},
 		Files: []layout.File{{Name: "model.safetensors"}},
 	}
 	h = &header{blockValues: DefaultBlockValues, layout: l, groups: []group{{}}}
 	at, values := int64(0), int64(0)
-	for i, a := range knownArrays(k) {
+	for i, a := range knownArrays(k, widths) {
 		size, err := a.shape.Size(tensor.F32)
 		if err != nil {
 			panic(err) // they are known

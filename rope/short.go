@@ -96,11 +96,15 @@ func shorten(long []byte) (short []byte, root [32]byte, err error) {
 	}
 	var best []byte
 	for k := range knownNets {
-		if k > 0 && len(knownArrays(k)) != len(h.arrays) {
+		widths, ok := widthsOf(k, h.layout)
+		if !ok || k > 0 && len(knownArrays(k, widths)) != len(h.arrays) {
 			continue
 		}
-		coded := mix.AppendText(nil, text, knownText(k))
+		coded := mix.AppendText(nil, text, knownText(k, widths))
 		b := append([]byte(MagicShort), byte(k))
+		for _, w := range widths {
+			b = binary.AppendUvarint(b, uint64(w))
+		}
 		b = binary.AppendUvarint(b, uint64(len(text)))
 		b = binary.AppendUvarint(b, uint64(len(coded)))
 		if b = append(b, coded...); best == nil || len(b) < len(best) {
@@ -215,10 +219,16 @@ func (f *File) expand() error {
 	s := &shortForm{size: size, file: b}
 	r := &wireReader{b: b[len(MagicShort) : size-checkSize]}
 	k := int(r.uint("number of a known network", uint64(len(knownNets)-1)))
+	widths := make([]int64, len(knownWidths[k]))
+	for i := range widths {
+		if widths[i] = int64(r.uint("units of a layer", maxWidth)); widths[i] == 0 {
+			r.fail("a layer without units: %w", errWire)
+		}
+	}
 	text := make([]byte, r.uint("length of the text", mix.MaxText))
 	coded := r.bytes("text", r.uint("length of the coded text", uint64(len(r.b))))
 	if r.err == nil {
-		r.err = mix.DecodeText(text, coded, knownText(k))
+		r.err = mix.DecodeText(text, coded, knownText(k, widths))
 	}
 	if r.err != nil {
 		return f.corrupt(size-checkSize-int64(len(r.b)), r.err)

@@ -178,6 +178,33 @@ func TestVariance(t *testing.T) {
 	}
 }
 
+// Where groups cross, it is the product of their factors that has to leave a variance
+// positive.
+func TestFitCrossing(t *testing.T) {
+	s := must(symmetry.Parse(`group blocks: 2 × permutation × scale a — stat w[0:x2]*a^2+0.001
+group inside: 2 × permutation × scale a — stat w[0:0..1x2/2]*a^2+0.001`))
+	set := must(tensor.NewSet(&tensor.Tensor{
+		Name: "w", DType: tensor.F32, Shape: tensor.Shape{4}, Data: tensor.Bytes(tensor.F32.AppendFloats(nil, []float32{0.3, 0.3, 0.3, 0.3})),
+	}))
+	e := symmetry.Element{"blocks": {Factors: [][]float64{{0.1, 2}}}, "inside": {Factors: [][]float64{{0.1, 3}}}}
+	if _, err := must(symmetry.Apply(s, set, e)).At(0).Bytes(); !errors.Is(err, symmetry.ErrSpec) {
+		t.Fatalf("a negative variance: %v", err)
+	}
+	fit := must(s.Fit(set, e))
+	if diff := cmp.Diff([][]float64{{0.1, 2}}, e["blocks"].Factors); diff != "" {
+		t.Errorf("what was given has changed: %s", diff)
+	}
+	got := tensor.F32.AppendFloat32s(nil, must(must(symmetry.Apply(s, set, fit)).At(0).Bytes()))
+	for i, v := range got {
+		if !(v > 0) {
+			t.Errorf("variance %d is %g", i, v)
+		}
+	}
+	if fit["inside"].Factors[0][1] != 3 || fit["blocks"].Factors[0][1] != 2 {
+		t.Errorf("factors that do no harm have changed: %v, %v", fit["blocks"].Factors, fit["inside"].Factors)
+	}
+}
+
 // What does not fit is an error that says where.
 func TestApplyRefuses(t *testing.T) {
 	set := must(tensor.NewSet(counting(tensor.I8, 4, 4)))

@@ -219,6 +219,11 @@ var rooms = []room{
 		why:  "it measures what users of the library get, on files that it makes",
 	},
 	{
+		path: "internal/bench/mark",
+		own:  []string{"tensor", "layout", "quant", "rope", "lossy", "checkpoint", "graph", "graph/nets", "symmetry", "engine", "engine/native", "dataset", "train", "attack", "mark"},
+		why:  "it measures what marks survive of all that attacks do, through the public packages",
+	},
+	{
 		path: "internal/bench/align",
 		own:  []string{"tensor", "checkpoint", "graph", "graph/nets", "symmetry", "align", "attack", "engine", "engine/native", "dataset", "train", "internal/bench/rival"},
 		why:  "it measures what users of the library get: networks are attacked, and their neurons looked for",
@@ -230,7 +235,7 @@ var rooms = []room{
 }
 
 // front are the rooms that nobody imports, in tests neither: only a user starts them.
-var front = []string{"cmd/...", "internal/cli", "internal/bench/pack", "internal/bench/codec", "internal/bench/engine", "internal/bench/large", "internal/bench/align", "internal/bench/hemp"}
+var front = []string{"cmd/...", "internal/cli", "internal/bench/pack", "internal/bench/codec", "internal/bench/engine", "internal/bench/large", "internal/bench/mark", "internal/bench/align", "internal/bench/hemp"}
 
 // usher may import from the front.
 const usher = "cmd/ropewalk"

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"slices"
 
 	"ropewalk/checkpoint"
 	"ropewalk/graph"
@@ -19,6 +20,9 @@ type groupsInfo struct {
 	Groups []groupInfo `json:"groups" about:"of neurons that can be in any order"`
 	Fixed  []fixedInfo `json:"fixed" about:"what does not move"`
 	Text   string      `json:"text" about:"all of it, in a form that can be read back"`
+	// Checked is nil where there is no graph, or it could not be run.
+	Checked   *float64 `json:"checked,omitempty" about:"how far outputs were apart, relative to the largest, when the network was run on random inputs before and after a random choice of all of this"`
+	Unchecked string   `json:"unchecked,omitempty" about:"why the network was not run"`
 }
 
 type groupInfo struct {
@@ -35,8 +39,8 @@ type fixedInfo struct {
 
 // groupsOf derives the symmetries of what a checkpoint holds: of its graph, of the
 // network that its metadata names, or of the names of its tensors.
-func groupsOf(c *checkpoint.Checkpoint, file string, heads headsFlag) (*groupsInfo, error) {
-	spec, source, told, err := specOf(c, file, heads)
+func (e *env) groupsOf(c *checkpoint.Checkpoint, file string, heads headsFlag) (*groupsInfo, error) {
+	spec, g, told, err := specOf(c, file, heads)
 	if err != nil {
 		if v, ok := errors.AsType[*verdict](err); ok {
 			return nil, v
@@ -46,6 +50,10 @@ func groupsOf(c *checkpoint.Checkpoint, file string, heads headsFlag) (*groupsIn
 			v.hint = "an ONNX file holds the graph, from which they follow"
 		}
 		return nil, v
+	}
+	source := "graph"
+	if g == nil {
+		source = "names of tensors"
 	}
 	r := &groupsInfo{Source: source, Heads: told, Stay: headsUnknown(spec), Text: spec.String(), Groups: []groupInfo{}, Fixed: []fixedInfo{}}
 	for i := range spec.Groups {
@@ -66,31 +74,69 @@ func groupsOf(c *checkpoint.Checkpoint, file string, heads headsFlag) (*groupsIn
 		}
 		r.Fixed = append(r.Fixed, info)
 	}
-	return r, nil
+	if g == nil {
+		r.Unchecked = "how the network is computed is not known"
+		return r, nil
+	}
+	return r, e.checkGroups(r, spec, g)
 }
 
-// specOf says what can move, from what that follows, and what told the number of heads.
-func specOf(c *checkpoint.Checkpoint, file string, heads headsFlag) (spec *symmetry.Spec, source, told string, err error) {
+// checkGroups runs the network before and after a random element of the groups.
+func (e *env) checkGroups(r *groupsInfo, spec *symmetry.Spec, g *graph.Graph) error {
+	run, tolerance := e.runner(g)
+	telling := false
+	o := &symmetry.VerifyOptions{Tolerance: tolerance, Run: func(g *graph.Graph, in map[string]*graph.Value) (map[string]*graph.Value, error) {
+		out, err := run(g, in)
+		for _, v := range out {
+			telling = telling || slices.ContainsFunc(v.Float, func(x float64) bool { return x != 0 && x-x == 0 })
+		}
+		return out, err
+	}}
+	diffs, err := symmetry.Verify(spec, g, o)
+	if errors.Is(err, symmetry.ErrChanged) && tolerance > 0 { // perhaps by what the engine rounds
+		o.Run, o.Tolerance = symmetry.Evaluate, 0
+		diffs, err = symmetry.Verify(spec, g, o)
+	}
+	switch unable, ok := errors.AsType[*graph.UnsupportedError](err); {
+	case ok:
+		r.Unchecked = fmt.Sprintf("the network cannot be computed: %s", missingText(unable.Missing))
+		return nil
+	case err != nil:
+		return fmt.Errorf("internal error: what was derived is no symmetry: %w", err)
+	case !telling:
+		r.Unchecked = "all outputs on random inputs are 0 or no numbers, and show nothing"
+		return nil
+	}
+	r.Checked = new(float64)
+	for _, d := range diffs {
+		*r.Checked = max(*r.Checked, d.Largest)
+	}
+	return nil
+}
+
+// specOf says what can move, the graph from which that follows, or nil if names tell, and
+// what told the number of heads.
+func specOf(c *checkpoint.Checkpoint, file string, heads headsFlag) (spec *symmetry.Spec, g *graph.Graph, told string, err error) {
 	if name := settingsOf(c.Layout.Metadata)[settingNet]; heads != 0 && (c.Layout.Format == "onnx" || isNet(name)) {
-		return nil, "", "", heads.notNeeded()
+		return nil, nil, "", heads.notNeeded()
 	}
 	if c.Layout.Format == "onnx" {
 		g, err := graph.FromLayout(c.Layout)
 		if err == nil {
 			spec, err = symmetry.Derive(g, nil)
 		}
-		return spec, "graph", "", err
+		return spec, g, "", err
 	}
 	if name := settingsOf(c.Layout.Metadata)[settingNet]; isNet(name) {
 		if g, err := nets.Build(name, nil); err == nil {
 			if g, err = nets.Load(g, c.Tensors); err == nil {
 				spec, err = symmetry.Derive(g, nil)
-				return spec, "graph", "", err
+				return spec, g, "", err
 			}
 		}
 	}
 	spec, told, err = heads.byNames(c, file)
-	return spec, "names of tensors", told, err
+	return spec, nil, told, err
 }
 
 // groups prints the symmetries as they can be read back.
@@ -103,6 +149,12 @@ func (r *inspectText) groups(w *bufio.Writer) {
 		fmt.Fprintf(w, ", heads from %s", r.Groups.Heads)
 	}
 	w.WriteString("\n")
+	switch {
+	case r.Groups.Checked != nil:
+		fmt.Fprintf(w, "# outputs after a random choice of all of this differ by %.2g\n", *r.Groups.Checked)
+	case r.Groups.Source == "graph":
+		fmt.Fprintf(w, "# not checked by running it: %s\n", r.Groups.Unchecked)
+	}
 	if r.Groups.Stay {
 		fmt.Fprintf(w, "# heads of attention are taken to stay: %s\n", headsHint)
 	}

@@ -173,7 +173,7 @@ func (r *trainRun) prepareHemp(ctx context.Context) error {
 		}
 		return usagef("%w", err)
 	}
-	r.t.Penalties, r.t.Hooks = []train.Penalty{r.recipe.Penalty()}, []train.Hook{r.recipe}
+	r.t.Penalties, r.t.Hooks = append([]train.Penalty{r.recipe.Penalty()}, r.marking...), []train.Hook{r.recipe}
 	return nil
 }
 
@@ -201,7 +201,7 @@ func (r *trainRun) packed(ctx context.Context, values [][]float32) ([]byte, erro
 func (r *trainRun) stored(values [][]float32) (*tensor.Set, error) {
 	weights, i := slices.Clone(r.program.Weights()), 0
 	var shapes []tensor.Shape
-	if r.form == formRope && r.net.built && nets.CanNarrow(r.net.Name) && r.recipe.CanNarrow() {
+	if r.form == formRope && r.net.built && nets.CanNarrow(r.net.Name) && r.recipe != nil && r.recipe.CanNarrow() {
 		var err error
 		if shapes, values, err = r.recipe.Narrow(values); err != nil {
 			return nil, err
@@ -209,10 +209,10 @@ func (r *trainRun) stored(values [][]float32) (*tensor.Set, error) {
 	}
 	for k, w := range weights {
 		if w.Gradient == nil {
-			weights[k].Values = r.coarse(w)
+			weights[k].Values = r.coarse(w, w.Values)
 			continue
 		}
-		weights[k].Values = r.recipe.Coarse(w, values[i])
+		weights[k].Values = r.coarse(w, values[i])
 		if shapes != nil {
 			weights[k].Shape = shapes[i]
 		}
@@ -221,12 +221,13 @@ func (r *trainRun) stored(values [][]float32) (*tensor.Set, error) {
 	return trainedSet(r.net, weights)
 }
 
-// coarse returns the values of a weight that has no gradient, as they are stored.
-func (r *trainRun) coarse(w engine.Weight) []float32 {
-	if slices.Contains(r.buffers, w.Name) {
-		return r.recipe.Coarse(w, w.Values)
+// coarse returns the values of a weight as they are stored. A recipe that is not there
+// yet, but asks how small a file can be, changes none.
+func (r *trainRun) coarse(w engine.Weight, values []float32) []float32 {
+	if r.recipe == nil || w.Gradient == nil && !slices.Contains(r.buffers, w.Name) { // a constant of the graph
+		return values
 	}
-	return w.Values // a constant of the graph
+	return r.recipe.Coarse(w, values)
 }
 
 // collapsed names the knob to turn, if err is of a network that did not survive.

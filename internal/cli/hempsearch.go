@@ -134,11 +134,7 @@ var thinnings = []float64{0.1, 0.25, 0.5, 1, 2}
 // than their bits, puts units in order, and measures.
 func (r *trainRun) finish(ctx context.Context, report *train.Report) (*finished, error) {
 	for _, w := range r.program.Weights() { // what is judged is what is stored
-		if w.Gradient != nil {
-			copy(w.Values, r.recipe.Coarse(w, w.Values))
-			continue
-		}
-		copy(w.Values, r.coarse(w))
+		copy(w.Values, r.coarse(w, w.Values))
 	}
 	net, err := r.recipe.Finish(r.trained())
 	if err != nil {

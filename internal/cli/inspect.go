@@ -186,7 +186,7 @@ func (e *env) inspect(ctx context.Context, o *inspectOptions, input string) erro
 		}
 	}
 	if o.groups {
-		if r.Groups, err = groupsOf(c, input, o.heads); err != nil {
+		if r.Groups, err = e.groupsOf(c, input, o.heads); err != nil {
 			return err
 		}
 	}

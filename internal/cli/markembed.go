@@ -113,7 +113,7 @@ With it, a reading counts from p = 1e-9 on, without it from 2^-128.`,
 	fs.StringVarP(&o.out, "out", "o", "", "write to `OUT`: a file, a folder, or - for standard output")
 	fs.BoolVarP(&o.force, "force", "f", false, "replace existing outputs")
 	o.addFlags(cmd)
-	fs.Float64Var(&o.maxChange, "max-change", 0, "predicted relative change of outputs, at most `X` (default 0.05, grid 0.15)")
+	fs.Float64Var(&o.maxChange, "max-change", 0, "predicted relative change of outputs, at most `X` (default 0.05; 0.15 for grid and uchida)")
 	fs.Float64Var(&o.margin, "margin", 0, "uchida: how clearly bits read, in units of a random direction (default `M` 4, if --max-change allows)")
 	fs.IntVar(&o.moves, "moves", 0, "grid: move `N` weights to a neighbouring level")
 	fs.StringVar(&o.original, "original", "", "grid: the network before it was quantized, in `FILE`: weights near the other level go first")

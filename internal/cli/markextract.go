@@ -40,13 +40,13 @@ func newMarkExtract(e *env) *cobra.Command {
 		Use:   "extract SUSPECT --key KEY --reference REF",
 		Short: "read a mark in a network, and say how probable it is that it is chance",
 		Long: `Read the mark of KEY in SUSPECT. First its neurons are put in the order of REF,
-the unmarked network, and rescaling is undone; then what differs from REF is held
-against the key. Nothing of the key is known to the alignment.
+the unmarked network, and rescaling is undone; then what differs from REF is
+held against the key. Nothing of the key is known to the alignment.
 
 Without REF, scheme uchida can be read after alignment to the tensors of a
 marked copy (--copy) that carry no mark. Marked tensors are never looked at: who
-searches for the order in which marked weights fit finds the mark in any network.
---as-is aligns nothing.
+searches for the order in which marked weights fit finds the mark in any
+network. --as-is aligns nothing.
 
 The probability is that of a reading so good if the suspect, REF and the
 alignment have nothing to do with the key: p <= exp(-z²/2) for z standard

@@ -30,8 +30,8 @@ func newMarkKeygen(e *env) *cobra.Command {
 		Short: "make a key, or take that of one layer out of it",
 		Long: `Write a new key to KEY, a small text file that only its owner can read: 32
 secret bytes, from which all that is random in a mark follows, and who the owner
-is. --passphrase asks for a passphrase that seals it (scrypt, AES-256-GCM). A key
-is never replaced.
+is. --passphrase asks for a passphrase that seals it (scrypt, AES-256-GCM). A
+key is never replaced.
 
 With --from, write the key of one layer: it reads the mark in that tensor, and
 nothing can be derived from it about other layers. In a dispute it is enough to

@@ -61,6 +61,9 @@ zero, and what the coder will need for them is part of the loss. The file holds
 the levels of the last pass. --lambda says what a bit costs, --target-size how
 large the file may be, --max-drop how much accuracy may be lost.
 
+--mark KEY writes a mark of "ropewalk mark" while training, with --penalty hemp
+or without; the weights then need no change afterwards.
+
 Every option may stand in a recipe under its name, such as "rate: 0.05"; flags
 win. The formulas of optimizers and schedules are PyTorch's.`,
 		Example: example(
@@ -281,6 +284,9 @@ type trainRun struct {
 	settings   settings
 	recipe     *compact.Recipe // nil without a penalty
 	buffers    []string        // names of weights that training changes without a gradient
+
+	marking      []train.Penalty // the penalty that writes a mark, if one is wanted
+	markIdentity string
 }
 
 func (r *trainRun) close() {
@@ -371,6 +377,9 @@ func (e *env) prepare(ctx context.Context, o *trainOptions, form string) (r *tra
 	if err := r.checkBatches(); err != nil {
 		return r, err
 	}
+	if err := r.prepareMark(); err != nil {
+		return r, err
+	}
 	if err := r.prepareHemp(ctx); err != nil {
 		return r, err
 	}
@@ -414,6 +423,9 @@ func (r *trainRun) settle() error {
 	}
 	if o := &r.hemp; o.penalty != "" {
 		t.Identity["penalty"] = fmt.Sprintf("%s %+v", o.penalty, o.c)
+	}
+	if r.markIdentity != "" {
+		t.Identity["mark"] = r.markIdentity
 	}
 	t.Threads = r.e.threads
 	s, err := t.Settled()

@@ -312,7 +312,7 @@ func TestOverhead(t *testing.T) {
 	for _, tt := range []struct {
 		net  string
 		most int64
-	}{{"lenet-300-100", 64}, {"lenet5", 72}} {
+	}{{"lenet-300-100", 64}, {"lenet5", 64}, {"lenet5-relu", 64}} {
 		t.Run(tt.net, func(t *testing.T) {
 			g, err := nets.Build(tt.net, &nets.Options{Seed: 1})
 			if err != nil {

@@ -39,6 +39,7 @@ type trainOptions struct {
 	snapshotEvery time.Duration
 	snapshotSteps uint64
 	hemp          hempOptions
+	mark          trainMarkOptions
 	flags         *pflag.FlagSet
 }
 
@@ -103,6 +104,7 @@ func (o *trainOptions) addFlags(cmd *cobra.Command) {
 	fs.Float64Var(&o.teacherWeight, "teacher-weight", 0, "`PART` of the loss that is the teacher's (default 0.9)")
 
 	o.hemp.addFlags(cmd)
+	o.mark.addFlags(cmd)
 
 	fs.IntVar(&o.t.Every, "every", 1, "evaluate after every `N` epochs")
 	fs.StringVar(&o.t.Monitor, "monitor", train.ByLoss, "`WHAT` makes an evaluation the best one: loss or accuracy")

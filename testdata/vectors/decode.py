@@ -2328,8 +2328,11 @@ def decode_short(data):
     """The files, as pairs of name and bytes."""
     must(19 <= len(data) <= 1 << 20, "length of the file")
     cur = Cursor(data, 8, len(data) - 8)
-    network, size = cur.number(), cur.number()
-    text = Cursor(read_text(cur.take(cur.number()), size, known_text(network)))
+    network = cur.number()
+    widths = [cur.number() for _ in pick(WIDTHS, network)]
+    must(all(1 <= w <= 1 << 16 for w in widths), "units of a layer")
+    size = cur.number()
+    text = Cursor(read_text(cur.take(cur.number()), size, known_text(network, widths)))
     content = text.take(text.number())
     header = read_header(Cursor(content), None)
     must(header.base is None and sum(size for _, size in header.files) <= 1 << 23, "header of a short form")
@@ -2374,10 +2377,11 @@ def frame_bytes(coder, payload):
 
 # Section 12: known networks
 
-KNOWN = (None, "lenet-300-100", "lenet5", "resnet20", "resnet32", "resnet44", "resnet56")
+WIDTHS = ((), ("fc1", "fc2"), ("conv1", "conv2", "fc1"), (), (), (), (), ("conv1", "conv2", "fc1"))
+KNOWN = (None, "lenet-300-100", "lenet5", "resnet20", "resnet32", "resnet44", "resnet56", "lenet5-relu")
 
 
-def known_arrays(name):
+def known_arrays(name, widths):
     arrays = {}
 
     def layer(name, *shape):
@@ -2388,14 +2392,14 @@ def known_arrays(name):
             arrays[name + "." + part] = (n,)
 
     if name == "lenet-300-100":
-        layer("fc1", 300, 784)
-        layer("fc2", 100, 300)
-        layer("fc3", 10, 100)
-    elif name == "lenet5":
-        layer("conv1", 20, 1, 5, 5)
-        layer("conv2", 50, 20, 5, 5)
-        layer("fc1", 500, 800)
-        layer("fc2", 10, 500)
+        layer("fc1", widths[0], 784)
+        layer("fc2", widths[1], widths[0])
+        layer("fc3", 10, widths[1])
+    elif name in ("lenet5", "lenet5-relu"):
+        layer("conv1", widths[0], 1, 5, 5)
+        layer("conv2", widths[1], widths[0], 5, 5)
+        layer("fc1", widths[2], 16 * widths[1])
+        layer("fc2", 10, widths[2])
     else:
         arrays["conv1.weight"] = (16, 3, 3, 3)
         norm("bn1", 16)
@@ -2412,12 +2416,12 @@ def known_arrays(name):
     return sorted(arrays.items())
 
 
-def known_text(network):
+def known_text(network, widths):
     """The example for a known network."""
     name = pick(KNOWN, network)
     if name is None:
         return b""
-    arrays = known_arrays(name)
+    arrays = known_arrays(name, widths)
     count, sizes = len(arrays), [4 * math.prod(shape) for _, shape in arrays]
     objects, views, at = [], [], 0
     for (array, shape), size in zip(arrays, sizes):
