@@ -10,6 +10,7 @@ import (
 
 	"ropewalk/checkpoint"
 	"ropewalk/graph"
+	"ropewalk/graph/nets"
 	"ropewalk/symmetry"
 	"ropewalk/tensor"
 )
@@ -67,4 +68,10 @@ func TestExternalModels(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A random element leaves the outputs of a ViT-B/32 as they are.
+func TestExternalViT(t *testing.T) {
+	g := lively(must(nets.Build("vit_b_32", &nets.Options{Input: tensor.Shape{3, 32, 32}})), 1)
+	verify(t, must(symmetry.Derive(g, nil)), g)
 }
