@@ -275,96 +275,86 @@ func (s *Spec) Fit(set *tensor.Set, e Element) (Element, error) {
 		return nil, err
 	}
 	out := Element{}
-	for name, m := range e {
-		if m != nil && m.Factors != nil {
-			m = &Move{Order: m.Order, Factors: slices.Clone(m.Factors)}
-			for f := range m.Factors {
-				m.Factors[f] = slices.Clone(m.Factors[f])
-			}
-		}
-		out[name] = m
+	maps.Copy(out, e)
+	list, err := s.scaledVariances(set, out)
+	if err != nil {
+		return nil, err
 	}
-	for {
-		totals, err := s.totals(set, out)
-		if err != nil {
-			return nil, err
-		}
-		if !s.soften(out, totals) {
-			return out, nil
-		}
-	}
-}
-
-// A total is what becomes of a running variance: groups may cross there, and it is
-// their product that counts.
-type total struct {
-	variance, epsilon float64
-	factor            float64
-}
-
-func (t total) positive() bool { return t.factor*(t.variance+t.epsilon)-t.epsilon > 0 }
-
-// totals returns those of all running variances, by tensor.
-func (s *Spec) totals(set *tensor.Set, e Element) (map[string][]total, error) {
-	all := map[string][]total{}
-	err := s.eachVariance(e, func(g *Group, p *Place, m *Move) error {
-		if all[p.Tensor] == nil {
-			v, err := variances(set, p)
-			if err != nil {
-				return fmt.Errorf("group %s: %w", g.Name, err)
+	for again := true; again; { // a factor may be in several variances
+		again = false
+		total := map[string][]float64{} // of all groups that cross there
+		for _, v := range list {
+			m := out[v.group.Name]
+			if total[v.place.Tensor] == nil {
+				total[v.place.Tensor] = slices.Repeat([]float64{1}, len(v.values))
 			}
-			for _, x := range v {
-				all[p.Tensor] = append(all[p.Tensor], total{x, p.Epsilon, 1})
-			}
-		}
-		for j := range g.Size {
-			for r := range p.Run {
-				all[p.Tensor][p.Position(j, r)].factor *= m.factor(p, j)
-			}
-		}
-		return nil
-	})
-	return all, err
-}
-
-// soften takes factors below 1 away from neurons one of whose variances would not stay
-// positive, and reports whether there were any.
-func (s *Spec) soften(e Element, totals map[string][]total) (some bool) {
-	_ = s.eachVariance(e, func(g *Group, p *Place, m *Move) error {
-		for j := range g.Size {
-			for r := range p.Run {
-				if f := m.factor(p, j); f >= 1 || totals[p.Tensor][p.Position(j, r)].positive() {
-					continue
-				}
-				some = true
-				for _, a := range p.Acts {
-					x := &m.Factors[a.Factor][j]
-					*x = math.Copysign(1, *x)
+			for j := range v.group.Size {
+				for r := range v.place.Run {
+					total[v.place.Tensor][v.place.Position(j, r)] *= m.factor(v.place, j)
 				}
 			}
 		}
-		return nil
-	})
-	return some
+		for _, v := range list {
+			name := v.group.Name
+			for j := range v.group.Size {
+				for r := range v.place.Run {
+					at := v.place.Position(j, r)
+					f := total[v.place.Tensor][at]
+					if f*(v.values[at]+v.place.Epsilon)-v.place.Epsilon > 0 || f >= 1 || out[name].factor(v.place, j) == 1 {
+						continue
+					}
+					if out[name] == e[name] {
+						out[name] = &Move{Order: e[name].Order}
+						for _, f := range e[name].Factors {
+							out[name].Factors = append(out[name].Factors, slices.Clone(f))
+						}
+					}
+					again = true
+					for _, a := range v.place.Acts {
+						x := &out[name].Factors[a.Factor][j]
+						*x = math.Copysign(1, *x)
+					}
+				}
+			}
+		}
+	}
+	return out, nil
 }
 
-// eachVariance calls f for all places of running variances that e multiplies.
-func (s *Spec) eachVariance(e Element, f func(g *Group, p *Place, m *Move) error) error {
+// A scaledVariance is a place of variances that a group multiplies.
+type scaledVariance struct {
+	group  *Group
+	place  *Place
+	values []float64
+}
+
+func (s *Spec) scaledVariances(set *tensor.Set, e Element) ([]scaledVariance, error) {
+	var list []scaledVariance
 	for i := range s.Groups {
 		g := &s.Groups[i]
-		m := e[g.Name]
-		if m == nil || m.Factors == nil {
+		if m := e[g.Name]; m == nil || m.Factors == nil {
 			continue
 		}
 		for k := range g.Places {
-			if p := &g.Places[k]; p.Epsilon > 0 && !p.whole() {
-				if err := f(g, p, m); err != nil {
-					return err
+			p := &g.Places[k]
+			if p.Epsilon == 0 || p.whole() {
+				continue
+			}
+			v, err := variances(set, p)
+			if err != nil {
+				return nil, fmt.Errorf("group %s: %w", g.Name, err)
+			}
+			for j := range g.Size {
+				for r := range p.Run {
+					if at := p.Position(j, r); at >= len(v) {
+						return nil, fmt.Errorf("%w: group %s, neuron %d is at %d of %s, which has %d", ErrSpec, g.Name, j, at, p.Tensor, len(v))
+					}
 				}
 			}
+			list = append(list, scaledVariance{g, p, v})
 		}
 	}
-	return nil
+	return list, nil
 }
 
 func variances(set *tensor.Set, p *Place) ([]float64, error) {
