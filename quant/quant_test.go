@@ -443,7 +443,7 @@ func TestSearch(t *testing.T) {
 		}
 		most = max(most, calls)
 	})
-	if most > 16 {
+	if most > 24 { // mostly about ten; 20 is the most in 600,000 draws
 		t.Errorf("%d calls", most)
 	}
 }
