@@ -194,6 +194,10 @@ var rooms = []room{
 		why:  "it runs programs and prints tables; what they are about, each benchmark knows",
 	},
 	{
+		path: "internal/bench/processor",
+		why:  "it asks the system, for all benchmarks alike",
+	},
+	{
 		path: "internal/bench/pack",
 		own:  []string{"tensor", "checkpoint", "internal/bench/rival"},
 		why:  "it makes inputs, and measures the binary from outside, as it does the others",
@@ -205,22 +209,22 @@ var rooms = []room{
 	},
 	{
 		path: "internal/bench/hemp",
-		own:  []string{"tensor", "checkpoint", "dataset", "graph", "graph/nets", "engine", "engine/native", "train", "compact", "internal/bench/rival"},
+		own:  []string{"tensor", "checkpoint", "dataset", "graph", "graph/nets", "engine", "engine/native", "train", "compact", "internal/bench/rival", "internal/bench/processor"},
 		why:  "it has the binary train, as a user would, and reads what came out; what a step costs is measured inside",
 	},
 	{
 		path: "internal/bench/engine",
-		own:  []string{"tensor", "checkpoint", "graph", "graph/nets", "internal/kernel", "engine", "engine/native", "train"},
+		own:  []string{"tensor", "checkpoint", "graph", "graph/nets", "internal/kernel", "engine", "engine/native", "train", "internal/bench/processor"},
 		why:  "it measures what users of the library get, beside other engines",
 	},
 	{
 		path: "internal/bench/large",
-		own:  []string{"tensor", "checkpoint", "symmetry", "align", "internal/bench/rival"},
+		own:  []string{"tensor", "checkpoint", "symmetry", "align", "internal/bench/rival", "internal/bench/processor"},
 		why:  "it measures what users of the library get, on files that it makes",
 	},
 	{
 		path: "internal/bench/mark",
-		own:  []string{"tensor", "layout", "quant", "rope", "lossy", "checkpoint", "graph", "graph/nets", "symmetry", "engine", "engine/native", "dataset", "train", "attack", "mark"},
+		own:  []string{"tensor", "layout", "quant", "rope", "lossy", "checkpoint", "graph", "graph/nets", "symmetry", "engine", "engine/native", "dataset", "train", "attack", "mark", "internal/bench/processor"},
 		why:  "it measures what marks survive of all that attacks do, through the public packages",
 	},
 	{

@@ -15,6 +15,7 @@ import (
 	"ropewalk/engine/native"
 	"ropewalk/graph"
 	"ropewalk/graph/nets"
+	"ropewalk/internal/bench/processor"
 	"ropewalk/internal/bench/rival"
 	"ropewalk/tensor"
 	"ropewalk/train"
@@ -100,11 +101,12 @@ func costOf(ctx context.Context, net string, o *compact.Options) (float64, error
 			return 0, err
 		}
 	}
-	before := processorSeconds()
+	before, _ := processor.Seconds() // 0 where it is not known
 	if _, err := train.Fit(ctx, p, x, t); err != nil {
 		return 0, err
 	}
-	return 1000 * (processorSeconds() - before) / costSteps, nil
+	after, _ := processor.Seconds()
+	return 1000 * (after - before) / costSteps, nil
 }
 
 // penalise adds a recipe to a training. It sees no files, so that packing costs

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"ropewalk/internal/bench/processor"
 	"ropewalk/mark"
 	"ropewalk/tensor"
 )
@@ -257,15 +258,12 @@ func (c *config) speed([]*network) error {
 		}
 		var best [3]float64
 		for range 3 {
-			start, err := cpuTime()
-			if err != nil {
-				return err
+			start, known := processor.Seconds()
+			if !known {
+				return processor.ErrUnknown
 			}
 			mb := func() float64 { // since the last call
-				now, err := cpuTime()
-				if err != nil {
-					return 0
-				}
+				now, _ := processor.Seconds()
 				spent := now - start
 				start = now
 				return 4 * float64(n) / 1e6 / math.Max(spent, 1e-6)
