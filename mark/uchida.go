@@ -113,7 +113,7 @@ func (s uchida) Plan(set *tensor.Set, key *Key, o *Options) (*Parameters, error)
 	}
 	// A smaller margin is a smaller change, nearly in proportion.
 	for {
-		e, err := s.embed(set, key, p)
+		e, err := s.Embed(set, key, p)
 		if err != nil {
 			return nil, err
 		}
@@ -219,49 +219,60 @@ func (s uchida) Cost(set *tensor.Set, p *Parameters) (*Cost, error) {
 	key := &Key{}
 	own := *p
 	own.payload = nil
-	e, err := s.embed(set, key, &own)
+	e, err := s.Embed(set, key, &own)
 	if err != nil {
 		return nil, err
 	}
 	return e.Cost, nil
 }
 
-// Embed implements [Scheme].
-func (s uchida) Embed(set *tensor.Set, key *Key, p *Parameters) (*Embedded, error) {
-	return s.embed(set, key, p)
+// A projection is what a mark is read from: X·w̄ of one tensor.
+type projection struct {
+	tensor         *tensor.Tensor
+	w              []float32
+	filters, inner int       // of its shape: output filters, and what is behind that axis
+	mean           []float64 // w̄
+	x              []float32 // X, row by row
 }
 
-func (uchida) embed(set *tensor.Set, key *Key, p *Parameters) (*Embedded, error) {
+func projectionOf(set *tensor.Set, s Secrets, p *Parameters) (*projection, error) {
 	t, axis, err := carrierOf(set, p)
 	if err != nil {
 		return nil, err
 	}
-	w, err := floats(t)
-	if err != nil {
-		return nil, err
-	}
 	outer, filters, inner := split(t.Shape, axis)
-	mean := meanKernel(w, outer, filters, inner)
-	x, err := secretMatrix(key, p, len(mean))
+	r := &projection{tensor: t, filters: filters, inner: inner}
+	if r.w, err = floats(t); err != nil {
+		return nil, err
+	}
+	r.mean = meanKernel(r.w, outer, filters, inner)
+	r.x, err = secretMatrix(s, p, len(r.mean))
+	return r, err
+}
+
+// Embed implements [Scheme].
+func (uchida) Embed(set *tensor.Set, key *Key, p *Parameters) (*Embedded, error) {
+	from, err := projectionOf(set, key, p)
 	if err != nil {
 		return nil, err
 	}
+	t, filters, inner := from.tensor, from.filters, from.inner
 	bits, err := p.bitsOf(key)
 	if err != nil {
 		return nil, err
 	}
 	margin := 0.0 // that of a random direction: the deviation of X·w̄ over X
-	for _, v := range mean {
+	for _, v := range from.mean {
 		margin += v * v
 	}
 	if margin == 0 {
-		margin = momentsOf(w).norm / math.Sqrt(float64(filters))
+		margin = momentsOf(from.w).norm / math.Sqrt(float64(filters))
 	}
 	margin = p.Margin * math.Sqrt(margin)
 	if p.Margin == 0 {
 		margin = 0
 	}
-	d, err := leastChange(x, mean, bits, marginOr(margin))
+	d, err := leastChange(from.x, from.mean, bits, marginOr(margin))
 	if err != nil {
 		return nil, err
 	}
@@ -273,14 +284,14 @@ func (uchida) embed(set *tensor.Set, key *Key, p *Parameters) (*Embedded, error)
 	}
 	changed := &tensor.Tensor{Name: t.Name, DType: t.DType, Shape: t.Shape, Data: &added{t, delta}}
 	c := &Cost{Tensors: 1, Weights: t.Elems()}
-	if c.Changed, err = countChanged(t, changed, w); err != nil {
+	if c.Changed, err = countChanged(t, changed, from.w); err != nil {
 		return nil, err
 	}
 	norm := 0.0
 	for _, v := range d {
 		norm += v * v
 	}
-	c.Change = math.Sqrt(norm*float64(filters)) / math.Max(momentsOf(w).norm, math.SmallestNonzeroFloat64)
+	c.Change = math.Sqrt(norm*float64(filters)) / math.Max(momentsOf(from.w).norm, math.SmallestNonzeroFloat64)
 	c.Output = c.Change
 	e := &Embedded{Parameters: p, Cost: c}
 	e.Set, err = tensor.Overlay(set, changed)
@@ -358,21 +369,11 @@ func leastChange(x []float32, mean []float64, bits []bool, margin float64) ([]fl
 
 // Extract implements [Scheme]. The reference is not needed, and not looked at.
 func (uchida) Extract(suspect, _ *tensor.Set, s Secrets, p *Parameters) (*Reading, error) {
-	t, axis, err := carrierOf(suspect, p)
+	from, err := projectionOf(suspect, s, p)
 	if err != nil {
 		return nil, err
 	}
-	w, err := floats(t)
-	if err != nil {
-		return nil, err
-	}
-	outer, filters, inner := split(t.Shape, axis)
-	mean := meanKernel(w, outer, filters, inner)
-	x, err := secretMatrix(s, p, len(mean))
-	if err != nil {
-		return nil, err
-	}
-	y := project(x, mean)
+	t, y := from.tensor, project(from.x, from.mean)
 	r := &Reading{Scheme: "uchida", Bits: p.Bits, Blind: true}
 	r.Layers = []LayerReading{{Tensor: t.Name, Weights: t.Elems()}}
 	read := make([]byte, (p.Bits+7)/8)
