@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"slices"
@@ -464,18 +463,13 @@ func (e *env) rewrite(ctx context.Context, verb, input string, c *checkpoint.Che
 	if err != nil {
 		return nil, err
 	}
-	var parts []part
-	for i := range paths {
-		if err := refuseInput(paths[i], inputs); err != nil {
+	for _, path := range paths {
+		if err := refuseInput(path, inputs); err != nil {
 			return nil, err
 		}
-		size := plan.Size(i)
-		parts = append(parts, part{paths[i], size, func(_ context.Context, w io.Writer, progress func(done, total int64)) error {
-			return plan.WriteFile(&meterWriter{w: w, total: size, progress: progress}, i)
-		}})
 	}
 	p := e.progress(verb, 0)
-	outs, err := e.writeAll(ctx, c, parts, force, p)
+	outs, err := e.writeAll(ctx, c, partsOf(plan, paths), force, p)
 	p.stop()
 	if err != nil {
 		return nil, err

@@ -437,14 +437,7 @@ func (e *env) attacked(o *attackOptions, c *checkpoint.Checkpoint, input string,
 	if err != nil {
 		return nil, err
 	}
-	var parts []part
-	for i := range paths {
-		size := plan.Size(i)
-		parts = append(parts, part{paths[i], size, func(_ context.Context, w io.Writer, progress func(done, total int64)) error {
-			return plan.WriteFile(&meterWriter{w: w, total: size, progress: progress}, i)
-		}})
-	}
-	return parts, nil
+	return partsOf(plan, paths), nil
 }
 
 // packAttacked writes a .rope: of the file that would be written else, which lies in a

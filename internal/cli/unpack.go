@@ -242,6 +242,11 @@ func (o *unpackOptions) rewriting(c *checkpoint.Checkpoint, input string, r *unp
 	if err != nil {
 		return nil, err
 	}
+	return partsOf(plan, paths), nil
+}
+
+// partsOf are the files of a checkpoint that is rewritten, to be written to paths.
+func partsOf(plan *checkpoint.Rewrite, paths []string) []part {
 	var parts []part
 	for i := range paths {
 		size := plan.Size(i)
@@ -249,7 +254,7 @@ func (o *unpackOptions) rewriting(c *checkpoint.Checkpoint, input string, r *unp
 			return plan.WriteFile(&meterWriter{w: w, total: size, progress: progress}, i)
 		}})
 	}
-	return parts, nil
+	return parts
 }
 
 // cast returns the tensors in the type that was asked for, if one was.
