@@ -44,7 +44,7 @@ func (r *run) compare(rep *Report, before *graph.Graph, rounds bool) error {
 	}
 	o.Run = func(g *graph.Graph, inputs map[string]*graph.Value) (map[string]*graph.Value, error) {
 		out, err := run(g, inputs)
-		telling = telling || tells(out)
+		telling = telling || symmetry.Tells(out)
 		return out, err
 	}
 	diffs, err := symmetry.Compare(before, r.Graph, &o)
@@ -66,24 +66,6 @@ func (r *run) compare(rep *Report, before *graph.Graph, rounds bool) error {
 	}
 	rep.Proof = diffs
 	return err
-}
-
-// tells reports whether outputs can show a change: those that are all zero, or not
-// finite, are equal to others that are.
-func tells(out map[string]*graph.Value) bool {
-	for _, v := range out {
-		for _, x := range v.Float {
-			if x != 0 && x-x == 0 {
-				return true
-			}
-		}
-		for _, x := range v.Int {
-			if x != 0 {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // nearly reports whether differences are such that they may come of rounding.

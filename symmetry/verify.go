@@ -97,6 +97,24 @@ func Compare(before, after *graph.Graph, o *VerifyOptions) ([]Difference, error)
 	return compare(before.Outputs, x, y, tolerance)
 }
 
+// Tells reports whether outputs can show a change: those that are all zero, or not
+// finite, are equal to others that are.
+func Tells(out map[string]*graph.Value) bool {
+	for _, v := range out {
+		for _, x := range v.Float {
+			if x != 0 && x-x == 0 {
+				return true
+			}
+		}
+		for _, x := range v.Int {
+			if x != 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func compare(names []string, before, after map[string]*graph.Value, tolerance float64) ([]Difference, error) {
 	var out []Difference
 	var bad error

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"slices"
 
 	"ropewalk/checkpoint"
 	"ropewalk/graph"
@@ -87,9 +86,7 @@ func (e *env) checkGroups(r *groupsInfo, spec *symmetry.Spec, g *graph.Graph) er
 	telling := false
 	o := &symmetry.VerifyOptions{Tolerance: tolerance, Run: func(g *graph.Graph, in map[string]*graph.Value) (map[string]*graph.Value, error) {
 		out, err := run(g, in)
-		for _, v := range out {
-			telling = telling || slices.ContainsFunc(v.Float, func(x float64) bool { return x != 0 && x-x == 0 })
-		}
+		telling = telling || symmetry.Tells(out)
 		return out, err
 	}}
 	diffs, err := symmetry.Verify(spec, g, o)
