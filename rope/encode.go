@@ -144,10 +144,7 @@ func Encode(ctx context.Context, w io.Writer, l *layout.Layout, o *Options) (*Su
 	if err := e.writeShortest(); err != nil {
 		return nil, err
 	}
-	s := &Summary{Packed: e.written, Effort: opt.Effort, Tensors: len(l.Views), Root: e.root}
-	for _, n := range e.header.fileSizes {
-		s.Original += n
-	}
+	s := &Summary{Packed: e.written, Effort: opt.Effort, Tensors: len(l.Views), Root: e.root, Original: e.header.filesSize()}
 	for _, a := range e.header.arrays {
 		switch a.source {
 		case sourceTwin:

@@ -70,12 +70,17 @@ func (g *group) blocks(blockValues int) int {
 	return int((g.values + int64(blockValues) - 1) / int64(blockValues))
 }
 
+// filesSize returns the bytes that the file restores.
+func (h *header) filesSize() (total int64) {
+	for _, s := range h.fileSizes {
+		total += s
+	}
+	return total
+}
+
 // measure sets the size of the skeleton, once files and arrays are known.
 func (h *header) measure() {
-	h.skelSize = 0
-	for _, s := range h.fileSizes {
-		h.skelSize += s
-	}
+	h.skelSize = h.filesSize()
 	for i := range h.layout.Arrays {
 		h.skelSize -= h.layout.Arrays[i].Size
 	}

@@ -170,14 +170,6 @@ func (f *File) split(group int) bool {
 	return f.groups[group].codebook > 0 && len(f.header.groups[group].members) > 1
 }
 
-// filesSize returns the bytes that the file restores.
-func (h *header) filesSize() (total int64) {
-	for _, s := range h.fileSizes {
-		total += s
-	}
-	return total
-}
-
 // longRoot is the root digest of the long form that has header and index raw.
 func (f *File) longRoot() [32]byte {
 	var b []byte
