@@ -57,8 +57,8 @@ func makeConv(n *node) (operator, error) {
 	for _, a := range n.affine {
 		o.steps = append(o.steps, n.in[a.operand])
 	}
-	if n.norm > 0 || len(n.affine) > 0 {
-		o.folded = n.scratch(o.w.size)
+	folds := n.norm > 0 || len(n.affine) > 0
+	if folds {
 		o.scale, o.shift = make([]float32, s.OutC), make([]float32, s.OutC)
 	}
 	if n.residual > 0 {
@@ -76,9 +76,11 @@ func makeConv(n *node) (operator, error) {
 	}
 	n.chooses()
 	o.few = newPatches(n, s, outH, outW)
-	if o.few == nil && o.y.size > 0 && n.fixed(n.in[1:]) {
+	switch {
+	case o.few == nil && o.y.size > 0 && n.fixed(n.in[1:]):
 		o.ready = o.prepare(n)
-		o.folded, n.scratches = nil, nil
+	case folds:
+		o.folded = n.scratch(o.w.size)
 	}
 	return o, nil
 }
@@ -115,7 +117,7 @@ func (o *conv) prepare(n *node) *ready {
 	if o.bias != nil {
 		r.bias = o.bias.float
 	}
-	if o.folded != nil {
+	if o.scale != nil {
 		weights = make([]float32, o.w.size)
 		o.fold(weights, r.bias)
 		r.bias = slices.Clone(o.shift)
