@@ -179,8 +179,22 @@ var rooms = []room{
 		why:     "a mark is numbers under a key, read after an alignment that knows nothing of it; files, training and verdicts' exit codes are its callers' business",
 	},
 	{
+		path: "lineage",
+		own:  []string{"tensor", "graph", "symmetry", "internal/assignment", "internal/kernel", "align"},
+		why:  "what became of a network is said of tensors and of who is who; files, exit codes and words for terminals are others' business",
+	},
+	{
+		path: "lineage/passport",
+		own:  []string{"tensor", "symmetry", "internal/kernel", "align", "lineage"},
+		why:  "a passport is a file that stands for a reference; which files it is made of is its caller's business",
+	},
+	{
+		path: "internal/report",
+		why:  "it draws pages from plain numbers; where these come from is the verbs' business",
+	},
+	{
 		path:    "internal/cli",
-		own:     []string{"tensor", "layout", "internal/filelock", "internal/atomicfile", "internal/nearest", "quant", "entropy", "rope", "lossy", "checkpoint", "graph", "graph/nets", "symmetry", "align", "engine", "engine/native", "dataset", "train", "attack", "compact", "mark"},
+		own:     []string{"tensor", "layout", "internal/filelock", "internal/atomicfile", "internal/nearest", "quant", "entropy", "rope", "lossy", "checkpoint", "graph", "graph/nets", "symmetry", "align", "engine", "engine/native", "dataset", "train", "attack", "compact", "mark", "lineage", "lineage/passport", "internal/report"},
 		modules: []string{"github.com/spf13/cobra/...", "github.com/spf13/pflag", "golang.org/x/term", "github.com/goccy/go-yaml/..."},
 		why:     "verbs go through the public packages: what the tool can do, a library user can do",
 	},
@@ -226,6 +240,11 @@ var rooms = []room{
 		path: "internal/bench/mark",
 		own:  []string{"tensor", "layout", "quant", "rope", "lossy", "checkpoint", "graph", "graph/nets", "symmetry", "engine", "engine/native", "dataset", "train", "attack", "mark", "internal/bench/processor"},
 		why:  "it measures what marks survive of all that attacks do, through the public packages",
+	},
+	{
+		path: "internal/bench/lineage",
+		own:  []string{"tensor", "checkpoint", "graph", "graph/nets", "symmetry", "align", "attack", "engine", "engine/native", "dataset", "train", "lineage", "lineage/passport", "internal/bench/rival", "internal/bench/processor"},
+		why:  "it measures what users of the library get: what was done to networks is known, and has to be named",
 	},
 	{
 		path: "internal/bench/align",
