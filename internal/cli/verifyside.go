@@ -1,0 +1,255 @@
+package cli
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"path/filepath"
+	"slices"
+
+	"ropewalk/checkpoint"
+	"ropewalk/graph"
+	"ropewalk/graph/nets"
+	"ropewalk/lineage"
+	"ropewalk/tensor"
+)
+
+// A side is one of the two networks that are compared.
+type side struct {
+	c     *checkpoint.Checkpoint
+	role  string // what the help calls it
+	path  string
+	files map[string]string // SHA-256 in hex, by name
+	graph *graph.Graph      // nil is not known
+}
+
+// network returns the side as package lineage wants it.
+func (s *side) network() lineage.Network {
+	n := lineage.Network{Set: s.c.Tensors, Graph: s.graph, Files: s.files, Metadata: map[string]string{}}
+	for _, p := range s.c.Layout.Metadata {
+		n.Metadata[p.Key] = p.Value
+	}
+	return n
+}
+
+// sum computes the digests of all files.
+func (s *side) sum(ctx context.Context) error {
+	s.files = map[string]string{}
+	for i, f := range s.c.Stored() {
+		h := sha256.New()
+		r := &contextSection{ctx, io.NewSectionReader(f.Data, 0, f.Data.Size())}
+		if _, err := io.Copy(h, r); err != nil {
+			return fmt.Errorf("%s: %w", f.Name, err)
+		}
+		name := f.Name
+		if i == 0 && s.path != dash {
+			name = filepath.Base(s.path)
+		}
+		s.files[name] = hex.EncodeToString(h.Sum(nil))
+	}
+	return nil
+}
+
+// contextSection reads until its context ends.
+type contextSection struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c *contextSection) Read(b []byte) (int, error) {
+	if c.ctx.Err() != nil {
+		return 0, context.Cause(c.ctx)
+	}
+	return c.r.Read(b)
+}
+
+// sameFiles reports whether both have the same bytes, whatever the names of the files.
+func (s *side) sameFiles(t *side) bool {
+	return slices.Equal(slices.Sorted(maps.Values(s.files)), slices.Sorted(maps.Values(t.files)))
+}
+
+// nonFinite is where in a tensor a number is infinite or none at all.
+type nonFinite struct {
+	at int64
+	x  float64
+}
+
+// infinities finds the first number that is not finite in each float tensor.
+func (s *side) infinities(ctx context.Context) ([]*nonFinite, error) {
+	all := make([]*nonFinite, s.c.Tensors.Len())
+	err := parallel(ctx, len(all), func(i int) error {
+		t := s.c.Tensors.At(i)
+		part := partOf(t.DType)
+		if !part.IsFloat() {
+			return nil
+		}
+		number, seen := floatOf(part), int64(0)
+		var bits []uint64
+		for _, k := range chunks(s.c, i) {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			raw, err := k.read(s.c)
+			if err != nil {
+				return err
+			}
+			bits = appendBits(bits[:0], part, raw, numbersIn(t, part, k))
+			for j, b := range bits {
+				if x := number(b); x-x != 0 && all[i] == nil {
+					all[i] = &nonFinite{seen + int64(j), x}
+				}
+			}
+			seen += int64(len(bits))
+			k.release(s.c)
+		}
+		return nil
+	})
+	return all, err
+}
+
+// refuseWeights refuses networks without weights, and weights that are not finite:
+// nothing can be said of what was done to those. A tensor that has infinities on both
+// sides, as a mask of attention has, is no weight.
+func refuseWeights(ctx context.Context, ref, sus *side) error {
+	refuse := func(s *side, format string, args ...any) *verdict {
+		return &verdict{status: exitRefused, err: fmt.Errorf("%s: "+format, append([]any{s.path}, args...)...)}
+	}
+	for _, s := range []*side{ref, sus} {
+		n := int64(0)
+		for _, t := range s.c.Tensors.All() {
+			n += t.Elems()
+		}
+		if n == 0 {
+			return refuse(s, "it has no weights: %s, all empty", count(s.c.Tensors.Len(), "tensor")).withHint("ropewalk inspect shows what it holds")
+		}
+	}
+	mine, err := ref.infinities(ctx)
+	if err != nil {
+		return err
+	}
+	theirs, err := sus.infinities(ctx)
+	if err != nil {
+		return err
+	}
+	bad := map[string]bool{} // on the other side
+	for i, b := range mine {
+		if b != nil {
+			bad[ref.c.Tensors.At(i).Name] = true
+		}
+	}
+	for i, b := range theirs {
+		name := sus.c.Tensors.At(i).Name
+		if b != nil && !bad[name] {
+			return refuse(sus, "tensor %s has %v at %d: weights that are not finite are those of no network that works", name, b.x, b.at)
+		}
+		if b != nil {
+			delete(bad, name)
+		}
+	}
+	for i, b := range mine {
+		if name := ref.c.Tensors.At(i).Name; b != nil && bad[name] {
+			return refuse(ref, "tensor %s has %v at %d: weights that are not finite are those of no network that works", name, b.x, b.at)
+		}
+	}
+	return nil
+}
+
+// graphs finds out how the two are computed.
+func (v *verification) graphs() {
+	if v.known != nil && v.known.network != nil {
+		v.ref.graph = v.known.network.Graph
+	}
+	if v.ref.graph == nil {
+		v.r.skip(checkFunction, "it is not known how to compute %s; --net NET says which network it is", v.ref.path)
+		return
+	}
+	if missing := v.ref.graph.Missing(); len(missing) > 0 {
+		v.r.skip(checkFunction, "%s: cannot compute %s", v.ref.path, missingText(missing))
+		v.ref.graph = nil
+		return
+	}
+	g, err := v.suspectGraph()
+	if err == nil && len(g.Missing()) > 0 {
+		err = fmt.Errorf("cannot compute %s", missingText(g.Missing()))
+	}
+	if err != nil {
+		v.r.skip(checkFunction, "%s cannot be computed as the reference is: %v", v.sus.path, err)
+		return
+	}
+	v.sus.graph = g
+}
+
+// suspectGraph returns the suspect's own graph, or that of the reference with its weights.
+func (v *verification) suspectGraph() (*graph.Graph, error) {
+	c, n := v.sus.c, v.known.network
+	if c.Layout.Format == "onnx" {
+		return graph.FromLayout(c.Layout)
+	}
+	own := &network{Graph: n.Graph, spec: n.spec, built: n.built, options: n.options}
+	if w := nets.WidthsOf(n.Name, c.Tensors); n.built && w != nil {
+		options := n.options
+		options.Widths = w
+		if err := own.build(n.Name, &options); err != nil {
+			return nil, err
+		}
+	}
+	set, err := v.likeReference(n.Weights)
+	if err != nil {
+		return nil, err
+	}
+	if err := own.load(v.sus.path, set); err != nil {
+		return nil, errors.Unwrap(err)
+	}
+	return own.Graph, nil
+}
+
+// likeReference returns the suspect's tensors in the types that those of the graph have.
+func (v *verification) likeReference(weights *tensor.Set) (*tensor.Set, error) {
+	var list []*tensor.Tensor
+	for _, t := range v.sus.c.Tensors.All() {
+		if w := weights.Lookup(t.Name); w != nil && w.DType != t.DType && w.DType.IsFloat() && t.DType.IsFloat() {
+			t = tensor.Cast(t, w.DType)
+		}
+		list = append(list, t)
+	}
+	return tensor.NewSet(list...)
+}
+
+// metadataEdit is a difference of what containers say beside tensors.
+type metadataEdit struct {
+	Key       string  `json:"key"`
+	Reference *string `json:"reference,omitempty" about:"absent if the key is not there"`
+	Suspect   *string `json:"suspect,omitempty" about:"absent if the key is not there"`
+}
+
+// metadata compares what containers of the same format say beside tensors.
+func (v *verification) metadata() {
+	a, b := v.ref.network().Metadata, v.sus.network().Metadata
+	if f, g := v.ref.c.Layout.Format, v.sus.c.Layout.Format; f != g {
+		if len(a)+len(b) > 0 {
+			v.r.skip(checkMetadata, "%s and %s say other things beside tensors", f, g)
+		}
+		return
+	}
+	keys := slices.AppendSeq(slices.Collect(maps.Keys(a)), maps.Keys(b))
+	slices.Sort(keys)
+	for _, k := range slices.Compact(keys) {
+		x, inA := a[k]
+		y, inB := b[k]
+		if inA && inB && x == y {
+			continue
+		}
+		e := metadataEdit{Key: k}
+		if inA {
+			e.Reference = &x
+		}
+		if inB {
+			e.Suspect = &y
+		}
+		v.r.MetadataEdits = append(v.r.MetadataEdits, e)
+	}
+}
