@@ -65,7 +65,8 @@ verdict has to be allowed, by itself or by a kind that belongs to it, and so has
 every change. Rescaled allows reordered, sign-flipped and padded, too;
 re-encoded cast and quantized; pruned neurons-removed; modified noise,
 trained-further and edited. Which tensors there are is allowed by name only.
-Equal weights with other outputs never pass: then the graph is another one.
+Another graph in an ONNX file is allowed by graph; the same weights can do
+anything in one.
 
 --policy reads rules from a file of YAML; --allow wins over its own allow:
 
@@ -121,25 +122,26 @@ type verifyResult struct {
 	Summary   string `json:"summary" about:"the changes in words, or the verdict"`
 	Passed    bool   `json:"passed" about:"nothing of the policy is not kept; the exit status is 0"`
 	*lineage.Comparison
-	Policy         string            `json:"policy,omitempty" about:"the file"`
-	Allowed        []string          `json:"allowed,omitempty" about:"verdicts and kinds of changes that pass beside identical and same weights"`
-	Breaches       []breach          `json:"breaches,omitempty" about:"why it did not pass"`
-	Unchecked      []unchecked       `json:"unchecked,omitempty" about:"what could not be checked, and so passes for nothing"`
-	MetadataEdits  []metadataEdit    `json:"metadata_edits,omitempty" about:"of keys that either side has; not where formats differ"`
-	Neurons        *verifyNeurons    `json:"neurons,omitempty" about:"how neurons were found, if they were looked for"`
-	Accuracy       *verifyAccuracy   `json:"accuracy,omitempty" about:"if there is data, and it is known how to compute both"`
-	Passport       *verifyPassport   `json:"passport,omitempty" about:"if the reference is one"`
-	ReferenceFiles map[string]string `json:"reference_files,omitempty" about:"SHA-256 of each file, in hex"`
-	SuspectFiles   map[string]string `json:"suspect_files,omitempty" about:"SHA-256 of each file, in hex"`
-	Files          []fileSize        `json:"files,omitempty" about:"that were written"`
-	Seconds        float64           `json:"seconds"`
+	Policy         string                    `json:"policy,omitempty" about:"the file"`
+	Allowed        []string                  `json:"allowed,omitempty" about:"verdicts and kinds of changes that pass beside identical and same weights"`
+	Breaches       []breach                  `json:"breaches,omitempty" about:"why it did not pass"`
+	Unchecked      []unchecked               `json:"unchecked,omitempty" about:"what could not be checked, and so passes for nothing"`
+	MetadataEdits  []metadataEdit            `json:"metadata_edits,omitempty" about:"of keys that either side has; not where formats differ"`
+	GraphEdits     []lineage.GraphDifference `json:"graph_edits,omitempty" about:"where the suspect's graph is not that of the reference, if both have one; 20 at most"`
+	Neurons        *verifyNeurons            `json:"neurons,omitempty" about:"how neurons were found, if they were looked for"`
+	Accuracy       *verifyAccuracy           `json:"accuracy,omitempty" about:"if there is data, and it is known how to compute both"`
+	Passport       *verifyPassport           `json:"passport,omitempty" about:"if the reference is one"`
+	ReferenceFiles map[string]string         `json:"reference_files,omitempty" about:"SHA-256 of each file, in hex"`
+	SuspectFiles   map[string]string         `json:"suspect_files,omitempty" about:"SHA-256 of each file, in hex"`
+	Files          []fileSize                `json:"files,omitempty" about:"that were written"`
+	Seconds        float64                   `json:"seconds"`
 
 	would []string // what --allow would have to say
 }
 
 // unchecked is a check that could not be made.
 type unchecked struct {
-	Check string `json:"check" about:"neurons, function, metadata, accuracy or evidence"`
+	Check string `json:"check" about:"neurons, function, graph, metadata, accuracy or evidence"`
 	Why   string `json:"why"`
 }
 
@@ -147,6 +149,7 @@ type unchecked struct {
 const (
 	checkNeurons  = "neurons"
 	checkFunction = "function"
+	checkGraph    = "graph"
 	checkMetadata = "metadata"
 	checkAccuracy = "accuracy"
 	checkEvidence = "evidence"
@@ -306,6 +309,9 @@ func (v *verification) compared(ctx context.Context) error {
 	}
 	r.Comparison, r.Summary = own, own.Summary()
 	r.Neurons = neuronsOf(own.Match)
+	if r.resized(); len(r.GraphEdits) > 0 && len(r.Function.Differences) == 0 {
+		v.rerun()
+	}
 	if own.Function.Same == "unknown" && r.why(checkFunction, "") == "" {
 		r.skip(checkFunction, "%s", own.Function.How)
 	}
@@ -338,6 +344,27 @@ func (v *verification) compare(ctx context.Context, p *progress) (*lineage.Compa
 		return nil, budgetf("%w", got.err).withHint("--memory SIZE allows more")
 	}
 	return got.c, got.err
+}
+
+// rerun runs both, where weights alone say that they compute the same, and yet their graphs
+// are not the same.
+func (v *verification) rerun() {
+	f := &v.r.Function
+	*f = lineage.Function{Same: "unknown", How: "the graph is not that of the reference, and was not run"}
+	if v.ref.graph == nil || v.sus.graph == nil {
+		return
+	}
+	run, precision := v.e.runner(v.ref.graph)
+	d, err := symmetry.Compare(v.ref.graph, v.sus.graph, &symmetry.VerifyOptions{Seed: v.o.seed, Run: run, Tolerance: precision})
+	switch {
+	case errors.Is(err, symmetry.ErrChanged):
+		*f = lineage.Function{Same: "no", How: "both were run on the same inputs", Differences: d}
+	case err != nil:
+		f.How = fmt.Sprintf("the graph is not that of the reference, and could not be run beside it: %v", err)
+	default:
+		// Other inputs, of which the edit may be meant for some, were not tried.
+		*f = lineage.Function{Same: "unknown", How: "outputs are equal on the inputs that were tried, but the graph is not that of the reference", Differences: d}
+	}
 }
 
 func neuronsOf(m *align.NetworkResult) *verifyNeurons {

@@ -35,6 +35,10 @@ func TestPolicy(t *testing.T) {
 	moved, quantized := kind(lineage.Reorder), lineage.Change{Kind: lineage.Quantize, Bits: 4, Levels: 16}
 	pruned, noisy := lineage.Change{Kind: lineage.Prune, Share: 0.9}, lineage.Change{Kind: lineage.Noise, Strength: 0.1}
 	cast := lineage.Change{Kind: lineage.Cast, DType: "F16"}
+	rewired := func(r *verifyResult) *verifyResult {
+		r.GraphEdits = []lineage.GraphDifference{{Text: "node 3 (act) is Relu in the place of Tanh", Node: "act"}}
+		return r
+	}
 	measured := func(r *verifyResult, drop float64) *verifyResult {
 		r.Accuracy = &verifyAccuracy{Reference: &train.Summary{}, Suspect: &train.Summary{}, Drop: drop}
 		return r
@@ -49,13 +53,15 @@ func TestPolicy(t *testing.T) {
 		{"", madeUp(lineage.SameWeights, "unknown"), ""},
 		{"", madeUp(lineage.SameWeights, "yes", kind(lineage.Renamed)), "allow"},
 		{"", madeUp(lineage.SameWeights, "yes", kind(lineage.AddedTensors)), "allow"},
-		{"", madeUp(lineage.SameWeights, "no"), "graph"}, // the same weights in another graph
-		{"", madeUp(lineage.Identical, "no"), "graph"},
+		{"", madeUp(lineage.SameWeights, "no"), "allow"}, // the same weights in another graph
+		{"", rewired(madeUp(lineage.SameWeights, "yes")), "allow"},
+		{"allow: graph", rewired(madeUp(lineage.SameWeights, "no")), ""},
+		{"allow: graph\nrequire: function", rewired(madeUp(lineage.SameWeights, "no")), "require"},
 		{"", madeUp(lineage.Reordered, "yes", moved), "allow"},
 		{"", madeUp(lineage.Unrelated, "no"), "allow"},
 		{"allow: [reordered]", madeUp(lineage.Reordered, "yes", moved), ""},
 		{"allow: reordered", madeUp(lineage.Reordered, "yes", moved, kind(lineage.Metadata)), ""},
-		{"allow: reordered", madeUp(lineage.Reordered, "no", moved), "graph"},
+		{"allow: reordered", madeUp(lineage.Reordered, "no", moved), "allow"},
 		{"allow: reordered", madeUp(lineage.Rescaled, "yes", moved, kind(lineage.Rescale)), "allow"},
 		{"allow: rescaled", madeUp(lineage.Rescaled, "yes", moved, kind(lineage.SignFlip), kind(lineage.Padding)), ""},
 		{"allow: rescaled", madeUp(lineage.Rescaled, "yes", kind(lineage.Rescale), kind(lineage.AddedTensors)), "allow"},
@@ -217,6 +223,7 @@ func worn() *verifyResult {
 	}
 	was, is := "2.5", "2.6\x1b[31m"
 	r.MetadataEdits = []metadataEdit{{Key: "version", Reference: &was, Suspect: &is}, {Key: "new", Suspect: &was}}
+	r.GraphEdits = []lineage.GraphDifference{{Text: "node 3 (act) is Relu in the place of Tanh", Node: "act"}}
 	r.Neurons = &verifyNeurons{Groups: 4, Neurons: 160, Matched: 160, Certain: 159, LogEvidence: 812.3}
 	r.ReferenceFiles = map[string]string{"mine.onnx": strings.Repeat("ab", 32), "weights.bin": strings.Repeat("cd", 32)}
 	r.SuspectFiles = map[string]string{"suspect.onnx": strings.Repeat("ef", 32)}
@@ -252,13 +259,15 @@ edits      fc1.weight[0,3] was changed by 0.5
            fc1.weight[8,3] was changed by 0.5
            fc1.weight[9,3] was changed by 0.5
            and 2 more; -v lists all
+graph      node 3 (act) is Relu in the place of Tanh
 metadata   version: "2.5" => "2.6\x1b[31m"
            new added: "2.5"
 unchecked  accuracy: there is no data
 failed     the verdict modified is not allowed
            reordered: not allowed
            2 places edited: not allowed
-           --allow modified,reordered,edited would let it pass
+           the graph is not that of the reference: not allowed
+           --allow modified,reordered,edited,graph would let it pass
 `
 	if d := cmp.Diff(want, show(worn(), false)); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
@@ -313,7 +322,7 @@ func TestSARIF(t *testing.T) {
 			fails++
 		}
 	}
-	if fails != 15 || len(run.Results) != 15 { // the verdict, two changes, twelve edits
+	if fails != 16 || len(run.Results) != 16 { // the verdict, two changes, twelve edits, and one of the graph
 		t.Errorf("%d of %d results fail", fails, len(run.Results))
 	}
 	edit := run.Results[3]

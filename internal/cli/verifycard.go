@@ -31,6 +31,7 @@ func (r *verifyText) text(w *bufio.Writer) {
 	}
 	r.tensors(c)
 	c.list("edits", len(r.Edits), func(i int) string { return r.Edits[i].Text })
+	c.list("graph", len(r.GraphEdits), func(i int) string { return r.GraphEdits[i].Text })
 	c.list("metadata", len(r.MetadataEdits), func(i int) string { return r.MetadataEdits[i].String() })
 	if a := r.Accuracy; a != nil {
 		c.line("accuracy", "%s", a.String())

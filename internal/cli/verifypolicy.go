@@ -121,8 +121,11 @@ func allowable() []string {
 			words = append(words, w)
 		}
 	}
-	return words
+	return append(words, wordGraph)
 }
+
+// wordGraph allows another graph: other operators around the same weights.
+const wordGraph = "graph"
 
 // slug writes a verdict or a kind as one word.
 func slug(s string) string { return strings.ReplaceAll(s, " ", "-") }
@@ -248,10 +251,9 @@ func shareOf(text string) (float64, error) {
 
 // A breach is a rule of a policy that a suspect does not keep.
 type breach struct {
-	Rule string `json:"rule" about:"allow, forbid, require, graph, or the key of a limit"`
-	Kind string `json:"kind,omitempty" about:"of the change, or the verdict, that it is about"`
+	Rule string `json:"rule" about:"allow, forbid, require, or the key of a limit"`
+	Kind string `json:"kind,omitempty" about:"of the change, or the verdict, that it is about; or graph"`
 	Text string `json:"text"`
-	edit bool   // it is about edits
 }
 
 // always are the verdicts that pass without a word.
@@ -290,7 +292,7 @@ func (p *policy) forbids(k lineage.Kind) bool { return slices.Contains(p.forbid,
 func (p *policy) judge(r *verifyResult) []breach {
 	var all []breach
 	add := func(rule, kind, format string, args ...any) {
-		all = append(all, breach{Rule: rule, Kind: kind, Text: fmt.Sprintf(format, args...), edit: kind == string(lineage.Edited)})
+		all = append(all, breach{Rule: rule, Kind: kind, Text: fmt.Sprintf(format, args...)})
 	}
 	if !p.allows(r.Verdict) {
 		add("allow", string(r.Verdict), "the verdict %s is not allowed", r.Verdict)
@@ -307,8 +309,13 @@ func (p *policy) judge(r *verifyResult) []breach {
 	if slices.Contains(p.forbid, slug(string(r.Verdict))) && len(all) == 0 {
 		add("forbid", string(r.Verdict), "the verdict %s is forbidden", r.Verdict)
 	}
-	if keeps(r.Verdict) && r.Function.Same == "no" {
-		add("graph", "", "the weights are those of the reference, and yet outputs differ: the graphs compute something else")
+	if !slices.Contains(p.allow, wordGraph) {
+		switch {
+		case len(r.GraphEdits) > 0:
+			add("allow", wordGraph, "the graph is not that of the reference: not allowed")
+		case keeps(r.Verdict) && r.Function.Same == "no":
+			add("allow", wordGraph, "weights that preserve the function, and yet other outputs: the graph is not that of the reference")
+		}
 	}
 	for _, w := range p.require {
 		if why := r.lacks(w); why != "" {

@@ -154,6 +154,13 @@ func (r *verifyResult) sarif() *sarifLog {
 	for i := range r.Edits[:min(len(r.Edits), maxSARIF)] {
 		w.edit(&r.Edits[i], broken[string(lineage.Edited)])
 	}
+	for _, g := range r.GraphEdits {
+		var places []sarifLogical
+		if g.Node != "" {
+			places = []sarifLogical{{g.Node, g.Node, "node"}}
+		}
+		w.add("graph", "the graph is not that of the reference", broken[wordGraph], g.Text, places, nil)
+	}
 	if more := len(r.Edits) - maxSARIF; more > 0 {
 		run.Invocations[0].Notifications = append(run.Invocations[0].Notifications, sarifNotification{"warning", sarifMessage{fmt.Sprintf("%s more edits are not listed", commas(int64(more)))}})
 	}

@@ -158,29 +158,48 @@ func refuseWeights(ctx context.Context, ref, sus *side) error {
 	return nil
 }
 
-// graphs finds out how the two are computed.
+// graphs finds out how the two are computed, and whether in the same way.
 func (v *verification) graphs() {
-	if v.known != nil && v.known.network != nil {
-		v.ref.graph = v.known.network.Graph
-	}
-	if v.ref.graph == nil {
+	if v.known == nil || v.known.network == nil {
 		v.r.skip(checkFunction, "it is not known how to compute %s; --net NET says which network it is", v.ref.path)
+		if v.sus.c.Layout.Format == "onnx" {
+			v.r.skip(checkGraph, "there is none to hold that of %s against", v.sus.path)
+		}
 		return
 	}
-	if missing := v.ref.graph.Missing(); len(missing) > 0 {
-		v.r.skip(checkFunction, "%s: cannot compute %s", v.ref.path, missingText(missing))
-		v.ref.graph = nil
-		return
-	}
+	n := v.known.network
 	g, err := v.suspectGraph()
-	if err == nil && len(g.Missing()) > 0 {
-		err = fmt.Errorf("cannot compute %s", missingText(g.Missing()))
-	}
 	if err != nil {
 		v.r.skip(checkFunction, "%s cannot be computed as the reference is: %v", v.sus.path, err)
 		return
 	}
-	v.sus.graph = g
+	switch {
+	case v.sus.c.Layout.Format != "onnx": // it has none of its own
+	case n.built:
+		v.r.skip(checkGraph, "%s has one of its own, and of %s only the name is known", v.sus.path, v.ref.path)
+	default:
+		a, b := v.ref.network(), v.sus.network()
+		a.Graph, b.Graph = n.Graph, g
+		v.r.GraphEdits = lineage.GraphDifferences(a, b)
+	}
+	for _, s := range []struct {
+		side *side
+		g    *graph.Graph
+	}{{v.ref, n.Graph}, {v.sus, g}} {
+		if missing := s.g.Missing(); len(missing) > 0 {
+			v.r.skip(checkFunction, "%s: cannot compute %s", s.side.path, missingText(missing))
+			return
+		}
+	}
+	v.ref.graph, v.sus.graph = n.Graph, g
+}
+
+// resized leaves out edits of a graph that other numbers of neurons bring along: a
+// depthwise convolution has as many groups as neurons.
+func (r *verifyResult) resized() {
+	if slices.ContainsFunc(r.Changes, func(c lineage.Change) bool { return c.Kind == lineage.Padding || c.Kind == lineage.Removal }) {
+		r.GraphEdits = slices.DeleteFunc(r.GraphEdits, func(d lineage.GraphDifference) bool { return d.Attribute == "group" })
+	}
 }
 
 // suspectGraph returns the suspect's own graph, or that of the reference with its weights.
