@@ -141,16 +141,17 @@ type verifyResult struct {
 
 // unchecked is a check that could not be made.
 type unchecked struct {
-	Check string `json:"check" about:"neurons, function, graph, metadata, accuracy or evidence"`
+	Check string `json:"check" about:"neurons, outputs, graph, metadata, tensors, accuracy or evidence"`
 	Why   string `json:"why"`
 }
 
 // The checks that may be impossible.
 const (
 	checkNeurons  = "neurons"
-	checkFunction = "function"
+	checkOutputs  = "outputs"
 	checkGraph    = "graph"
 	checkMetadata = "metadata"
+	checkTensors  = "tensors"
 	checkAccuracy = "accuracy"
 	checkEvidence = "evidence"
 )
@@ -197,7 +198,7 @@ func (e *env) verify(ctx context.Context, o *verifyOptions, suspect string) erro
 		return err
 	}
 	r.Breaches = p.judge(r)
-	r.Passed, r.would = len(r.Breaches) == 0, p.missing(r, r.Breaches)
+	r.Passed, r.would = len(r.Breaches) == 0, p.missing(r)
 	r.Seconds = time.Since(start).Seconds()
 	if o.sarif != "" {
 		if err := v.writeSARIF(); err != nil {
@@ -301,6 +302,9 @@ func (v *verification) compared(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := v.meet(); err != nil {
+		return err
+	}
 	v.graphs()
 	v.metadata()
 	own, err := v.compare(ctx, p)
@@ -312,8 +316,8 @@ func (v *verification) compared(ctx context.Context) error {
 	if r.resized(); len(r.GraphEdits) > 0 && len(r.Function.Differences) == 0 {
 		v.rerun()
 	}
-	if own.Function.Same == "unknown" && r.why(checkFunction, "") == "" {
-		r.skip(checkFunction, "%s", own.Function.How)
+	if own.Function.Same == "unknown" && r.why(checkOutputs, "") == "" {
+		r.skip(checkOutputs, "%s", own.Function.How)
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ func (v *verification) accuracy(ctx context.Context) error {
 		return nil
 	}
 	if v.ref.graph == nil || v.sus.graph == nil {
-		v.r.skip(checkAccuracy, "%s", v.r.why(checkFunction, "it is not known how to compute both"))
+		v.r.skip(checkAccuracy, "%s", v.r.why(checkOutputs, "it is not known how to compute both"))
 		return nil
 	}
 	o := &evalOptions{net: netOptions{net: v.o.against}, data: v.o.data, split: v.o.split, flags: v.o.flags}

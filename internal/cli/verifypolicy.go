@@ -294,7 +294,8 @@ func (p *policy) judge(r *verifyResult) []breach {
 	add := func(rule, kind, format string, args ...any) {
 		all = append(all, breach{Rule: rule, Kind: kind, Text: fmt.Sprintf(format, args...)})
 	}
-	if !p.allows(r.Verdict) {
+	fallen := !p.allows(r.Verdict)
+	if fallen {
 		add("allow", string(r.Verdict), "the verdict %s is not allowed", r.Verdict)
 	}
 	for i := range r.Changes {
@@ -302,7 +303,8 @@ func (p *policy) judge(r *verifyResult) []breach {
 		switch {
 		case p.forbids(c.Kind):
 			add("forbid", string(c.Kind), "%s: forbidden", c.Text)
-		case !p.permits(c.Kind) && string(c.Kind) != string(r.Verdict):
+		case fallen && implies(r.Verdict, c.Kind): // was said
+		case !p.permits(c.Kind):
 			add("allow", string(c.Kind), "%s: not allowed", c.Text)
 		}
 	}
@@ -412,18 +414,21 @@ func (r *verifyResult) exceeds(key string, most float64) string {
 
 // missing returns the words that --allow would need for a suspect to pass, or nothing if
 // that is not all that keeps it from passing.
-func (p *policy) missing(r *verifyResult, breaches []breach) []string {
-	words := slices.Clone(p.allow)
-	for _, b := range breaches {
-		if b.Rule != "allow" {
-			return nil
-		}
-		if w := slug(b.Kind); !slices.Contains(words, w) {
-			words = append(words, w)
-		}
-	}
-	if r.Verdict == lineage.Unrelated || len(breaches) == 0 {
+func (p *policy) missing(r *verifyResult) []string {
+	if r.Verdict == lineage.Unrelated {
 		return nil
 	}
-	return words
+	own := *p
+	own.allow = slices.Clone(p.allow)
+	for breaches := own.judge(r); len(breaches) > 0; breaches = own.judge(r) {
+		if slices.ContainsFunc(breaches, func(b breach) bool { return b.Rule != "allow" }) {
+			return nil
+		}
+		w := slug(breaches[0].Kind)
+		if slices.Contains(own.allow, w) {
+			return nil
+		}
+		own.allow = append(own.allow, w)
+	}
+	return own.allow[:len(own.allow):len(own.allow)]
 }

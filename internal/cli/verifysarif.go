@@ -140,6 +140,11 @@ func (r *verifyResult) sarif() *sarifLog {
 			broken[b.Kind] = true
 		}
 	}
+	for i := range r.Changes { // that the verdict stands for
+		if k := r.Changes[i].Kind; broken[string(r.Verdict)] && implies(r.Verdict, k) {
+			broken[string(k)] = true
+		}
+	}
 	w.add("verdict", "what the suspect is to the reference", broken[string(r.Verdict)], (&verifyText{verifyResult: r}).words(), nil,
 		map[string]any{"verdict": r.Verdict, "summary": r.Summary, "function": r.Function.Same})
 	for i := range r.Changes {

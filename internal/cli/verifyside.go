@@ -10,6 +10,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"ropewalk/checkpoint"
 	"ropewalk/graph"
@@ -20,21 +21,63 @@ import (
 
 // A side is one of the two networks that are compared.
 type side struct {
-	c     *checkpoint.Checkpoint
-	role  string // what the help calls it
-	path  string
-	files map[string]string // SHA-256 in hex, by name
-	graph *graph.Graph      // nil is not known
+	c        *checkpoint.Checkpoint
+	role     string // what the help calls it
+	path     string
+	files    map[string]string // SHA-256 in hex, by name
+	set      *tensor.Set       // that is compared
+	metadata map[string]string
+	graph    *graph.Graph // nil is not known
 }
 
 // network returns the side as package lineage wants it.
 func (s *side) network() lineage.Network {
-	n := lineage.Network{Set: s.c.Tensors, Graph: s.graph, Files: s.files, Metadata: map[string]string{}}
-	for _, p := range s.c.Layout.Metadata {
-		n.Metadata[p.Key] = p.Value
-	}
-	return n
+	return lineage.Network{Set: s.set, Graph: s.graph, Files: s.files, Metadata: s.metadata}
 }
+
+// meet leaves out what containers of different formats always differ in: what they say
+// beside tensors, and counters of training steps, which only some keep.
+func (v *verification) meet() error {
+	a, b := v.ref, v.sus
+	for _, s := range []*side{a, b} {
+		s.set, s.metadata = s.c.Tensors, map[string]string{}
+		for _, p := range s.c.Layout.Metadata {
+			s.metadata[p.Key] = p.Value
+		}
+	}
+	f, g := a.c.Layout.Format, b.c.Layout.Format
+	if f == g {
+		return nil
+	}
+	if len(a.metadata)+len(b.metadata) > 0 {
+		v.r.skip(checkMetadata, "what is said beside tensors is not the same thing in %s and %s", f, g)
+		a.metadata, b.metadata = nil, nil
+	}
+	for _, s := range [][2]*side{{a, b}, {b, a}} {
+		own, other := s[0], s[1]
+		var kept, out []*tensor.Tensor
+		for _, t := range own.c.Tensors.All() {
+			if strings.HasSuffix(t.Name, stepCounter) && !t.DType.IsFloat() && t.Elems() == 1 && other.c.Tensors.Lookup(t.Name) == nil {
+				out = append(out, t)
+			} else {
+				kept = append(kept, t)
+			}
+		}
+		if len(out) == 0 {
+			continue
+		}
+		var err error
+		if own.set, err = tensor.NewSet(kept...); err != nil {
+			return err
+		}
+		v.r.skip(checkTensors, "%s of training steps in %s (%s …) read by no network that is run, and %s keeps none", count(len(out), "counter"), own.path, out[0].Name, other.c.Layout.Format)
+	}
+	return nil
+}
+
+// stepCounter ends the names of the tensors in which PyTorch counts the steps that a
+// batch norm has seen.
+const stepCounter = ".num_batches_tracked"
 
 // sum computes the digests of all files.
 func (s *side) sum(ctx context.Context) error {
@@ -161,7 +204,7 @@ func refuseWeights(ctx context.Context, ref, sus *side) error {
 // graphs finds out how the two are computed, and whether in the same way.
 func (v *verification) graphs() {
 	if v.known == nil || v.known.network == nil {
-		v.r.skip(checkFunction, "it is not known how to compute %s; --net NET says which network it is", v.ref.path)
+		v.r.skip(checkOutputs, "it is not known how to compute %s; --net NET says which network it is", v.ref.path)
 		if v.sus.c.Layout.Format == "onnx" {
 			v.r.skip(checkGraph, "there is none to hold that of %s against", v.sus.path)
 		}
@@ -170,7 +213,7 @@ func (v *verification) graphs() {
 	n := v.known.network
 	g, err := v.suspectGraph()
 	if err != nil {
-		v.r.skip(checkFunction, "%s cannot be computed as the reference is: %v", v.sus.path, err)
+		v.r.skip(checkOutputs, "%s cannot be computed as the reference is: %v", v.sus.path, err)
 		return
 	}
 	switch {
@@ -187,7 +230,7 @@ func (v *verification) graphs() {
 		g    *graph.Graph
 	}{{v.ref, n.Graph}, {v.sus, g}} {
 		if missing := s.g.Missing(); len(missing) > 0 {
-			v.r.skip(checkFunction, "%s: cannot compute %s", s.side.path, missingText(missing))
+			v.r.skip(checkOutputs, "%s: cannot compute %s", s.side.path, missingText(missing))
 			return
 		}
 	}
@@ -247,13 +290,7 @@ type metadataEdit struct {
 
 // metadata compares what containers of the same format say beside tensors.
 func (v *verification) metadata() {
-	a, b := v.ref.network().Metadata, v.sus.network().Metadata
-	if f, g := v.ref.c.Layout.Format, v.sus.c.Layout.Format; f != g {
-		if len(a)+len(b) > 0 {
-			v.r.skip(checkMetadata, "%s and %s say other things beside tensors", f, g)
-		}
-		return
-	}
+	a, b := v.ref.metadata, v.sus.metadata
 	keys := slices.AppendSeq(slices.Collect(maps.Keys(a)), maps.Keys(b))
 	slices.Sort(keys)
 	for _, k := range slices.Compact(keys) {
