@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -166,7 +167,8 @@ type verifyNeurons struct {
 	Neurons     int     `json:"neurons" about:"of the reference"`
 	Matched     int     `json:"matched" about:"that have a partner of their own"`
 	Certain     int     `json:"certain" about:"whose match has a certainty of 0.99 or more"`
-	LogEvidence float64 `json:"log_evidence" about:"natural logarithm; networks count as related above 10"`
+	LogEvidence float64 `json:"log_evidence" about:"natural logarithm; networks count as related above 10; 0 if proven"`
+	Proven      bool    `json:"proven" about:"both in canonical order have the same SHA-256, so that no evidence was weighed"`
 }
 
 // verifyPassport is what is known of the passport that stands for the reference.
@@ -311,8 +313,11 @@ func (v *verification) compared(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if own.Verdict != lineage.SameWeights && v.ref.c.Layout.Format == v.sus.c.Layout.Format {
+		own.Changes = slices.DeleteFunc(own.Changes, func(c lineage.Change) bool { return c.Kind == lineage.Container }) // other weights are other bytes
+	}
 	r.Comparison, r.Summary = own, own.Summary()
-	r.Neurons = neuronsOf(own.Match)
+	r.Neurons = neuronsOf(own)
 	if r.resized(); len(r.GraphEdits) > 0 && len(r.Function.Differences) == 0 {
 		v.rerun()
 	}
@@ -371,11 +376,12 @@ func (v *verification) rerun() {
 	}
 }
 
-func neuronsOf(m *align.NetworkResult) *verifyNeurons {
+func neuronsOf(own *lineage.Comparison) *verifyNeurons {
+	m := own.Match
 	if m == nil {
 		return nil
 	}
-	n := &verifyNeurons{LogEvidence: m.LogEvidence}
+	n := &verifyNeurons{LogEvidence: m.LogEvidence, Proven: own.Canonical != ""}
 	classes := m.All()
 	for i := range classes {
 		c := &classes[i]

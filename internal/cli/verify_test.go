@@ -39,6 +39,10 @@ func TestPolicy(t *testing.T) {
 		r.GraphEdits = []lineage.GraphDifference{{Text: "node 3 (act) is Relu in the place of Tanh", Node: "act"}}
 		return r
 	}
+	unseen := func(r *verifyResult) *verifyResult {
+		r.skip(checkGraph, "there is none to hold it against")
+		return r
+	}
 	measured := func(r *verifyResult, drop float64) *verifyResult {
 		r.Accuracy = &verifyAccuracy{Reference: &train.Summary{}, Suspect: &train.Summary{}, Drop: drop}
 		return r
@@ -82,6 +86,7 @@ func TestPolicy(t *testing.T) {
 		{"allow: [unrelated]", madeUp(lineage.Unrelated, "unknown", kind(lineage.OtherShapes)), ""},
 		{"require: function", madeUp(lineage.SameWeights, "unknown"), "require"},
 		{"require: [function]", madeUp(lineage.SameWeights, "yes"), ""},
+		{"require: [function]", unseen(madeUp(lineage.SameWeights, "yes")), "require"},
 		{"require: [signature, evidence]", madeUp(lineage.Identical, "yes"), "require require"},
 		{"require: accuracy", madeUp(lineage.Identical, "yes"), "require"},
 		{"require: accuracy", measured(madeUp(lineage.Identical, "yes"), 0), ""},

@@ -27,7 +27,11 @@ func (r *verifyText) text(w *bufio.Writer) {
 	r.changes(c)
 	c.line("function", "%s", r.function())
 	if n := r.Neurons; n != nil && r.Verdict != lineage.Unrelated {
-		c.line("neurons", "%s of %s in %s found, %s of them certain; evidence e^%.0f", commas(int64(n.Matched)), commas(int64(n.Neurons)), count(n.Groups, "group"), commas(int64(n.Certain)), n.LogEvidence)
+		how := fmt.Sprintf("%s of them certain; evidence e^%.0f", commas(int64(n.Certain)), n.LogEvidence)
+		if n.Proven {
+			how = "proven by equal SHA-256 in canonical order"
+		}
+		c.line("neurons", "%s of %s in %s found, %s", commas(int64(n.Matched)), commas(int64(n.Neurons)), count(n.Groups, "group"), how)
 	}
 	r.tensors(c)
 	c.list("edits", len(r.Edits), func(i int) string { return r.Edits[i].Text })

@@ -343,11 +343,13 @@ func keeps(v lineage.Verdict) bool {
 func (r *verifyResult) lacks(what string) string {
 	switch what {
 	case requireFunction:
-		switch r.Function.Same {
-		case "yes":
-			return ""
-		case "no":
+		switch graph := r.why(checkGraph, ""); {
+		case r.Function.Same == "no":
 			return "the networks compute something else"
+		case r.Function.Same == "yes" && graph != "":
+			return "weights preserve it, but not every graph does: " + graph
+		case r.Function.Same == "yes":
+			return ""
 		}
 		return "it is not known whether the networks compute the same"
 	case requireSignature:

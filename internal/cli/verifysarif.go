@@ -111,7 +111,6 @@ func (v *verification) writeSARIF() error {
 	n, err := writeFile(v.o.sarif, v.o.force, func(f *atomicfile.File) error {
 		enc := json.NewEncoder(f)
 		enc.SetEscapeHTML(false)
-		enc.SetIndent("", "  ")
 		return enc.Encode(v.r.sarif())
 	})
 	if err != nil {
