@@ -149,11 +149,12 @@ type Pane struct {
 	Cells     Bytes `json:"cells"` // row by row: 0 is Low, 254 is High, 255 is no number
 }
 
-// Labels name rows and columns, and say what stands in the cells, of a small heat map.
+// Labels name the rows of a heat map; of a small one also columns, and what stands in
+// the cells.
 type Labels struct {
 	Rows []string `json:"rows"`
-	Cols []string `json:"cols"`
-	Text []string `json:"text"` // row by row
+	Cols []string `json:"cols,omitempty"`
+	Text []string `json:"text,omitempty"` // row by row
 }
 
 // Bytes are written as base64.

@@ -174,14 +174,14 @@
       const d = spec.data, option = base(s, spec), shades = d.signs ? s.signs : s.ramp;
       const value = (v) => d.low + v / 254 * (d.high - d.low);
       const stacked = width < 300 * d.panes.length, across = stacked ? 1 : d.panes.length;
-      const named = d.cells;
-      const left = named ? Math.min(200, 14 + 6.4 * Math.max(...named.rows.map((x) => x.length))) : 52, gap = 30;
+      const named = d.cells && d.cells.text ? d.cells : null, rowNames = d.cells && d.cells.rows;
+      const left = rowNames ? Math.min(width / 3, 200, 14 + 6.4 * Math.max(...rowNames.map((x) => x.length))) : 52, gap = 30;
       const room = (width - across * left - (across - 1) * gap - 12) / across;
       const top = named ? 8 : 26, bottom = named ? Math.min(120, 16 + 5 * Math.max(...named.cols.map((x) => x.length))) : 42;
       Object.assign(option, { grid: [], xAxis: [], yAxis: [], series: [], title: [] });
       let down = 0;
       d.panes.forEach((p, k) => {
-        const w = named ? room : Math.min(room, 440), h = named ? 26 * p.rows : Math.min(440, Math.max(90, w * p.rows / p.cols));
+        const w = rowNames ? room : Math.min(room, 440), h = named ? 26 * p.rows : rowNames ? 15 * p.rows : Math.min(440, Math.max(90, w * p.rows / p.cols));
         const x = left + (stacked ? 0 : k * (left + room + gap)), y = top + (stacked ? down : 0);
         down += h + top + bottom;
         option.height = stacked ? down : Math.max(option.height || 0, h + top + bottom);
@@ -191,7 +191,7 @@
         const labelled = (names, cells, total) => names || Array.from({ length: cells }, (_, i) => String(first(i, cells, total)));
         const ax = (name, data, more) => axis(s, name, { type: "category", gridIndex: k, data, splitLine: { show: false }, axisLine: { show: false }, ...more });
         option.xAxis.push(ax(named ? "" : d.x, labelled(named && named.cols, p.cols, p.total_cols), named ? { axisLabel: { color: s.soft, fontSize: 11, rotate: 35, interval: 0, width: 110, overflow: "truncate" } } : {}));
-        option.yAxis.push(ax(named ? "" : d.y, labelled(named && named.rows, p.rows, p.total_rows), { inverse: true, nameGap: 38, ...(named ? { axisLabel: { color: s.soft, fontSize: 11, interval: 0, width: left - 16, overflow: "truncate" } } : {}) }));
+        option.yAxis.push(ax(rowNames ? "" : d.y, labelled(rowNames, p.rows, p.total_rows), { inverse: true, nameGap: 38, ...(rowNames ? { axisLabel: { color: s.soft, fontSize: 11, interval: 0, width: left - 16, overflow: "truncate" } } : {}) }));
         const cells = unpack(p.cells), data = [];
         cells.forEach((v, i) => {
           if (v === 255) return;
@@ -211,6 +211,7 @@
           const from = Math.ceil(i * (total || cells) / cells), to = Math.ceil((i + 1) * (total || cells) / cells) - 1;
           return from < to ? from + "–" + to : String(from);
         };
+        if (rowNames && !named) return tip(rowNames[i], d.x + " " + span(j, p.cols, p.total_cols), number(value(v), 3) + " " + d.unit);
         if (named) return tip(named.rows[i] + " · " + named.cols[j], named.text[i * p.cols + j], d.unit ? number(value(v), 3) + " " + d.unit : "");
         return tip(p.name, d.y + " " + span(i, p.rows, p.total_rows) + ", " + d.x + " " + span(j, p.cols, p.total_cols), number(value(v), 3) + " " + d.unit + (p.total_rows ? " (largest)" : ""));
       };

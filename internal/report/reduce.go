@@ -102,12 +102,14 @@ func curves(list []Curve) []Curve {
 
 func (l *Lines) bounded() Data {
 	c := *l
+	c.X, c.Y, c.Right = label(l.X), label(l.Y), label(l.Right)
 	c.Curves = curves(l.Curves)
 	return &c
 }
 
 func (s *Scatter) bounded() Data {
 	c := *s
+	c.X, c.Y = label(s.X), label(s.Y)
 	c.Groups = curves(s.Groups)
 	return &c
 }
@@ -150,13 +152,14 @@ func (h *Heatmap) bounded() Data {
 		c.Panes[i].Name = label(c.Panes[i].Name)
 	}
 	if h.Cells != nil {
-		c.Cells = &Labels{labels(h.Cells.Rows), labels(h.Cells.Cols), labels(h.Cells.Text)}
+		c.Cells = &Labels{labels(h.Cells.Rows), labels(h.Cells.Cols), labels(h.Cells.Text)} // rows and columns beyond MaxCells have none
 	}
 	return &c
 }
 
 func (b *Bars) bounded() Data {
 	c := *b
+	c.X, c.Y = label(b.X), label(b.Y)
 	c.Names = labels(b.Names)
 	if len(b.Values) <= MaxPoints {
 		return &c
@@ -172,6 +175,7 @@ func (b *Bars) bounded() Data {
 
 func (t *Treemap) bounded() Data {
 	c := *t
+	c.Unit, c.Color = label(t.Unit), label(t.Color)
 	c.Nodes = nodes(t.Nodes, MaxNodes)
 	return &c
 }
