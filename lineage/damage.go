@@ -68,8 +68,8 @@ type network struct {
 	weights, vectors []examined
 }
 
-// count is the number of weights of some tensors.
-func count(list []examined) (n int64) {
+// elements is the number of weights of some tensors.
+func elements(list []examined) (n int64) {
 	for _, e := range list {
 		n += e.Elements
 	}
@@ -125,7 +125,7 @@ func (n *network) unhide() {
 			voters += e.Elements
 		}
 	}
-	if 2*voters < count(list) {
+	if 2*voters < elements(list) {
 		prune = 0
 	}
 	if prune > 0 && !n.plausible(list) {
@@ -191,7 +191,7 @@ func (n *network) plausible(list []examined) bool {
 		sum += e.hidden.share * float64(e.Elements)
 	}
 	alone := &network{weights: cuts}
-	return len(cuts) < 2 || alone.eachAlike(cuts, sum/float64(count(cuts))) || oneThreshold(cuts)
+	return len(cuts) < 2 || alone.eachAlike(cuts, sum/float64(elements(cuts))) || oneThreshold(cuts)
 }
 
 // votes says which damage came before which: above 0 if the first of the pair did.
@@ -276,7 +276,7 @@ func (n *network) pruned() *Change {
 			rows += k
 		}
 	}
-	c.Share = sum / float64(count(list))
+	c.Share = sum / float64(elements(list))
 	c.Names = n.names(list, max(telling, 2*fewLost/c.Share))
 	switch {
 	case 10*rows >= 9*sum:
@@ -286,7 +286,7 @@ func (n *network) pruned() *Change {
 	case oneThreshold(list):
 		c.Scope = "network"
 		// A tensor of which all weights are large belongs to it as well.
-		c.Names, c.Share = nil, sum/float64(count(n.weights))
+		c.Names, c.Share = nil, sum/float64(elements(n.weights))
 	}
 	c.Text = "pruned " + percent(c.Share)
 	switch c.Scope {
@@ -355,7 +355,7 @@ func oneThreshold(list []examined) bool {
 func (n *network) drifted() *Change {
 	list := n.with(func(e examined) bool { return e.drift != nil && e.drift.strength > 0 })
 	// Where a grid is on most weights, it may be on the rest as well, too few to show it.
-	if grids := n.with(func(e examined) bool { return e.grid != nil }); 2*count(grids) > count(n.weights) {
+	if grids := n.with(func(e examined) bool { return e.grid != nil }); 2*elements(grids) > elements(n.weights) {
 		list = slices.DeleteFunc(list, func(e examined) bool { return e.grid == nil })
 	}
 	if len(list) == 0 {

@@ -29,8 +29,8 @@ func examineAll(t testing.TB, ref, sus *tensor.Set) []examined {
 	return all
 }
 
-// attacked does an attack.
-func attacked(t testing.TB, set *tensor.Set, text string, seed uint64) *tensor.Set {
+// afterAttack does an attack.
+func afterAttack(t testing.TB, set *tensor.Set, text string, seed uint64) *tensor.Set {
 	t.Helper()
 	c, err := attack.Parse(text)
 	if err != nil {
@@ -156,7 +156,7 @@ func tell(t *testing.T, set *tensor.Set, attacks []string) {
 	t.Helper()
 	for i, text := range attacks {
 		t.Run(text, func(t *testing.T) {
-			got := damages(examineAll(t, set, attacked(t, set, text, uint64(i+1))))
+			got := damages(examineAll(t, set, afterAttack(t, set, text, uint64(i+1))))
 			if why := wrong(got, expected(t, text)); why != "" {
 				t.Errorf("%s is called %q (%s)", text, describe(got), why)
 			}

@@ -16,8 +16,8 @@ type examineOptions struct {
 	// absent marks the places, in the reference's order, of neurons that the suspect has
 	// not; nil is none.
 	absent []bool
-	// forth is the reference in the suspect's order, and with its factors: what own is to
-	// be compared with where factors hide a grid. Nil is not known.
+	// forth is the reference with the suspect's factors: what own is to be compared with
+	// where factors hide what was done after them. Nil is not known.
 	forth *tensor.Tensor
 	// ownAt returns where an index of the reference is in the suspect's file; nil is the
 	// same place.
@@ -52,8 +52,9 @@ const (
 	maxRowLevels = 4096
 )
 
-// examine says what became of one tensor. ref and back, the suspect with factors taken
-// back, are in the reference's order; own is the suspect's tensor as its file has it.
+// examine says what became of one tensor. All are in the reference's order: back is the
+// suspect with factors taken back, and own with its own factors, as its file has them; the
+// same tensor if there are none.
 // All bytes of the three are held, as far as their data does not lend them. Errors are
 // those of reading, or shapes that do not fit.
 func examine(ref, back, own *tensor.Tensor, o examineOptions) (*TensorDifference, *residual, error) {
@@ -160,7 +161,7 @@ type examination struct {
 	o       examineOptions
 	x, y, z *numbers
 	rms     float64 // of x
-	lossy   float64 // as in sample
+	lossy   float64 // as in observed
 	type_   *precision
 }
 
@@ -411,9 +412,9 @@ func distinct(x []float64) []float64 {
 }
 
 // sample goes through a pair of tensors, and takes points evenly from it.
-func (e *examination) sample(x, y *numbers, absent []bool) (*sample, *levelled, *levelled) {
+func (e *examination) sample(x, y *numbers, absent []bool) (*observed, *levelled, *levelled) {
 	n, row := x.len(), x.row()
-	s := &sample{lossy: e.lossy, points: make([]point, 0, min(n, maxPoints))}
+	s := &observed{lossy: e.lossy, points: make([]point, 0, min(n, maxPoints))}
 	limit := min(maxLevels, n)
 	values, cast, before := newValueSet(limit), newValueSet(limit), newValueSet(limit)
 	var m moments
@@ -566,7 +567,7 @@ func (e *examination) better(t *trace) *trace {
 		return t
 	}
 	lost, moved := e.r.lost, e.r.moved
-	own := e.trace(x, e.z, nil)
+	own := e.trace(x, e.z, e.o.absent)
 	switch {
 	case own.grid != nil && t.grid == nil:
 		return own

@@ -6,8 +6,8 @@ import (
 	"ropewalk/quant"
 )
 
-// A sample is what models of one tensor are fitted to, and what was counted in all of it.
-type sample struct {
+// An observed is what models of one tensor are fitted to, and what was counted in all of it.
+type observed struct {
 	points []point // those with finite values, in the order of the tensor
 	// Of all weights: how many there are, how many are zero in either, and how many are
 	// zero in the suspect only. moved are those that are neither zero nor as they were.
@@ -31,17 +31,17 @@ const (
 )
 
 // pruned reports whether zeros that were not there are too many for edits.
-func (s *sample) pruned() bool {
+func (s *observed) pruned() bool {
 	return s.lost >= fewLost && float64(s.lost) >= fewShare*float64(s.n)
 }
 
 // drifted reports whether most weights that are left are not as they were.
-func (s *sample) drifted() bool {
+func (s *observed) drifted() bool {
 	return 2*s.moved > s.n-max(s.zeros, s.refZeros) && s.moved >= 2
 }
 
 // plain looks at a tensor without levels.
-func (s *sample) plain(t *trace) {
+func (s *observed) plain(t *trace) {
 	if !s.pruned() {
 		if s.drifted() {
 			t.drift = plainDrift(s.points)
@@ -102,12 +102,12 @@ func (s *sample) plain(t *trace) {
 }
 
 // counted is a cut whose zeros are still there.
-func (s *sample) counted() *cut {
+func (s *observed) counted() *cut {
 	return &cut{share: float64(s.zeros) / float64(s.n), exact: true, rows: 10*s.rowsLost >= 9*s.lost}
 }
 
 // hidden looks for damage that the drift came after.
-func (s *sample) hidden(t *trace) {
+func (s *observed) hidden(t *trace) {
 	if t.drift == nil || len(s.points) < 64 {
 		return
 	}
@@ -136,7 +136,7 @@ func (s *sample) hidden(t *trace) {
 
 // levelled looks at a tensor whose values are on the levels of t.grid; levels returns
 // those of a row, ascending, without zeros beside the grid.
-func (s *sample) levelled(t *trace, levels func(row int32) []float64) {
+func (s *observed) levelled(t *trace, levels func(row int32) []float64) {
 	type seen struct {
 		off    bool // its level is not the nearest
 		middle bool // it is on the level nearest to 0
