@@ -200,13 +200,13 @@ func attributeText(x any) string {
 	case *graph.Graph:
 		return "a graph"
 	case string:
-		return fmt.Sprintf("%q", cut(x))
+		return fmt.Sprintf("%q", shortened(x))
 	}
-	return cut(strings.Trim(fmt.Sprint(x), "[]"))
+	return shortened(strings.Trim(fmt.Sprint(x), "[]"))
 }
 
-// cut shortens a long text.
-func cut(s string) string {
+// shortened shortens a long text.
+func shortened(s string) string {
 	const most = 60
 	if r := []rune(s); len(r) > most {
 		return string(r[:most]) + "…"
