@@ -32,6 +32,17 @@ func judge(t *truth, c *lineage.Comparison) (wrong []string) {
 			wrong = append(wrong, fmt.Sprintf("%s: %s", c.Changes[at].Kind, why))
 		}
 	}
+	last, name := -1, ""
+	for _, it := range t.items {
+		at := slices.IndexFunc(c.Changes, func(x lineage.Change) bool { return slices.Contains(it.kinds, x.Kind) })
+		if !it.ordered || !it.must || at < 0 {
+			continue
+		}
+		if at < last {
+			wrong = append(wrong, fmt.Sprintf("order: %s before %s", c.Changes[at].Kind, name))
+		}
+		last, name = max(at, last), string(c.Changes[at].Kind)
+	}
 	for i, x := range c.Changes {
 		if !used[i] {
 			wrong = append(wrong, fmt.Sprintf("not done: %s", x.Kind))

@@ -109,6 +109,7 @@ func TestJudge(t *testing.T) {
 		{"verdict", right, lineage.Modified, []string{"verdict: modified, want pruned"}},
 		{"share", with(func(c []lineage.Change) []lineage.Change { c[1].Share = 0.85; return c }), lineage.Pruned, []string{"pruned: share 0.85, want 0.9"}},
 		{"bits", with(func(c []lineage.Change) []lineage.Change { c[2].Bits = 6; return c }), lineage.Pruned, []string{"quantized: bits 6, want 4"}},
+		{"order", []lineage.Change{right[0], right[2], right[1]}, lineage.Pruned, []string{"order: quantized before pruned"}},
 		{"too few", with(func(c []lineage.Change) []lineage.Change { return c[1:] }), lineage.Pruned, []string{"missing: reordered"}},
 		{"too many", with(func(c []lineage.Change) []lineage.Change { return append(c, lineage.Change{Kind: lineage.Noise}) }), lineage.Modified, []string{"not done: noise"}},
 	} {

@@ -29,6 +29,7 @@ import (
 type config struct {
 	data    string
 	models  string
+	cifar   string
 	store   string
 	match   *regexp.Regexp
 	parts   *regexp.Regexp
@@ -52,6 +53,7 @@ func main() {
 	}
 	flag.StringVar(&c.data, "data", "../shared/data", "a `folder` of *.safetensors")
 	flag.StringVar(&c.models, "models", "", "a `folder` of *.onnx")
+	flag.StringVar(&c.cifar, "cifar", "", "a `folder` of images for fine-tuning networks for CIFAR-10; without it they are not fine-tuned")
 	flag.StringVar(&c.store, "store", "build/bench-lineage", "a `folder` for what was measured, which is not measured again")
 	flag.Func("match", "measure only networks and populations whose name matches the `regexp`", expression(&c.match))
 	flag.Func("parts", "make only tables whose name matches the `regexp`: matrix, places, strangers, power", expression(&c.parts))

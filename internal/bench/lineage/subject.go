@@ -113,6 +113,13 @@ func (s *subject) read(ctx context.Context, c *config) (*graph.Graph, error) {
 		return nil, err
 	}
 	s.closing = f.Close
+	if c.cifar != "" {
+		d, err := dataset.Open(c.cifar, &dataset.Options{Normalise: "imagenet"})
+		if err != nil {
+			return nil, err
+		}
+		s.learn(c, d)
+	}
 	g, err := nets.Build(s.net, nil)
 	if err != nil {
 		return nil, err

@@ -20,10 +20,14 @@ import (
 // factors and new levels cover a rounded type; and a quantizer covers what it rounds away:
 // of no tensor is more than one weight in twenty on a level that is not the one nearest to
 // what the weight was in the reference.
+//
+// Noise or training, pruning and quantizing are named in their order, unless a fitted
+// quantizer may have zero for a level.
 type item struct {
-	kinds []lineage.Kind // any of these names it
-	must  bool           // it has to be named
-	check func(*lineage.Change) string
+	kinds   []lineage.Kind // any of these names it
+	must    bool           // it has to be named
+	ordered bool           // and in the order of the items that have one
+	check   func(*lineage.Change) string
 }
 
 // A case is an attacked network, and what is true of it.
@@ -115,7 +119,7 @@ func (t *truth) moved(spec *symmetry.Spec) {
 		}},
 	} {
 		if x.is {
-			t.items = append(t.items, item{[]lineage.Kind{x.kind}, true, x.check})
+			t.items = append(t.items, item{kinds: []lineage.Kind{x.kind}, must: true, check: x.check})
 		}
 	}
 }
@@ -150,7 +154,7 @@ func (t *truth) step(s *subject, i int, seen bool, back *tensor.Set) error {
 		if slices.Contains(step.Options, "global") {
 			scope = "network"
 		}
-		t.items = append(t.items, item{[]lineage.Kind{lineage.Prune}, seen, func(c *lineage.Change) string {
+		t.items = append(t.items, item{[]lineage.Kind{lineage.Prune}, seen, !t.zeroLevel(), func(c *lineage.Change) string {
 			return cmp.Or(near("share", c.Share, 0.02, 0, step.Strength, share), differs("scope", c.Scope, scope))
 		}})
 	case attack.Quantize:
@@ -167,7 +171,7 @@ func (t *truth) step(s *subject, i int, seen bool, back *tensor.Set) error {
 		if err != nil {
 			return err
 		}
-		t.items = append(t.items, item{[]lineage.Kind{lineage.Quantize}, seen, func(c *lineage.Change) string {
+		t.items = append(t.items, item{[]lineage.Kind{lineage.Quantize}, seen, !t.zeroLevel(), func(c *lineage.Change) string {
 			if c.Bits != step.Strength && c.Bits != left {
 				return differs("bits", c.Bits, step.Strength)
 			}
@@ -185,7 +189,7 @@ func (t *truth) step(s *subject, i int, seen bool, back *tensor.Set) error {
 		if t.has(attack.Noise) && t.has(attack.Finetune) {
 			kinds = []lineage.Kind{lineage.Noise, lineage.Training} // their sum may be called either
 		}
-		t.items = append(t.items, item{kinds, seen, func(c *lineage.Change) string {
+		t.items = append(t.items, item{kinds, seen, len(kinds) == 1, func(c *lineage.Change) string {
 			if c.Strength >= 0.85*low && c.Strength <= 1.15*high {
 				return ""
 			}
@@ -194,7 +198,7 @@ func (t *truth) step(s *subject, i int, seen bool, back *tensor.Set) error {
 	case attack.Overwrite:
 		name := t.attack.Reports[i].Mark.Tensor
 		kinds := []lineage.Kind{lineage.Edited, lineage.Noise, lineage.Training}
-		t.items = append(t.items, item{kinds, seen, func(c *lineage.Change) string {
+		t.items = append(t.items, item{kinds, seen, false, func(c *lineage.Change) string {
 			if len(t.chain) > 1 && len(c.Names) == 0 {
 				return ""
 			}
@@ -202,11 +206,19 @@ func (t *truth) step(s *subject, i int, seen bool, back *tensor.Set) error {
 		}})
 	case attack.Cast:
 		want := map[string]tensor.DType{"f16": tensor.F16, "bf16": tensor.BF16}[step.Options[0]]
-		t.items = append(t.items, item{[]lineage.Kind{lineage.Cast}, seen, func(c *lineage.Change) string {
+		t.items = append(t.items, item{[]lineage.Kind{lineage.Cast}, seen, false, func(c *lineage.Change) string {
 			return differs("type", c.DType, string(want))
 		}})
 	}
 	return nil
+}
+
+// zeroLevel says whether there is a quantizer that may have zero for a level: then nobody
+// can say whether weights were pruned before or after.
+func (t *truth) zeroLevel() bool {
+	return slices.ContainsFunc(t.chain, func(s attack.Step) bool {
+		return s.Kind == attack.Quantize && (slices.Contains(s.Options, "lloyd-max") || slices.Contains(s.Options, "gaussian"))
+	})
 }
 
 func (t *truth) has(k attack.Kind) bool {
