@@ -16,11 +16,7 @@ func restored(spec *symmetry.Spec, r *attack.Result) (*tensor.Set, error) {
 	if r.Reshaped {
 		return nil, nil
 	}
-	e := symmetry.Element{}
-	for name, m := range r.Truth.Element {
-		e[name] = m
-	}
-	back, err := spec.Inverse(e)
+	back, err := spec.Inverse(r.Truth.Element)
 	if err != nil {
 		return nil, err
 	}

@@ -1,8 +1,0 @@
-package main
-
-import (
-	"context"
-	"strings"
-)
-
-func powerTable(ctx context.Context, c *config, b *strings.Builder) error  { return nil }
