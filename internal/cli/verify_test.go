@@ -244,7 +244,9 @@ func TestVerifyCard(t *testing.T) {
 		var b bytes.Buffer
 		w := bufio.NewWriter(&b)
 		(&verifyText{r, verbose}).text(w)
-		w.Flush()
+		if err := w.Flush(); err != nil {
+			t.Fatal(err)
+		}
 		return b.String()
 	}
 	const want = `verdict    modified

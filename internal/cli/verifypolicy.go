@@ -432,5 +432,5 @@ func (p *policy) missing(r *verifyResult) []string {
 		}
 		own.allow = append(own.allow, w)
 	}
-	return own.allow[:len(own.allow):len(own.allow)]
+	return own.allow
 }
