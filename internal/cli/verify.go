@@ -349,8 +349,11 @@ func (v *verification) compare(ctx context.Context, p *progress) (*lineage.Compa
 		done <- result{c, err}
 	}()
 	got := <-done
-	if errors.Is(got.err, align.ErrMemory) {
+	switch {
+	case errors.Is(got.err, align.ErrMemory):
 		return nil, budgetf("%w", got.err).withHint("--memory SIZE allows more")
+	case errors.Is(got.err, lineage.ErrInput):
+		return nil, &verdict{status: exitRefused, err: fmt.Errorf("%s against %s: %w", v.sus.path, v.ref.path, got.err)}
 	}
 	return got.c, got.err
 }
