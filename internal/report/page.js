@@ -68,7 +68,7 @@
   });
   const axis = (s, name, more) => ({
     name, nameLocation: "middle", nameTextStyle: { color: s.soft, fontSize: 12 }, nameGap: 28,
-    axisLine: { lineStyle: { color: s.line } }, axisTick: { show: false }, splitLine: { lineStyle: { color: s.line, opacity: .7 } },
+    axisLine: { onZero: false, lineStyle: { color: s.line } }, axisTick: { show: false }, splitLine: { lineStyle: { color: s.line, opacity: .7 } },
     axisLabel: { color: s.soft, fontSize: 11, hideOverlap: true, formatter: (x) => (typeof x === "number" ? number(x) : x) }, ...more,
   });
   // The name of a vertical axis stands above it, where it can be read.
