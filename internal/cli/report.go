@@ -271,6 +271,13 @@ var adders = map[string]func(p *pager, raw []byte) error{
 		p.align(r)
 		p.ledger = append(p.ledger, alignClaim(r, ""))
 	}),
+	"verify": adder(func(p *pager, r *verifyResult) {
+		p.verify(r)
+		if r.Comparison != nil {
+			p.differences(r.Tensors)
+			p.ledger = append(p.ledger, verifyClaim(r, ""))
+		}
+	}),
 	"train": adder(func(p *pager, r *trainResult) {
 		p.trained(r)
 		p.ledger = append(p.ledger, trainClaim(r, ""))
