@@ -35,8 +35,8 @@ func newReport(e *env) *cobra.Command {
 --json (one result or several, a line each), or a checkpoint, packed or not.
 
 The page needs no network and no other file, and loads nothing: charts, styles
-and scripts are in it. It follows the light or dark colours of the system, can be
-printed, and the same inputs give the same bytes.
+and scripts are in it. It follows the light or dark colours of the system, and
+can be printed. The same inputs give the same bytes.
 
 The commands inspect, pack, train, eval, align, verify and mark extract write
 such a page of their own with --report FILE, which shows more: what weights say
