@@ -274,7 +274,7 @@ func (p *pager) differences(list []lineage.TensorDifference) {
 			names, relative = append(names, d.Name), append(relative, d.Relative)
 		}
 	}
-	if len(names) > 1 {
+	if slices.ContainsFunc(relative, func(x float64) bool { return x > 0 }) {
 		s.Chart(&report.Chart{Title: "How far tensors are from the reference", Caption: "Standard deviation of the difference, in units of that of the reference's values; tensors that are equal are left out.", Wide: true, Data: &report.Bars{X: "tensor", Y: "difference", Names: names, Values: relative, Low: value(0)}})
 	}
 	s.Table(t)
