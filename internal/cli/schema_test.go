@@ -34,6 +34,7 @@ var results = map[string]any{
 	"mark-extract": markExtractResult{},
 	"mark-list":    markListResult{},
 	"report":       reportResult{},
+	"serve":        serveResult{},
 	"verify":       verifyResult{},
 }
 
