@@ -420,7 +420,7 @@ func (n *network) drifted() *Change {
 		// and that is no drift.
 		return e.scaled && e.grid != nil && e.drift.strength < e.Relative/2
 	})
-	if len(list) == 0 {
+	if len(list) == 0 || list[0].scaled && list[0].grid != nil && 2*elements(list) < elements(n.weights) {
 		return n.shifted()
 	}
 	k := pool(list)
@@ -428,7 +428,7 @@ func (n *network) drifted() *Change {
 	c := &Change{Strength: k.strength}
 	quiet := n.with(func(e examined) bool { return e.drift == nil && e.Elements >= telling && e.cut == nil && e.grid == nil })
 	switch {
-	case k.merged():
+	case k.merged() && !list[0].scaled: // else slopes are the factors'
 		c.Kind, c.Share = Merge, k.slope
 		c.Text = fmt.Sprintf("merged with other weights (%s of the reference)", percent(k.slope))
 	case moved == 0 && k.even && k.gaussian && k.unscaled:
