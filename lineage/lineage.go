@@ -78,6 +78,7 @@ const (
 	Prune         Kind = "pruned"          // Share, Scope
 	Noise         Kind = "noise"           // Strength
 	Training      Kind = "trained further" // Strength
+	Shifted       Kind = "weights changed" // in a way that has no name: Strength, Names are tensors
 	Merge         Kind = "merged"          // Share of the reference's weights in the sum
 	Edited        Kind = "edited"          // places that were changed by hand: Comparison.Edits
 	Partial       Kind = "partly derived"  // Share of neurons, Names are groups
