@@ -43,7 +43,8 @@ type FixedGroup struct {
 // What fixed points rest on, in words.
 const fixedAssumption = "If the suspect was made independently of the reference, by an initialization and a training that treat the neurons of a group alike, " +
 	"then its neurons are in any order with the same probability, and the numbers of neurons found in place are independent in the groups, each as in a random shuffle. " +
-	"Nothing else is assumed: not of the data, nor of the distribution of weights. The suspect's neurons were shuffled before the search."
+	"Nothing else is assumed: not of the data, nor of the distribution of weights. It does not hold for networks that were both put into an order by some rule, as by size. " +
+	"The suspect's neurons were shuffled before the search."
 
 const (
 	// maxTested bounds the neurons of a group that are looked for. A random choice of them
@@ -151,29 +152,13 @@ func (w *walk) leftOut(others *align.Spec) string {
 	}
 	text := ""
 	if len(sizes) > 0 {
-		text = "groups with other numbers of neurons on the two sides have no own places: " + firstNames(sizes)
+		text = "groups with other numbers of neurons on the two sides have no own places: " + few(sizes)
 	}
 	if len(blank) > 0 {
 		if text != "" {
 			text += "; "
 		}
-		text += "groups that nothing describes but what depends on the order of others were not looked for: " + firstNames(blank)
-	}
-	return text
-}
-
-// firstNames lists the first names.
-func firstNames(names []string) string {
-	const most = 4
-	text := ""
-	for k, n := range names[:min(len(names), most)] {
-		if k > 0 {
-			text += ", "
-		}
-		text += n
-	}
-	if len(names) > most {
-		text += fmt.Sprintf(" and %d more", len(names)-most)
+		text += "groups that nothing describes but what depends on the order of others were not looked for: " + few(blank)
 	}
 	return text
 }
@@ -221,11 +206,35 @@ const maxElements = 1 << 40
 // A window is the part of a tensor at a place of a class that depends on no class that was not
 // visited, but this one.
 type window struct {
-	place        *align.Place
-	n            int   // positions on the axis of the place
-	inner        int   // numbers behind a position
-	before, run  []int // what may be looked at: in front of the axis, of the run of a neuron,
-	behind       []int // and behind it
+	place       *align.Place
+	n           int   // positions on the axis of the place
+	inner       int   // numbers behind a position
+	before, run []int // what may be looked at: in front of the axis, of the run of a neuron,
+	behind      []int // and behind it
+}
+
+// newWindow is all of a tensor at a place.
+func newWindow(shape tensor.Shape, p *align.Place) *window {
+	v := &window{place: p, n: int(shape[p.Axis]), inner: 1}
+	outer := 1
+	for axis, d := range shape {
+		switch {
+		case axis < p.Axis:
+			outer *= int(d)
+		case axis > p.Axis:
+			v.inner *= int(d)
+		}
+	}
+	v.before, v.run, v.behind = upTo(outer), upTo(max(1, p.Run)), upTo(v.inner)
+	return v
+}
+
+func upTo(n int) []int {
+	out := make([]int, n)
+	for i := range out {
+		out[i] = i
+	}
+	return out
 }
 
 func (v *window) numbers() int { return len(v.before) * len(v.run) * len(v.behind) }
@@ -257,7 +266,7 @@ func (w *walk) open(c int, p *align.Place) *window {
 	for _, d := range shape[p.Axis+1:] {
 		v.inner *= int(d)
 	}
-	v.before, v.behind = seen(hidden[:p.Axis]), seen(hidden[p.Axis+1:])
+	v.before, v.behind = visible(hidden[:p.Axis]), visible(hidden[p.Axis+1:])
 	for k := range max(1, p.Run) {
 		ok := true
 		for i := 0; i < size && ok; i++ {
@@ -273,8 +282,8 @@ func (w *walk) open(c int, p *align.Place) *window {
 	return v
 }
 
-// seen lists the row-major indices of what no axis hides.
-func seen(hidden [][]bool) []int {
+// visible lists the row-major indices of what no axis hides.
+func visible(hidden [][]bool) []int {
 	out := []int{0}
 	for _, axis := range hidden {
 		var open []int
@@ -318,7 +327,7 @@ func (w *walk) visit(c int) (*FixedGroup, error) {
 		if v == nil {
 			continue
 		}
-		at := v.choose(r)
+		at := v.choose(r, maxNumbers)
 		out.Numbers += len(at)
 		view := align.View{Name: fmt.Sprintf("%s[%d]", p.Tensor, p.Axis), Role: p.Role, Dim: len(at), Acts: p.Acts}
 		var err error
@@ -344,25 +353,25 @@ func (w *walk) visit(c int) (*FixedGroup, error) {
 	return out, nil
 }
 
-// A number says where one of the numbers of a neuron is: before, in the run, behind.
-type number struct{ before, k, behind int }
+// An entry says where one of the numbers of a neuron is: before, in the run, behind.
+type entry struct{ before, k, behind int }
 
-// choose lists the numbers that are looked at: all, or maxNumbers of them drawn by r.
-func (v *window) choose(r *rand.Rand) []number {
-	at := func(x int) number {
+// choose lists the numbers that are looked at: all, or so many of them drawn by r.
+func (v *window) choose(r *rand.Rand, most int) []entry {
+	from := func(x int) entry {
 		b := x % len(v.behind)
 		x /= len(v.behind)
-		return number{v.before[x/len(v.run)], v.run[x%len(v.run)], v.behind[b]}
+		return entry{v.before[x/len(v.run)], v.run[x%len(v.run)], v.behind[b]}
 	}
 	all := v.numbers()
 	var chosen []int
-	if all <= maxNumbers {
+	if all <= most {
 		for x := range all {
 			chosen = append(chosen, x)
 		}
 	} else { // Floyd's sampling without replacement
-		in := make(map[int]bool, maxNumbers)
-		for x := all - maxNumbers; x < all; x++ {
+		in := make(map[int]bool, most)
+		for x := all - most; x < all; x++ {
 			y := r.IntN(x + 1)
 			if in[y] {
 				y = x
@@ -372,15 +381,15 @@ func (v *window) choose(r *rand.Rand) []number {
 		}
 		slices.Sort(chosen)
 	}
-	out := make([]number, len(chosen))
+	out := make([]entry, len(chosen))
 	for k, x := range chosen {
-		out[k] = at(x)
+		out[k] = from(x)
 	}
 	return out
 }
 
 // rows reads the chosen numbers of some neurons.
-func (v *window) rows(set *tensor.Set, neurons []int, at []number) ([]float32, error) {
+func (v *window) rows(set *tensor.Set, neurons []int, at []entry) ([]float32, error) {
 	t := set.Lookup(v.place.Tensor)
 	raw, err := t.Bytes()
 	if err != nil {
@@ -395,4 +404,17 @@ func (v *window) rows(set *tensor.Set, neurons []int, at []number) ([]float32, e
 		}
 	}
 	return out, nil
+}
+
+// pick returns the chosen numbers of some neurons of a tensor that was read, a row for each.
+func (v *window) pick(x []float32, neurons []int, at []entry) [][]float64 {
+	out := make([][]float64, len(neurons))
+	for k, i := range neurons {
+		row := make([]float64, len(at))
+		for c, a := range at {
+			row[c] = float64(x[(a.before*v.n+position(v.place, i, a.k))*v.inner+a.behind])
+		}
+		out[k] = row
+	}
+	return out
 }

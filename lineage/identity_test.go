@@ -51,21 +51,14 @@ func perceptronSpec(set *tensor.Set) *symmetry.Spec {
 	return must(symmetry.Parse(b.String()))
 }
 
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
-}
-
-// values returns the numbers of a tensor.
-func values(set *tensor.Set, name string) []float32 {
+// weightsOf returns the numbers of a tensor.
+func weightsOf(set *tensor.Set, name string) []float32 {
 	t := set.Lookup(name)
 	return t.DType.AppendFloat32s(nil, must(t.Bytes()))
 }
 
-// with returns set with other numbers in a tensor.
-func with(set *tensor.Set, name string, x []float32) *tensor.Set {
+// withWeights returns set with other numbers in a tensor.
+func withWeights(set *tensor.Set, name string, x []float32) *tensor.Set {
 	t := *set.Lookup(name)
 	t.Data = tensor.Bytes(t.DType.AppendFloats(nil, x))
 	return must(tensor.Overlay(set, &t))
@@ -76,7 +69,7 @@ func with(set *tensor.Set, name string, x []float32) *tensor.Set {
 func transplant(r *rand.Rand, own, owner *tensor.Set, share, noise float64) *tensor.Set {
 	for k := range own.Len()/2 - 1 {
 		for _, name := range []string{fmt.Sprintf("l%d.weight", k), fmt.Sprintf("l%d.bias", k)} {
-			x, y := values(own, name), values(owner, name)
+			x, y := weightsOf(own, name), weightsOf(owner, name)
 			n := int(own.Lookup(name).Shape[0])
 			d := len(x) / n
 			sigma := 0.0
@@ -90,7 +83,7 @@ func transplant(r *rand.Rand, own, owner *tensor.Set, share, noise float64) *ten
 					x[i*d+c] = y[i*d+c] + float32(noise*sigma*r.NormFloat64())
 				}
 			}
-			own = with(own, name, x)
+			own = withWeights(own, name, x)
 		}
 	}
 	return own
@@ -120,7 +113,7 @@ func TestFixedPointsAreUniformForStrangers(t *testing.T) {
 			for s := range nets {
 				for k := range nets[s].Len() / 2 {
 					name := fmt.Sprintf("l%d.weight", k)
-					x := values(nets[s], name)
+					x := weightsOf(nets[s], name)
 					for i, v := range x {
 						switch {
 						case kind == "signs": // many rows are equal, and more cosines
@@ -129,7 +122,7 @@ func TestFixedPointsAreUniformForStrangers(t *testing.T) {
 							x[i] = 0
 						}
 					}
-					nets[s] = with(nets[s], name, x)
+					nets[s] = withWeights(nets[s], name, x)
 				}
 			}
 			f := fixed(t, nets[0], nets[1], seed)
