@@ -75,7 +75,7 @@ func digestOf(set *tensor.Set) (digest [sha256.Size]byte, err error) {
 	h := sha256.New()
 	for _, name := range names {
 		t := set.Lookup(name)
-		fmt.Fprintf(h, "%q %s %v\n", t.Name, t.DType, []int64(t.Shape))
+		h.Write(fmt.Appendf(nil, "%q %s %v\n", t.Name, t.DType, []int64(t.Shape)))
 		if _, err := t.WriteTo(h); err != nil {
 			return digest, fmt.Errorf("tensor %s: %w", name, err)
 		}

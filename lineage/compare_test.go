@@ -26,7 +26,7 @@ func must[T any](v T, err error) T {
 func bundled(t *testing.T) Network {
 	t.Helper()
 	c := must(checkpoint.Open("../testdata/fashion-cnn.safetensors", nil))
-	t.Cleanup(func() { c.Close() })
+	t.Cleanup(func() { _ = c.Close() })
 	return Network{Set: c.Tensors, Spec: must(symmetry.DeriveNames(c.Tensors, nil))}
 }
 

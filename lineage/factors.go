@@ -393,7 +393,7 @@ func (f *factors) unflip() {
 	for c := range f.classes {
 		class := &f.classes[c]
 		for k := range class.Factors {
-			var xy, xx, yy, count = make([]float64, class.Size), make([]float64, class.Size), make([]float64, class.Size), make([]float64, class.Size)
+			xy, xx, yy, count := make([]float64, class.Size), make([]float64, class.Size), make([]float64, class.Size), make([]float64, class.Size)
 			for _, p := range class.places {
 				if !slices.ContainsFunc(p.Acts, func(a symmetry.Act) bool { return a.Factor == k && a.Odd }) || p.tensor.scale == 0 {
 					continue

@@ -90,7 +90,10 @@ func match(ctx context.Context, spec *symmetry.Spec, ref, sus *tensor.Set, o *Op
 		}
 		return nil, err
 	}
-	if r.Related {
+	// Networks that learned from the same data resemble each other more than independent
+	// weights do, as all their neurons do: evidence grows with their size, and no neuron
+	// has a partner that stands out. See docs/results.md, false claims.
+	if r.Related = r.Related && standsOut(r); r.Related {
 		for i := range r.Classes {
 			stay(&r.Classes[i].Result)
 		}
@@ -99,6 +102,18 @@ func match(ctx context.Context, spec *symmetry.Spec, ref, sus *tensor.Set, o *Op
 		}
 	}
 	return r, nil
+}
+
+// standsOut says whether any neuron has a partner that is certain.
+func standsOut(r *align.NetworkResult) bool {
+	for _, list := range [][]align.ClassResult{r.Classes, r.Exchanged} {
+		for i := range list {
+			if slices.ContainsFunc(list[i].Certainty, func(x float64) bool { return x >= certain }) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // stay has the neurons of a group in their own places if all that are certain are: those

@@ -231,8 +231,8 @@ func strangers(g *GroupDifference, xx, xy, yy []float64, dim float64) []int {
 		if xx[i] == 0 || yy[i] == 0 || 4*slope*slope*xx[i] < noise || slices.Contains(g.Removed, i) {
 			continue // of neurons far below the noise nothing is to be seen
 		}
-		error := math.Sqrt(xx[i] * yy[i] / dim)
-		if expected, seen := slope*xx[i]/error, xy[i]/error; expected > 8 && seen < 4 {
+		chance := math.Sqrt(xx[i] * yy[i] / dim)
+		if expected, seen := slope*xx[i]/chance, xy[i]/chance; expected > 8 && seen < 4 {
 			out = append(out, i)
 		}
 	}

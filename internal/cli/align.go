@@ -30,6 +30,7 @@ type alignOptions struct {
 	spec    string
 	heads   headsFlag
 	truth   string
+	report  reportFlag
 }
 
 func newAlign(e *env) *cobra.Command {
@@ -88,6 +89,7 @@ Dummy neurons are named: zero (nobody reads it), clique
 	fs.StringVar(&o.spec, "spec", "", "read what can move from `FILE`, and derive nothing")
 	o.heads.addFlag(fs)
 	fs.StringVar(&o.truth, "map", "", "compare with what really happened, of which attack --map has written `FILE`")
+	o.report.addFlag(cmd, &o.force)
 	complete(cmd, "method", cobra.FixedCompletions(methods, cobra.ShellCompDirectiveNoFileComp))
 	complete(cmd, "net", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return nets.Names(), cobra.ShellCompDirectiveDefault
@@ -111,7 +113,7 @@ type alignResult struct {
 	Matched     int          `json:"matched" about:"that have a partner of their own"`
 	Certain     int          `json:"certain" about:"whose match has a certainty of 0.99 or more"`
 	Certainty   float64      `json:"certainty" about:"mean over the reference's neurons"`
-	LogEvidence float64      `json:"log_evidence" about:"natural logarithm; networks count as related above 10"`
+	LogEvidence float64      `json:"log_evidence" about:"natural logarithm; more than 10 between related networks, of which some neurons are certain, too"`
 	Sweeps      int          `json:"sweeps"`
 	Soft        bool         `json:"soft" about:"hard decisions did not end in certainty, and were annealed"`
 	Streamed    bool         `json:"streamed" about:"the networks were not held in memory, but read a few times"`
@@ -162,6 +164,9 @@ func (e *env) align(ctx context.Context, o *alignOptions, suspect string) error 
 	if err != nil {
 		return err
 	}
+	if err := o.report.check(suspect, o.to, o.spec, o.truth); err != nil {
+		return err
+	}
 	ref, err := e.open(ctx, o.to, nil)
 	if err != nil {
 		return err
@@ -204,6 +209,15 @@ func (e *env) align(ctx context.Context, o *alignOptions, suspect string) error 
 	}
 	if err := say(&alignText{r, e.verbose}); err != nil {
 		return err
+	}
+	if o.report.wanted() {
+		p, err := e.alignPage(ctx, r, spec, ref.Tensors, sus.Tensors, found)
+		if err != nil {
+			return err
+		}
+		if err := e.writeReport(&o.report, p, ref, sus); err != nil {
+			return err
+		}
 	}
 	if r.Verdict == unrelated {
 		return &verdict{status: exitNegative}
