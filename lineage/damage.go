@@ -19,6 +19,8 @@ const (
 	// castValues is how many distinct values have to fit a narrower type before that is no
 	// chance: each fits with a probability of 2^-13 at most.
 	castValues = 8
+	// leastDrift is the strength below which a drift may be rounding, of whatever was done.
+	leastDrift = 1e-6
 	// telling is how many weights a tensor needs to have a say on what was done to all.
 	telling = 64
 )
@@ -420,6 +422,7 @@ func (n *network) drifted() *Change {
 		// and that is no drift.
 		return e.scaled && e.grid != nil && e.drift.strength < e.Relative/2
 	})
+	list = slices.DeleteFunc(list, func(e examined) bool { return e.drift.strength < leastDrift })
 	if len(list) == 0 || list[0].scaled && list[0].grid != nil && 2*elements(list) < elements(n.weights) {
 		return n.shifted()
 	}
@@ -428,6 +431,9 @@ func (n *network) drifted() *Change {
 	c := &Change{Strength: k.strength}
 	quiet := n.with(func(e examined) bool { return e.drift == nil && e.Elements >= telling && e.cut == nil && e.grid == nil })
 	switch {
+	case k.points < telling: // anything may look like this
+		c.Kind, c.Names = Shifted, n.names(list, telling)
+		c.Text = "weights changed"
 	case k.merged() && !list[0].scaled: // else slopes are the factors'
 		c.Kind, c.Share = Merge, k.slope
 		c.Text = fmt.Sprintf("merged with other weights (%s of the reference)", percent(k.slope))
@@ -493,6 +499,7 @@ type pooled struct {
 	unscaled                    bool // slopes are 1
 	alike                       bool // slopes are equal
 	stranger                    bool // what was added has about the deviation of the weights themselves
+	points                      int  // of all
 	// unrest is how far strengths and kurtosis are from those of one Gaussian noise.
 	unrest float64
 }
@@ -504,6 +511,7 @@ func pool(list []examined) pooled {
 		w := float64(e.drift.points)
 		sum += w * e.drift.strength * e.drift.strength
 		weight += w
+		k.points += e.drift.points
 		if s := 1 / (e.drift.slopeError*e.drift.slopeError + 1e-9); finite(s) {
 			slopes += s * e.drift.slope
 			slopeWeight += s
