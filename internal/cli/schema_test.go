@@ -34,6 +34,7 @@ var results = map[string]any{
 	"mark-extract": markExtractResult{},
 	"mark-list":    markListResult{},
 	"demo":         demoResult{},
+	"bench":        benchResult{},
 }
 
 // docs/schema says what the results are. Whoever changes one changes the
