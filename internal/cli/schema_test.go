@@ -35,6 +35,7 @@ var results = map[string]any{
 	"mark-list":    markListResult{},
 	"demo":         demoResult{},
 	"bench":        benchResult{},
+	"verify":       verifyResult{},
 }
 
 // docs/schema says what the results are. Whoever changes one changes the
