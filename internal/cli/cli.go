@@ -53,8 +53,9 @@ func Main() int {
 type env struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	lost           bool // stdout was closed
-	guest          bool // a verb runs it, inside of its own process
+	lost           bool     // stdout was closed
+	args           []string // the command line
+	guest          bool     // a verb runs it, inside of its own process
 	getenv         func(string) string
 
 	json, quiet, verbose bool
@@ -73,6 +74,7 @@ func (e *env) run(ctx context.Context, args []string) (status int) {
 			e.sayf("%s", debug.Stack())
 		}
 	}()
+	e.args = args
 	root := newRoot(e)
 	root.SetArgs(args)
 	root.SetIn(e.stdin)
@@ -132,7 +134,7 @@ contents. It never changes its inputs and never uses the network.`,
 	root.SetHelpCommand(newHelp())
 	root.AddCommand(
 		newPack(e), newUnpack(e), newInspect(e), newDiff(e), newTest(e),
-		newTrain(e), newEval(e), newAlign(e), newVerify(e), newAttack(e), newMark(e),
+		newTrain(e), newEval(e), newAlign(e), newVerify(e), newAttack(e), newMark(e), newReport(e),
 		newDemo(e), newBench(e),
 		newCompletion(), newMan(), newVersion(e),
 	)

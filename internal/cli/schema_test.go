@@ -35,6 +35,7 @@ var results = map[string]any{
 	"mark-list":    markListResult{},
 	"demo":         demoResult{},
 	"bench":        benchResult{},
+	"report":       reportResult{},
 	"verify":       verifyResult{},
 }
 
