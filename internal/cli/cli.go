@@ -53,7 +53,8 @@ func Main() int {
 type env struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	lost           bool // stdout was closed
+	lost           bool     // stdout was closed
+	args           []string // the command line
 	getenv         func(string) string
 
 	json, quiet, verbose bool
@@ -72,6 +73,7 @@ func (e *env) run(ctx context.Context, args []string) (status int) {
 			e.sayf("%s", debug.Stack())
 		}
 	}()
+	e.args = args
 	root := newRoot(e)
 	root.SetArgs(args)
 	root.SetIn(e.stdin)
@@ -131,7 +133,7 @@ contents. It never changes its inputs and never uses the network.`,
 	root.SetHelpCommand(newHelp())
 	root.AddCommand(
 		newPack(e), newUnpack(e), newInspect(e), newDiff(e), newTest(e),
-		newTrain(e), newEval(e), newAlign(e), newVerify(e), newAttack(e), newMark(e),
+		newTrain(e), newEval(e), newAlign(e), newVerify(e), newAttack(e), newMark(e), newReport(e),
 		newCompletion(), newMan(), newVersion(e),
 	)
 	return root

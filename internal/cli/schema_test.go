@@ -33,6 +33,7 @@ var results = map[string]any{
 	"mark-embed":   markEmbedResult{},
 	"mark-extract": markExtractResult{},
 	"mark-list":    markListResult{},
+	"report":       reportResult{},
 	"verify":       verifyResult{},
 }
 
