@@ -55,6 +55,7 @@ type env struct {
 	stdout, stderr io.Writer
 	lost           bool     // stdout was closed
 	args           []string // the command line
+	guest          bool     // a verb runs it, inside of its own process
 	getenv         func(string) string
 
 	json, quiet, verbose bool
@@ -134,7 +135,7 @@ contents. It never changes its inputs and never uses the network.`,
 	root.AddCommand(
 		newPack(e), newUnpack(e), newInspect(e), newDiff(e), newTest(e),
 		newTrain(e), newEval(e), newAlign(e), newVerify(e), newAttack(e), newMark(e),
-		newReport(e), newServe(e),
+		newReport(e), newServe(e), newDemo(e), newBench(e),
 		newCompletion(), newMan(), newVersion(e),
 	)
 	return root
@@ -154,14 +155,16 @@ func (e *env) settle(fs *pflag.FlagSet) error {
 	if e.threads < 0 {
 		return usagef("--threads is %d, want 0 (all) or more", e.threads)
 	}
-	if e.threads > 0 {
+	if e.threads > 0 && !e.guest {
 		runtime.GOMAXPROCS(e.threads)
 	}
 	if e.memory > 0 {
 		if e.memory < minMemory {
 			return budgetf("--memory is %v, the least is %v", e.memory, minMemory)
 		}
-		debug.SetMemoryLimit(int64(e.memory)) // the collector works harder close to it
+		if !e.guest {
+			debug.SetMemoryLimit(int64(e.memory)) // the collector works harder close to it
+		}
 	}
 	return nil
 }
