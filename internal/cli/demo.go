@@ -153,7 +153,7 @@ type demoPlan struct {
 
 func (o *demoOptions) plan() demoPlan {
 	if o.fast {
-		return demoPlan{net: "lenet-300-100", title: "LeNet-300-100", epochs: 8, tune: 2, lambda: "1e-5"}
+		return demoPlan{net: "lenet-300-100", title: "LeNet-300-100", epochs: 8, tune: 3, lambda: "5e-6"}
 	}
 	return demoPlan{net: "lenet5", title: "LeNet-5", epochs: 10, tune: 8, lambda: "2e-6"}
 }
