@@ -53,7 +53,11 @@ func Compare(ctx context.Context, ref, sus Network, o *Options) (*Comparison, er
 	if err := c.align(); err != nil {
 		return nil, err
 	}
-	if c.out.Match != nil && !c.out.Match.Related || c.stock.sus.Len() == 0 {
+	related, err := c.related()
+	if err != nil {
+		return nil, err
+	}
+	if !related {
 		c.out.Verdict = Unrelated
 		c.out.Function.How = "networks that are not known to be related were not compared further"
 		return c.out, nil
@@ -212,6 +216,19 @@ func (c *comparer) align() error {
 	}
 	c.out.Restored, err = align.Restore(c.spec, sus, found)
 	return err
+}
+
+// related says whether the networks have to do with each other: by the match, or, where
+// nothing is known to move, by their weights as they stand.
+func (c *comparer) related() (bool, error) {
+	switch {
+	case c.stock.sus.Len() == 0:
+		return false, nil
+	case c.out.Match != nil:
+		return c.out.Match.Related, nil
+	}
+	related, _, err := inPlace(c.ref.Set, c.stock.sus)
+	return related, err
 }
 
 // settle finds the factors with which the suspect is most like the reference.
