@@ -48,6 +48,10 @@ func (e *evidence) scales(g *Group, of []int) [][]float64 {
 	return out
 }
 
+// intactSketch is the cosine of sketches from which on rows are taken to be the same
+// but for a factor: what 8 bits round is less.
+const intactSketch = 0.9995
+
 // magnitudes finds the factors of one pair.
 func (e *evidence) magnitudes(g *Group, i, j int, imitated map[string]bool, rho map[string]float64, out [][]float64) {
 	var ratios []ratio
@@ -66,6 +70,10 @@ func (e *evidence) magnitudes(g *Group, i, j int, imitated map[string]bool, rho 
 		}
 		if v.Dim > 1 && rho[v.Name] == 0 {
 			continue // said nothing about who is who
+		}
+		if v.refLength != nil && xy > intactSketch*math.Sqrt(xx*yy) { // lengths are exact, sketches rounded
+			a, b := float64(v.refLength[i]), float64(v.susLength[j])
+			xx, yy, xy = a*a, b*b, a*b
 		}
 		if r, ok := newRatio(v.Acts, v.Dim, xx, xy, yy); ok {
 			ratios = append(ratios, r)

@@ -1,0 +1,411 @@
+package align
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"ropewalk/internal/kernel"
+)
+
+// Sketches are what a passport keeps of a reference: of each neuron, at some of its
+// places, a few sums of its numbers. They take the place of its weights in
+// [MatchSketches].
+type Sketches struct {
+	Spec   *Spec
+	Shapes map[string][]int // of the tensors that Spec names
+	Places [][]PlaceSketch  // by class and place of Spec
+	Seed   uint64           // of the signs, see SketchSigns
+}
+
+// A PlaceSketch is what is kept of the neurons of a class at one place: the signed
+// count-sketch (Charikar and others 2002) of each row of Dim numbers. Number c of a row
+// (counted over the axes before the neurons', the neuron's run, and the axes after, the
+// last one densest) is added to sum c mod Numbers with sign c of [SketchSigns].
+type PlaceSketch struct {
+	Dim     int       // numbers of a neuron
+	Numbers int       // sums of a neuron; 0: only lengths are kept
+	Rows    []float32 // (neurons, Numbers)
+	Lengths []float32 // Euclidean, of the rows of Dim numbers
+}
+
+// SketchSigns returns the signs, 1 or -1, of the first n numbers of a row: sign c is
+// -1 where bit c mod 64 of SplitMix64(seed + c/64) is set.
+func SketchSigns(seed uint64, n int) []float32 {
+	s := make([]float32, n)
+	var bits uint64
+	for c := range s {
+		if c%64 == 0 {
+			bits = splitMix(seed + uint64(c/64))
+		}
+		s[c] = 1 - 2*float32(bits>>(c%64)&1)
+	}
+	return s
+}
+
+// splitMix is the output of SplitMix64 (Steele and others 2014) for a state.
+func splitMix(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// Fold adds up a row in the sums of its sketch: number c in sum c mod len(dst). Signs
+// are in x already. It takes x for scratch, which has to have room for the next power of
+// two times len(dst) above its length; serial is a pool of one goroutine. Sums are taken
+// in halves: the same on every machine.
+func Fold(serial *kernel.Pool, dst, x []float32) {
+	m := len(dst)
+	padded := FoldedLength(len(x), m)
+	n := len(x)
+	x = x[:padded]
+	clear(x[n:])
+	for half := padded / 2; half >= m; half /= 2 {
+		kernel.Add(serial, x[:half], x[:half], x[half:2*half])
+	}
+	copy(dst, x[:m])
+}
+
+// FoldedLength returns the room that Fold takes for n numbers and m sums.
+func FoldedLength(n, m int) int {
+	padded := m
+	for padded < n {
+		padded *= 2
+	}
+	return padded
+}
+
+// check refuses sketches that do not fit their specification.
+func (k *Sketches) check() error {
+	if k.Spec == nil || len(k.Spec.Classes) == 0 {
+		return fmt.Errorf("%w: the sketches have no classes of neurons to match", ErrInput)
+	}
+	if len(k.Places) != len(k.Spec.Classes) {
+		return fmt.Errorf("%w: sketches of %d classes for %d", ErrInput, len(k.Places), len(k.Spec.Classes))
+	}
+	for c := range k.Spec.Classes {
+		class := &k.Spec.Classes[c]
+		if len(k.Places[c]) != len(class.Places) {
+			return fmt.Errorf("%w: class %s has sketches at %d places of %d", ErrInput, class.Name, len(k.Places[c]), len(class.Places))
+		}
+		for i := range k.Places[c] {
+			p := &k.Places[c][i]
+			if p.Numbers < 0 || p.Numbers > p.Dim || len(p.Rows) != class.Size*p.Numbers || len(p.Lengths) != class.Size {
+				return fmt.Errorf("%w: class %s, %s: %d sums and %d lengths for %d neurons of %d numbers", ErrInput, class.Name, viewName(&class.Places[i]), len(p.Rows), len(p.Lengths), class.Size, p.Dim)
+			}
+		}
+	}
+	return nil
+}
+
+// MatchSketches is [MatchNetworks] for a reference of which there are sketches alone.
+// The suspect is held in memory, in the gauge of the reference as far as that is known:
+// each class that is decided has its factors taken back there, so that its neighbours
+// can be compared. A class of which no place has other axes that are known stays
+// without certainty. Whole tensors, as experts, are taken to be in their places; damage
+// is not imitated.
+func MatchSketches(ref *Sketches, sus Network, o *NetworkOptions) (*NetworkResult, error) {
+	if o == nil {
+		o = &NetworkOptions{}
+	}
+	if o.Method != Joint {
+		return nil, fmt.Errorf("%w: method %v looks at weights, of which sketches have none", ErrInput, o.Method)
+	}
+	if err := ref.check(); err != nil {
+		return nil, err
+	}
+	r := &side{arrays: map[string]*array{}, owners: map[string][]layers{}}
+	err := r.claims(func(name string) (*array, error) {
+		dims := ref.Shapes[name]
+		if dims == nil {
+			return nil, fmt.Errorf("%w: the sketches do not say what shape tensor %s has", ErrInput, name)
+		}
+		return &array{dims: dims}, nil
+	}, ref.Spec, "reference")
+	if err != nil {
+		return nil, err
+	}
+	s, err := load(sus, "suspect")
+	if err != nil {
+		return nil, err
+	}
+	if err := fitTogether(ref.Spec, sus.Spec, r, s); err != nil {
+		return nil, err
+	}
+	for c := range ref.Places {
+		for k := range ref.Places[c] {
+			place := &ref.Spec.Classes[c].Places[k]
+			outer, inner := r.arrays[place.Tensor].split(place.Axis)
+			if dim := outer * inner * max(1, place.Run); dim != ref.Places[c][k].Dim {
+				return nil, fmt.Errorf("%w: sketches of %s are of %d numbers, and its rows have %d", ErrInput, viewName(place), ref.Places[c][k].Dim, dim)
+			}
+		}
+	}
+	pool := kernel.NewPool(o.Threads)
+	defer pool.Close()
+	d := &driver{o: o, pool: pool, classes: ref.Spec.Classes, fixed: make([]*Matching, len(ref.Spec.Classes)), sketches: ref}
+	if err := d.known(sus.Spec); err != nil {
+		return nil, err
+	}
+	out, err := d.solve(ref.Spec, sus.Spec, r, s)
+	if err != nil || !out.Related {
+		return out, err
+	}
+	return d.explain(ref.Spec, sus.Spec, r, s, out)
+}
+
+// solveSketches is solve where the reference is sketches.
+func (d *driver) solveSketches(ref, sus *Spec, r, s *side) (*NetworkResult, error) {
+	d.start(newSketchPair(ref, sus, r, s, d.sketches, d.pool))
+	if err := d.search(); err != nil {
+		return nil, err
+	}
+	d.pair.opposites(d.results)
+	return d.result(d.pair.gauges(d.results)), nil
+}
+
+// newSketchPair begins with the suspect in its own gauge.
+func newSketchPair(ref, sus *Spec, r, s *side, k *Sketches, pool *kernel.Pool) *pair {
+	return &pair{
+		classes: ref.Classes, suspects: sus.Classes, imitated: map[string]*array{}, state: make([]state, len(ref.Classes)), pool: pool,
+		ref: r, sus: s, refScale: ones(ref.Classes), susScale: ones(sus.Classes), sketches: k, own: s, signs: map[int][]float32{},
+	}
+}
+
+// sketchView is view where the reference is sketches.
+func (p *pair) sketchView(c, k int) (View, bool) {
+	place, other := &p.classes[c].Places[k], &p.suspects[c].Places[k]
+	kept := &p.sketches.Places[c][k]
+	if kept.Numbers == 0 {
+		return View{}, false
+	}
+	x := p.sus.arrays[place.Tensor]
+	own := p.ref.owners[place.Tensor][place.Axis]
+	layer := own.of(c, k, place.position(0, 0))
+	for axis := range x.dims {
+		skip := -1
+		if axis == place.Axis {
+			skip = layer
+		}
+		if !p.anyKnown(place.Tensor, axis, skip) {
+			return View{}, false
+		}
+	}
+	for axis := range x.dims {
+		if axis != place.Axis {
+			x, _ = p.toReference(x, place.Tensor, axis, -1)
+		} else if len(own) > 1 {
+			x, _ = p.toReference(x, place.Tensor, axis, layer)
+		}
+	}
+	rows, dim := neurons(x, other, p.suspects[c].Size)
+	if dim != kept.Dim {
+		return View{}, false
+	}
+	v := View{Name: viewName(place), Role: place.Role, Dim: kept.Numbers, Acts: place.Acts, Ref: kept.Rows}
+	if dim == 1 {
+		v.Sus = rows
+		if place.Epsilon > 0 { // the suspect's have it already
+			v.Ref = slices.Clone(kept.Rows)
+			for i := range v.Ref {
+				v.Ref[i] += float32(place.Epsilon)
+			}
+		}
+		return v, true
+	}
+	v.refLength, v.susLength = kept.Lengths, lengths(rows, dim)
+	v.Ref = stretched(slices.Clone(kept.Rows), kept.Numbers, v.refLength)
+	v.Sus = stretched(p.sketch(rows, dim, kept.Numbers), kept.Numbers, v.susLength)
+	return v, true
+}
+
+// sketch returns the sketches of rows of dim numbers.
+func (p *pair) sketch(rows []float32, dim, numbers int) []float32 {
+	signs := p.signs[dim]
+	if signs == nil {
+		signs = SketchSigns(p.sketches.Seed, dim)
+		p.signs[dim] = signs
+	}
+	n := len(rows) / dim
+	out := make([]float32, n*numbers)
+	p.pool.Ranges(n, 1+n/64, func(_, lo, hi int) {
+		serial := kernel.NewPool(1)
+		defer serial.Close()
+		x := make([]float32, FoldedLength(dim, numbers))
+		for i := lo; i < hi; i++ {
+			kernel.Mul(serial, x[:dim], rows[i*dim:][:dim], signs)
+			Fold(serial, out[i*numbers:][:numbers], x[:dim])
+		}
+	})
+	return out
+}
+
+// stretched gives sketches the lengths of what they are of, which they have but for an
+// error of √(2/numbers): balancing and factors rest on lengths.
+func stretched(x []float32, dim int, to []float32) []float32 {
+	for i, l := range lengths(x, dim) {
+		if l == 0 {
+			continue
+		}
+		a := to[i] / l
+		for b := range x[i*dim:][:dim] {
+			x[i*dim+b] *= a
+		}
+	}
+	return x
+}
+
+// take takes back, in the suspect, what the neurons of a class were multiplied by, and
+// reports whether that was more than rounding. Signs stay in the state.
+func (p *pair) take(c int, r *Result) bool {
+	class := &p.suspects[c]
+	if !slices.ContainsFunc(class.Factors, Gauge.scales) {
+		return false
+	}
+	const believed = 0.5 // what is not that certain keeps its size
+	step := ones(p.suspects[c : c+1])[0]
+	largest := 0.0
+	for f, gauge := range class.Factors {
+		if !gauge.scales() {
+			continue
+		}
+		for i, j := range r.Sus {
+			if j < 0 || r.Certainty[i] < believed {
+				continue
+			}
+			was := p.susScale[c][f][j]
+			now := min(max(was/math.Abs(r.Scale[f][i]), 1e-6), 1e6)
+			step[f][j] = now / was
+			p.susScale[c][f][j] = now
+			largest = max(largest, math.Abs(math.Log(step[f][j])))
+		}
+	}
+	if largest == 0 {
+		return false
+	}
+	if p.sus == p.own {
+		p.sus = &side{arrays: map[string]*array{}, owners: p.own.owners}
+		for name, a := range p.own.arrays {
+			p.sus.arrays[name] = a
+		}
+	}
+	for k := range class.Places {
+		name := class.Places[k].Tensor
+		if len(class.Places[k].Acts) > 0 && p.sus.arrays[name] == p.own.arrays[name] {
+			p.sus.arrays[name] = p.own.arrays[name].clone()
+		}
+	}
+	p.sus.rescale(class, step)
+	return largest > touched
+}
+
+// gauges returns what each neuron of the suspect was multiplied by, nil if no class has
+// factors.
+func (p *pair) gauges(results []*Result) [][][]float64 {
+	if !slices.ContainsFunc(p.classes, func(c Class) bool { return len(c.Factors) > 0 }) {
+		return nil
+	}
+	out := ones(p.classes)
+	for c := range p.classes {
+		for f, gauge := range p.classes[c].Factors {
+			bit := flipBit(p.classes[c].Factors, f)
+			for i, j := range results[c].Sus {
+				if j < 0 {
+					continue
+				}
+				if gauge.scales() {
+					out[c][f][i] = settled(1/p.susScale[c][f][j], 0)
+				}
+				if st := &p.state[c]; gauge.flips() && len(st.flips) > 0 && st.flips[i]>>bit&1 == 1 {
+					out[c][f][i] = -out[c][f][i]
+				}
+			}
+		}
+	}
+	return out
+}
+
+// opposites takes the certainty of pairs whose weights at a place are opposite.
+func (p *pair) opposites(results []*Result) {
+	for c := range p.classes {
+		class := &p.classes[c]
+		for k := range class.Places {
+			v, ok := p.sketchView(c, k)
+			if !ok || v.Dim == 1 {
+				continue
+			}
+			n := class.Size
+			xx, xy, yy := make([]float64, n), make([]float64, n), make([]float64, n)
+			for i, j := range results[c].Sus {
+				if j < 0 {
+					continue
+				}
+				for b, x := range v.Ref[i*v.Dim:][:v.Dim] {
+					y := float64(v.Sus[j*v.Dim+b])
+					xx[i], xy[i], yy[i] = xx[i]+float64(x)*float64(x), xy[i]+float64(x)*y, yy[i]+y*y
+				}
+				if st := &p.state[c]; len(st.flips) > 0 && odd(class.Factors, class.Places[k].Acts, st.flips[i]) {
+					xy[i] = -xy[i]
+				}
+			}
+			results[c].contradicted(v.Name, v.Dim, xx, xy, yy)
+		}
+	}
+}
+
+// sketchEvidence is evidence where the reference is sketches: of each tensor, those of
+// the place with most sums are compared. What all neurons have in common is left out.
+func (p *pair) sketchEvidence() fitness {
+	f := fitness{choices: p.choices()}
+	type at struct{ class, place, count int }
+	best := map[string]at{}
+	for c := range p.classes {
+		for k := range p.classes[c].Places {
+			name := p.classes[c].Places[k].Tensor
+			if n := p.classes[c].Size * p.sketches.Places[c][k].Numbers; len(p.ref.arrays[name].dims) > 1 && n > best[name].count {
+				best[name] = at{c, k, n}
+			}
+		}
+	}
+	var sum, weights float64
+	for _, name := range sortedNames(p.ref.arrays) {
+		b, ok := best[name]
+		if !ok {
+			continue
+		}
+		x := p.sus.arrays[name]
+		for axis := range x.dims {
+			x, _ = p.toReference(x, name, axis, -1)
+		}
+		place, kept := &p.classes[b.class].Places[b.place], &p.sketches.Places[b.class][b.place]
+		rows, dim := neurons(x, place, p.classes[b.class].Size)
+		r, n := correlateSketches(kept.Rows, p.sketch(rows, dim, kept.Numbers), kept.Numbers)
+		sum += n * r
+		weights += n
+	}
+	if weights > 0 {
+		f.z = sum / math.Sqrt(weights)
+	}
+	return f
+}
+
+// correlateSketches is correlate for the sketches of as many neurons on either side.
+func correlateSketches(a, b []float32, numbers int) (r, n float64) {
+	count := len(a) / numbers
+	ma, mb := make([]float64, numbers), make([]float64, numbers)
+	for k, x := range a {
+		ma[k%numbers] += float64(x) / float64(count)
+		mb[k%numbers] += float64(b[k]) / float64(count)
+	}
+	var aa, bb, ab, quad float64
+	for k, x := range a {
+		u, v := float64(x)-ma[k%numbers], float64(b[k])-mb[k%numbers]
+		aa, bb, ab, quad = aa+u*u, bb+v*v, ab+u*v, quad+u*u*v*v
+	}
+	if aa == 0 || bb == 0 {
+		return 0, 0
+	}
+	n = aa * bb / max(quad, aa*bb/float64(len(a)))
+	return ab / math.Sqrt(aa*bb), n
+}
