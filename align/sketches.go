@@ -21,12 +21,41 @@ type Sketches struct {
 // A PlaceSketch is what is kept of the neurons of a class at one place: the signed
 // count-sketch (Charikar and others 2002) of each row of Dim numbers. Number c of a row
 // (counted over the axes before the neurons', the neuron's run, and the axes after, the
-// last one densest) is added to sum c mod Numbers with sign c of [SketchSigns].
+// last one densest) is added to sum c mod Numbers with sign c of [SketchSigns]. Single
+// numbers (Dim is 1) are kept as they are.
 type PlaceSketch struct {
 	Dim     int       // numbers of a neuron
-	Numbers int       // sums of a neuron; 0: only lengths are kept
-	Rows    []float32 // (neurons, Numbers)
-	Lengths []float32 // Euclidean, of the rows of Dim numbers
+	Numbers int       // sums of a neuron, at most Dim; 0: nothing is kept
+	Values  []float32 // (neurons), if Dim and Numbers are 1; else what follows
+	Sums    []int8    // (neurons, Numbers), in units of the neuron's step
+	Steps   []float32 // (neurons)
+	Lengths []float32 // (neurons): Euclidean, of the rows of Dim numbers
+}
+
+// rows returns the sums as numbers (neurons, Numbers).
+func (p *PlaceSketch) rows() []float32 {
+	if p.Dim == 1 {
+		return p.Values
+	}
+	out := make([]float32, len(p.Sums))
+	for i, step := range p.Steps {
+		row := out[i*p.Numbers:][:p.Numbers]
+		for b, x := range p.Sums[i*p.Numbers:][:p.Numbers] {
+			row[b] = float32(x) * step
+		}
+	}
+	return out
+}
+
+// fits reports whether there is as much as n neurons need.
+func (p *PlaceSketch) fits(n int) bool {
+	switch {
+	case p.Numbers == 0:
+		return true
+	case p.Dim == 1:
+		return p.Numbers == 1 && len(p.Values) == n
+	}
+	return p.Numbers > 0 && p.Numbers <= p.Dim && len(p.Sums) == n*p.Numbers && len(p.Steps) == n && len(p.Lengths) == n
 }
 
 // SketchSigns returns the signs, 1 or -1, of the first n numbers of a row: sign c is
@@ -91,8 +120,8 @@ func (k *Sketches) check() error {
 		}
 		for i := range k.Places[c] {
 			p := &k.Places[c][i]
-			if p.Numbers < 0 || p.Numbers > p.Dim || len(p.Rows) != class.Size*p.Numbers || len(p.Lengths) != class.Size {
-				return fmt.Errorf("%w: class %s, %s: %d sums and %d lengths for %d neurons of %d numbers", ErrInput, class.Name, viewName(&class.Places[i]), len(p.Rows), len(p.Lengths), class.Size, p.Dim)
+			if !p.fits(class.Size) {
+				return fmt.Errorf("%w: class %s, %s: the sketches are not of %d neurons", ErrInput, class.Name, viewName(&class.Places[i]), class.Size)
 			}
 		}
 	}
@@ -203,11 +232,11 @@ func (p *pair) sketchView(c, k int) (View, bool) {
 	if dim != kept.Dim {
 		return View{}, false
 	}
-	v := View{Name: viewName(place), Role: place.Role, Dim: kept.Numbers, Acts: place.Acts, Ref: kept.Rows}
+	v := View{Name: viewName(place), Role: place.Role, Dim: kept.Numbers, Acts: place.Acts, Ref: kept.rows()}
 	if dim == 1 {
 		v.Sus = rows
 		if place.Epsilon > 0 { // the suspect's have it already
-			v.Ref = slices.Clone(kept.Rows)
+			v.Ref = slices.Clone(v.Ref)
 			for i := range v.Ref {
 				v.Ref[i] += float32(place.Epsilon)
 			}
@@ -215,7 +244,7 @@ func (p *pair) sketchView(c, k int) (View, bool) {
 		return v, true
 	}
 	v.refLength, v.susLength = kept.Lengths, lengths(rows, dim)
-	v.Ref = stretched(slices.Clone(kept.Rows), kept.Numbers, v.refLength)
+	v.Ref = stretched(v.Ref, kept.Numbers, v.refLength)
 	v.Sus = stretched(p.sketch(rows, dim, kept.Numbers), kept.Numbers, v.susLength)
 	return v, true
 }
@@ -354,38 +383,65 @@ func (p *pair) opposites(results []*Result) {
 	}
 }
 
-// sketchEvidence is evidence where the reference is sketches: of each tensor, those of
-// the place with most sums are compared. What all neurons have in common is left out.
+// sketchEvidence is evidence where the reference is sketches. Those of all places count.
+// Sketches of a tensor by its rows and by its columns are sums of products of the same N
+// numbers with different signs: for strangers, n·r of either, which have the variances n,
+// have the covariance n·n'/N, and the best sum of both has weights 1 - n'/N. What all
+// neurons have in common is left out.
 func (p *pair) sketchEvidence() fitness {
 	f := fitness{choices: p.choices()}
-	type at struct{ class, place, count int }
-	best := map[string]at{}
+	type part struct {
+		axis  int
+		sum   float64
+		count float64
+	}
+	parts := map[string][]part{}
 	for c := range p.classes {
 		for k := range p.classes[c].Places {
-			name := p.classes[c].Places[k].Tensor
-			if n := p.classes[c].Size * p.sketches.Places[c][k].Numbers; len(p.ref.arrays[name].dims) > 1 && n > best[name].count {
-				best[name] = at{c, k, n}
+			place, kept := &p.classes[c].Places[k], &p.sketches.Places[c][k]
+			name := place.Tensor
+			if len(p.ref.arrays[name].dims) < 2 || kept.Numbers == 0 {
+				continue
+			}
+			x := p.sus.arrays[name]
+			for axis := range x.dims {
+				x, _ = p.toReference(x, name, axis, -1)
+			}
+			rows, dim := neurons(x, place, p.classes[c].Size)
+			own := rows
+			if dim > 1 {
+				own = p.sketch(rows, dim, kept.Numbers)
+			}
+			r, n := correlateSketches(kept.rows(), own, kept.Numbers)
+			parts[name] = append(parts[name], part{place.Axis, n * r, n})
+		}
+	}
+	var sum, variance float64
+	for _, name := range sortedNames(p.ref.arrays) {
+		total := 1.0
+		for _, d := range p.ref.arrays[name].dims {
+			total *= float64(d)
+		}
+		weights := make([]float64, len(parts[name]))
+		for i, a := range parts[name] {
+			other := 0.0
+			for _, b := range parts[name] {
+				if b.axis != a.axis {
+					other = max(other, b.count)
+				}
+			}
+			weights[i] = max(0, 1-other/total)
+			sum += weights[i] * a.sum
+			variance += weights[i] * weights[i] * a.count
+			for j, b := range parts[name][:i] {
+				if b.axis != a.axis {
+					variance += 2 * weights[i] * weights[j] * a.count * b.count / total
+				}
 			}
 		}
 	}
-	var sum, weights float64
-	for _, name := range sortedNames(p.ref.arrays) {
-		b, ok := best[name]
-		if !ok {
-			continue
-		}
-		x := p.sus.arrays[name]
-		for axis := range x.dims {
-			x, _ = p.toReference(x, name, axis, -1)
-		}
-		place, kept := &p.classes[b.class].Places[b.place], &p.sketches.Places[b.class][b.place]
-		rows, dim := neurons(x, place, p.classes[b.class].Size)
-		r, n := correlateSketches(kept.Rows, p.sketch(rows, dim, kept.Numbers), kept.Numbers)
-		sum += n * r
-		weights += n
-	}
-	if weights > 0 {
-		f.z = sum / math.Sqrt(weights)
+	if variance > 0 {
+		f.z = sum / math.Sqrt(variance)
 	}
 	return f
 }

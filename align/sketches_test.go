@@ -29,22 +29,21 @@ func sketchesOf(n Network, numbers int) *Sketches {
 			rows, dim := neurons(s.arrays[place.Tensor], place, class.Size)
 			q := PlaceSketch{Dim: dim, Numbers: min(dim, numbers), Lengths: lengths(rows, dim)}
 			if dim == 1 {
-				q.Rows = slices.Clone(rows)
-				for j := range q.Rows {
-					q.Rows[j] -= float32(place.Epsilon)
+				q.Values = slices.Clone(rows)
+				for j := range q.Values {
+					q.Values[j] -= float32(place.Epsilon)
 				}
 			} else {
-				q.Rows = p.sketch(rows, dim, q.Numbers)
+				sums := p.sketch(rows, dim, q.Numbers)
 				for j := range class.Size {
-					row := q.Rows[j*q.Numbers:][:q.Numbers]
+					row := sums[j*q.Numbers:][:q.Numbers]
 					most := 0.0
 					for _, x := range row {
 						most = max(most, math.Abs(float64(x)))
 					}
-					for b, x := range row {
-						if most > 0 {
-							row[b] = float32(math.Round(float64(x)/most*127) * most / 127)
-						}
+					q.Steps = append(q.Steps, float32(most/127))
+					for _, x := range row {
+						q.Sums = append(q.Sums, int8(math.Round(127*float64(x)/max(most, 1e-30))))
 					}
 				}
 			}
@@ -170,7 +169,7 @@ func TestSketchesRefused(t *testing.T) {
 	for name, spoil := range map[string]func(k *Sketches){
 		"classes": func(k *Sketches) { k.Places = k.Places[1:] },
 		"places":  func(k *Sketches) { k.Places[0] = k.Places[0][1:] },
-		"rows":    func(k *Sketches) { k.Places[0][0].Rows = k.Places[0][0].Rows[1:] },
+		"rows":    func(k *Sketches) { k.Places[0][0].Sums = k.Places[0][0].Sums[1:] },
 		"shape":   func(k *Sketches) { delete(k.Shapes, "fc1.weight") },
 		"dim":     func(k *Sketches) { k.Places[0][0].Dim++ },
 	} {
