@@ -515,7 +515,7 @@ func (d *driver) hardSweeps() error {
 				changes[c]++
 			}
 			*st = state{of: r.Sus, flips: flips}
-			if d.sketches != nil && d.pair.take(c, r) {
+			if d.sketches != nil && d.pair.take(c, r) > touched {
 				changed = true
 				changes[c]++
 			}

@@ -19,11 +19,12 @@ type pair struct {
 	refScale, susScale [][][]float64
 	pool               *kernel.Pool
 
-	// Where the reference is sketches: these, the suspect in its own gauge, and signs by
-	// the number of numbers.
+	// Where the reference is sketches: these, the suspect in its own gauge, signs by the
+	// number of numbers, and which tensors are full of zeros.
 	sketches *Sketches
 	own      *side
 	signs    map[int][]float32
+	sparse   map[string]bool // by tensor: see pruned
 }
 
 // A state is what is believed of one class.

@@ -76,6 +76,9 @@ func (e *evidence) magnitudes(g *Group, i, j int, imitated map[string]bool, rho 
 			xx, yy, xy = a*a, b*b, a*b
 		}
 		if r, ok := newRatio(v.Acts, v.Dim, xx, xy, yy); ok {
+			if v.pruned { // what is left is as it was, what is gone is no smaller factor
+				r.log -= math.Log(min(1, xy*xy/(xx*yy)))
+			}
 			ratios = append(ratios, r)
 		}
 	}

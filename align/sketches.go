@@ -190,6 +190,7 @@ func (d *driver) solveSketches(ref, sus *Spec, r, s *side) (*NetworkResult, erro
 	if err := d.search(); err != nil {
 		return nil, err
 	}
+	d.pair.polish(d.results)
 	d.pair.opposites(d.results)
 	return d.result(d.pair.gauges(d.results)), nil
 }
@@ -198,7 +199,7 @@ func (d *driver) solveSketches(ref, sus *Spec, r, s *side) (*NetworkResult, erro
 func newSketchPair(ref, sus *Spec, r, s *side, k *Sketches, pool *kernel.Pool) *pair {
 	return &pair{
 		classes: ref.Classes, suspects: sus.Classes, imitated: map[string]*array{}, state: make([]state, len(ref.Classes)), pool: pool,
-		ref: r, sus: s, refScale: ones(ref.Classes), susScale: ones(sus.Classes), sketches: k, own: s, signs: map[int][]float32{},
+		ref: r, sus: s, refScale: ones(ref.Classes), susScale: ones(sus.Classes), sketches: k, own: s, signs: map[int][]float32{}, sparse: map[string]bool{},
 	}
 }
 
@@ -228,7 +229,7 @@ func (p *pair) sketchView(c, k int) (View, bool) {
 			x, _ = p.toReference(x, place.Tensor, axis, layer)
 		}
 	}
-	rows, dim := neurons(x, other, p.suspects[c].Size)
+	rows, dim := sketchedRows(x, other, p.suspects[c].Size)
 	if dim != kept.Dim {
 		return View{}, false
 	}
@@ -243,10 +244,48 @@ func (p *pair) sketchView(c, k int) (View, bool) {
 		}
 		return v, true
 	}
-	v.refLength, v.susLength = kept.Lengths, lengths(rows, dim)
+	v.refLength, v.susLength, v.pruned = kept.Lengths, lengths(rows, dim), p.pruned(place.Tensor)
 	v.Ref = stretched(v.Ref, kept.Numbers, v.refLength)
 	v.Sus = stretched(p.sketch(rows, dim, kept.Numbers), kept.Numbers, v.susLength)
 	return v, true
+}
+
+// pruned reports whether much of a tensor of the suspect is zeros.
+func (p *pair) pruned(name string) bool {
+	const much = 0.3
+	was, ok := p.sparse[name]
+	if !ok {
+		zeros := 0
+		x := p.own.arrays[name].data
+		for _, v := range x {
+			if v == 0 {
+				zeros++
+			}
+		}
+		was = float64(zeros) > much*float64(len(x))
+		p.sparse[name] = was
+	}
+	return was
+}
+
+// sketchedRows is neurons with the numbers of a row in the order of sketches: the run is
+// inside of the axes before.
+func sketchedRows(a *array, place *Place, size int) (rows []float32, dim int) {
+	outer, inner := a.split(place.Axis)
+	run := max(1, place.Run)
+	if outer == 1 || run == 1 {
+		return neurons(a, place, size)
+	}
+	n := a.dims[place.Axis]
+	rows = make([]float32, 0, size*outer*run*inner)
+	for i := range size {
+		for o := range outer {
+			for k := range run {
+				rows = append(rows, a.data[(o*n+place.position(i, k))*inner:][:inner]...)
+			}
+		}
+	}
+	return rows, outer * run * inner
 }
 
 // sketch returns the sketches of rows of dim numbers.
@@ -286,32 +325,32 @@ func stretched(x []float32, dim int, to []float32) []float32 {
 }
 
 // take takes back, in the suspect, what the neurons of a class were multiplied by, and
-// reports whether that was more than rounding. Signs stay in the state.
-func (p *pair) take(c int, r *Result) bool {
+// returns the largest change of a logarithm. Signs stay in the state.
+func (p *pair) take(c int, r *Result) float64 {
 	class := &p.suspects[c]
 	if !slices.ContainsFunc(class.Factors, Gauge.scales) {
-		return false
+		return 0
 	}
-	const believed = 0.5 // what is not that certain keeps its size
 	step := ones(p.suspects[c : c+1])[0]
 	largest := 0.0
 	for f, gauge := range class.Factors {
 		if !gauge.scales() {
 			continue
 		}
+		shift := math.Exp(p.common(c, f, r))
 		for i, j := range r.Sus {
 			if j < 0 || r.Certainty[i] < believed {
 				continue
 			}
 			was := p.susScale[c][f][j]
-			now := min(max(was/math.Abs(r.Scale[f][i]), 1e-6), 1e6)
+			now := min(max(was/math.Abs(r.Scale[f][i]*shift), 1e-6), 1e6)
 			step[f][j] = now / was
 			p.susScale[c][f][j] = now
 			largest = max(largest, math.Abs(math.Log(step[f][j])))
 		}
 	}
 	if largest == 0 {
-		return false
+		return 0
 	}
 	if p.sus == p.own {
 		p.sus = &side{arrays: map[string]*array{}, owners: p.own.owners}
@@ -326,7 +365,78 @@ func (p *pair) take(c int, r *Result) bool {
 		}
 	}
 	p.sus.rescale(class, step)
-	return largest > touched
+	return largest
+}
+
+// believed is the certainty below which neurons keep their size.
+const believed = 0.5
+
+// common returns by how much the logarithms of a factor of all neurons of a class are off:
+// rows of neighbouring layers with norms between them tell factors up to one that all
+// have in common, and single numbers, as those of norms, tell that one.
+func (p *pair) common(c, f int, r *Result) float64 {
+	const least = 4 // for a median
+	class := &p.classes[c]
+	var off []float64
+	for k := range class.Places {
+		acts := class.Places[k].Acts
+		power := powerOf(acts, f)
+		if power == 0 || p.sketches.Places[c][k].Dim != 1 {
+			continue
+		}
+		v, ok := p.sketchView(c, k)
+		if !ok {
+			continue
+		}
+		for i, j := range r.Sus {
+			if j < 0 || r.Certainty[i] < believed || v.Ref[i] == 0 || v.Sus[j] == 0 {
+				continue
+			}
+			x := ratio{acts: acts, log: math.Log(math.Abs(float64(v.Sus[j]) / float64(v.Ref[i])))}
+			logs := make([]float64, len(class.Factors))
+			for g := range logs {
+				logs[g] = math.Log(math.Abs(r.Scale[g][i]))
+			}
+			off = append(off, x.rest(logs)/float64(power))
+		}
+	}
+	if len(off) < least {
+		return 0
+	}
+	return median(off)
+}
+
+// polish goes round the factors of all classes until they stay as they are, so that what
+// was only rescaled comes back to rounding.
+func (p *pair) polish(results []*Result) {
+	const rounds, still = 100, 1e-8
+	for range rounds {
+		last := 0.0
+		for c := range p.classes {
+			r := results[c]
+			if !slices.ContainsFunc(p.classes[c].Factors, Gauge.scales) || mean(r.Certainty) < believed {
+				continue
+			}
+			g, _ := p.group(c, false)
+			rho := map[string]float64{}
+			for _, v := range r.Views {
+				rho[v.Name] = v.Correlation
+			}
+			step := ones(p.classes[c : c+1])[0]
+			e := &evidence{n: g.Ref, m: g.Sus}
+			for i, j := range r.Sus {
+				if j >= 0 {
+					e.magnitudes(g, i, j, nil, rho, step)
+				}
+			}
+			own := *r
+			own.Scale = step
+			last = max(last, p.take(c, &own))
+		}
+		if last < still {
+			return
+		}
+	}
 }
 
 // gauges returns what each neuron of the suspect was multiplied by, nil if no class has
@@ -383,37 +493,40 @@ func (p *pair) opposites(results []*Result) {
 	}
 }
 
+// An axisEvidence is what sketches of the neurons on one axis of a tensor say: the sum of
+// n·r, whose variance is n for strangers, and how many sums that was made of.
+type axisEvidence struct{ sum, n, count float64 }
+
 // sketchEvidence is evidence where the reference is sketches. Those of all places count.
-// Sketches of a tensor by its rows and by its columns are sums of products of the same N
-// numbers with different signs: for strangers, n·r of either, which have the variances n,
-// have the covariance n·n'/N, and the best sum of both has weights 1 - n'/N. What all
-// neurons have in common is left out.
+// What all neurons have in common is left out.
 func (p *pair) sketchEvidence() fitness {
 	f := fitness{choices: p.choices()}
-	type part struct {
-		axis  int
-		sum   float64
-		count float64
-	}
-	parts := map[string][]part{}
+	parts := map[string][]axisEvidence{}
 	for c := range p.classes {
 		for k := range p.classes[c].Places {
 			place, kept := &p.classes[c].Places[k], &p.sketches.Places[c][k]
 			name := place.Tensor
-			if len(p.ref.arrays[name].dims) < 2 || kept.Numbers == 0 {
+			dims := p.ref.arrays[name].dims
+			if len(dims) < 2 || kept.Numbers == 0 {
 				continue
 			}
 			x := p.sus.arrays[name]
 			for axis := range x.dims {
 				x, _ = p.toReference(x, name, axis, -1)
 			}
-			rows, dim := neurons(x, place, p.classes[c].Size)
+			rows, dim := sketchedRows(x, place, p.classes[c].Size)
 			own := rows
 			if dim > 1 {
 				own = p.sketch(rows, dim, kept.Numbers)
 			}
 			r, n := correlateSketches(kept.rows(), own, kept.Numbers)
-			parts[name] = append(parts[name], part{place.Axis, n * r, n})
+			if parts[name] == nil {
+				parts[name] = make([]axisEvidence, len(dims))
+			}
+			a := &parts[name][place.Axis]
+			a.sum += n * r
+			a.n += n
+			a.count += float64(len(own))
 		}
 	}
 	var sum, variance float64
@@ -422,23 +535,9 @@ func (p *pair) sketchEvidence() fitness {
 		for _, d := range p.ref.arrays[name].dims {
 			total *= float64(d)
 		}
-		weights := make([]float64, len(parts[name]))
-		for i, a := range parts[name] {
-			other := 0.0
-			for _, b := range parts[name] {
-				if b.axis != a.axis {
-					other = max(other, b.count)
-				}
-			}
-			weights[i] = max(0, 1-other/total)
-			sum += weights[i] * a.sum
-			variance += weights[i] * weights[i] * a.count
-			for j, b := range parts[name][:i] {
-				if b.axis != a.axis {
-					variance += 2 * weights[i] * weights[j] * a.count * b.count / total
-				}
-			}
-		}
+		s, v := combined(parts[name], total)
+		sum += s
+		variance += v
 	}
 	if variance > 0 {
 		f.z = sum / math.Sqrt(variance)
@@ -446,8 +545,42 @@ func (p *pair) sketchEvidence() fitness {
 	return f
 }
 
-// correlateSketches is correlate for the sketches of as many neurons on either side.
+// combined returns the best sum of what the axes of a tensor of that many numbers say, and
+// its variance for strangers. Sketches by rows and by columns are sums of products of the
+// same numbers with different signs, which for strangers have the correlation of the root
+// of the product of their shares of the numbers: if both are all numbers, they are the same.
+func combined(axes []axisEvidence, total float64) (sum, variance float64) {
+	best, second := axisEvidence{}, axisEvidence{}
+	for _, a := range axes {
+		switch {
+		case a.n > best.n:
+			best, second = a, best
+		case a.n > second.n:
+			second = a
+		}
+	}
+	if second.n == 0 {
+		return best.sum, best.n
+	}
+	rho := min(1, math.Sqrt(best.count*second.count)/total)
+	// Weights of the sum that shows a correlation best.
+	u, w := 1-rho*math.Sqrt(second.n/best.n), 1-rho*math.Sqrt(best.n/second.n)
+	if w <= 0.01 || u <= 0.01 {
+		return best.sum, best.n
+	}
+	// Scaled so that the variance is what tells of strangers, as that of one axis is.
+	signal := u*best.n + w*second.n
+	v := u*u*best.n + w*w*second.n + 2*u*w*rho*math.Sqrt(best.n*second.n)
+	a := signal / v
+	return a * (u*best.sum + w*second.sum), a * a * v
+}
+
+// correlateSketches is correlate for the sketches of as many neurons on either side. Each
+// neuron counts alike, however long it is: a few long ones would else say all.
 func correlateSketches(a, b []float32, numbers int) (r, n float64) {
+	if numbers > 1 {
+		a, b = unit(a, numbers), unit(b, numbers)
+	}
 	count := len(a) / numbers
 	ma, mb := make([]float64, numbers), make([]float64, numbers)
 	for k, x := range a {

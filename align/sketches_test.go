@@ -26,7 +26,7 @@ func sketchesOf(n Network, numbers int) *Sketches {
 		var places []PlaceSketch
 		for i := range class.Places {
 			place := &class.Places[i]
-			rows, dim := neurons(s.arrays[place.Tensor], place, class.Size)
+			rows, dim := sketchedRows(s.arrays[place.Tensor], place, class.Size)
 			q := PlaceSketch{Dim: dim, Numbers: min(dim, numbers), Lengths: lengths(rows, dim)}
 			if dim == 1 {
 				q.Values = slices.Clone(rows)

@@ -30,6 +30,7 @@ type alignOptions struct {
 	spec    string
 	heads   headsFlag
 	truth   string
+	trust   trustFlags
 }
 
 func newAlign(e *env) *cobra.Command {
@@ -68,6 +69,8 @@ at most and a few numbers for each neuron. It needs as many neurons on either
 side, and no sweep corrects what was decided too early: where both ways work and
 a network was damaged much, more memory finds more.
 
+REF can be a passport (see passport make): the neurons are then found by sketches.
+
 Dummy neurons are named: zero (nobody reads it), clique
 (some that cancel each other), split (a part of a real one), unknown.`,
 		Example: example(
@@ -87,6 +90,7 @@ Dummy neurons are named: zero (nobody reads it), clique
 	fs.StringVar(&o.net, "net", "", "the network of REF: a `NET` that train knows, or an ONNX file")
 	fs.StringVar(&o.spec, "spec", "", "read what can move from `FILE`, and derive nothing")
 	o.heads.addFlag(fs)
+	o.trust.addFlags(fs)
 	fs.StringVar(&o.truth, "map", "", "compare with what really happened, of which attack --map has written `FILE`")
 	complete(cmd, "method", cobra.FixedCompletions(methods, cobra.ShellCompDirectiveNoFileComp))
 	complete(cmd, "net", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
@@ -162,27 +166,18 @@ func (e *env) align(ctx context.Context, o *alignOptions, suspect string) error 
 	if err != nil {
 		return err
 	}
-	ref, err := e.open(ctx, o.to, nil)
-	if err != nil {
-		return err
-	}
-	defer ref.Close()
 	sus, err := e.open(ctx, suspect, nil)
 	if err != nil {
 		return err
 	}
 	defer sus.Close()
-	spec, err := e.symmetries(ctx, o, ref)
-	if err != nil {
-		return err
-	}
 	var truth *attack.Truth
 	if o.truth != "" {
 		if truth, err = readTruth(o.truth); err != nil {
 			return err
 		}
 	}
-	found, err := e.match(ctx, method, spec, ref.Tensors, sus.Tensors)
+	found, spec, err := e.matchTo(ctx, o, method, sus.Tensors)
 	if err != nil {
 		return err
 	}
@@ -246,6 +241,35 @@ func (e *env) symmetries(ctx context.Context, o *alignOptions, ref *checkpoint.C
 		return nil, &verdict{exitNegative, fmt.Errorf("%s has no neurons that could have moved", o.to), "ropewalk inspect shows what it holds"}
 	}
 	return s.spec, nil
+}
+
+// matchTo matches a suspect with what --to names: a network, or its passport.
+func (e *env) matchTo(ctx context.Context, o *alignOptions, method align.Method, sus *tensor.Set) (*align.NetworkResult, *symmetry.Spec, error) {
+	if o.to != dash && isPassport(o.to) {
+		if method != align.Joint || o.net != "" || o.spec != "" || o.heads != 0 {
+			return nil, nil, usagef("%s is a passport: --method, --net, --spec and --heads are for networks", o.to)
+		}
+		p, err := openPassport(o.to, &o.trust)
+		if err != nil {
+			return nil, nil, err
+		}
+		found, err := e.passportMatch(ctx, p, sus)
+		return found, p.Spec, err
+	}
+	if o.trust != (trustFlags{}) {
+		return nil, nil, usagef("%s is no passport, so nobody has signed it", o.to).withHint("ropewalk passport make makes one")
+	}
+	ref, err := e.open(ctx, o.to, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer ref.Close()
+	spec, err := e.symmetries(ctx, o, ref)
+	if err != nil {
+		return nil, nil, err
+	}
+	found, err := e.match(ctx, method, spec, ref.Tensors, sus)
+	return found, spec, err
 }
 
 // match matches the networks, or says where they do not fit.

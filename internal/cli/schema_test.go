@@ -33,6 +33,11 @@ var results = map[string]any{
 	"mark-embed":   markEmbedResult{},
 	"mark-extract": markExtractResult{},
 	"mark-list":    markListResult{},
+
+	"passport-make":       passportMakeResult{},
+	"passport-show":       passportShowResult{},
+	"passport-match":      passportMatchResult{},
+	"passport-commitment": passportCommitment{},
 }
 
 // docs/schema says what the results are. Whoever changes one changes the

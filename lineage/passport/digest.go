@@ -12,7 +12,7 @@ import (
 )
 
 // ErrNumbers reports weights that are not finite: nothing can be measured of them.
-var ErrNumbers = errors.New("passport: not finite")
+var ErrNumbers = errors.New("passport: a number is not finite")
 
 // maxLevels is how many values are counted.
 const maxLevels = 1 << 16
@@ -195,7 +195,7 @@ func (d *digester) finish() bool {
 }
 
 // notFinite names the first number that is not finite.
-func notFinite(t *tensor.Tensor, what string) error {
+func notFinite(t *tensor.Tensor) error {
 	at := int64(0)
 	width := int64(t.DType.Bits() / 8)
 	var values []float32
@@ -208,12 +208,12 @@ func notFinite(t *tensor.Tensor, what string) error {
 		values = t.DType.AppendFloat32s(values[:0], b)
 		for i, x := range values {
 			if x-x != 0 {
-				return fmt.Errorf("%w: tensor %s of the %s has %v at %d", ErrNumbers, t.Name, what, x, at+int64(i))
+				return fmt.Errorf("%w: tensor %s has %v at %d; there is nothing to compare it by", ErrNumbers, t.Name, x, at+int64(i))
 			}
 		}
 		at += int64(len(b)) / width
 	}
-	return fmt.Errorf("%w: numbers of tensor %s of the %s are too large to be squared", ErrNumbers, t.Name, what)
+	return fmt.Errorf("%w: numbers of tensor %s are too large to be squared", ErrNumbers, t.Name)
 }
 
 // levels counts distinct hashes, up to maxLevels.

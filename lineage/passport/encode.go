@@ -338,8 +338,8 @@ func (p *Passport) parseGroups(r *reader) {
 			}
 			dim := dimOf(tensors[place.Tensor].Shape, place)
 			switch {
-			case dim < 1 || q.Numbers != min(p.Numbers, dim):
-				r.bad(at, "neurons of group %s have %d sums in %s, want %d", group.Name, q.Numbers, place.Tensor, min(p.Numbers, dim))
+			case q.Numbers < 1 || q.Numbers > dim:
+				r.bad(at, "neurons of group %s have %d sums in %s of %d numbers", group.Name, q.Numbers, place.Tensor, dim)
 				return
 			case dim == 1:
 				q.Values = r.floats(size, false)

@@ -37,6 +37,13 @@ const (
 	manyPlaces  = 64
 )
 
+// fewNeurons is up to which size of groups neurons keep more sums: a group of few neurons
+// needs as much evidence for being found at all, and costs less.
+const fewNeurons = 256
+
+// sumsOf returns how many sums a neuron of dim numbers keeps, in a group of n.
+func sumsOf(numbers, n, dim int) int { return min(dim, numbers*max(1, fewNeurons/n)) }
+
 // Make reads each tensor of a network once. It holds what it keeps, and, at places where
 // the numbers of a neuron do not lie together, sums of four bytes for each number it keeps.
 // What is signed later is not looked at. n.Files is kept if it is given.
@@ -232,7 +239,7 @@ func (s *surveyor) run(ctx context.Context) error {
 		finite = a.finish(s.seed) && finite
 	}
 	if !finite {
-		return notFinite(s.t, "network")
+		return notFinite(s.t)
 	}
 	return nil
 }
@@ -269,7 +276,7 @@ func newAccumulator(g *symmetry.Group, k int, out *Place, shape tensor.Shape, nu
 			a.inner *= int(d)
 		}
 	}
-	a.numbers = min(numbers, a.dim)
+	a.numbers = sumsOf(numbers, a.n, a.dim)
 	return a
 }
 

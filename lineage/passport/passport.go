@@ -18,7 +18,7 @@ type Passport struct {
 	Name     string            // of the network, or ""
 	Metadata map[string]string // whatever its maker wants to say
 	Files    map[string]string // SHA-256 of the network's files, in hex, by base name; may be empty
-	Numbers  int               // sums of a neuron's sketch, at most
+	Numbers  int               // sums of a neuron's sketch in large groups
 	Seed     uint64            // of the signs, see align.SketchSigns
 	Spec     *symmetry.Spec
 	Tensors  []Tensor
@@ -54,8 +54,8 @@ type Group struct{ Places []Place }
 
 // A Place is what is kept of the neurons of a group at one place.
 type Place struct {
-	// Numbers is how many sums a neuron has: the smaller of the passport's and the numbers
-	// that the neuron has there; 0 if nothing is kept.
+	// Numbers is how many sums a neuron has, at most as many as numbers there; 0 if nothing
+	// is kept.
 	Numbers int
 	// Values are the numbers themselves, where each neuron has one.
 	Values []float32
