@@ -190,9 +190,9 @@ func (d *driver) solveSketches(ref, sus *Spec, r, s *side) (*NetworkResult, erro
 	if err := d.search(); err != nil {
 		return nil, err
 	}
-	d.pair.polish(d.results)
+	errs := d.pair.polish(d.results)
 	d.pair.opposites(d.results)
-	return d.result(d.pair.gauges(d.results)), nil
+	return d.result(d.pair.gauges(d.results, errs)), nil
 }
 
 // newSketchPair begins with the suspect in its own gauge.
@@ -324,6 +324,40 @@ func stretched(x []float32, dim int, to []float32) []float32 {
 	return x
 }
 
+// exactLogRatio is how much likelier a pair is by a number that both have to the bit and
+// nobody else has, where numbers have 24 bits: less than what strangers' would say.
+const exactLogRatio = 8
+
+// addExact adds what equal single numbers say. Damage to weights leaves biases and norms
+// as they were.
+func (e *evidence) addExact(g *Group) {
+	for k := range g.Views {
+		v := &g.Views[k]
+		if v.Dim != 1 {
+			continue
+		}
+		of := only(v.Sus)
+		for x, i := range only(v.Ref) {
+			if j, ok := of[x]; ok && i >= 0 && j >= 0 && x&0xffff != 0 { // more than 8 bits
+				e.plain[i*e.m+j] += exactLogRatio
+			}
+		}
+	}
+}
+
+// only returns who has a number, by its bits without the sign; -1 if several have.
+func only(x []float32) map[uint32]int {
+	out := map[uint32]int{}
+	for i, v := range x {
+		bits := math.Float32bits(v) &^ (1 << 31)
+		if _, ok := out[bits]; ok {
+			i = -1
+		}
+		out[bits] = i
+	}
+	return out
+}
+
 // take takes back, in the suspect, what the neurons of a class were multiplied by, and
 // returns the largest change of a logarithm. Signs stay in the state.
 func (p *pair) take(c int, r *Result) float64 {
@@ -407,9 +441,11 @@ func (p *pair) common(c, f int, r *Result) float64 {
 }
 
 // polish goes round the factors of all classes until they stay as they are, so that what
-// was only rescaled comes back to rounding.
-func (p *pair) polish(results []*Result) {
-	const rounds, still = 100, 1e-8
+// was only rescaled comes back to rounding. It returns the standard errors of their
+// logarithms.
+func (p *pair) polish(results []*Result) (errs [][][]float64) {
+	const rounds, still = 100, 1e-7
+	errs = ones(p.classes)
 	for range rounds {
 		last := 0.0
 		for c := range p.classes {
@@ -423,7 +459,7 @@ func (p *pair) polish(results []*Result) {
 				rho[v.Name] = v.Correlation
 			}
 			step := ones(p.classes[c : c+1])[0]
-			e := &evidence{n: g.Ref, m: g.Sus}
+			e := &evidence{n: g.Ref, m: g.Sus, errs: errs[c]}
 			for i, j := range r.Sus {
 				if j >= 0 {
 					e.magnitudes(g, i, j, nil, rho, step)
@@ -434,27 +470,49 @@ func (p *pair) polish(results []*Result) {
 			last = max(last, p.take(c, &own))
 		}
 		if last < still {
-			return
+			break
 		}
 	}
+	return errs
 }
 
 // gauges returns what each neuron of the suspect was multiplied by, nil if no class has
-// factors.
-func (p *pair) gauges(results []*Result) [][][]float64 {
+// factors. errs are the standard errors of logarithms.
+func (p *pair) gauges(results []*Result, errs [][][]float64) [][][]float64 {
 	if !slices.ContainsFunc(p.classes, func(c Class) bool { return len(c.Factors) > 0 }) {
 		return nil
 	}
 	out := ones(p.classes)
 	for c := range p.classes {
 		for f, gauge := range p.classes[c].Factors {
+			sus := results[c].Sus
+			exact := make([]bool, len(sus))
+			plain, all := 0, 0
+			for i, j := range sus {
+				if j < 0 || !gauge.scales() {
+					continue
+				}
+				x := 1 / p.susScale[c][f][j]
+				if own, ok := p.single(c, f, i, j); ok && (own == 1 || math.Abs(math.Log(own/x)) < max(1e-3, 4.5*errs[c][f][i])) {
+					x, exact[i] = own, true
+				}
+				out[c][f][i] = x
+				all++
+				if exact[i] && x == 1 || settled(x, errs[c][f][i]) == 1 {
+					plain++
+				}
+			}
 			bit := flipBit(p.classes[c].Factors, f)
-			for i, j := range results[c].Sus {
+			for i, j := range sus {
 				if j < 0 {
 					continue
 				}
 				if gauge.scales() {
-					out[c][f][i] = settled(1/p.susScale[c][f][j], 0)
+					e := errs[c][f][i]
+					if exact[i] || 2*plain < all { // where most were rescaled, others were that it was little
+						e = 0
+					}
+					out[c][f][i] = settled(out[c][f][i], e)
 				}
 				if st := &p.state[c]; gauge.flips() && len(st.flips) > 0 && st.flips[i]>>bit&1 == 1 {
 					out[c][f][i] = -out[c][f][i]
@@ -463,6 +521,39 @@ func (p *pair) gauges(results []*Result) [][][]float64 {
 		}
 	}
 	return out
+}
+
+// single returns a factor as a single number of a pair tells it, on which no other
+// factor acts that scales: to the last bits, unless somebody changed that number.
+func (p *pair) single(c, f, i, j int) (float64, bool) {
+	found, ok := 0.0, false
+	for k := range p.classes[c].Places {
+		place, kept := &p.classes[c].Places[k], &p.sketches.Places[c][k]
+		power := powerOf(place.Acts, f)
+		if kept.Dim != 1 || kept.Numbers == 0 || power == 0 {
+			continue
+		}
+		alone := true
+		for g := range p.classes[c].Factors {
+			alone = alone && (g == f || powerOf(place.Acts, g) == 0)
+		}
+		x := math.Abs(float64(kept.Values[i]))
+		y := math.Abs(float64(p.own.arrays[place.Tensor].data[p.suspects[c].Places[k].position(j, 0)]))
+		if place.Epsilon > 0 {
+			x = math.Abs(float64(kept.Values[i] + float32(place.Epsilon))) // as the suspect's are
+		}
+		if !alone || x == 0 || y == 0 {
+			continue
+		}
+		if x == y {
+			return 1, true
+		}
+		const narrow = 0x1fff // bits that types of 16 bits do not have
+		if !ok && place.Epsilon == 0 && math.Float32bits(float32(y))&narrow != 0 {
+			found, ok = math.Pow(y/x, 1/float64(power)), true
+		}
+	}
+	return found, ok
 }
 
 // opposites takes the certainty of pairs whose weights at a place are opposite.

@@ -144,7 +144,7 @@ func openPassport(path string, t *trustFlags) (*passport.Passport, error) {
 	}
 	for _, known := range []error{passport.ErrUnsigned, passport.ErrSigner, passport.ErrSignature} {
 		if errors.Is(err, known) {
-			_, own, _ := strings.Cut(err.Error(), "passport: ")
+			own := strings.TrimPrefix(err.Error(), path+": passport: ")
 			hint := ""
 			if known == passport.ErrUnsigned {
 				hint = "passport make --key FILE signs one"

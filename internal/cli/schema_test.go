@@ -38,6 +38,7 @@ var results = map[string]any{
 	"passport-show":       passportShowResult{},
 	"passport-match":      passportMatchResult{},
 	"passport-commitment": passportCommitment{},
+	"verify":              verifyResult{},
 }
 
 // docs/schema says what the results are. Whoever changes one changes the

@@ -106,10 +106,9 @@ func pruned(share float64) func(x []float32) {
 
 func gridded(bits int) func(x []float32) {
 	return func(x []float32) {
-		lo, hi := float64(slices.Min(x)), float64(slices.Max(x))
-		s := (math.Exp2(float64(bits)) - 1) / (hi - lo)
+		s := (math.Exp2(float64(bits)) - 1) / (float64(slices.Max(x)) - float64(slices.Min(x)))
 		for i, v := range x {
-			x[i] = float32(math.Round((float64(v)-lo)*s)/s + lo)
+			x[i] = float32(math.Round(float64(v)*s) / s)
 		}
 	}
 }
@@ -175,6 +174,11 @@ func TestCompare(t *testing.T) {
 			for _, x := range got.Changes {
 				kinds = append(kinds, x.Kind)
 				words = append(words, x.Text)
+			}
+			for _, d := range got.Tensors {
+				if !d.Equal {
+					t.Logf("%s rounding %v relative %.2g slope %.3f changed %d zeros %.2f levels %d", d.Name, d.Rounding, d.Relative, d.Slope, d.Changed, d.Zeros, d.Levels)
+				}
 			}
 			if got.Verdict != c.verdict || !slices.Equal(kinds, c.kinds) {
 				t.Errorf("%s (%s), want %s %v", got.Verdict, strings.Join(words, ", "), c.verdict, c.kinds)

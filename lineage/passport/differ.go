@@ -189,22 +189,24 @@ func (c *comparer) conclude() {
 			continue
 		}
 		nonzero += float64(d.Elements) - float64(t.Zeros)
-		pruned += d.Zeros * (float64(d.Elements) - float64(t.Zeros))
-		if d.Zeros > 0.01 {
-			pruning = append(pruning, t.Name)
-		}
+		share := d.Zeros * (float64(d.Elements) - float64(t.Zeros))
 		scale := t.Squares / l.xx // sums are worth as much as numbers
-		rest := l.yy - l.xy       // <y-x, y>: 0 for numbers that are either kept or gone
 		residual := (l.xx + l.yy - 2*l.xy) * scale
-		if d.Zeros > 0.01 {
-			residual = 2 * max(0, rest) * scale
-		}
 		const many = 256
-		if d.Levels > 0 && d.Levels <= many && (t.Levels == 0 || t.Levels > 4*d.Levels) && d.Elements > int64(2*d.Levels) {
+		grid := 0.0
+		left := float64(d.Elements) - float64(own.Zeros) // numbers that could all be different
+		if d.Levels > 0 && d.Levels <= many && (t.Levels == 0 || t.Levels > 2*d.Levels) && left > float64(2*d.Levels) {
 			quantized = append(quantized, t.Name)
 			levels = max(levels, d.Levels)
 			step := (own.Largest - own.Least) / float64(max(1, d.Levels-1))
 			residual = max(0, residual-1.5*step*step/12*float64(d.Elements))
+			// Zero is a level, to which small numbers go: of none more than of Laplace's.
+			grid = 0.1 - math.Expm1(-step/math.Sqrt(2*t.Squares/float64(d.Elements)))
+		}
+		if d.Zeros > 0.01+grid {
+			pruning = append(pruning, t.Name)
+			pruned += share
+			residual = 2 * max(0, l.yy-l.xy) * scale // <y-x, y> is 0 where numbers are kept or gone
 		}
 		if cast := castError(own.DType); own.DType != t.DType {
 			residual = max(0, residual-4*cast*cast*t.Squares)
@@ -231,7 +233,10 @@ func (c *comparer) conclude() {
 		strength = math.Sqrt(noise / square)
 	}
 	edited := c.edits()
-	const least = 0.03 // what pruning, grids and sketches leave unexplained
+	least := 0.03 // what sketches leave unexplained
+	if len(pruning)+len(quantized) > 0 {
+		least = 0.1 // and what is known of pruning and of grids
+	}
 	switch {
 	case equal || rounding:
 	case edited:
@@ -343,42 +348,34 @@ func (x *changed) edit(name string) lineage.Edit {
 	return e
 }
 
-// verdict is the first rung of the ladder that holds.
+// verdict is the first rung of the ladder that all changes allow.
 func (c *comparer) verdict(equal, rounding bool) {
-	has := func(kinds ...lineage.Kind) bool {
-		return slices.ContainsFunc(c.out.Changes, func(x lineage.Change) bool { return slices.Contains(kinds, x.Kind) })
+	c.partial()
+	all := lineage.Verdicts()
+	worst := slices.Index(all, lineage.SameWeights)
+	names := false
+	for _, x := range c.out.Changes {
+		v, _ := x.Kind.Rung() // all kinds that are named here have one
+		worst = max(worst, slices.Index(all, v))
+		names = names || slices.Contains([]lineage.Kind{lineage.MissingTensor, lineage.AddedTensors, lineage.OtherShapes, lineage.Removal, lineage.Padding}, x.Kind)
 	}
-	names := has(lineage.MissingTensor, lineage.AddedTensors)
+	c.out.Verdict = all[worst]
 	switch {
-	case has(lineage.Removal):
-		c.out.Verdict = lineage.Pruned
-	case equal && !names && !has(lineage.Rescale, lineage.SignFlip, lineage.Padding):
-		c.out.Verdict = lineage.Reordered
+	case names:
+	case equal && c.out.Verdict == lineage.Reordered:
 		c.out.Function = lineage.Function{Same: "yes", How: "in the order of the reference, all tensors have the SHA-256 of the passport"}
-	case rounding && !names:
-		c.out.Verdict = lineage.Rescaled
+	case rounding:
 		c.out.Function.How = "sketches and lengths differ by no more than rounding, which is evidence, and no proof"
-	case has(lineage.Noise, lineage.Edited) || names:
-		c.out.Verdict = lineage.Modified
-	case has(lineage.Prune):
-		c.out.Verdict = lineage.Pruned
-	case has(lineage.Quantize, lineage.Cast):
-		c.out.Verdict = lineage.Reencoded
-	default:
-		c.out.Verdict = lineage.Modified
-	}
-	if c.partial() {
-		c.out.Verdict = lineage.PartlyDerived
 	}
 }
 
 // partial notes that some neurons are those of the reference and others are not.
-func (c *comparer) partial() bool {
+func (c *comparer) partial() {
 	var found, strange, all int
 	for g := range c.p.Spec.Groups {
 		group := &c.p.Spec.Groups[g]
 		if len(c.back.Groups) == 0 {
-			return false
+			return
 		}
 		for i := range group.Size {
 			var xx, xy, yy float64
@@ -415,9 +412,8 @@ func (c *comparer) partial() bool {
 	// Who was damaged alike is alike: some as they were, and others unlike anything, is
 	// what only a mixture looks like.
 	if all < 8 || strange < max(2, all/20) || found < max(2, all/50) || found+strange < all/2 {
-		return false
+		return
 	}
 	share := float64(found) / float64(all)
 	c.change(lineage.Change{Kind: lineage.Partial, Text: fmt.Sprintf("%s of the neurons are those of the reference", percent(share)), Share: share, Neurons: found})
-	return true
 }
