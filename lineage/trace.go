@@ -79,7 +79,10 @@ func (s *observed) plain(t *trace) {
 			left = append(left, p)
 		}
 	}
-	if !t.cut.fuzzy && len(left) >= 32 {
+	if len(left) < telling { // they may as well be on levels, of which there are about as many
+		return
+	}
+	if !t.cut.fuzzy {
 		// The zeros outlived what was added: it was not added to them.
 		if d := plainDrift(left); d != nil && d.strength < 0.02 || wrong == 0 && d != nil && d.strength > 0.1 {
 			t.drift, t.noisePrune = d, after
@@ -224,7 +227,7 @@ func (s *observed) levelled(t *trace, levels func(row int32) []float64) {
 		}
 		*t.grid = g
 	}
-	if off > max(4, n/50) {
+	if off > max(4, n/50) && n >= telling {
 		t.drift, t.noiseQuantize = likelyDrift(c, s.deviation), before
 	}
 }

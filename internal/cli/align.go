@@ -18,6 +18,7 @@ import (
 	"ropewalk/checkpoint"
 	"ropewalk/graph/nets"
 	"ropewalk/internal/nearest"
+	"ropewalk/lineage/passport"
 	"ropewalk/symmetry"
 	"ropewalk/tensor"
 )
@@ -31,6 +32,7 @@ type alignOptions struct {
 	heads   headsFlag
 	truth   string
 	trust   trustFlags
+	report  reportFlag
 }
 
 func newAlign(e *env) *cobra.Command {
@@ -92,6 +94,7 @@ Dummy neurons are named: zero (nobody reads it), clique
 	o.heads.addFlag(fs)
 	o.trust.addFlags(fs)
 	fs.StringVar(&o.truth, "map", "", "compare with what really happened, of which attack --map has written `FILE`")
+	o.report.addFlag(cmd, &o.force)
 	complete(cmd, "method", cobra.FixedCompletions(methods, cobra.ShellCompDirectiveNoFileComp))
 	complete(cmd, "net", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return nets.Names(), cobra.ShellCompDirectiveDefault
@@ -166,6 +169,9 @@ func (e *env) align(ctx context.Context, o *alignOptions, suspect string) error 
 	if err != nil {
 		return err
 	}
+	if err := o.report.check(suspect, o.to, o.spec, o.truth); err != nil {
+		return err
+	}
 	sus, err := e.open(ctx, suspect, nil)
 	if err != nil {
 		return err
@@ -177,10 +183,16 @@ func (e *env) align(ctx context.Context, o *alignOptions, suspect string) error 
 			return err
 		}
 	}
-	found, spec, err := e.matchTo(ctx, o, method, sus.Tensors)
+	to, err := e.openReference(ctx, o, method)
 	if err != nil {
 		return err
 	}
+	defer to.close()
+	found, err := to.match(ctx, e, method, sus.Tensors)
+	if err != nil {
+		return err
+	}
+	ref, spec := to.checkpoint, to.spec
 	r := newAlignResult(o, suspect, method, found)
 	if truth != nil {
 		if r.Truth, err = compareTruth(found, truth); err != nil {
@@ -199,6 +211,15 @@ func (e *env) align(ctx context.Context, o *alignOptions, suspect string) error 
 	}
 	if err := say(&alignText{r, e.verbose}); err != nil {
 		return err
+	}
+	if o.report.wanted() {
+		p, err := e.alignPage(ctx, r, spec, ref.Tensors, sus.Tensors, found)
+		if err != nil {
+			return err
+		}
+		if err := e.writeReport(&o.report, p, ref, sus); err != nil {
+			return err
+		}
 	}
 	if r.Verdict == unrelated {
 		return &verdict{status: exitNegative}
@@ -243,33 +264,53 @@ func (e *env) symmetries(ctx context.Context, o *alignOptions, ref *checkpoint.C
 	return s.spec, nil
 }
 
-// matchTo matches a suspect with what --to names: a network, or its passport.
-func (e *env) matchTo(ctx context.Context, o *alignOptions, method align.Method, sus *tensor.Set) (*align.NetworkResult, *symmetry.Spec, error) {
+// A reference is what --to names: a network, or its passport.
+type reference struct {
+	spec       *symmetry.Spec
+	checkpoint *checkpoint.Checkpoint // nil if there is a passport
+	passport   *passport.Passport
+}
+
+func (r *reference) close() {
+	if r.checkpoint != nil {
+		_ = r.checkpoint.Close()
+	}
+}
+
+func (r *reference) match(ctx context.Context, e *env, method align.Method, sus *tensor.Set) (*align.NetworkResult, error) {
+	if r.passport != nil {
+		return e.passportMatch(ctx, r.passport, sus)
+	}
+	return e.match(ctx, method, r.spec, r.checkpoint.Tensors, sus)
+}
+
+func (e *env) openReference(ctx context.Context, o *alignOptions, method align.Method) (*reference, error) {
 	if o.to != dash && isPassport(o.to) {
-		if method != align.Joint || o.net != "" || o.spec != "" || o.heads != 0 {
-			return nil, nil, usagef("%s is a passport: --method, --net, --spec and --heads are for networks", o.to)
+		switch {
+		case method != align.Joint || o.net != "" || o.spec != "" || o.heads != 0:
+			return nil, usagef("%s is a passport: --method, --net, --spec and --heads are for networks", o.to)
+		case o.report.wanted():
+			return nil, usagef("%s is a passport, which has no weights to draw: --report is for networks", o.to)
 		}
 		p, err := openPassport(o.to, &o.trust)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		found, err := e.passportMatch(ctx, p, sus)
-		return found, p.Spec, err
+		return &reference{spec: p.Spec, passport: p}, nil
 	}
 	if o.trust != (trustFlags{}) {
-		return nil, nil, usagef("%s is no passport, so nobody has signed it", o.to).withHint("ropewalk passport make makes one")
+		return nil, usagef("%s is no passport, so nobody has signed it", o.to).withHint("ropewalk passport make makes one")
 	}
 	ref, err := e.open(ctx, o.to, nil)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	defer ref.Close()
 	spec, err := e.symmetries(ctx, o, ref)
 	if err != nil {
-		return nil, nil, err
+		_ = ref.Close() // the other error is the one to tell
+		return nil, err
 	}
-	found, err := e.match(ctx, method, spec, ref.Tensors, sus)
-	return found, spec, err
+	return &reference{spec: spec, checkpoint: ref}, nil
 }
 
 // match matches the networks, or says where they do not fit.

@@ -38,6 +38,10 @@ var results = map[string]any{
 	"passport-show":       passportShowResult{},
 	"passport-match":      passportMatchResult{},
 	"passport-commitment": passportCommitment{},
+	"demo":                demoResult{},
+	"bench":               benchResult{},
+	"report":              reportResult{},
+	"serve":               serveResult{},
 	"verify":              verifyResult{},
 }
 
