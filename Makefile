@@ -77,3 +77,8 @@ bench-engine: ## compare training and inference with PyTorch and ONNX Runtime: b
 bench-mark: ## measure what marks survive and cost: build/bench-mark.md, options in BENCH (-quick takes seconds)
 	@mkdir -p build
 	$(GO) run ./internal/bench/mark $(BENCH) > build/bench-mark.md
+
+.PHONY: bench-lineage
+bench-lineage: ## measure whether what is said of two networks is true: build/bench-lineage.md, options in BENCH, such as BENCH=-quick
+	@mkdir -p build
+	$(GO) run ./internal/bench/lineage $(BENCH) > build/bench-lineage.md

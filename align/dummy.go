@@ -130,7 +130,7 @@ func (s *side) dummies(class *Class, m *Matching, was []Dummy, splits []Merge) (
 	for j, i := range m.Ref {
 		switch {
 		case i >= 0 || done[j]:
-		case size[j] <= least:
+		case size[j] == 0:
 			added = append(added, Dummy{j, ZeroDummy, -1})
 		default:
 			rest = append(rest, j)
@@ -158,7 +158,12 @@ func (s *side) dummies(class *Class, m *Matching, was []Dummy, splits []Merge) (
 				}
 			}
 		}
-		if best < 0 {
+		switch {
+		case best >= 0: // also of a neuron that does next to nothing
+		case size[j] <= least:
+			added = append(added, Dummy{j, ZeroDummy, -1})
+			continue
+		default:
 			alone = append(alone, j)
 			continue
 		}

@@ -169,8 +169,10 @@ type reshaped struct {
 	old   *tensor.Tensor
 	shape tensor.Shape
 	axes  []axisSources
-	size  int64
-	cache *sourceCache
+	// epsilon is what factors multiply together with the numbers; see [Place].
+	epsilon float64
+	size    int64
+	cache   *sourceCache
 }
 
 // sourceCache keeps the one tensor that was made last.
@@ -183,6 +185,7 @@ type sourceCache struct {
 // add enters place k of a class: a in the reference, b in the suspect.
 func (t *reshaped) add(a, b *Class, k int, x *ClassResult) error {
 	p, q := &a.Places[k], &b.Places[k]
+	t.epsilon = p.Epsilon
 	g := &t.axes[p.Axis]
 	length := int(t.old.Shape[p.Axis])
 	if g.from == nil {
@@ -321,7 +324,7 @@ func (t *reshaped) make() ([]byte, error) {
 		}
 		n := int(shape[k])
 		if weighted {
-			values = mixed(values, outer, n, inner, &g)
+			values = mixed(values, outer, n, inner, &g, t.epsilon)
 		} else {
 			data = moved(data, outer, n, inner*width, &g)
 		}
@@ -346,8 +349,8 @@ func moved(data []byte, outer, n, inner int, g *axisSources) []byte {
 	return out
 }
 
-// mixed adds up (outer, n, inner) numbers.
-func mixed(x []float32, outer, n, inner int, g *axisSources) []float32 {
+// mixed adds up (outer, n, inner) numbers, each multiplied together with epsilon.
+func mixed(x []float32, outer, n, inner int, g *axisSources, epsilon float64) []float32 {
 	out := make([]float32, outer*len(g.from)*inner)
 	for o := range outer {
 		for at, from := range g.from {
@@ -359,7 +362,7 @@ func mixed(x []float32, outer, n, inner int, g *axisSources) []float32 {
 				}
 				src := x[(o*n+f)*inner:][:inner]
 				for c, v := range src {
-					dst[c] += float32(w * float64(v))
+					dst[c] += float32(w*float64(v) + (w-1)*epsilon)
 				}
 			}
 		}

@@ -638,7 +638,7 @@ func (d *streamer) result(sweeps int) *NetworkResult {
 		out.Z = sum / math.Sqrt(weights)
 	}
 	out.LogEvidence = out.Z*math.Abs(out.Z)/2 - out.LogChoices
-	out.Related = out.LogEvidence > minLogEvidence
+	out.relate(d.results)
 	for c, r := range d.results {
 		if !out.Related && !d.fixed[c] {
 			clear(r.Certainty)

@@ -230,6 +230,15 @@ func (c *Checkpoint) Size() int64 {
 	return n
 }
 
+// Stored returns the files as they are stored: of a .rope that file itself, and of all
+// other formats the files of the layout.
+func (c *Checkpoint) Stored() []layout.File {
+	if c.Rope == nil {
+		return c.Layout.Files
+	}
+	return []layout.File{{Name: filepath.Base(c.Path), Data: c.files[0]}}
+}
+
 // Files returns what the system knows of the files, to compare them with
 // others before something is written.
 func (c *Checkpoint) Files() ([]os.FileInfo, error) {

@@ -31,13 +31,8 @@ const (
 	EditTensor    = "tensor"    // a whole tensor: other, multiplied, shifted or zero
 )
 
-// What an edit does to the function, as far as weights say: see [Edit].
-const (
-	sameNo      = "no"
-	sameYes     = "yes"
-	sameNearly  = "nearly"
-	sameUnknown = "unknown"
-)
+// Nearly is that an edit leaves the function as it is but for the epsilon of a batch norm.
+const Nearly = "nearly"
 
 // maxEdits is how many edits are listed.
 const maxEdits = 1000
@@ -197,30 +192,6 @@ func (p *pairing) differs(t *tensor.Tensor, back *tensor.Set) (bool, error) {
 	return some, nil
 }
 
-// sameBytes reports whether two tensors of one size hold the same.
-func sameBytes(a, b *tensor.Tensor) (bool, error) {
-	const piece = 1 << 20
-	if a.Size() != b.Size() {
-		return false, nil
-	}
-	var x, y []byte
-	for off := int64(0); off < a.Size(); off += piece {
-		n := min(piece, a.Size()-off)
-		u, err := tensor.ReadRange(a.Data, off, n, x)
-		if err != nil {
-			return false, fmt.Errorf("tensor %q: %w", a.Name, err)
-		}
-		v, err := tensor.ReadRange(b.Data, off, n, y)
-		if err != nil {
-			return false, fmt.Errorf("tensor %q: %w", b.Name, err)
-		}
-		if !bytes.Equal(u, v) {
-			return false, nil
-		}
-	}
-	return true, nil
-}
-
 // maxActive is how many numbers are looked at around those that differ.
 const maxActive = 1 << 26
 
@@ -272,7 +243,7 @@ func (p *pairing) unsettled(differing []string) (map[int]bool, error) {
 		if len(x.result.Certainty) != x.Size || !slices.ContainsFunc(x.Places, func(q symmetry.Place) bool { return set[q.Tensor] }) {
 			continue
 		}
-		places := make([]*numbers, len(x.Places))
+		places := make([]*pairedTensor, len(x.Places))
 		for k := range x.Places {
 			var err error
 			if places[k], err = p.read(x.Places[k].Tensor); err != nil {
@@ -391,7 +362,7 @@ func (s *survey) spread() bool {
 // opaque is the edit of a tensor that holds no floats.
 func (p *pairing) opaque(name string) (Edit, error) {
 	t, s := p.ref.Lookup(name), p.suspect(name)
-	e := Edit{What: EditTensor, Tensor: name, Neuron: -1, Same: sameUnknown}
+	e := Edit{What: EditTensor, Tensor: name, Neuron: -1, Same: Unknown}
 	a, err := t.Bytes()
 	if err != nil {
 		return e, err
@@ -414,8 +385,8 @@ func (p *pairing) opaque(name string) (Edit, error) {
 	return e, nil
 }
 
-// number prints a number as short as it can be told by.
-func number(x float64) string { return strconv.FormatFloat(x, 'g', 7, 64) }
+// short prints a number as short as it can be told by.
+func short(x float64) string { return strconv.FormatFloat(x, 'g', 7, 64) }
 
 // plural prints how many there are of something.
 func plural(n int64, what string) string {
@@ -447,8 +418,8 @@ func vectorKind(name string) string {
 	return EditWeight
 }
 
-// finite returns x, or the largest number in its place: JSON knows no others.
-func finite(x float64) float64 {
+// bounded returns x, or the largest number in its place: JSON knows no others.
+func bounded(x float64) float64 {
 	if x-x != 0 {
 		return math.MaxFloat64
 	}

@@ -86,7 +86,7 @@ func (g *regauge) parts(u *unknowns, power func(c int, odd bool, power int) int,
 		byKey := map[string]*part{}
 		var sum []term
 		var key []byte
-		n := &numbers{dims: t.dims, x: t.log}
+		n := &pairedTensor{dims: t.dims, x: t.log}
 		n.each(func(k int, index []int) {
 			if l := t.log[k]; l != l {
 				return

@@ -9,8 +9,8 @@ import (
 
 // consequences says of each edit whether the function stays the same, as far as weights tell.
 func (p *pairing) consequences(edits []Edit) error {
-	loaded := map[string]*numbers{}
-	load := func(name string) (*numbers, error) {
+	loaded := map[string]*pairedTensor{}
+	load := func(name string) (*pairedTensor, error) {
 		if n, ok := loaded[name]; ok {
 			return n, nil
 		}
@@ -25,11 +25,11 @@ func (p *pairing) consequences(edits []Edit) error {
 	}
 	for k := range edits {
 		e := &edits[k]
-		e.Size, e.Factor = finite(e.Size), finite(e.Factor)
+		e.Size, e.Factor = bounded(e.Size), bounded(e.Factor)
 		if e.Same != "" {
 			continue
 		}
-		e.Same = sameNo
+		e.Same = No
 		c, ok := index[e.Group]
 		if !ok || e.Neuron < 0 || k >= maxEdits || e.What == EditSwapped {
 			continue
@@ -43,7 +43,7 @@ func (p *pairing) consequences(edits []Edit) error {
 			dead[at] = unread
 		}
 		if dead[at] && p.inside(c, e) {
-			e.Same = sameYes
+			e.Same = Yes
 			e.Text += "; nobody reads the neuron"
 		}
 	}
@@ -51,7 +51,7 @@ func (p *pairing) consequences(edits []Edit) error {
 }
 
 // unread reports whether all weights that read a neuron are zero on both sides.
-func (p *pairing) unread(c, i int, load func(string) (*numbers, error)) (bool, error) {
+func (p *pairing) unread(c, i int, load func(string) (*pairedTensor, error)) (bool, error) {
 	x := &p.classes[c]
 	read := false
 	some := false
@@ -94,7 +94,7 @@ func (p *pairing) inside(c int, e *Edit) bool {
 func (p *pairing) shifted(edits []Edit, index map[string]int) error {
 	before := func(e *Edit) (factor int, ok bool) { // what goes into a norm: multiplied by one factor, with its sign
 		c, known := index[e.Group]
-		if !known || len(e.Index) != 1 || e.Same != sameNo {
+		if !known || len(e.Index) != 1 || e.Same != No {
 			return 0, false
 		}
 		x := &p.classes[c]
@@ -136,7 +136,7 @@ func (p *pairing) shifted(edits []Edit, index map[string]int) error {
 			return err
 		}
 		if math.Abs(u-v) <= r+q {
-			a.Same, edits[k].Same = sameYes, sameYes
+			a.Same, edits[k].Same = Yes, Yes
 			a.Text += "; " + edits[k].Tensor + " was shifted alike, which takes that back"
 			edits[k].Text += "; " + a.Tensor + " was shifted alike, which takes that back"
 		}

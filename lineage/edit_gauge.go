@@ -62,7 +62,7 @@ func newRegauge(p *pairing, active []bool) (*regauge, error) {
 	return g, nil
 }
 
-func newRatios(n *numbers) *ratioTensor {
+func newRatios(n *pairedTensor) *ratioTensor {
 	t := &ratioTensor{dims: n.dims, log: make([]float64, len(n.x)), turn: make([]bool, len(n.x)), error: rounds(n.dtype)}
 	for k, x := range n.x {
 		y := n.y[k]
@@ -190,7 +190,7 @@ func (v *vote) left(steps []float64) float64 {
 
 // medians returns the steps of a neuron's factors with the least sum of what they leave of
 // votes, one factor after the other.
-func medians(x *class, votes []vote) []float64 {
+func medians(x *pairedGroup, votes []vote) []float64 {
 	steps := make([]float64, len(x.Factors))
 	type estimate struct{ at, weight float64 }
 	var list []estimate
@@ -351,7 +351,7 @@ func explained(votes []vote, steps []float64) bool {
 
 // basis returns the steps that follow from places in a random order, of which each counts
 // that those before it do not determine.
-func basis(x *class, votes []vote, r *rand.Rand) []float64 {
+func basis(x *pairedGroup, votes []vote, r *rand.Rand) []float64 {
 	n := len(x.Factors)
 	steps := make([]float64, n)
 	pivots := make([][]float64, n)
@@ -391,7 +391,7 @@ func basis(x *class, votes []vote, r *rand.Rand) []float64 {
 }
 
 // climb changes one factor after the other to what a place says, as long as support grows.
-func climb(x *class, votes []vote, from []float64, support func(steps []float64) float64) ([]float64, float64) {
+func climb(x *pairedGroup, votes []vote, from []float64, support func(steps []float64) float64) ([]float64, float64) {
 	steps := slices.Clone(from)
 	score := support(steps)
 	for range 4 {
@@ -514,7 +514,7 @@ func (g *regauge) signs() {
 const turns = 16
 
 // turnBest turns one sign or two as long as that makes the score larger, and returns it.
-func turnBest(x *class, flip []bool, score func() float64) float64 {
+func turnBest(x *pairedGroup, flip []bool, score func() float64) float64 {
 	best := score()
 	try := func(set ...int) bool {
 		for _, f := range set {

@@ -23,8 +23,8 @@ func (p *pairing) reordered(differing []string) (match *align.NetworkResult, cha
 	if p.restored != nil {
 		return p.match, false, nil // who has no partner is no matter of exactness
 	}
-	loaded := map[string]*numbers{}
-	load := func(name string) (*numbers, error) {
+	loaded := map[string]*pairedTensor{}
+	load := func(name string) (*pairedTensor, error) {
 		if n, ok := loaded[name]; ok {
 			return n, nil
 		}
@@ -44,7 +44,7 @@ func (p *pairing) reordered(differing []string) (match *align.NetworkResult, cha
 		if k < 0 {
 			continue
 		}
-		places := make([]*numbers, len(x.Places))
+		places := make([]*pairedTensor, len(x.Places))
 		touched, size := false, 0
 		for i := range x.Places {
 			if places[i], err = load(x.Places[i].Tensor); err != nil {
@@ -96,7 +96,7 @@ func (p *pairing) reordered(differing []string) (match *align.NetworkResult, cha
 }
 
 // agrees reports whether at least half of the numbers of neuron i are the same at every place.
-func (x *class) agrees(places []*numbers, i int) bool {
+func (x *pairedGroup) agrees(places []*pairedTensor, i int) bool {
 	for k := range x.Places {
 		n := places[k]
 		if n == nil {
@@ -120,7 +120,7 @@ func (x *class) agrees(places []*numbers, i int) bool {
 
 // exchange returns which of the neurons in bad takes the place of each, so that most places
 // agree, and whether more do than before.
-func (x *class) exchange(places []*numbers, bad []int) (to []int, better bool) {
+func (x *pairedGroup) exchange(places []*pairedTensor, bad []int) (to []int, better bool) {
 	cost := make([]float64, len(bad)*len(bad))
 	before := 0.0
 	var buf []float64
@@ -150,7 +150,7 @@ func (x *class) exchange(places []*numbers, bad []int) (to []int, better bool) {
 
 // agreement adds up the weights of the places at which the suspect's neuron at j is the
 // reference's neuron i, if it was multiplied by the factors that suit that best.
-func (x *class) agreement(places []*numbers, i, j int, buf *[]float64) float64 {
+func (x *pairedGroup) agreement(places []*pairedTensor, i, j int, buf *[]float64) float64 {
 	var votes []vote
 	sum := 0.0
 	for k := range x.Places {

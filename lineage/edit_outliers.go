@@ -23,7 +23,7 @@ const (
 
 // outliers returns what stands out of a tensor that differs everywhere; matrices is how many
 // tensors are looked at.
-func (p *pairing) outliers(n *numbers, matrices int) []Edit {
+func (p *pairing) outliers(n *pairedTensor, matrices int) []Edit {
 	s := &survey{p: p, n: n, diff: make([]bool, len(n.x))}
 	for k := range s.diff {
 		s.diff[k] = n.x[k] != n.y[k]
@@ -77,7 +77,7 @@ func (s *survey) factors() (done map[int]bool) {
 		for k := range fits {
 			logs[k] = fits[k].log
 		}
-		middle := median(logs)
+		middle := middleOf(logs)
 		z := make([]float64, len(fits))
 		for k := range fits {
 			z[k] = (fits[k].log - middle) / fits[k].err
@@ -87,7 +87,7 @@ func (s *survey) factors() (done map[int]bool) {
 			sorted[k] = math.Abs(z[k])
 		}
 		// Errors are those of independent noise; whatever else there is makes all larger.
-		scatter := max(1, 1.4826*median(sorted))
+		scatter := max(1, 1.4826*middleOf(sorted))
 		for k, f := range fits {
 			role := s.p.classes[key.class].Places[key.place].Role
 			r := math.Exp(f.log - middle)
@@ -99,8 +99,8 @@ func (s *survey) factors() (done map[int]bool) {
 				if role == symmetry.Outgoing {
 					e.What = EditColumn
 				}
-				s.add(e, f.u, "are about "+number(math.Round(1000*r)/1000)+" times what all others are, "+
-					number(math.Round(math.Abs(z[k])/scatter))+" standard deviations from them")
+				s.add(e, f.u, "are about "+short(math.Round(1000*r)/1000)+" times what all others are, "+
+					short(math.Round(math.Abs(z[k])/scatter))+" standard deviations from them")
 			default:
 				continue
 			}
@@ -112,8 +112,8 @@ func (s *survey) factors() (done map[int]bool) {
 	return done
 }
 
-// median returns the middle of values, which it sorts.
-func median(values []float64) float64 {
+// middleOf returns the middle of values, which it sorts.
+func middleOf(values []float64) float64 {
 	slices.Sort(values)
 	return values[len(values)/2]
 }

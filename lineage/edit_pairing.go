@@ -17,7 +17,7 @@ type pairing struct {
 	spec     *symmetry.Spec
 	ref, sus *tensor.Set
 	match    *align.NetworkResult
-	classes  []class
+	classes  []pairedGroup
 	axes     map[string][]axis
 	source   map[string]string // of tensors that exchanged places: the suspect's name
 	epsilon  map[string]float64
@@ -26,8 +26,8 @@ type pairing struct {
 	restored *tensor.Set
 }
 
-// A class is a group with what is known of its neurons.
-type class struct {
+// A pairedGroup is a group with what is known of its neurons.
+type pairedGroup struct {
 	*symmetry.Group
 	result *align.ClassResult
 	merged map[int]bool // reference neurons that were put together
@@ -71,7 +71,7 @@ func newPairing(spec *symmetry.Spec, ref, sus *tensor.Set, match *align.NetworkR
 		if len(r.Scale) != 0 && len(r.Scale) != len(g.Factors) {
 			return nil, fmt.Errorf("%w: the match has %d factors of group %s, want %d", align.ErrInput, len(r.Scale), g.Name, len(g.Factors))
 		}
-		c := class{Group: g, result: r, merged: map[int]bool{}}
+		c := pairedGroup{Group: g, result: r, merged: map[int]bool{}}
 		for _, m := range r.Merged {
 			if m.Into >= 0 && m.Into < len(r.Ref) && r.Ref[m.Into] >= 0 {
 				c.merged[r.Ref[m.Into]] = true
@@ -114,7 +114,7 @@ func (p *pairing) exchange(g *symmetry.Group, r *align.ClassResult) error {
 	if len(r.Sus) != g.Size {
 		return fmt.Errorf("%w: the match says nothing of the %d neurons of group %s", align.ErrInput, g.Size, g.Name)
 	}
-	c := class{Group: g, result: r}
+	c := pairedGroup{Group: g, result: r}
 	if oneToOne(r) {
 		for k := range g.Places {
 			for n, name := range g.Places[k].Tensors {
@@ -158,7 +158,7 @@ func (p *pairing) enter(c, k int) error {
 	}
 	old := append([]int(nil), a.own...)
 	for i, j := range x.result.Sus {
-		g := gain(place, x.result.Scale, i)
+		g := multiplier(place, x.result.Scale, i)
 		for r := range place.Run {
 			at := place.Position(i, r)
 			if at >= n {
@@ -186,8 +186,8 @@ func (p *pairing) enter(c, k int) error {
 	return nil
 }
 
-// gain is what numbers at a place were multiplied by, if scale are the factors.
-func gain(p *symmetry.Place, scale [][]float64, i int) float64 {
+// multiplier is what numbers at a place were multiplied by, if scale are the factors.
+func multiplier(p *symmetry.Place, scale [][]float64, i int) float64 {
 	g := 1.0
 	for _, a := range p.Acts {
 		if a.Factor >= len(scale) {
@@ -227,8 +227,8 @@ func (p *pairing) suspect(name string) *tensor.Tensor {
 	return p.sus.Lookup(p.sourceOf(name))
 }
 
-// numbers are those of one tensor on both sides, row-major in the order of the reference.
-type numbers struct {
+// A pairedTensor holds the numbers of one tensor on both sides, row-major in the order of the reference.
+type pairedTensor struct {
 	name  string
 	dims  []int
 	x, y  []float64
@@ -242,12 +242,12 @@ type numbers struct {
 
 // read returns the numbers of a tensor, nil if they cannot be compared one by one: the suspect
 // lacks it, or has it in another shape, or one of them holds no floats.
-func (p *pairing) read(name string) (*numbers, error) {
+func (p *pairing) read(name string) (*pairedTensor, error) {
 	ref, from := p.ref.Lookup(name), p.suspect(name)
 	if ref == nil || from == nil || !ref.DType.Numeric() || !from.DType.Numeric() || !ref.Shape.Equal(from.Shape) {
 		return nil, nil
 	}
-	n := &numbers{name: name, dtype: from.DType, axes: p.axes[name], eps: p.epsilon[name]}
+	n := &pairedTensor{name: name, dtype: from.DType, axes: p.axes[name], eps: p.epsilon[name]}
 	for _, d := range ref.Shape {
 		n.dims = append(n.dims, int(d))
 	}
@@ -275,7 +275,7 @@ func (p *pairing) read(name string) (*numbers, error) {
 }
 
 // gather puts the suspect's numbers in the order of the reference, and takes factors back.
-func (n *numbers) gather(y []float64, restored bool) {
+func (n *pairedTensor) gather(y []float64, restored bool) {
 	if n.axes == nil {
 		n.y = y
 		return
@@ -314,7 +314,7 @@ func (n *numbers) gather(y []float64, restored bool) {
 }
 
 // each calls f with each number and its index, which f must not keep.
-func (n *numbers) each(f func(k int, index []int)) {
+func (n *pairedTensor) each(f func(k int, index []int)) {
 	index := make([]int, len(n.dims))
 	for k := range n.x {
 		f(k, index)
@@ -328,7 +328,7 @@ func (n *numbers) each(f func(k int, index []int)) {
 }
 
 // index returns the index of number k.
-func (n *numbers) index(k int) []int {
+func (n *pairedTensor) index(k int) []int {
 	index := make([]int, len(n.dims))
 	for a := len(index) - 1; a >= 0; a-- {
 		index[a] = k % n.dims[a]
@@ -338,7 +338,7 @@ func (n *numbers) index(k int) []int {
 }
 
 // own returns the same place in the suspect's file.
-func (n *numbers) own(index []int) []int {
+func (n *pairedTensor) own(index []int) []int {
 	out := append([]int(nil), index...)
 	for a := range n.axes {
 		if n.axes[a].own != nil && index[a] >= 0 {
@@ -350,7 +350,7 @@ func (n *numbers) own(index []int) []int {
 
 // taken returns what was taken back from a number, and whether it is compared to rounding
 // whatever that was.
-func (n *numbers) taken(index []int) (g float64, fuzzy bool) {
+func (n *pairedTensor) taken(index []int) (g float64, fuzzy bool) {
 	g = 1
 	for a := range n.axes {
 		if n.gains[a] != nil {
@@ -363,7 +363,7 @@ func (n *numbers) taken(index []int) (g float64, fuzzy bool) {
 
 // differs reports whether the two numbers at k are not the same: bit for bit where nothing
 // was multiplied, or by a power of two, and to rounding elsewhere.
-func (n *numbers) differs(k int, index []int) bool {
+func (n *pairedTensor) differs(k int, index []int) bool {
 	x, y := n.x[k], n.y[k]
 	if x != x || y != y {
 		return x == x || y == y
@@ -394,7 +394,7 @@ func rounds(d tensor.DType) float64 {
 }
 
 // close reports whether y is x but for rounding.
-func (n *numbers) close(x, y float64) bool {
+func (n *pairedTensor) close(x, y float64) bool {
 	r := rounds(n.dtype)
 	return math.Abs(y-x) <= r*math.Abs(x)+r/16*n.size
 }
@@ -437,7 +437,7 @@ func roundTo(d tensor.DType, values []float64) []float64 {
 }
 
 // of reports whether any of the classes is in the tensor.
-func (n *numbers) of(classes map[int]bool) bool {
+func (n *pairedTensor) of(classes map[int]bool) bool {
 	for a := range n.axes {
 		for _, seats := range n.axes[a].seats {
 			for _, s := range seats {

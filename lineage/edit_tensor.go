@@ -22,7 +22,7 @@ type unit struct {
 // number by number.
 type survey struct {
 	p     *pairing
-	n     *numbers
+	n     *pairedTensor
 	diff  []bool
 	left  int     // how many differ
 	units []*unit // of all axes
@@ -35,7 +35,7 @@ type survey struct {
 const maxSearch = 64
 
 // survey returns the edits of a tensor, and those numbers that are left.
-func (p *pairing) survey(n *numbers) *survey {
+func (p *pairing) survey(n *pairedTensor) *survey {
 	s := &survey{p: p, n: n}
 	n.each(func(k int, index []int) {
 		if n.differs(k, index) {
@@ -97,12 +97,12 @@ func (s *survey) whole() {
 		return
 	}
 	if r, count := s.ratio(all); 4*count >= 3*seen && math.Abs(r-1) > 2*rounds(n.dtype) {
-		s.add(Edit{What: EditTensor, Factor: r, Size: s.largest(all)}, nil, "is multiplied by "+number(r)+", which nothing undoes")
+		s.add(Edit{What: EditTensor, Factor: r, Size: s.largest(all)}, nil, "is multiplied by "+short(r)+", which nothing undoes")
 		s.divide(all, r)
 		return
 	}
 	if d, count := s.shift(all); len(n.dims) == 1 && 4*count >= 3*len(all) {
-		s.add(Edit{What: EditTensor, Size: math.Abs(d)}, nil, "is shifted by "+number(d)+" everywhere")
+		s.add(Edit{What: EditTensor, Size: math.Abs(d)}, nil, "is shifted by "+short(d)+" everywhere")
 		for _, k := range all {
 			n.y[k] -= d
 		}
@@ -247,7 +247,7 @@ func (s *survey) explain(u *unit, others bool) bool {
 		if !same {
 			text = "are mostly others"
 		}
-		text += ", with a cosine of " + number(s.cosine(list)) + " to what they were"
+		text += ", with a cosine of " + short(s.cosine(list)) + " to what they were"
 		s.add(Edit{What: EditRow, Size: s.largest(list)}, u, text)
 		s.rows += u.differing
 		s.clear(list)
@@ -259,10 +259,10 @@ func (s *survey) explain(u *unit, others bool) bool {
 // scaled notes a unit that was multiplied, and divides by that.
 func (s *survey) scaled(u *unit, list []int, r float64) {
 	e := Edit{What: EditNorm, Factor: r, Size: s.largest(list)}
-	text := "are multiplied by " + number(r) + ", with their direction kept, which nothing undoes"
+	text := "are multiplied by " + short(r) + ", with their direction kept, which nothing undoes"
 	if u.seat.class >= 0 && s.p.classes[u.seat.class].Places[u.seat.place].Role == symmetry.Outgoing {
 		e.What = EditColumn
-		text = "are multiplied by " + number(r) + ", which nothing undoes"
+		text = "are multiplied by " + short(r) + ", which nothing undoes"
 	}
 	if r == -1 {
 		e.What, text = EditSign, "have the other sign, which nothing undoes"
@@ -491,17 +491,17 @@ func (s *survey) singles() {
 		} else if len(n.dims) == 1 {
 			e.What = vectorKind(n.name)
 		}
-		text := "is " + number(n.y[k]) + " and was " + number(n.x[k])
+		text := "is " + short(n.y[k]) + " and was " + short(n.x[k])
 		switch {
 		case n.y[k] == -n.x[k] && n.x[k] != 0 && exact:
 			e.Factor, text = -1, "has the other sign"
 			e.What = EditSign
 		case n.x[k] == n.y[k]:
 			text = "has the other sign, and is 0"
-			e.Same = sameYes
+			e.Same = Yes
 		case n.eps > 0 && g != 1 && n.close(n.x[k]+n.eps*(1/g-1), n.y[k]):
-			text = "was multiplied by " + number(g) + " without its epsilon of " + number(n.eps)
-			e.Same = sameNearly
+			text = "was multiplied by " + short(g) + " without its epsilon of " + short(n.eps)
+			e.Same = Nearly
 		case e.ULPs > 0 && e.ULPs < 1<<10:
 			text += ", " + plural(e.ULPs, "unit") + " in the last place apart"
 		}
@@ -547,7 +547,7 @@ func (s *survey) together() {
 		size = max(size, math.Abs(n.y[k]-n.x[k]))
 	}
 	s.edits = nil
-	s.add(Edit{What: EditTensor, Size: size}, nil, "is another, with a cosine of "+number(s.cosine(all))+" to what it was")
+	s.add(Edit{What: EditTensor, Size: size}, nil, "is another, with a cosine of "+short(s.cosine(all))+" to what it was")
 	s.clear(all)
 }
 
@@ -592,9 +592,9 @@ func (s *survey) ownName() string {
 // who names a unit.
 func (s *survey) who(u *unit) string {
 	if u.seat.class < 0 {
-		return "position " + number(float64(u.seat.neuron)) + " of axis " + number(float64(u.axis))
+		return "position " + short(float64(u.seat.neuron)) + " of axis " + short(float64(u.axis))
 	}
-	return "neuron " + number(float64(u.seat.neuron)) + " of " + s.p.classes[u.seat.class].Name
+	return "neuron " + short(float64(u.seat.neuron)) + " of " + s.p.classes[u.seat.class].Name
 }
 
 // bySize sorts edits, the largest first, and those of equal size by where they are.

@@ -17,13 +17,6 @@ import (
 	"ropewalk/tensor"
 )
 
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
-}
-
 // A lab is a network to be edited, by tensors of float32 in memory.
 type lab struct {
 	spec *symmetry.Spec
@@ -72,8 +65,8 @@ func texts(edits []Edit) (s string) {
 	return s
 }
 
-// floats lists the tensors that hold numbers.
-func floats(s *tensor.Set) (names []string) {
+// tensorsOf lists the tensors that hold numbers.
+func tensorsOf(s *tensor.Set) (names []string) {
 	for _, t := range s.All() {
 		if t.DType == tensor.F32 && t.Elems() > 0 && len(t.Shape) > 0 {
 			names = append(names, t.Name)
@@ -86,7 +79,7 @@ func floats(s *tensor.Set) (names []string) {
 func trained(g *graph.Graph, seed uint64) *graph.Graph {
 	r := rand.New(rand.NewPCG(seed, 9))
 	set := g.Weights
-	for _, name := range floats(set) {
+	for _, name := range tensorsOf(set) {
 		x := values(set, name)
 		if len(set.Lookup(name).Shape) != 1 {
 			continue
@@ -111,7 +104,7 @@ func trained(g *graph.Graph, seed uint64) *graph.Graph {
 func TestOneULP(t *testing.T) {
 	trials := func(t *testing.T, l *lab, trials int, seed uint64) {
 		r := rand.New(rand.NewPCG(seed, 1))
-		names := floats(l.set)
+		names := tensorsOf(l.set)
 		for trial := range trials {
 			name := names[r.IntN(len(names))]
 			if trial < 4 { // first and last
@@ -123,7 +116,7 @@ func TestOneULP(t *testing.T) {
 			e := l.spec.Random(&symmetry.RandomOptions{Seed: r.Uint64()})
 			sus := must(symmetry.Apply(l.spec, with(l.set, name, x), e))
 			got, _ := l.find(t, sus)
-			index := (&numbers{dims: dimsOf(l.set.Lookup(name)), x: nil}).index(k)
+			index := (&pairedTensor{dims: dimsOf(l.set.Lookup(name)), x: nil}).index(k)
 			if len(got.Edits) != 1 || got.Total != 1 || got.Edits[0].Tensor != name || !slices.Equal(got.Edits[0].Index, index) || got.Edits[0].ULPs != 1 {
 				t.Fatalf("trial %d: %s%v changed, found: %s\n%v", trial, name, index, texts(got.Edits), l.spec)
 			}
@@ -151,14 +144,14 @@ func TestOneULP(t *testing.T) {
 			}
 			seed := rapid.Uint64().Draw(t, "edit")
 			r := rand.New(rand.NewPCG(seed, 1))
-			names := floats(l.set)
+			names := tensorsOf(l.set)
 			name := names[r.IntN(len(names))]
 			x := values(l.set, name)
 			k := r.IntN(len(x))
 			x[k] = math.Nextafter32(x[k], float32(math.Inf(1-2*r.IntN(2))))
 			sus := must(symmetry.Apply(l.spec, with(l.set, name, x), l.spec.Random(&symmetry.RandomOptions{Seed: seed})))
 			got, _ := l.find(t, sus)
-			index := (&numbers{dims: dimsOf(l.set.Lookup(name))}).index(k)
+			index := (&pairedTensor{dims: dimsOf(l.set.Lookup(name))}).index(k)
 			if len(got.Edits) != 1 || got.Edits[0].Tensor != name || !slices.Equal(got.Edits[0].Index, index) || got.Edits[0].ULPs != 1 {
 				t.Fatalf("%s%v changed, found: %s\n%v", name, index, texts(got.Edits), l.spec)
 			}
@@ -195,13 +188,13 @@ func TestNoEdits(t *testing.T) {
 		e := must(l.spec.Fit(l.set, l.spec.Random(o)))
 		sus := must(symmetry.Apply(l.spec, l.set, e))
 		if got, m := l.find(t, sus); got.Total != 0 {
-			t.Fatalf("%+v: found: %s\n%v\n%s", o, texts(got.Edits), l.spec, certainties(l, m, e))
+			t.Fatalf("%+v: found: %s\n%v\n%s", o, texts(got.Edits), l.spec, orders(l, m, e))
 		}
 	})
 }
 
-// certainties tells of each class who was taken for whom, and how sure that is.
-func certainties(l *lab, m *align.NetworkResult, e symmetry.Element) (s string) {
+// orders tells of each class who was taken for whom, and how sure that is.
+func orders(l *lab, m *align.NetworkResult, e symmetry.Element) (s string) {
 	inv := must(l.spec.Inverse(e))
 	for k := range m.Classes {
 		c := &m.Classes[k]

@@ -1,8 +1,6 @@
 package lineage
 
 import (
-	"context"
-
 	"ropewalk/align"
 	"ropewalk/graph"
 	"ropewalk/symmetry"
@@ -80,6 +78,7 @@ const (
 	Prune         Kind = "pruned"          // Share, Scope
 	Noise         Kind = "noise"           // Strength
 	Training      Kind = "trained further" // Strength
+	Shifted       Kind = "weights changed" // in a way that has no name: Strength, Names are tensors
 	Merge         Kind = "merged"          // Share of the reference's weights in the sum
 	Edited        Kind = "edited"          // places that were changed by hand: Comparison.Edits
 	Partial       Kind = "partly derived"  // Share of neurons, Names are groups
@@ -131,6 +130,25 @@ type TensorDifference struct {
 	ReferenceDType  string `json:"reference_dtype"` // of the reference's
 }
 
+// A GroupDifference is what became of the neurons of a group.
+type GroupDifference struct {
+	Name     string `json:"name"`
+	Neurons  int    `json:"neurons"` // of the reference
+	Suspect  int    `json:"suspect"` // of the suspect
+	Moved    int    `json:"moved"`
+	Rescaled int    `json:"rescaled"`          // in magnitude
+	Flipped  int    `json:"flipped"`           // in sign
+	Certain  int    `json:"certain"`           // whose partner is known with a certainty of 0.99
+	Removed  []int  `json:"removed,omitempty"` // of the reference, that the suspect has not
+	Added    int    `json:"added,omitempty"`   // of the suspect, that the reference has not
+	// Cosines are those of all weights of each neuron of the reference with those of its
+	// partner, with the order of all others taken back, 0 for none.
+	Cosines []float64 `json:"cosines,omitempty"`
+	// Strangers are neurons that resemble their partner no more than chance, where others
+	// of the group do.
+	Strangers []int `json:"strangers,omitempty"`
+}
+
 // An Edit is a place that differs where most of its surroundings do not.
 type Edit struct {
 	// What is the kind: weight, norm (of a neuron's weights, with the direction kept), sign, bias,
@@ -170,22 +188,19 @@ type Function struct {
 
 // A Comparison is what two networks are to each other.
 type Comparison struct {
-	Verdict  Verdict            `json:"verdict"`
-	Changes  []Change           `json:"changes,omitempty"` // in the order in which they are named
-	Function Function           `json:"function"`
-	Tensors  []TensorDifference `json:"tensors,omitempty"`
-	Edits    []Edit             `json:"edits,omitempty"`       // the largest 1000
-	Edited   int                `json:"edits_total,omitempty"` // how many there are
-	Evidence *Evidence          `json:"evidence,omitempty"`    // nil if it was not asked for
+	Verdict  Verdict  `json:"verdict"`
+	Changes  []Change `json:"changes,omitempty"` // in the order in which they are named
+	Function Function `json:"function"`
+	// Canonical is the SHA-256 of both in canonical order, in hex, if these are equal: see [Canonical].
+	Canonical string             `json:"canonical,omitempty"`
+	Groups    []GroupDifference  `json:"groups,omitempty"`
+	Tensors   []TensorDifference `json:"tensors,omitempty"`
+	Edits     []Edit             `json:"edits,omitempty"`       // the largest 1000
+	Edited    int                `json:"edits_total,omitempty"` // how many there are
+	Evidence  *Evidence          `json:"evidence,omitempty"`    // nil if it was not asked for
 	// Match is which neuron is which; nil if it was not looked for.
 	Match *align.NetworkResult `json:"-"`
 	// Restored is the suspect in the order of the reference, with factors taken back:
 	// what Tensors is about; nil if there is no match.
 	Restored *tensor.Set `json:"-"`
 }
-
-// Summary names the changes in their order, or the verdict if there are none.
-func (c *Comparison) Summary() string { return "" }
-
-// Compare says what a suspect is to a reference.
-func Compare(ctx context.Context, ref, sus Network, o *Options) (*Comparison, error) { return nil, nil }

@@ -180,7 +180,7 @@ var rooms = []room{
 	},
 	{
 		path: "lineage",
-		own:  []string{"tensor", "graph", "symmetry", "internal/assignment", "internal/kernel", "align"},
+		own:  []string{"tensor", "quant", "graph", "symmetry", "internal/assignment", "internal/kernel", "align"},
 		why:  "what became of a network is said of tensors and of who is who; files, exit codes and words for terminals are others' business",
 	},
 	{

@@ -111,7 +111,7 @@ type alignResult struct {
 	Matched     int          `json:"matched" about:"that have a partner of their own"`
 	Certain     int          `json:"certain" about:"whose match has a certainty of 0.99 or more"`
 	Certainty   float64      `json:"certainty" about:"mean over the reference's neurons"`
-	LogEvidence float64      `json:"log_evidence" about:"natural logarithm; networks count as related above 10"`
+	LogEvidence float64      `json:"log_evidence" about:"natural logarithm; more than 10 between related networks, of which some neurons are certain, too"`
 	Sweeps      int          `json:"sweeps"`
 	Soft        bool         `json:"soft" about:"hard decisions did not end in certainty, and were annealed"`
 	Streamed    bool         `json:"streamed" about:"the networks were not held in memory, but read a few times"`

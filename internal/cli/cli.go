@@ -131,7 +131,7 @@ contents. It never changes its inputs and never uses the network.`,
 	root.SetHelpCommand(newHelp())
 	root.AddCommand(
 		newPack(e), newUnpack(e), newInspect(e), newDiff(e), newTest(e),
-		newTrain(e), newEval(e), newAlign(e), newAttack(e), newMark(e),
+		newTrain(e), newEval(e), newAlign(e), newVerify(e), newAttack(e), newMark(e),
 		newCompletion(), newMan(), newVersion(e),
 	)
 	return root

@@ -65,7 +65,7 @@ func setFlags(path string, text []byte, fs *pflag.FlagSet) error {
 	fs.Visit(func(f *pflag.Flag) { given[f.Name] = true })
 	seen := map[string]int{}
 	for _, doc := range file.Docs {
-		entries, err := mapping(path, doc.Body)
+		entries, err := mapping(path, doc.Body, `a recipe is lines such as "epochs: 10"`)
 		if err != nil {
 			return err
 		}
@@ -110,8 +110,8 @@ func firstLine(s string) string {
 	return line
 }
 
-// mapping returns the entries of a document.
-func mapping(path string, n ast.Node) ([]*ast.MappingValueNode, error) {
+// mapping returns the entries of a document. want says what it should be made of.
+func mapping(path string, n ast.Node, want string) ([]*ast.MappingValueNode, error) {
 	switch n := n.(type) {
 	case nil, *ast.NullNode, *ast.CommentGroupNode:
 		return nil, nil
@@ -120,7 +120,7 @@ func mapping(path string, n ast.Node) ([]*ast.MappingValueNode, error) {
 	case *ast.MappingValueNode:
 		return []*ast.MappingValueNode{n}, nil
 	}
-	return nil, usagef("%s:%d: a recipe is lines such as \"epochs: 10\"", path, n.GetToken().Position.Line)
+	return nil, usagef("%s:%d: %s", path, n.GetToken().Position.Line, want)
 }
 
 func recipeFlag(path string, line int, key string, fs *pflag.FlagSet) (*pflag.Flag, error) {

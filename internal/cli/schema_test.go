@@ -33,6 +33,7 @@ var results = map[string]any{
 	"mark-embed":   markEmbedResult{},
 	"mark-extract": markExtractResult{},
 	"mark-list":    markListResult{},
+	"verify":       verifyResult{},
 }
 
 // docs/schema says what the results are. Whoever changes one changes the

@@ -69,6 +69,7 @@ func TestScript(t *testing.T) {
 			"shuffle":  shuffle,
 			"mkfamily": mkfamily,
 			"groups":   groups,
+			"rewire":   rewire,
 		},
 	})
 }
@@ -358,6 +359,19 @@ func perturb(ts *testscript.TestScript, neg bool, args []string) {
 	set, err := tensor.Overlay(c.Tensors, &t)
 	ts.Check(err)
 	ts.Check(writeModel(ts.MkAbs(args[1]), set))
+}
+
+// rewire IN OUT writes an ONNX network in which the first Relu is a Tanh.
+func rewire(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: rewire IN OUT")
+	}
+	text := ts.ReadFile(args[0])
+	const relu, tanh = "\"\x04Relu", "\"\x04Tanh" // field 4 of a node, a text of four bytes
+	if !strings.Contains(text, relu) {
+		ts.Fatalf("%s has no Relu", args[0])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(strings.Replace(text, relu, tanh, 1)), 0o666))
 }
 
 // mkimages DIR N [SIDE [CLASSES]] writes a folder of grey images: N of each class to

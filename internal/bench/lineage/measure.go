@@ -1,0 +1,202 @@
+package main
+
+import (
+	"encoding/binary"
+	"math"
+	"slices"
+
+	"ropewalk/attack"
+	"ropewalk/symmetry"
+	"ropewalk/tensor"
+)
+
+// restored is the suspect in the order of the reference, by the truth; nil where neurons
+// were added or removed.
+func restored(spec *symmetry.Spec, r *attack.Result) (*tensor.Set, error) {
+	if r.Reshaped {
+		return nil, nil
+	}
+	back, err := spec.Inverse(r.Truth.Element)
+	if err != nil {
+		return nil, err
+	}
+	wide := make([]*tensor.Tensor, 0, r.Set.Len())
+	for _, t := range r.Set.All() {
+		if t.DType.Numeric() && t.DType != tensor.F64 {
+			t = tensor.Cast(t, tensor.F32) // factors of half precision may be too large for it
+		}
+		wide = append(wide, t)
+	}
+	set, err := tensor.NewSet(wide...)
+	if err != nil {
+		return nil, err
+	}
+	if set, err = symmetry.Apply(spec, set, back); err != nil {
+		return nil, err
+	}
+	return inMemory(set)
+}
+
+// each calls f with the weights of the reference and of the restored suspect.
+func each(ref, back *tensor.Set, f func(a, b []float32)) error {
+	if back == nil {
+		return nil
+	}
+	for _, x := range ref.All() {
+		y := back.Lookup(x.Name)
+		if len(x.Shape) < 2 || !x.DType.Numeric() || y == nil || !y.Shape.Equal(x.Shape) {
+			continue
+		}
+		a, err := floats(x)
+		if err != nil {
+			return err
+		}
+		b, err := floats(y)
+		if err != nil {
+			return err
+		}
+		f(a, b)
+	}
+	return nil
+}
+
+// zeros is the share of zeros of the suspect among what is not zero in the reference;
+// NaN where that is not known.
+func zeros(ref, back *tensor.Set) (float64, error) {
+	n, all := 0, 0
+	err := each(ref, back, func(a, b []float32) {
+		for k, x := range a {
+			if x != 0 {
+				all++
+				if b[k] == 0 {
+					n++
+				}
+			}
+		}
+	})
+	return float64(n) / float64(all), err
+}
+
+// strengths are the least and the largest of some ways to say how large the difference
+// of two networks is: of a tensor, of the median tensor, or of all, in deviations of the
+// weights, of all weights or of those that are no zeros in the suspect.
+func strengths(ref, back *tensor.Set) (low, high float64, err error) {
+	var of, left []float64
+	var sum, squares, sumLeft, squaresLeft float64
+	err = each(ref, back, func(a, b []float32) {
+		var mean, s, q, sl, ql float64
+		for _, x := range a {
+			mean += float64(x) / float64(len(a))
+		}
+		for k, x := range a {
+			d, v := float64(b[k]-x), float64(x)-mean
+			s, q = s+v*v, q+d*d
+			if b[k] != 0 {
+				sl, ql = sl+v*v, ql+d*d
+			}
+		}
+		sum, squares, sumLeft, squaresLeft = sum+s, squares+q, sumLeft+sl, squaresLeft+ql
+		if s > 0 {
+			of = append(of, math.Sqrt(q/s))
+		}
+		if sl > 0 {
+			left = append(left, math.Sqrt(ql/s))
+		}
+	})
+	if len(of) == 0 {
+		return 0, 0, err
+	}
+	all := []float64{math.Sqrt(squares / sum), math.Sqrt(squaresLeft / sum), math.Sqrt(squaresLeft / max(sumLeft, 1e-300))}
+	for _, list := range [][]float64{of, left} {
+		if slices.Sort(list); len(list) > 0 {
+			all = append(all, list[len(list)/2])
+		}
+	}
+	return slices.Min(all), slices.Max(all), err
+}
+
+// levels is the logarithm to base 2 of the values that the tensors of a network have, or
+// their channels: the most of any, rounded up, zero left out.
+func levels(set *tensor.Set, channel bool) (float64, error) {
+	most := 1
+	for _, t := range set.All() {
+		if len(t.Shape) < 2 || !t.DType.Numeric() {
+			continue
+		}
+		x, err := floats(t)
+		if err != nil {
+			return 0, err
+		}
+		row := len(x)
+		if channel && t.Shape[0] > 0 {
+			row /= int(t.Shape[0])
+		}
+		for ; row > 0 && len(x) >= row; x = x[row:] {
+			seen := map[float32]bool{}
+			for _, v := range x[:row] {
+				if v != 0 {
+					seen[v] = true
+				}
+			}
+			most = max(most, len(seen))
+		}
+	}
+	return math.Ceil(math.Log2(float64(most))), nil
+}
+
+// doubles are numbers as a file holds them.
+func doubles(x []float64) []byte {
+	var b []byte
+	for _, v := range x {
+		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
+	}
+	return b
+}
+
+// beside is the share of weights that are not on the level nearest to what they are in the
+// reference, the most of any tensor that has no more levels than the quantizer gives it.
+func beside(ref, sus *tensor.Set, q *attack.Step) (float64, error) {
+	most := 0.0
+	if sus == nil {
+		return 0, nil
+	}
+	for _, t := range ref.All() {
+		u := sus.Lookup(t.Name)
+		if len(t.Shape) < 2 || !t.DType.Numeric() || u == nil || !u.Shape.Equal(t.Shape) || t.Elems() == 0 {
+			continue
+		}
+		a, err := floats(t)
+		if err != nil {
+			return 0, err
+		}
+		b, err := floats(u)
+		if err != nil {
+			return 0, err
+		}
+		row, n := len(a), 0
+		if slices.Contains(q.Options, "channel") {
+			row /= int(t.Shape[0])
+		}
+		few := true
+		for at := 0; at < len(a) && few; at += row {
+			list := slices.Clone(b[at : at+row])
+			slices.Sort(list)
+			list = slices.Compact(list)
+			few = float64(len(list)) <= math.Exp2(q.Strength)
+			for k := at; k < at+row && few; k++ {
+				i, _ := slices.BinarySearch(list, a[k])
+				best := math.Inf(1)
+				for _, v := range list[max(0, i-1):min(i+1, len(list))] {
+					best = min(best, math.Abs(float64(v-a[k])))
+				}
+				if math.Abs(float64(b[k]-a[k])) > best+1e-5*math.Abs(float64(a[k])) {
+					n++
+				}
+			}
+		}
+		if few {
+			most = max(most, float64(n)/float64(len(a)))
+		}
+	}
+	return most, nil
+}

@@ -1,0 +1,332 @@
+package lineage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+
+	"ropewalk/align"
+	"ropewalk/symmetry"
+	"ropewalk/tensor"
+)
+
+// ErrInput reports networks that nothing can be said of: there are no tensors, or values that are no numbers.
+var ErrInput = errors.New("lineage: the networks can't be compared")
+
+// Compare says what a suspect is to a reference. It goes down the ladder until
+// something holds. The tensors of both stay open as long as the result is used.
+// Errors are [ErrInput], and those of reading.
+func Compare(ctx context.Context, ref, sus Network, o *Options) (*Comparison, error) {
+	if o == nil {
+		o = &Options{}
+	}
+	c := &comparer{ctx: ctx, ref: ref, own: sus, o: o, out: &Comparison{Function: Function{Same: Unknown}}}
+	if ref.Set.Len() == 0 || sus.Set.Len() == 0 {
+		return nil, fmt.Errorf("%w: there are %d and %d tensors", ErrInput, ref.Set.Len(), sus.Set.Len())
+	}
+	if c.sameFiles() {
+		c.out.Verdict = Identical
+		c.out.Function = Function{Same: Yes, How: "the files are the same bytes"}
+		return c.out, nil
+	}
+	var err error
+	if c.stock, err = takeStock(ref.Set, sus.Set); err != nil {
+		return nil, err
+	}
+	c.containers()
+	equal, err := c.stock.equal(ref.Set)
+	if err != nil {
+		return nil, err
+	}
+	if equal {
+		c.out.Verdict = SameWeights
+		c.out.Function = Function{Same: Yes, How: "all tensors are the same bytes"}
+		c.out.Restored = c.stock.sus
+		return c.out, nil
+	}
+	if err := c.finite(); err != nil {
+		return nil, err
+	}
+	c.spec = common(ref.Spec, ref.Set, c.stock.sus)
+	if err := c.align(); err != nil {
+		return nil, err
+	}
+	if c.out.Match != nil && !c.out.Match.Related || c.stock.sus.Len() == 0 {
+		c.out.Verdict = Unrelated
+		c.out.Function.How = "networks that are not known to be related were not compared further"
+		return c.out, nil
+	}
+	if err := c.differences(); err != nil {
+		return nil, err
+	}
+	if err := c.function(); err != nil {
+		return nil, err
+	}
+	c.out.Verdict = rung(c.out.Changes)
+	return c.out, nil
+}
+
+// Whether two networks compute the same.
+const (
+	Yes     = "yes"
+	No      = "no"
+	Unknown = "unknown"
+)
+
+// A comparer is a comparison in progress.
+type comparer struct {
+	ctx      context.Context
+	ref, own Network
+	o        *Options
+	stock    *inventory
+	spec     *symmetry.Spec // of what both have
+	// moved is the suspect in the reference's order with its own factors, and scaled the
+	// reference with those of the suspect: what both are the same in but for damage, as
+	// it was done to the suspect.
+	moved, scaled *tensor.Set
+	out           *Comparison
+}
+
+func (c *comparer) progress(part string) {
+	if c.o.Progress != nil {
+		c.o.Progress(part)
+	}
+}
+
+// sameFiles says whether both are the same files. One file may have another name.
+func (c *comparer) sameFiles() bool {
+	a, b := c.ref.Files, c.own.Files
+	if len(a) == 0 || len(a) != len(b) {
+		return false
+	}
+	if len(a) == 1 {
+		return slices.Equal(slices.Collect(maps.Values(a)), slices.Collect(maps.Values(b)))
+	}
+	return maps.Equal(a, b)
+}
+
+// containers names what is around the tensors.
+func (c *comparer) containers() {
+	v := c.stock
+	add := func(k Kind, preserves bool, names []string, text string, args ...any) {
+		if len(names) > 0 {
+			slices.Sort(names)
+			c.out.Changes = append(c.out.Changes, Change{Kind: k, Text: fmt.Sprintf(text, args...), Preserves: preserves, Names: names})
+		}
+	}
+	if c.ref.Files != nil && c.own.Files != nil {
+		c.out.Changes = append(c.out.Changes, Change{Kind: Container, Text: "in another container", Preserves: true})
+	}
+	var keys []string
+	for k, x := range c.ref.Metadata {
+		if y, ok := c.own.Metadata[k]; !ok || x != y {
+			keys = append(keys, k)
+		}
+	}
+	for k := range c.own.Metadata {
+		if _, ok := c.ref.Metadata[k]; !ok {
+			keys = append(keys, k)
+		}
+	}
+	add(Metadata, true, keys, "metadata edited: %s", few(keys))
+	renamed := slices.Collect(maps.Keys(v.renamed))
+	add(Renamed, true, renamed, "%s renamed", count(len(renamed), "tensor"))
+	add(MissingTensor, false, v.missing, "%s missing", count(len(v.missing), "tensor"))
+	add(AddedTensors, false, v.added, "%s added", count(len(v.added), "tensor"))
+}
+
+// finite looks for values that are no numbers, which nothing can be compared by.
+func (c *comparer) finite() error {
+	for _, side := range []struct {
+		name string
+		set  *tensor.Set
+	}{{"reference", c.ref.Set}, {"suspect", c.stock.sus}} {
+		for _, t := range side.set.All() {
+			if !t.DType.Numeric() {
+				continue
+			}
+			x, err := floats(t)
+			if err != nil {
+				return fmt.Errorf("tensor %s of the %s: %w", t.Name, side.name, err)
+			}
+			for i, v := range x {
+				if v-v != 0 {
+					return fmt.Errorf("%w: tensor %s of the %s has %v at %d", ErrInput, t.Name, side.name, v, i)
+				}
+			}
+		}
+	}
+	return c.ctx.Err()
+}
+
+// align finds which neuron is which: from the canonical orders if there are any that agree,
+// else from how much the weights resemble each other.
+func (c *comparer) align() error {
+	c.progress("order")
+	ref, sus := c.ref.Set, c.stock.sus
+	if len(c.stock.reshaped)+len(c.stock.missing) == 0 {
+		a, of, err := Canonical(c.spec, ref)
+		if err == nil {
+			b, by, err := Canonical(c.spec, sus)
+			if err != nil {
+				return err
+			}
+			if a == b {
+				c.out.Match = proven(c.spec, of, by)
+				c.out.Canonical = fmt.Sprintf("%x", a)
+				c.out.Restored, err = align.Restore(c.spec, sus, c.out.Match)
+				return err
+			}
+		} else if !errors.Is(err, ErrNoCanonical) {
+			return err
+		}
+	}
+	if len(c.spec.Groups) == 0 {
+		c.out.Restored = sus
+		return nil
+	}
+	c.progress("alignment")
+	found, err := match(c.ctx, c.spec, ref, sus, c.o)
+	if err != nil {
+		return err
+	}
+	c.out.Match = found
+	if !found.Related {
+		return nil
+	}
+	c.progress("factors")
+	if err := c.settle(); err != nil {
+		return err
+	}
+	c.out.Restored, err = align.Restore(c.spec, sus, found)
+	return err
+}
+
+// settle finds the factors with which the suspect is most like the reference.
+func (c *comparer) settle() error {
+	plain := withoutFactors(c.out.Match)
+	moved, err := align.Restore(c.spec, c.stock.sus, plain)
+	if err != nil {
+		return err
+	}
+	rescaled, err := settle(c.spec, c.ref.Set, moved, c.out.Match)
+	if err != nil {
+		return err
+	}
+	c.moved, c.scaled = moved, c.ref.Set
+	if rescaled {
+		c.scaled, err = c.rescaled()
+	}
+	return err
+}
+
+// rescaled returns the reference with its neurons multiplied as the suspect's are.
+func (c *comparer) rescaled() (*tensor.Set, error) {
+	e := symmetry.Element{}
+	for i := range c.out.Match.Classes {
+		x := &c.out.Match.Classes[i]
+		e[x.Name] = &symmetry.Move{Factors: x.Scale}
+	}
+	e, err := c.spec.Fit(c.ref.Set, e)
+	if err != nil {
+		return nil, err
+	}
+	return symmetry.Apply(c.spec, c.ref.Set, e)
+}
+
+// withoutFactors returns a match like r, of which all factors are 1.
+func withoutFactors(r *align.NetworkResult) *align.NetworkResult {
+	plain := *r
+	plain.Classes = slices.Clone(r.Classes)
+	for i := range plain.Classes {
+		c := &plain.Classes[i]
+		c.Scale = slices.Clone(c.Scale)
+		for f := range c.Scale {
+			c.Scale[f] = slices.Repeat([]float64{1}, len(c.Scale[f]))
+		}
+	}
+	return &plain
+}
+
+// function says whether both compute the same: by the weights, and by running them.
+func (c *comparer) function() error {
+	f := &c.out.Function
+	preserved := !slices.ContainsFunc(c.out.Changes, func(x Change) bool { return !x.Preserves })
+	if preserved {
+		*f = Function{Same: Yes, How: "all weights are the same, but for what the network's symmetries let be"}
+	} else {
+		*f = Function{Same: Unknown, How: "weights differ, and the network was not run"}
+	}
+	if c.ref.Graph == nil || c.own.Graph == nil {
+		return nil
+	}
+	c.progress("running both")
+	d, err := symmetry.Compare(c.ref.Graph, c.own.Graph, &symmetry.VerifyOptions{Seed: c.o.Seed, Run: c.o.Run, Inputs: c.o.Inputs, Tolerance: runTolerance})
+	f.Differences = d
+	switch {
+	case errors.Is(err, symmetry.ErrChanged):
+		f.Same, f.How = No, "both were run on the same inputs"
+	case err != nil:
+		f.How += fmt.Sprintf("; it could not be run: %v", err)
+	default:
+		f.Same, f.How = Yes, "both were run on the same inputs"
+	}
+	return c.ctx.Err()
+}
+
+// runTolerance is how far outputs may be apart, relative to the largest, by rounding:
+// factors round all weights once in 24 bits, and sums of many of them do the rest.
+const runTolerance = 1e-5
+
+// differences says what became of neurons and tensors.
+func (c *comparer) differences() error {
+	if err := c.structure(); err != nil {
+		return err
+	}
+	c.progress("tensors")
+	rescaled := slices.ContainsFunc(c.out.Changes, func(x Change) bool { return x.Kind == Rescale || x.Kind == SignFlip })
+	changed := 0
+	for _, t := range c.ref.Set.All() {
+		u := c.out.Restored.Lookup(t.Name)
+		if u == nil {
+			continue
+		}
+		d := TensorDifference{Name: t.Name, Elements: t.Elems(), DType: string(u.DType), ReferenceDType: string(t.DType)}
+		var err error
+		if d.Equal, err = sameBytes(t, u); err != nil {
+			return err
+		}
+		if !d.Equal && rescaled {
+			if d.Rounding, err = rounded(t, u); err != nil {
+				return err
+			}
+		}
+		if !d.Equal && !d.Rounding {
+			changed++
+		}
+		c.out.Tensors = append(c.out.Tensors, d)
+	}
+	if changed > 0 {
+		c.out.Changes = append(c.out.Changes, Change{Kind: Edited, Text: count(changed, "tensor") + " changed"})
+	}
+	return nil
+}
+
+// rounded says whether two tensors differ by no more than what rounding makes of factors
+// and their inverses.
+func rounded(a, b *tensor.Tensor) (bool, error) {
+	x, y, err := both(a, b)
+	if x == nil || err != nil {
+		return false, err
+	}
+	floor := math.Sqrt(square(x)/float64(max(1, len(x)))) / (1 << 22)
+	for i, v := range x {
+		if d := math.Abs(float64(y[i]) - float64(v)); d > math.Abs(float64(v))/(1<<18)+floor {
+			return false, nil
+		}
+	}
+	return true, nil
+}

@@ -1,0 +1,520 @@
+package lineage
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+
+	"ropewalk/tensor"
+)
+
+// An examined tensor: what is said of it, and what it tells about damage.
+type examined struct {
+	*TensorDifference
+	*residual
+}
+
+const (
+	// castValues is how many distinct values have to fit a narrower type before that is no
+	// chance: each fits with a probability of 2^-13 at most.
+	castValues = 8
+	// telling is how many weights a tensor needs to have a say on what was done to all.
+	telling = 64
+)
+
+// damages names what was done to the weights of a network, from all its tensors, in the
+// order in which it was probably done. What is not proved by the numbers is not named.
+func damages(all []examined) []Change {
+	var n network
+	for _, e := range all {
+		switch {
+		case e.residual == nil || !e.floats || e.Elements == 0:
+		case e.axes >= 2:
+			n.weights = append(n.weights, e)
+		default:
+			n.vectors = append(n.vectors, e)
+		}
+	}
+	n.unhide()
+	var out []Change
+	p, q, d := n.pruned(), n.quantized(), n.drifted()
+	votes := n.votes()
+	for _, c := range []*Change{d, p, q} { // the usual order, if nothing speaks against it
+		if c == nil {
+			continue
+		}
+		at := len(out)
+		for at > 0 && votes[[2]Kind{damageOf(out[at-1].Kind), damageOf(c.Kind)}] < 0 {
+			at--
+		}
+		out = slices.Insert(out, at, *c)
+	}
+	return append(out, n.cast()...)
+}
+
+// damageOf is the kind of a change, all drifts being noise.
+func damageOf(k Kind) Kind {
+	switch k {
+	case Prune, Quantize:
+		return k
+	}
+	return Noise
+}
+
+// A network is the tensors of floats of a network: those with two axes or more, and the
+// rest. Biases and norms are rarely pruned or quantized, but always trained.
+type network struct {
+	weights, vectors []examined
+}
+
+// elements is the number of weights of some tensors.
+func elements(list []examined) (n int64) {
+	for _, e := range list {
+		n += e.Elements
+	}
+	return n
+}
+
+// names lists tensors, if they are not all that have a say: at least so many weights
+// that are not zero.
+func (n *network) names(list []examined, least float64) []string {
+	has := map[string]bool{}
+	for _, e := range list {
+		has[e.Name] = true
+	}
+	left := slices.ContainsFunc(n.weights, func(e examined) bool {
+		say := float64(e.Elements)
+		if e.cut != nil {
+			say *= 1 - e.cut.share
+		}
+		return !has[e.Name] && say >= least
+	})
+	if !left {
+		return nil
+	}
+	var names []string
+	for _, e := range list {
+		names = append(names, e.Name)
+	}
+	return names
+}
+
+// with returns the weights of which f is true.
+func (n *network) with(f func(e examined) bool) []examined {
+	var list []examined
+	for _, e := range n.weights {
+		if f(e) {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+// unhide decides whether drifts came after pruning, or after rounding to a grid, by all
+// tensors together.
+func (n *network) unhide() {
+	list := n.with(func(e examined) bool { return e.drift != nil && e.cut == nil && e.grid == nil })
+	if len(list) == 0 {
+		return
+	}
+	prune, voters := 0.0, int64(0)
+	for _, e := range list {
+		if e.hidden != nil && e.hiddenGain > modelGain {
+			prune += e.hiddenGain
+			voters += e.Elements
+		}
+	}
+	if 2*voters < elements(list) {
+		prune = 0
+	}
+	if prune > 0 && !n.plausible(list) {
+		prune = 0
+	}
+	best, scope, bits := 0.0, 0, 0
+	for s := range gridKinds {
+		for b := 1; b <= maxHiddenBits; b++ {
+			sum := 0.0
+			for _, e := range list {
+				g := e.gridGains[s][b]
+				if s == channelGrid && e.gridDrifts[s][b] == nil {
+					g = e.gridGains[tensorGrid][b] // it has one channel
+				}
+				sum += g
+			}
+			if sum > best {
+				best, scope, bits = sum, s, b
+			}
+		}
+	}
+	switch {
+	case prune > modelGain && prune >= best:
+		for _, e := range list {
+			if e.hidden != nil && e.hiddenGain > modelGain {
+				e.cut, e.drift, e.noisePrune = e.hidden, e.hiddenDrift, after
+			}
+		}
+	case best > 2*modelGain:
+		for _, e := range list {
+			s := scope
+			if s == channelGrid && e.gridDrifts[s][bits] == nil {
+				s = tensorGrid
+			}
+			if e.gridDrifts[s][bits] == nil {
+				continue
+			}
+			e.grid = &grid{scope: "tensor", levels: 1 << bits, bits: bits, uniform: "uniform"}
+			switch {
+			case scope == channelGrid:
+				e.grid.scope = "channel"
+			case scope != tensorGrid:
+				e.grid.uniform = "not uniform"
+			}
+			e.drift, e.noiseQuantize = e.gridDrifts[s][bits], after
+		}
+	}
+}
+
+// plausible reports whether what seems to be pruning under noise is one: it took the same
+// share of all tensors, or what was below one threshold. The middle of a coarse grid is
+// neither.
+func (n *network) plausible(list []examined) bool {
+	var cuts []examined
+	sum := 0.0
+	for _, e := range list {
+		if e.hidden == nil || e.hiddenGain <= modelGain {
+			continue
+		}
+		r := *e.residual
+		r.cut = e.hidden
+		cuts = append(cuts, examined{e.TensorDifference, &r})
+		sum += e.hidden.share * float64(e.Elements)
+	}
+	alone := &network{weights: cuts}
+	return len(cuts) < 2 || alone.eachAlike(cuts, sum/float64(elements(cuts))) || oneThreshold(cuts)
+}
+
+// votes says which damage came before which: above 0 if the first of the pair did.
+func (n *network) votes() map[[2]Kind]int64 {
+	v := map[[2]Kind]int64{}
+	vote := func(a, b Kind, o order, weight int64) {
+		switch o {
+		case before:
+			v[[2]Kind{a, b}] += weight
+			v[[2]Kind{b, a}] -= weight
+		case after:
+			v[[2]Kind{a, b}] -= weight
+			v[[2]Kind{b, a}] += weight
+		}
+	}
+	for _, e := range n.weights {
+		vote(Prune, Quantize, e.pruneQuantize, e.Elements)
+		vote(Noise, Quantize, e.noiseQuantize, e.Elements)
+		vote(Noise, Prune, e.noisePrune, e.Elements)
+	}
+	return v
+}
+
+// percent writes a share in three digits.
+func percent(share float64) string {
+	return strconv.FormatFloat(100*share, 'g', 3, 64) + " %"
+}
+
+// quantized names a quantizer, or nil.
+func (n *network) quantized() *Change {
+	list := n.with(func(e examined) bool { return e.grid != nil })
+	if len(list) == 0 {
+		return nil
+	}
+	words := func(f func(e examined) string) string {
+		votes, best := map[string]int64{}, ""
+		for _, e := range list {
+			votes[f(e)] += e.Elements
+		}
+		for _, w := range []string{"tensor", "channel", "uniform", "not uniform"} {
+			if votes[w] > votes[best] {
+				best = w
+			}
+		}
+		return best
+	}
+	c := &Change{Kind: Quantize}
+	c.Scope = words(func(e examined) string { return e.grid.scope })
+	c.Grid = words(func(e examined) string { return e.grid.uniform })
+	for _, e := range list {
+		if e.grid.scope != c.Scope {
+			continue
+		}
+		c.Levels = max(c.Levels, e.grid.levels)
+		if e.grid.uniform == c.Grid || e.grid.uniform == "" {
+			c.Bits = max(c.Bits, float64(e.grid.bits))
+		}
+	}
+	c.Names = n.names(list, max(telling, 16*float64(c.Levels)))
+	c.Text = fmt.Sprintf("quantized to %g bits", c.Bits)
+	if c.Bits == 1 {
+		c.Text = "quantized to 1 bit"
+	}
+	if c.Scope == "channel" {
+		c.Text += " per channel"
+	}
+	return c
+}
+
+// pruned names a pruning, or nil.
+func (n *network) pruned() *Change {
+	list := n.with(func(e examined) bool { return e.cut != nil })
+	if len(list) == 0 {
+		return nil
+	}
+	c := &Change{Kind: Prune}
+	sum, rows := 0.0, 0.0
+	for _, e := range list {
+		k := e.cut.share * float64(e.Elements)
+		sum += k
+		if e.cut.rows {
+			rows += k
+		}
+	}
+	c.Share = sum / float64(elements(list))
+	c.Names = n.names(list, max(telling, 2*fewLost/c.Share))
+	switch {
+	case 10*rows >= 9*sum:
+		c.Scope = "neurons"
+	case n.eachAlike(list, c.Share):
+		c.Scope = "tensor"
+	case oneThreshold(list):
+		c.Scope = "network"
+		// A tensor of which all weights are large belongs to it as well.
+		c.Names, c.Share = nil, sum/float64(elements(n.weights))
+	}
+	c.Text = "pruned " + percent(c.Share)
+	switch c.Scope {
+	case "network":
+		c.Text += " by one threshold"
+	case "neurons":
+		c.Text += " (whole neurons)"
+	}
+	return c
+}
+
+// eachAlike reports whether the same share of each tensor is gone.
+func (n *network) eachAlike(list []examined, share float64) bool {
+	for _, e := range n.weights {
+		if e.cut == nil && e.Elements >= telling && float64(e.Elements)*share > 16 && e.grid == nil {
+			return false
+		}
+	}
+	for _, e := range list {
+		off := math.Abs(e.cut.share-share) * float64(e.Elements)
+		allowed := 1.01
+		if !e.cut.exact {
+			allowed += 0.02*float64(e.Elements) + math.Sqrt(float64(e.Elements))
+		}
+		if off > allowed {
+			return false
+		}
+	}
+	return true
+}
+
+// oneThreshold reports whether all tensors may have been cut at the same magnitude.
+func oneThreshold(list []examined) bool {
+	low, high := 0.0, math.Inf(1)
+	sharp, least, most := false, math.Inf(1), 0.0
+	slack := 1.02
+	for _, e := range list {
+		if e.Elements < telling {
+			continue
+		}
+		if e.cut.fuzzy {
+			if kept := float64(e.Elements) * (1 - e.cut.share); kept >= 4*telling {
+				least, most = min(least, e.cut.high), max(most, e.cut.high)
+			}
+			continue
+		}
+		if e.cut.fitted { // under noise, the threshold is not sharp
+			slack = 1.2
+			if e.Elements < 8*telling {
+				continue
+			}
+		}
+		sharp = true
+		low = max(low, e.cut.low)
+		if e.cut.high > 0 {
+			high = min(high, e.cut.high)
+		}
+	}
+	if sharp {
+		return low <= high*slack
+	}
+	return most > 0 && most <= 1.2*least
+}
+
+// drifted names a change of weights that is no damage of values one by one, or nil.
+func (n *network) drifted() *Change {
+	list := n.with(func(e examined) bool { return e.drift != nil && e.drift.strength > 0 })
+	// Where a grid is on most weights, it may be on the rest as well, too few to show it.
+	if grids := n.with(func(e examined) bool { return e.grid != nil }); 2*elements(grids) > elements(n.weights) {
+		list = slices.DeleteFunc(list, func(e examined) bool { return e.grid == nil })
+	}
+	if len(list) == 0 {
+		return n.shifted()
+	}
+	k := pool(list)
+	moved := 0
+	for _, e := range n.vectors {
+		if e.moved {
+			moved++
+		}
+	}
+	c := &Change{Strength: k.strength}
+	quiet := n.with(func(e examined) bool { return e.drift == nil && e.Elements >= telling && e.cut == nil && e.grid == nil })
+	switch {
+	case k.merged():
+		c.Kind, c.Share = Merge, k.slope
+		c.Text = fmt.Sprintf("merged with other weights (%s of the reference)", percent(k.slope))
+	case moved == 0 && k.even && k.gaussian && k.unscaled:
+		c.Kind, c.Names = Noise, n.names(list, telling)
+		c.Text = fmt.Sprintf("noise of %s sigma", strconv.FormatFloat(k.strength, 'g', 2, 64))
+	case len(n.vectors) > 0 && 2*moved >= len(n.vectors) && len(quiet) == 0 && k.slope > 0.3:
+		c.Kind, c.Text = Training, "trained further"
+	case len(n.vectors) == 0 && len(list) >= 3 && k.uneven && len(quiet) == 0 && k.slope > 0.3:
+		c.Kind, c.Text = Training, "trained further"
+	default:
+		c.Kind, c.Names = Shifted, n.names(list, telling)
+		c.Text = fmt.Sprintf("weights changed by %s of their deviation", strconv.FormatFloat(k.strength, 'g', 2, 64))
+	}
+	return c
+}
+
+// shifted is a change of vectors alone.
+func (n *network) shifted() *Change {
+	var names []string
+	worst := 0.0
+	for _, e := range n.vectors {
+		if e.moved && e.Elements >= 8 {
+			names = append(names, e.Name)
+			worst = max(worst, e.Relative)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return &Change{Kind: Shifted, Names: names, Strength: worst, Text: "biases or norms changed"}
+}
+
+// A pooled drift is what the drifts of all tensors have in common.
+type pooled struct {
+	strength, slope, slopeError float64
+	even                        bool // the strengths are equal to their errors
+	uneven                      bool // they differ by a tenth at least
+	gaussian                    bool // nothing speaks against it
+	unscaled                    bool // slopes are 1
+	alike                       bool // slopes are equal
+	stranger                    bool // what was added has about the deviation of the weights themselves
+}
+
+func pool(list []examined) pooled {
+	k := pooled{gaussian: true, unscaled: true, alike: true, stranger: true}
+	sum, weight, slopes, slopeWeight := 0.0, 0.0, 0.0, 0.0
+	for _, e := range list {
+		w := float64(e.drift.points)
+		sum += w * e.drift.strength * e.drift.strength
+		weight += w
+		if s := 1 / (e.drift.slopeError*e.drift.slopeError + 1e-9); finite(s) {
+			slopes += s * e.drift.slope
+			slopeWeight += s
+		}
+	}
+	k.strength = math.Sqrt(sum / weight)
+	k.slope, k.slopeError = slopes/slopeWeight, 1/math.Sqrt(slopeWeight)
+	chi, degrees, least, most := 0.0, 0.0, math.Inf(1), 0.0
+	for _, e := range list {
+		d := e.drift
+		if d.points < 8 {
+			continue
+		}
+		err := d.strengthError + 0.02*k.strength
+		chi += (d.strength - k.strength) / err * ((d.strength - k.strength) / err)
+		degrees++
+		if d.points >= telling {
+			least, most = min(least, d.strength), max(most, d.strength)
+		}
+		off := 5*math.Sqrt(24/float64(d.points)) + 0.15
+		if d.kurtosis > 0 && math.Abs(d.kurtosis-3) > off {
+			k.gaussian = false
+		}
+		if math.Abs(d.slope-1) > 5*d.slopeError+0.005 {
+			k.unscaled = false
+		}
+		if math.Abs(d.slope-k.slope) > 5*d.slopeError+0.02 {
+			k.alike = false
+		}
+		if r := d.strength / (1 - k.slope); d.points >= telling && !(r > 0.3 && r < 3) {
+			k.stranger = false
+		}
+	}
+	k.even = chi <= degrees+5*math.Sqrt(2*degrees)+2
+	k.uneven = most > 1.1*least && !k.even
+	return k
+}
+
+// merged reports whether this is a sum with weights that have nothing to do with these.
+func (k *pooled) merged() bool {
+	return k.alike && k.stranger && k.slope > 0.02 && k.slope < 0.95 && k.slope+6*k.slopeError < 1
+}
+
+// cast names the type that values were rounded to, or stored in.
+func (n *network) cast() []Change {
+	all := slices.Concat(n.weights, n.vectors)
+	if len(all) == 0 {
+		return nil
+	}
+	stored, was := map[tensor.DType]int64{}, map[tensor.DType]int64{}
+	same := true
+	for _, e := range all {
+		stored[tensor.DType(e.DType)] += e.Elements
+		was[tensor.DType(e.ReferenceDType)] += e.Elements
+		same = same && e.Changed == 0 && !e.Rounding
+	}
+	into, from := mostly(stored), mostly(was)
+	for i := range precisions {
+		p := &precisions[i]
+		values, fits := 0, true
+		for _, e := range all {
+			fits = fits && e.fits[i]
+			if !e.refFits[i] && e.grid == nil {
+				values += e.distinct
+			}
+		}
+		if !fits || values < castValues {
+			continue
+		}
+		c := Change{Kind: Cast, DType: string(p.dtype), Preserves: same, Text: "cast to " + string(p.dtype)}
+		if into != p.dtype {
+			c.Text += fmt.Sprintf(" (stored as %s)", into)
+		}
+		return []Change{c}
+	}
+	if into != from {
+		return []Change{{Kind: Cast, DType: string(into), Preserves: same, Text: "cast to " + string(into)}}
+	}
+	return nil
+}
+
+// mostly returns the type that most values have; of equals, the narrowest.
+func mostly(counts map[tensor.DType]int64) tensor.DType {
+	var best tensor.DType
+	for i := range precisions {
+		if d := precisions[i].dtype; counts[d] > counts[best] {
+			best = d
+		}
+	}
+	for _, d := range []tensor.DType{tensor.F8E4M3Z, tensor.F8E5M2Z} {
+		if counts[d] > counts[best] {
+			best = d
+		}
+	}
+	return best
+}

@@ -1,0 +1,524 @@
+package lineage
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"ropewalk/align"
+	"ropewalk/symmetry"
+	"ropewalk/tensor"
+)
+
+// settle decides what neurons were multiplied by, better than the sums of squares
+// that a match rests on can: each number that is left of a neuron has a ratio to what
+// it was, of which the median is taken. What was pruned, edited or rounded far off then says
+// nothing. Factors that do not explain much more than none does become 1.
+//
+// The suspect's tensors are in the reference's order with no factor taken back. It
+// changes the scales of found, and returns whether any is left.
+func settle(spec *symmetry.Spec, ref, moved *tensor.Set, found *align.NetworkResult) (bool, error) {
+	f, err := newFactors(spec, ref, moved, found)
+	if err != nil || len(f.tensors) == 0 {
+		return false, err
+	}
+	f.begin()
+	for range 16 {
+		if f.sweep() < rounding {
+			break
+		}
+	}
+	f.unflip()
+	return f.decide(), nil
+}
+
+// rounding bounds the logarithm of what float32 makes of a factor that is known exactly.
+const rounding = 2e-6
+
+// factors is a fit of all factors of a network.
+type factors struct {
+	classes []class
+	tensors []*compared
+}
+
+// A class is a group, with its factors by reference neuron.
+type class struct {
+	*symmetry.Group
+	result *align.ClassResult
+	logs   [][]float64 // of the magnitude, by factor
+	signs  [][]float64 // 1 or -1
+	places []*seen
+}
+
+// A seen is a place of a class in a tensor that both have.
+type seen struct {
+	*symmetry.Place
+	tensor *compared
+	size   int // neurons
+}
+
+// compared is a tensor on both sides.
+type compared struct {
+	x, y  []float32
+	dims  []int
+	own   [][][]owner // of each axis and position
+	scale float64     // the mean square of y where it is not 0
+}
+
+// An owner is a neuron that has a position, by a place.
+type owner struct {
+	class, neuron int
+	place         *symmetry.Place
+}
+
+func newFactors(spec *symmetry.Spec, ref, moved *tensor.Set, found *align.NetworkResult) (*factors, error) {
+	f := &factors{}
+	byName := map[string]*compared{}
+	for g := range spec.Groups {
+		group := &spec.Groups[g]
+		i := slices.IndexFunc(found.Classes, func(c align.ClassResult) bool { return c.Name == group.Name })
+		if i < 0 || len(group.Factors) == 0 || len(found.Classes[i].Scale) != len(group.Factors) {
+			continue
+		}
+		c := class{Group: group, result: &found.Classes[i]}
+		for k := range group.Factors {
+			logs, signs := make([]float64, group.Size), make([]float64, group.Size)
+			for n, x := range c.result.Scale[k] {
+				logs[n], signs[n] = math.Log(math.Abs(x)), math.Copysign(1, x)
+				if x == 0 || x-x != 0 {
+					logs[n] = 0
+				}
+			}
+			c.logs, c.signs = append(c.logs, logs), append(c.signs, signs)
+		}
+		for k := range group.Places {
+			p := &group.Places[k]
+			if p.Tensors != nil {
+				continue
+			}
+			t, ok := byName[p.Tensor]
+			if !ok {
+				var err error
+				if t, err = compare(ref.Lookup(p.Tensor), moved.Lookup(p.Tensor), p.Epsilon); err != nil {
+					return nil, err
+				}
+				byName[p.Tensor] = t
+				if t != nil {
+					f.tensors = append(f.tensors, t)
+				}
+			}
+			if t == nil {
+				continue
+			}
+			c.places = append(c.places, &seen{p, t, group.Size})
+			for n := range group.Size {
+				for r := range p.Run {
+					at := p.Position(n, r)
+					t.own[p.Axis][at] = append(t.own[p.Axis][at], owner{len(f.classes), n, p})
+				}
+			}
+		}
+		f.classes = append(f.classes, c)
+	}
+	return f, nil
+}
+
+// compare reads a tensor on both sides, with epsilon added to all numbers: it is what
+// factors multiply, too; nil if they can't be compared number by number.
+func compare(a, b *tensor.Tensor, epsilon float64) (*compared, error) {
+	if a == nil || b == nil || !a.Shape.Equal(b.Shape) || !a.DType.Numeric() || !b.DType.Numeric() {
+		return nil, nil
+	}
+	x, err := floats(a)
+	if err != nil {
+		return nil, err
+	}
+	y, err := floats(b)
+	if err != nil {
+		return nil, err
+	}
+	if epsilon != 0 {
+		for i := range x {
+			x[i] += float32(epsilon)
+			y[i] += float32(epsilon)
+		}
+	}
+	t := &compared{x: x, y: y}
+	for _, n := range a.Shape {
+		t.dims = append(t.dims, int(n))
+		t.own = append(t.own, make([][]owner, n))
+	}
+	n := 0
+	for _, v := range y {
+		if v != 0 {
+			n++
+			t.scale += float64(v) * float64(v)
+		}
+	}
+	t.scale /= float64(max(1, n))
+	return t, nil
+}
+
+// floats reads all values of a tensor.
+func floats(t *tensor.Tensor) ([]float32, error) {
+	raw, err := t.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	return t.DType.AppendFloat32s(make([]float32, 0, t.Elems()), raw), nil
+}
+
+// gain returns the logarithm of what the owners of a position multiply it by, and its
+// sign, but for what factor skip of class c does.
+func (f *factors) gain(owners []owner, c, skip int) (log, sign float64) {
+	sign = 1
+	for _, o := range owners {
+		for _, a := range o.place.Acts {
+			if o.class == c && a.Factor == skip {
+				continue
+			}
+			log += float64(a.Power) * f.classes[o.class].logs[a.Factor][o.neuron]
+			if a.Odd {
+				sign *= f.classes[o.class].signs[a.Factor][o.neuron]
+			}
+		}
+	}
+	return log, sign
+}
+
+// gains returns that for all positions of an axis.
+func (f *factors) gains(t *compared, axis, c, skip int) (logs, signs []float64) {
+	logs, signs = make([]float64, t.dims[axis]), make([]float64, t.dims[axis])
+	for i, owners := range t.own[axis] {
+		logs[i], signs[i] = f.gain(owners, c, skip)
+	}
+	return logs, signs
+}
+
+// A sample is a ratio, and how much it counts.
+type sample struct{ log, weight float64 }
+
+// maxSamples bounds the numbers of a neuron at one place that are looked at.
+const maxSamples = 1024
+
+// A factorOf is a factor of a class, by numbers.
+type factorOf struct{ class, factor int }
+
+// begin finds magnitudes one after the other, each from places where all other factors
+// are known by then: from the network's input on, and from norms. Sweeps alone could stay where
+// the factors of two layers are off by the same, which the weights between them don't show.
+func (f *factors) begin() {
+	known := map[factorOf]bool{}
+	var open []factorOf
+	for c := range f.classes {
+		for k, gauge := range f.classes[c].Factors {
+			if gauge == symmetry.Sign {
+				known[factorOf{c, k}] = true
+			} else {
+				open = append(open, factorOf{c, k})
+			}
+		}
+	}
+	for len(open) > 0 {
+		before := len(open)
+		open = slices.DeleteFunc(open, func(x factorOf) bool {
+			places := slices.DeleteFunc(slices.Clone(f.classes[x.class].places), func(p *seen) bool {
+				return powerOf(p.Acts, x.factor) == 0 || slices.ContainsFunc(f.actsOn(p.tensor), func(y factorOf) bool { return y != x && !known[y] })
+			})
+			if len(places) == 0 {
+				return false
+			}
+			f.find(x, places)
+			known[x] = true
+			return true
+		})
+		if len(open) == before { // nothing to begin with: it is as the match has it
+			known[open[0]] = true
+			open = open[1:]
+		}
+	}
+}
+
+// actsOn returns the factors that change magnitudes in a tensor.
+func (f *factors) actsOn(t *compared) []factorOf {
+	var out []factorOf
+	for c := range f.classes {
+		for _, p := range f.classes[c].places {
+			if p.tensor != t {
+				continue
+			}
+			for _, a := range p.Acts {
+				if a.Power != 0 {
+					out = append(out, factorOf{c, a.Factor})
+				}
+			}
+		}
+	}
+	return out
+}
+
+// sweep finds all magnitudes anew, each with the others as they are. It returns the
+// largest change.
+func (f *factors) sweep() (change float64) {
+	for c := range f.classes {
+		for k, gauge := range f.classes[c].Factors {
+			if gauge != symmetry.Sign {
+				change = max(change, f.find(factorOf{c, k}, f.classes[c].places))
+			}
+		}
+	}
+	return change
+}
+
+// find finds the magnitudes of a factor from some places, and returns the largest change.
+func (f *factors) find(x factorOf, places []*seen) (change float64) {
+	class := &f.classes[x.class]
+	samples := make([][]sample, class.Size)
+	for _, p := range places {
+		power := float64(powerOf(p.Acts, x.factor))
+		if power == 0 {
+			continue
+		}
+		f.visit(p, x.class, x.factor, func(n int, a, b, log, _ float64) {
+			if a == 0 || b == 0 {
+				return
+			}
+			if r := (math.Log(math.Abs(b/a)) - log) / power; r-r == 0 {
+				samples[n] = append(samples[n], sample{r, math.Abs(a)})
+			}
+		})
+	}
+	logs := class.logs[x.factor]
+	for n, s := range samples {
+		if class.result.Sus[n] < 0 {
+			continue
+		}
+		m := 0.0 // nothing is left to tell
+		if len(s) > 0 {
+			m = median(s)
+		}
+		change = max(change, math.Abs(m-logs[n]))
+		logs[n] = m
+	}
+	return change
+}
+
+func powerOf(acts []symmetry.Act, factor int) int {
+	for _, a := range acts {
+		if a.Factor == factor {
+			return a.Power
+		}
+	}
+	return 0
+}
+
+// median returns the weighted one.
+func median(s []sample) float64 {
+	slices.SortFunc(s, func(a, b sample) int { return cmp.Compare(a.log, b.log) })
+	total := 0.0
+	for _, x := range s {
+		total += x.weight
+	}
+	sum := 0.0
+	for i, x := range s {
+		sum += x.weight
+		if sum > total/2 {
+			return x.log
+		}
+		if sum == total/2 && i+1 < len(s) {
+			return (x.log + s[i+1].log) / 2
+		}
+	}
+	return s[len(s)-1].log
+}
+
+// visit calls yield for the numbers of each neuron at a place: of the reference, of the suspect,
+// and the logarithm and sign of what all factors but skip of class c have made of it.
+func (f *factors) visit(p *seen, c, skip int, yield func(neuron int, x, y, log, sign float64)) {
+	t := p.tensor
+	outer, inner := 1, 1
+	for a, n := range t.dims {
+		if a < p.Axis {
+			outer *= n
+		} else if a > p.Axis {
+			inner *= n
+		}
+	}
+	logs, signs := make([][]float64, len(t.dims)), make([][]float64, len(t.dims))
+	for a := range t.dims {
+		logs[a], signs[a] = f.gains(t, a, c, skip)
+	}
+	// The gains of what is before and behind the axis, by position.
+	before, sBefore := product(logs[:p.Axis], signs[:p.Axis], t.dims[:p.Axis])
+	behind, sBehind := product(logs[p.Axis+1:], signs[p.Axis+1:], t.dims[p.Axis+1:])
+	all := outer * inner * p.Run
+	step := (all + maxSamples - 1) / maxSamples
+	for n := range p.size {
+		for r := range p.Run {
+			at := p.Position(n, r)
+			own, sOwn := logs[p.Axis][at], signs[p.Axis][at]
+			for z := (n + r) % step; z < outer*inner; z += step {
+				o, i := z/inner, z%inner
+				k := (o*t.dims[p.Axis]+at)*inner + i
+				yield(n, float64(t.x[k]), float64(t.y[k]), own+before[o]+behind[i], sOwn*sBefore[o]*sBehind[i])
+			}
+		}
+	}
+}
+
+// product adds up the logarithms of several axes, and multiplies the signs.
+func product(logs, signs [][]float64, dims []int) (l, s []float64) {
+	l, s = []float64{0}, []float64{1}
+	for a, n := range dims {
+		l2, s2 := make([]float64, 0, len(l)*n), make([]float64, 0, len(l)*n)
+		for i := range l {
+			for k := range n {
+				l2, s2 = append(l2, l[i]+logs[a][k]), append(s2, s[i]*signs[a][k])
+			}
+		}
+		l, s = l2, s2
+	}
+	return l, s
+}
+
+// minSign is how many standard deviations a sign has to be off from chance; of neurons
+// of few numbers, how far the cosine.
+const (
+	minSign       = 4
+	minSignCosine = 0.8
+)
+
+// unflip takes back signs that what is left of a neuron does not bear out.
+func (f *factors) unflip() {
+	for c := range f.classes {
+		class := &f.classes[c]
+		for k := range class.Factors {
+			xy, xx, yy, count := make([]float64, class.Size), make([]float64, class.Size), make([]float64, class.Size), make([]float64, class.Size)
+			for _, p := range class.places {
+				if !slices.ContainsFunc(p.Acts, func(a symmetry.Act) bool { return a.Factor == k && a.Odd }) || p.tensor.scale == 0 {
+					continue
+				}
+				power := float64(powerOf(p.Acts, k))
+				f.visit(p, c, k, func(n int, x, y, log, sign float64) {
+					if y != 0 {
+						x *= sign * math.Exp(log+power*class.logs[k][n])
+						xy[n] += x * y / p.tensor.scale
+						xx[n] += x * x / p.tensor.scale
+						yy[n] += y * y / p.tensor.scale
+						count[n]++
+					}
+				})
+			}
+			for n, s := range class.signs[k] {
+				if s < 0 && -xy[n]*math.Sqrt(count[n]) < min(minSign, minSignCosine*math.Sqrt(count[n]))*math.Sqrt(xx[n]*yy[n]) {
+					class.signs[k][n] = 1
+				}
+			}
+		}
+	}
+}
+
+// How much a factor has to explain, to be more than an accident of damage: so many standard
+// errors; and so much that little is left, or in a group whose factors spread so much.
+const (
+	minErrors = 6
+	minGain   = 1.5
+	minSpread = 0.25
+)
+
+// decide takes factors of 1 where others explain little, writes all into the result,
+// and returns whether any is left.
+func (f *factors) decide() bool {
+	left := false
+	for c := range f.classes {
+		class := &f.classes[c]
+		for k, gauge := range class.Factors {
+			own, one, count := f.errors(c, k)
+			for n := range one {
+				// A bias or a norm that is just what it was says more than all that was damaged.
+				// The median of ratios is one of them, so a fit has that one for nothing.
+				if one[n].exact > 0 && one[n].exact+1 >= own[n].exact {
+					class.logs[k][n] = 0
+				}
+			}
+			wide := spread(class.logs[k]) > minSpread
+			for n, s := range class.signs[k] {
+				if class.result.Sus[n] < 0 {
+					continue
+				}
+				x := class.logs[k][n]
+				switch {
+				case gauge == symmetry.Sign || math.Abs(x) < rounding:
+					x = 0
+				case one[n].square-own[n].square <= minErrors*minErrors*own[n].square/max(1, count[n]):
+					x = 0
+				case one[n].square < minGain*own[n].square && !wide:
+					x = 0
+				}
+				if e := math.Round(x / math.Ln2); math.Abs(x-e*math.Ln2) < rounding {
+					x = e * math.Ln2
+					class.logs[k][n] = x
+					class.result.Scale[k][n] = math.Copysign(math.Ldexp(1, int(e)), s)
+				} else {
+					class.logs[k][n] = x
+					class.result.Scale[k][n] = math.Copysign(math.Exp(x), s)
+				}
+				left = left || class.result.Scale[k][n] != 1
+			}
+		}
+	}
+	return left
+}
+
+// A misfit says how far the numbers of a neuron are from those that a factor makes of the
+// reference's: the sum of squares, each tensor counting by its own size; and how many
+// are equal to rounding.
+type misfit struct {
+	square float64
+	exact  int
+}
+
+func (m *misfit) add(y, x, scale float64) {
+	d := y - x
+	m.square += d * d / scale
+	if math.Abs(d) <= 2*rounding*math.Abs(y) {
+		m.exact++
+	}
+}
+
+// errors returns, for each neuron, the misfit of what is left of it with its factor and
+// with 1 in its place, and of how many numbers.
+func (f *factors) errors(c, k int) (own, one []misfit, count []float64) {
+	class := &f.classes[c]
+	own, one, count = make([]misfit, class.Size), make([]misfit, class.Size), make([]float64, class.Size)
+	for _, p := range class.places {
+		power := float64(powerOf(p.Acts, k))
+		if power == 0 || p.tensor.scale == 0 {
+			continue
+		}
+		odd := slices.ContainsFunc(p.Acts, func(a symmetry.Act) bool { return a.Factor == k && a.Odd })
+		f.visit(p, c, k, func(n int, x, y, log, sign float64) {
+			if y == 0 {
+				return
+			}
+			if odd {
+				sign *= class.signs[k][n]
+			}
+			x *= sign * math.Exp(log)
+			own[n].add(y, x*math.Exp(power*class.logs[k][n]), p.tensor.scale)
+			one[n].add(y, x, p.tensor.scale)
+			count[n]++
+		})
+	}
+	return own, one, count
+}
+
+// spread returns the standard deviation of most of x: by the quartiles, as of a normal distribution.
+func spread(x []float64) float64 {
+	s := slices.Clone(x)
+	slices.Sort(s)
+	if len(s) == 0 {
+		return 0
+	}
+	return (s[len(s)*3/4] - s[len(s)/4]) / 1.349
+}

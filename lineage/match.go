@@ -1,0 +1,177 @@
+package lineage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"ropewalk/align"
+	"ropewalk/symmetry"
+	"ropewalk/tensor"
+)
+
+// certain is where a match counts as one.
+const certain = 0.99
+
+// common returns the groups of spec as far as both networks have them: places of
+// tensors that one lacks, or that have other shapes for no reason that neurons give, are left
+// out, and groups without places.
+func common(spec *symmetry.Spec, ref, sus *tensor.Set) *symmetry.Spec {
+	out := &symmetry.Spec{}
+	if spec == nil {
+		return out
+	}
+	owned := map[string]map[int]bool{} // the axes of tensors that groups have
+	for i := range spec.Groups {
+		for k := range spec.Groups[i].Places {
+			p := &spec.Groups[i].Places[k]
+			for _, name := range p.Names() {
+				if owned[name] == nil {
+					owned[name] = map[int]bool{}
+				}
+				if p.Tensors == nil {
+					owned[name][p.Axis] = true
+				}
+			}
+		}
+	}
+	fits := func(name string) bool {
+		a, b := ref.Lookup(name), sus.Lookup(name)
+		if a == nil || b == nil || len(a.Shape) != len(b.Shape) {
+			return false
+		}
+		for axis := range a.Shape {
+			if a.Shape[axis] != b.Shape[axis] && !owned[name][axis] {
+				return false
+			}
+		}
+		return true
+	}
+	for i := range spec.Groups {
+		g := spec.Groups[i]
+		g.Places = slices.Clone(g.Places)
+		g.Places = slices.DeleteFunc(g.Places, func(p symmetry.Place) bool {
+			return slices.ContainsFunc(p.Names(), func(name string) bool { return !fits(name) })
+		})
+		if len(g.Places) == 0 || !resizes(&g, sus) {
+			continue
+		}
+		out.Groups = append(out.Groups, g)
+	}
+	return out
+}
+
+// resizes says whether the suspect has a number of neurons for a group.
+func resizes(g *symmetry.Group, sus *tensor.Set) bool {
+	a, err := align.FromSymmetry(&symmetry.Spec{Groups: []symmetry.Group{*g}})
+	if err != nil {
+		return false
+	}
+	_, err = a.Resize(sus)
+	return err == nil
+}
+
+// match finds which neuron is which.
+func match(ctx context.Context, spec *symmetry.Spec, ref, sus *tensor.Set, o *Options) (*align.NetworkResult, error) {
+	a, err := align.FromSymmetry(spec)
+	if err != nil {
+		return nil, err
+	}
+	b, err := a.Resize(sus)
+	if err != nil {
+		return nil, err
+	}
+	r, err := align.MatchNetworks(align.Network{Set: ref, Spec: a}, align.Network{Set: sus, Spec: b},
+		&align.NetworkOptions{Options: align.Options{Threads: o.Threads}, Memory: o.Memory, Context: ctx})
+	if err != nil {
+		if errors.Is(err, align.ErrInput) {
+			return nil, fmt.Errorf("%w: %w", ErrInput, err)
+		}
+		return nil, err
+	}
+	// Networks that learned from the same data resemble each other more than independent
+	// weights do, as all their neurons do: evidence grows with their size, and no neuron
+	// has a partner that stands out. See docs/results.md, false claims.
+	if r.Related = r.Related && standsOut(r); r.Related {
+		for i := range r.Classes {
+			stay(&r.Classes[i].Result)
+		}
+		for i := range r.Exchanged {
+			stay(&r.Exchanged[i].Result)
+		}
+	}
+	return r, nil
+}
+
+// standsOut says whether any neuron has a partner that is certain.
+func standsOut(r *align.NetworkResult) bool {
+	for _, list := range [][]align.ClassResult{r.Classes, r.Exchanged} {
+		for i := range list {
+			if slices.ContainsFunc(list[i].Certainty, func(x float64) bool { return x >= certain }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// stay has the neurons of a group in their own places if all that are certain are: those
+// that damage has made hard to tell apart have not moved alone.
+func stay(r *align.Result) {
+	if len(r.Sus) != len(r.Ref) {
+		return
+	}
+	ambiguous := map[int]bool{}
+	for _, a := range r.Ambiguous {
+		ambiguous[a.Ref] = true
+	}
+	for i, j := range r.Sus {
+		if j != i && (r.Certainty == nil || r.Certainty[i] >= certain && !ambiguous[i]) {
+			return
+		}
+	}
+	for i, j := range r.Sus {
+		if j == i {
+			continue
+		}
+		r.Sus[i], r.Ref[i] = i, i
+		for f := range r.Scale {
+			r.Scale[f][i] = 1
+		}
+	}
+}
+
+// proven returns the match of two networks that have the same canonical digest.
+func proven(spec *symmetry.Spec, ref, sus symmetry.Element) *align.NetworkResult {
+	r := &align.NetworkResult{Related: true}
+	for i := range spec.Groups {
+		g := &spec.Groups[i]
+		of := make([]int, g.Size)
+		for at, k := range ref[g.Name].Order {
+			of[k] = sus[g.Name].Order[at]
+		}
+		m, err := align.NewMatching(of, g.Size)
+		if err != nil {
+			panic("internal error: " + err.Error())
+		}
+		c := align.ClassResult{Name: g.Name, Result: align.Result{Matching: *m, Certainty: slices.Repeat([]float64{1}, g.Size)}}
+		for range g.Factors {
+			c.Scale = append(c.Scale, slices.Repeat([]float64{1}, g.Size))
+		}
+		r.Classes = append(r.Classes, c)
+	}
+	return r
+}
+
+// moved counts the neurons of a class that are not in their own place, and have a
+// partner.
+func moved(c *align.ClassResult) int {
+	n := 0
+	for i, j := range c.Sus {
+		if j >= 0 && j != i {
+			n++
+		}
+	}
+	return n
+}
