@@ -150,3 +150,44 @@ func TestDummies(t *testing.T) {
 		}
 	}
 }
+
+// A half of the neurons are split, so that the second best partner of many is as good as
+// the best; or the parts of one are of other signs.
+func TestSplitsOnly(t *testing.T) {
+	for _, gauge := range []Gauge{Positive, Nonzero} {
+		r := rand.New(rand.NewPCG(5, uint64(gauge)))
+		n := lenet300(r, gauge)
+		m := n.clone()
+		m.spec = &Spec{}
+		for _, c := range n.spec.Classes {
+			for _, p := range c.Places {
+				a := m.arrays[p.Tensor]
+				outer, inner := a.split(p.Axis)
+				run := max(1, p.Run)
+				b := &array{slices.Clone(a.dims), nil}
+				b.dims[p.Axis] = (c.Size + c.Size/2) * run
+				for o := range outer {
+					rows := slices.Clone(a.data[o*c.Size*run*inner:][:c.Size*run*inner])
+					half := rows[:c.Size/2*run*inner]
+					if p.Role == Outgoing {
+						for k := range half {
+							half[k] /= 2
+						}
+					}
+					b.data = append(append(b.data, rows...), half...)
+				}
+				m.arrays[p.Tensor] = b
+			}
+			c.Size += c.Size / 2
+			m.spec.Classes = append(m.spec.Classes, c)
+		}
+		m.rescaled(r, 0.5)
+		m.shuffled(r)
+		res := must(MatchNetworks(n.network(), m.network(), nil))
+		for _, c := range res.Classes {
+			if k := slices.Index(c.Sus, -1); k >= 0 || len(c.Merged) != len(c.Ref)-len(c.Sus) {
+				t.Errorf("%v, class %s: %d of %d splits found, neuron %d has no partner", gauge, c.Name, len(c.Merged), len(c.Ref)-len(c.Sus), k)
+			}
+		}
+	}
+}

@@ -137,3 +137,9 @@ func sort32(x, spare []uint32) {
 		a, b = b, a
 	}
 }
+
+// Imitate returns what a tensor of the reference looks like after what seems to have been
+// done to the suspect's: the k-th smallest number becomes the k-th smallest of the suspect's,
+// which repeats pruning by magnitude and quantization exactly. It is nil where few of the
+// suspect's numbers are equal, so that there is nothing of the kind.
+func Imitate(ref, sus []float32) []float32 { return imitate(ref, sus) }

@@ -140,11 +140,38 @@ func MatchNetworks(ref, sus Network, o *NetworkOptions) (*NetworkResult, error) 
 		d.start(newPair(ref.Spec, sus.Spec, r, s, d.pool, false))
 		return d.once()
 	}
-	out, err := d.solve(ref.Spec, sus.Spec, r, s)
+	added, merged := d.twins(ref.Spec, sus.Spec, r, s)
+	out, err := d.solveWithout(ref.Spec, sus.Spec, r, s, added, merged)
 	if err != nil || !out.Related {
 		return out, err
 	}
 	return d.explain(ref.Spec, sus.Spec, r, s, out)
+}
+
+// solveWithout finds matching and factors with some neurons of the suspect left out.
+func (d *driver) solveWithout(ref, sus *Spec, r, s *side, added [][]Dummy, merged [][]Merge) (*NetworkResult, error) {
+	if !slices.ContainsFunc(added, func(list []Dummy) bool { return explained(list) > 0 }) {
+		return d.solve(ref, sus, r, s)
+	}
+	small, spec, keep, err := s.without(sus, added, merged)
+	if err != nil {
+		return nil, err
+	}
+	fixed := slices.Clone(d.fixed)
+	for c := range d.fixed {
+		if d.fixed[c] != nil && len(keep[c]) < sus.Classes[c].Size {
+			d.fixed[c] = nil // its dummies are gone; evidence finds the rest again
+		}
+	}
+	out, err := d.solve(ref, spec, r, small)
+	d.fixed = fixed
+	if err != nil {
+		return nil, err
+	}
+	for c := range out.Classes {
+		out.Classes[c].restored(keep[c], sus.Classes[c].Size)
+	}
+	return out, nil
 }
 
 // explain says why neurons were added, and, if they can be left out, matches what is
@@ -160,25 +187,10 @@ func (d *driver) explain(ref, sus *Spec, r, s *side, out *NetworkResult) (*Netwo
 		}
 	}
 	if known > 0 {
-		small, spec, keep, err := s.without(sus, added, merged)
-		if err != nil {
+		var err error
+		if out, err = d.solveWithout(ref, sus, r, s, added, merged); err != nil {
 			return nil, err
 		}
-		fixed := slices.Clone(d.fixed)
-		for c := range d.fixed {
-			if d.fixed[c] != nil && len(keep[c]) < sus.Classes[c].Size {
-				d.fixed[c] = nil // its dummies are gone; evidence finds the rest again
-			}
-		}
-		again, err := d.solve(ref, spec, r, small)
-		d.fixed = fixed
-		if err != nil {
-			return nil, err
-		}
-		for c := range again.Classes {
-			again.Classes[c].restored(keep[c], sus.Classes[c].Size)
-		}
-		out = again
 	}
 	for c := range out.Classes {
 		x := &out.Classes[c]

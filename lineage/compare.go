@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 
 	"ropewalk/align"
@@ -178,6 +177,7 @@ func (c *comparer) align() error {
 				c.out.Match = proven(c.spec, of, by)
 				c.out.Canonical = fmt.Sprintf("%x", a)
 				c.out.Restored, err = align.Restore(c.spec, sus, c.out.Match)
+				c.moved, c.scaled = c.out.Restored, ref
 				return err
 			}
 		} else if !errors.Is(err, ErrNoCanonical) {
@@ -185,7 +185,7 @@ func (c *comparer) align() error {
 		}
 	}
 	if len(c.spec.Groups) == 0 {
-		c.out.Restored = sus
+		c.out.Restored, c.moved, c.scaled = sus, sus, ref
 		return nil
 	}
 	c.progress("alignment")
@@ -287,46 +287,52 @@ func (c *comparer) differences() error {
 		return err
 	}
 	c.progress("tensors")
-	rescaled := slices.ContainsFunc(c.out.Changes, func(x Change) bool { return x.Kind == Rescale || x.Kind == SignFlip })
-	changed := 0
+	scaled := slices.ContainsFunc(c.out.Changes, func(x Change) bool { return x.Kind == Rescale || x.Kind == SignFlip || x.Kind == Padding })
+	var ways map[string]route
+	if c.out.Match != nil {
+		ways = routes(c.spec, c.ref.Set, c.out.Match)
+	}
+	var all []examined
 	for _, t := range c.ref.Set.All() {
-		u := c.out.Restored.Lookup(t.Name)
-		if u == nil {
+		back := c.out.Restored.Lookup(t.Name)
+		if back == nil || !back.Shape.Equal(t.Shape) {
 			continue
 		}
-		d := TensorDifference{Name: t.Name, Elements: t.Elems(), DType: string(u.DType), ReferenceDType: string(t.DType)}
-		var err error
-		if d.Equal, err = sameBytes(t, u); err != nil {
+		o := examineOptions{scaled: scaled}
+		if scaled {
+			o.forth = c.scaled.Lookup(t.Name)
+		}
+		if way := ways[t.Name]; way != nil {
+			o.ownAt, o.absent = way.own, way.absent(t.Shape)
+		}
+		d, r, err := examine(t, back, c.moved.Lookup(t.Name), o)
+		if err != nil {
 			return err
 		}
-		if !d.Equal && rescaled {
-			if d.Rounding, err = rounded(t, u); err != nil {
-				return err
-			}
+		all = append(all, examined{d, r})
+		c.out.Tensors = append(c.out.Tensors, *d)
+		if err := c.ctx.Err(); err != nil {
+			return err
 		}
-		if !d.Equal && !d.Rounding {
-			changed++
-		}
-		c.out.Tensors = append(c.out.Tensors, d)
 	}
-	if changed > 0 {
-		c.out.Changes = append(c.out.Changes, Change{Kind: Edited, Text: count(changed, "tensor") + " changed"})
-	}
+	c.out.Changes = append(c.out.Changes, damages(all)...)
+	c.unnamed()
 	return nil
 }
 
-// rounded says whether two tensors differ by no more than what rounding makes of factors
-// and their inverses.
-func rounded(a, b *tensor.Tensor) (bool, error) {
-	x, y, err := both(a, b)
-	if x == nil || err != nil {
-		return false, err
-	}
-	floor := math.Sqrt(square(x)/float64(max(1, len(x)))) / (1 << 22)
-	for i, v := range x {
-		if d := math.Abs(float64(y[i]) - float64(v)); d > math.Abs(float64(v))/(1<<18)+floor {
-			return false, nil
+// unnamed enters that weights are not what they were, if no other change says so.
+func (c *comparer) unnamed() {
+	var names []string
+	for _, d := range c.out.Tensors {
+		if d.Changed > 0 {
+			names = append(names, d.Name)
 		}
 	}
-	return true, nil
+	if len(names) == 0 || slices.ContainsFunc(c.out.Changes, func(x Change) bool {
+		v, _ := x.Kind.Rung()
+		return !x.Preserves && (v == Reencoded || v == Pruned || v == Modified) && x.Kind != Removal && x.Kind != MissingTensor && x.Kind != AddedTensors && x.Kind != OtherShapes
+	}) {
+		return
+	}
+	c.out.Changes = append(c.out.Changes, Change{Kind: Edited, Text: "edited: " + few(names), Names: names})
 }

@@ -1,5 +1,165 @@
 package lineage
 
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"ropewalk/align"
+	"ropewalk/symmetry"
+	"ropewalk/tensor"
+)
+
 // Evidence is how probable it is that strangers look as these two networks do. Every
-// number says what it assumes.
-type Evidence struct{}
+// number says what it assumes. None of them shows that networks are independent.
+type Evidence struct {
+	FixedPoints *FixedPoints  `json:"fixed_points,omitempty" about:"an exact test for suspects whose neurons were not moved"`
+	Score       *Score        `json:"score,omitempty" about:"a score for suspects whose neurons may have been moved, beside those of controls"`
+	Resemblance *Resemblance  `json:"resemblance,omitempty" about:"of what kind the similarity is: that of a derived network, or of one that learned the same"`
+	Derived     bool          `json:"derived" about:"whether the similarity is more than that of networks that learned the same"`
+	Reason      string        `json:"reason" about:"why derived is what it is, in words"`
+	Neurons     *NeuronClaims `json:"neurons,omitempty" about:"how many matches can be claimed together"`
+	Caution     string        `json:"caution" about:"what does not follow, in words"`
+}
+
+// Score is how well the weights of matched neurons agree.
+type Score struct {
+	LogEvidence float64    `json:"log_evidence" about:"natural logarithm: weights' agreement against all matchings there were to choose from"`
+	Value       float64    `json:"value" about:"what is held against controls: log_evidence"`
+	Random      *Conformal `json:"random,omitempty" about:"beside networks of the suspect's own numbers in other orders"`
+	Given       *Conformal `json:"given,omitempty" about:"beside networks that were given as controls"`
+	Assumption  string     `json:"assumption" about:"in words"`
+}
+
+const scoreAssumption = "log_evidence bounds the probability that the best of all matchings of two networks of independent Gaussian weights correlates so well, by a union bound. " +
+	"Trained weights are not independent: networks that learned the same from different beginnings have high scores as well. It is a score, and no p-value."
+
+const caution = "Large probabilities and low scores are no evidence of anything: that a network is not derived is never shown by them. " +
+	"Networks that were trained anew from the outputs of the reference have other weights, and are not seen at all."
+
+// EvidenceOptions say how to weigh. Nil and the zero value are the default.
+type EvidenceOptions struct {
+	Threads int
+	Memory  int64 // as in [align.NetworkOptions]
+	// Seed is that of shuffles and random controls. Whoever made the suspect must not have known it.
+	Seed uint64
+	// Random is how many random controls are matched, each of which takes as long as
+	// the suspect: 0 is 19, less than 0 none.
+	Random int
+	// Controls are networks that are known to have nothing to do with the reference, and Names
+	// what they are called.
+	Controls []*tensor.Set
+	Names    []string
+	// Progress is called when a part of the work begins, with its name; nil is not.
+	Progress func(part string)
+}
+
+const defaultControls = 19
+
+// exactLevel is where an exact probability is believed though weights resemble each other little, as
+// decimal logarithm.
+const exactLevel = -9
+
+// A weigher weighs the evidence of one pair.
+type weigher struct {
+	ref, sus *tensor.Set
+	spec     *symmetry.Spec
+	o        *EvidenceOptions
+}
+
+func (w *weigher) progress(part string) {
+	if w.o.Progress != nil {
+		w.o.Progress(part)
+	}
+}
+
+// Weigh says how probable it is that strangers look as these two networks do. match is
+// what [align.MatchNetworks] found; nil looks for it. The suspect's tensors have the reference's names.
+// Errors are [ErrInput], and those of reading.
+func Weigh(ctx context.Context, ref, sus Network, match *align.NetworkResult, o *EvidenceOptions) (*Evidence, error) {
+	if o == nil {
+		o = &EvidenceOptions{}
+	}
+	out, err := weigh(ctx, ref, sus, match, o)
+	if errors.Is(err, align.ErrInput) {
+		return nil, fmt.Errorf("%w: %w", ErrInput, err)
+	}
+	return out, err
+}
+
+func weigh(ctx context.Context, ref, sus Network, match *align.NetworkResult, o *EvidenceOptions) (*Evidence, error) {
+	out := &Evidence{Caution: caution}
+	if ref.Spec == nil || len(ref.Spec.Groups) == 0 {
+		out.Reason = "nothing is known of which neurons can move, so there is nothing to be matched"
+		out.FixedPoints = &FixedPoints{Why: out.Reason, Assumption: fixedAssumption}
+		return out, nil
+	}
+	w := &weigher{ref.Set, sus.Set, ref.Spec, o}
+	own, err := align.FromSymmetry(ref.Spec)
+	if err != nil {
+		return nil, err
+	}
+	others, err := own.Resize(sus.Set)
+	if err != nil {
+		return nil, err
+	}
+	w.progress("neurons in place")
+	if out.FixedPoints, err = fixedPoints(ctx, ref.Set, sus.Set, own, others, o.Seed, o.Threads); err != nil {
+		return nil, err
+	}
+	if match == nil {
+		w.progress("matching")
+		if match, err = matchWith(ctx, ref.Set, sus.Set, ref.Spec, o); err != nil {
+			return nil, err
+		}
+	}
+	if out.Resemblance, err = w.resemblance(match); err != nil {
+		return nil, err
+	}
+	out.Derived, out.Reason = derived(match, out.Resemblance)
+	if f := out.FixedPoints; !out.Derived && f.Log10P < exactLevel {
+		out.Derived, out.Reason = true, fmt.Sprintf("%d of %d neurons are in their own places, which has a probability of 10^%.1f for strangers", f.Fixed, f.Neurons, f.Log10P)
+	}
+	why := ""
+	if !out.Derived {
+		why = "no neuron is claimed: " + out.Reason
+	}
+	out.Neurons = claimNeurons(match, why)
+	out.Score, err = w.weighScore(ctx, match)
+	return out, err
+}
+
+// resemblance restores the suspect, and looks at what is similar.
+func (w *weigher) resemblance(match *align.NetworkResult) (*Resemblance, error) {
+	restored, err := align.Restore(w.spec, w.sus, match)
+	if err != nil {
+		return nil, err
+	}
+	return resemble(w.ref, restored, w.spec, match, w.o.Seed)
+}
+
+// score is what is held against controls.
+func (w *weigher) score(match *align.NetworkResult) float64 { return match.LogEvidence }
+
+// weighScore holds the score of the suspect against those of controls.
+func (w *weigher) weighScore(ctx context.Context, match *align.NetworkResult) (*Score, error) {
+	out := &Score{LogEvidence: match.LogEvidence, Value: w.score(match), Assumption: scoreAssumption}
+	random := w.o.Random
+	if random == 0 {
+		random = defaultControls
+	}
+	var err error
+	if random > 0 {
+		if out.Random, err = w.randomControls(ctx, random); err != nil {
+			return nil, err
+		}
+		out.Random.place(out.Value)
+	}
+	if len(w.o.Controls) > 0 {
+		if out.Given, err = w.givenControls(ctx); err != nil {
+			return nil, err
+		}
+		out.Given.place(out.Value)
+	}
+	return out, nil
+}

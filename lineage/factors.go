@@ -47,6 +47,7 @@ type class struct {
 	result *align.ClassResult
 	logs   [][]float64 // of the magnitude, by factor
 	signs  [][]float64 // 1 or -1
+	told   [][]bool    // by a bias or norm of a group in which these are as they were
 	places []*seen
 }
 
@@ -89,7 +90,7 @@ func newFactors(spec *symmetry.Spec, ref, moved *tensor.Set, found *align.Networ
 					logs[n] = 0
 				}
 			}
-			c.logs, c.signs = append(c.logs, logs), append(c.signs, signs)
+			c.logs, c.signs, c.told = append(c.logs, logs), append(c.signs, signs), append(c.told, make([]bool, group.Size))
 		}
 		for k := range group.Places {
 			p := &group.Places[k]
@@ -273,34 +274,136 @@ func (f *factors) sweep() (change float64) {
 // find finds the magnitudes of a factor from some places, and returns the largest change.
 func (f *factors) find(x factorOf, places []*seen) (change float64) {
 	class := &f.classes[x.class]
-	samples := make([][]sample, class.Size)
+	weights, vectors := make([][]sample, class.Size), make([][]sample, class.Size)
 	for _, p := range places {
 		power := float64(powerOf(p.Acts, x.factor))
 		if power == 0 {
 			continue
+		}
+		into := weights
+		if len(p.tensor.dims) == 1 {
+			into = vectors
 		}
 		f.visit(p, x.class, x.factor, func(n int, a, b, log, _ float64) {
 			if a == 0 || b == 0 {
 				return
 			}
 			if r := (math.Log(math.Abs(b/a)) - log) / power; r-r == 0 {
-				samples[n] = append(samples[n], sample{r, math.Abs(a)})
+				into[n] = append(into[n], sample{r, math.Abs(a)})
 			}
 		})
 	}
+	found := make([]estimate, class.Size)
+	for n := range found {
+		found[n] = estimated(weights[n], vectors[n])
+	}
+	usual := offset(found)
 	logs := class.logs[x.factor]
-	for n, s := range samples {
+	for n := range found {
 		if class.result.Sus[n] < 0 {
 			continue
 		}
-		m := 0.0 // nothing is left to tell
-		if len(s) > 0 {
-			m = median(s)
-		}
+		m, vector := found[n].choose(usual)
+		class.told[x.factor][n] = vector && usual.spread < closeVectors
 		change = max(change, math.Abs(m-logs[n]))
 		logs[n] = m
 	}
 	return change
+}
+
+// An estimate is what ratios say of one factor.
+type estimate struct {
+	log, err float64 // the median of weights, and its standard error
+	spread   float64 // of weights
+	vector   float64 // what biases and norms say
+	vectors  int     // how many of them agree in that to rounding
+	exact    bool    // many weights agree in log to rounding
+}
+
+// estimated looks at the ratios of weights, and at those of biases, norms and statistics,
+// which most damage leaves alone.
+func estimated(weights, vectors []sample) estimate {
+	e := estimate{spread: math.Inf(1)}
+	if len(weights) > 0 {
+		e.log = median(weights)
+		at, n := cluster(weights)
+		if e.exact = n >= minCluster && 4*n >= len(weights) || n == len(weights) && n > 1; e.exact {
+			e.log = at
+		}
+		e.spread = quartiles(weights)
+		e.err = 1.25 * e.spread / math.Sqrt(float64(len(weights)))
+	}
+	if len(vectors) > 0 {
+		median(vectors) // sorts
+		e.vector, e.vectors = cluster(vectors)
+	}
+	return e
+}
+
+// minCluster is how many ratios of weights have to agree to rounding to be no chance.
+const minCluster = 8
+
+// cluster returns the middle of the most of sorted ratios that agree to rounding, and how
+// many they are.
+func cluster(s []sample) (middle float64, most int) {
+	from := 0
+	for to := range s {
+		for s[to].log-s[from].log > 2*rounding {
+			from++
+		}
+		if n := to - from + 1; n > most {
+			middle, most = s[(from+to)/2].log, n
+		}
+	}
+	return middle, most
+}
+
+// quartiles returns the standard deviation of most of the sorted ratios.
+func quartiles(s []sample) float64 { return (s[len(s)*3/4].log - s[len(s)/4].log) / 1.349 }
+
+// An usual offset is how far medians of weights are from what biases and norms say, in
+// most neurons: quantizers make all weights of a kind larger or smaller.
+type usualOffset struct{ log, spread float64 }
+
+func offset(found []estimate) usualOffset {
+	var d []float64
+	for _, e := range found {
+		if e.spread < wideRatios && e.vectors > 0 {
+			d = append(d, e.log-e.vector)
+		}
+	}
+	if len(d) == 0 {
+		return usualOffset{spread: math.Inf(1)}
+	}
+	slices.Sort(d)
+	return usualOffset{d[len(d)/2], spread(d)}
+}
+
+// How much the offset may spread for biases and norms to be what they were, and how
+// much the ratios of a neuron for them to tell its factor.
+const (
+	closeVectors = 0.15
+	wideRatios   = 0.7
+)
+
+// choose returns the logarithm of a factor: what many weights or several vectors
+// agree in, else what one vector says if it is near to what weights say, or they say
+// nothing; else the median of weights; 0 if there is nothing to tell. It returns whether it
+// is what a vector says.
+func (e *estimate) choose(usual usualOffset) (log float64, vector bool) {
+	near := 4 * e.err
+	if usual.spread < closeVectors {
+		near = max(near, 4*usual.spread)
+	} else {
+		usual.log = 0
+	}
+	switch {
+	case e.exact || e.vectors == 0:
+		return e.log, false
+	case e.vectors > 1 || e.spread > wideRatios || math.Abs(e.log-e.vector-usual.log) <= near:
+		return e.vector, true
+	}
+	return e.log, false
 }
 
 func powerOf(acts []symmetry.Act, factor int) int {
@@ -420,7 +523,9 @@ func (f *factors) unflip() {
 
 // How much a factor has to explain, to be more than an accident of damage: so many standard
 // errors; and so much that little is left, or in a group whose factors spread so much.
+// Factors nearer to 1 than tiny are nobody's doing, unless all agree: rounding to a narrow type looks so.
 const (
+	tiny      = 1.0 / (1 << 8)
 	minErrors = 6
 	minGain   = 1.5
 	minSpread = 0.25
@@ -434,11 +539,15 @@ func (f *factors) decide() bool {
 		class := &f.classes[c]
 		for k, gauge := range class.Factors {
 			own, one, count := f.errors(c, k)
+			sure := make([]bool, class.Size)
 			for n := range one {
 				// A bias or a norm that is just what it was says more than all that was damaged.
 				// The median of ratios is one of them, so a fit has that one for nothing.
-				if one[n].exact > 0 && one[n].exact+1 >= own[n].exact {
+				switch {
+				case one[n].exact > 0 && one[n].exact+1 >= own[n].exact:
 					class.logs[k][n] = 0
+				case own[n].exact > 1 || class.told[k][n]:
+					sure[n] = math.Abs(class.logs[k][n]) > tiny || float64(own[n].exact) > 0.9*count[n]
 				}
 			}
 			wide := spread(class.logs[k]) > minSpread
@@ -449,6 +558,9 @@ func (f *factors) decide() bool {
 				x := class.logs[k][n]
 				switch {
 				case gauge == symmetry.Sign || math.Abs(x) < rounding:
+					x = 0
+				case sure[n]:
+				case math.Abs(x) <= tiny && float64(own[n].exact) <= 0.9*count[n]:
 					x = 0
 				case one[n].square-own[n].square <= minErrors*minErrors*own[n].square/max(1, count[n]):
 					x = 0
@@ -515,8 +627,7 @@ func (f *factors) errors(c, k int) (own, one []misfit, count []float64) {
 
 // spread returns the standard deviation of most of x: by the quartiles, as of a normal distribution.
 func spread(x []float64) float64 {
-	s := slices.Clone(x)
-	slices.Sort(s)
+	s := slices.Sorted(slices.Values(x))
 	if len(s) == 0 {
 		return 0
 	}

@@ -90,10 +90,7 @@ func match(ctx context.Context, spec *symmetry.Spec, ref, sus *tensor.Set, o *Op
 		}
 		return nil, err
 	}
-	// Networks that learned from the same data resemble each other more than independent
-	// weights do, as all their neurons do: evidence grows with their size, and no neuron
-	// has a partner that stands out. See docs/results.md, false claims.
-	if r.Related = r.Related && standsOut(r); r.Related {
+	if r.Related {
 		for i := range r.Classes {
 			stay(&r.Classes[i].Result)
 		}
@@ -102,18 +99,6 @@ func match(ctx context.Context, spec *symmetry.Spec, ref, sus *tensor.Set, o *Op
 		}
 	}
 	return r, nil
-}
-
-// standsOut says whether any neuron has a partner that is certain.
-func standsOut(r *align.NetworkResult) bool {
-	for _, list := range [][]align.ClassResult{r.Classes, r.Exchanged} {
-		for i := range list {
-			if slices.ContainsFunc(list[i].Certainty, func(x float64) bool { return x >= certain }) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // stay has the neurons of a group in their own places if all that are certain are: those
@@ -174,4 +159,83 @@ func moved(c *align.ClassResult) int {
 		}
 	}
 	return n
+}
+
+// A route says where the positions of a tensor's axes, in the reference's order, are in
+// the suspect's file: -1 for those of neurons that it has not, nil for an axis that stays.
+type route [][]int
+
+// routes returns that of all tensors in which neurons may have moved.
+func routes(spec *symmetry.Spec, ref *tensor.Set, found *align.NetworkResult) map[string]route {
+	out := map[string]route{}
+	for g := range spec.Groups {
+		group := &spec.Groups[g]
+		i := slices.IndexFunc(found.Classes, func(c align.ClassResult) bool { return c.Name == group.Name })
+		if i < 0 {
+			continue
+		}
+		m := &found.Classes[i].Matching
+		for k := range group.Places {
+			p := &group.Places[k]
+			if p.Tensors != nil {
+				continue
+			}
+			shape := ref.Lookup(p.Tensor).Shape
+			if out[p.Tensor] == nil {
+				out[p.Tensor] = make(route, len(shape))
+			}
+			from := out[p.Tensor][p.Axis]
+			if from == nil {
+				from = make([]int, shape[p.Axis])
+				for at := range from {
+					from[at] = at
+				}
+			}
+			old := slices.Clone(from) // groups may cross: each moves what those before have moved
+			for i, j := range m.Sus {
+				for r := range p.Run {
+					at := p.Position(i, r)
+					switch {
+					case j < 0:
+						from[at] = -1
+					case len(m.Ref) == len(m.Sus):
+						from[at] = old[p.Position(j, r)]
+					default:
+						from[at] = p.Position(j, r)
+					}
+				}
+			}
+			out[p.Tensor][p.Axis] = from
+		}
+	}
+	return out
+}
+
+// own returns where an index is in the suspect's file.
+func (r route) own(index []int) []int {
+	out := slices.Clone(index)
+	for a, from := range r {
+		if from != nil {
+			out[a] = from[index[a]]
+		}
+	}
+	return out
+}
+
+// absent marks the values, row-major, of neurons that the suspect has not; nil is none.
+func (r route) absent(shape tensor.Shape) []bool {
+	if !slices.ContainsFunc(r, func(from []int) bool { return slices.Contains(from, -1) }) {
+		return nil
+	}
+	out := []bool{false}
+	for a, n := range shape {
+		next := make([]bool, 0, len(out)*int(n))
+		for _, gone := range out {
+			for at := range int(n) {
+				next = append(next, gone || r[a] != nil && r[a][at] < 0)
+			}
+		}
+		out = next
+	}
+	return out
 }

@@ -24,6 +24,7 @@ var rungs = map[Kind]Verdict{
 	OtherShapes:   Modified,
 	Noise:         Modified,
 	Training:      Modified,
+	Shifted:       Modified,
 	Edited:        Modified,
 	Merge:         PartlyDerived,
 	Partial:       PartlyDerived,

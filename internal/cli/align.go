@@ -30,6 +30,7 @@ type alignOptions struct {
 	spec    string
 	heads   headsFlag
 	truth   string
+	report  reportFlag
 }
 
 func newAlign(e *env) *cobra.Command {
@@ -88,6 +89,7 @@ Dummy neurons are named: zero (nobody reads it), clique
 	fs.StringVar(&o.spec, "spec", "", "read what can move from `FILE`, and derive nothing")
 	o.heads.addFlag(fs)
 	fs.StringVar(&o.truth, "map", "", "compare with what really happened, of which attack --map has written `FILE`")
+	o.report.addFlag(cmd, &o.force)
 	complete(cmd, "method", cobra.FixedCompletions(methods, cobra.ShellCompDirectiveNoFileComp))
 	complete(cmd, "net", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return nets.Names(), cobra.ShellCompDirectiveDefault
@@ -162,6 +164,9 @@ func (e *env) align(ctx context.Context, o *alignOptions, suspect string) error 
 	if err != nil {
 		return err
 	}
+	if err := o.report.check(suspect, o.to, o.spec, o.truth); err != nil {
+		return err
+	}
 	ref, err := e.open(ctx, o.to, nil)
 	if err != nil {
 		return err
@@ -204,6 +209,15 @@ func (e *env) align(ctx context.Context, o *alignOptions, suspect string) error 
 	}
 	if err := say(&alignText{r, e.verbose}); err != nil {
 		return err
+	}
+	if o.report.wanted() {
+		p, err := e.alignPage(ctx, r, spec, ref.Tensors, sus.Tensors, found)
+		if err != nil {
+			return err
+		}
+		if err := e.writeReport(&o.report, p, ref, sus); err != nil {
+			return err
+		}
 	}
 	if r.Verdict == unrelated {
 		return &verdict{status: exitNegative}

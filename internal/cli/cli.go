@@ -53,7 +53,9 @@ func Main() int {
 type env struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	lost           bool // stdout was closed
+	lost           bool     // stdout was closed
+	args           []string // the command line
+	guest          bool     // a verb runs it, inside of its own process
 	getenv         func(string) string
 
 	json, quiet, verbose bool
@@ -72,6 +74,7 @@ func (e *env) run(ctx context.Context, args []string) (status int) {
 			e.sayf("%s", debug.Stack())
 		}
 	}()
+	e.args = args
 	root := newRoot(e)
 	root.SetArgs(args)
 	root.SetIn(e.stdin)
@@ -131,7 +134,8 @@ contents. It never changes its inputs and never uses the network.`,
 	root.SetHelpCommand(newHelp())
 	root.AddCommand(
 		newPack(e), newUnpack(e), newInspect(e), newDiff(e), newTest(e),
-		newTrain(e), newEval(e), newAlign(e), newVerify(e), newAttack(e), newMark(e),
+		newTrain(e), newEval(e), newAlign(e), newVerify(e), newAttack(e), newMark(e), newReport(e),
+		newDemo(e), newBench(e),
 		newCompletion(), newMan(), newVersion(e),
 	)
 	return root
@@ -151,14 +155,16 @@ func (e *env) settle(fs *pflag.FlagSet) error {
 	if e.threads < 0 {
 		return usagef("--threads is %d, want 0 (all) or more", e.threads)
 	}
-	if e.threads > 0 {
+	if e.threads > 0 && !e.guest {
 		runtime.GOMAXPROCS(e.threads)
 	}
 	if e.memory > 0 {
 		if e.memory < minMemory {
 			return budgetf("--memory is %v, the least is %v", e.memory, minMemory)
 		}
-		debug.SetMemoryLimit(int64(e.memory)) // the collector works harder close to it
+		if !e.guest {
+			debug.SetMemoryLimit(int64(e.memory)) // the collector works harder close to it
+		}
 	}
 	return nil
 }

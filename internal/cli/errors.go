@@ -39,7 +39,7 @@ var meanings = map[int]string{
 	exitNegative:    "the checkpoints differ, do not fit each other, or are not related; the mark is absent",
 	exitRefused:     "an input was refused: it is corrupt, unsupported, or the wrong base; trying again is of no use",
 	exitBudget:      "cannot be done within the limit that was asked for",
-	exitInterrupted: "interrupted; nothing was left behind, but by train a snapshot to go on from",
+	exitInterrupted: "interrupted; nothing was left behind, but by train a snapshot to go on from, by bench its results, and by demo what it had made",
 }
 
 // kinds are the names of the statuses in JSON.

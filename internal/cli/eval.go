@@ -29,6 +29,7 @@ type evalOptions struct {
 	againstWeights string
 	noise          noiseOptions
 	flags          *pflag.FlagSet
+	report         reportFlag
 }
 
 func newEval(e *env) *cobra.Command {
@@ -73,6 +74,7 @@ shapes that the network asks for; --shape gives those that it leaves open, and
 	fs.StringVar(&o.against, "against", "", "compare with the network in `FILE`")
 	fs.StringVar(&o.againstWeights, "against-weights", "", "compare with the same network with the weights of `FILE`")
 	o.noise.addFlags(fs)
+	o.report.addFlag(cmd, nil)
 	complete(cmd, "split", cobra.FixedCompletions([]string{splitTest, splitValidation, splitTrain}, cobra.ShellCompDirectiveNoFileComp))
 	exits(cmd, exitUsage, exitRefused, exitInterrupted)
 	return cmd
@@ -144,6 +146,9 @@ func (e *env) eval(ctx context.Context, o *evalOptions) error {
 	if err := e.needStdout(); err != nil {
 		return err
 	}
+	if err := o.report.check(o.net.net, o.net.weights, o.against, o.againstWeights); err != nil {
+		return err
+	}
 	r := &evalResult{Schema: "ropewalk/eval/1", Data: o.data.data}
 	n, data, err := e.evalInputs(ctx, o, r)
 	if n != nil {
@@ -183,7 +188,10 @@ func (e *env) eval(ctx context.Context, o *evalOptions) error {
 	if r.Result != nil {
 		r.Result.Name(r.classes)
 	}
-	return e.answer(&evalText{r, e.verbose})
+	if err := e.answer(&evalText{r, e.verbose}); err != nil || !o.report.wanted() {
+		return err
+	}
+	return e.writeReport(&o.report, e.evalPage(r), n.files...)
 }
 
 // evalError says whose fault it is that a network cannot be run.

@@ -87,7 +87,7 @@ func (r *trainRun) runHemp(ctx context.Context, stop func()) error {
 		return err
 	}
 	stop()
-	if err := r.e.answer(res); err != nil || short == nil {
+	if err := r.tell(res); err != nil || short == nil {
 		return err
 	}
 	return budgetf("%w", short).withHint("a lower --lambda to begin with, more --tries, more --epochs, or more --levels; %s is the best that was found", r.out)

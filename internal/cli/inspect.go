@@ -23,6 +23,7 @@ type inspectOptions struct {
 	blocks   blockOptions
 	groups   bool
 	heads    headsFlag
+	report   reportFlag
 }
 
 // autoStats is how many bytes of tensors inspect reads unasked.
@@ -99,6 +100,7 @@ stay.`,
 	fs.BoolVar(&o.groups, "groups", false, "show the groups of neurons that can be shuffled and rescaled")
 	o.heads.addFlag(fs)
 	fs.IntVar(&o.blocks.levels, "levels", 0, "count tensors of other floats as `N` Gaussian Lloyd-Max levels")
+	o.report.addFlag(cmd, nil)
 	complete(cmd, "tensors", e.completeTensor)
 	exits(cmd, exitUsage, exitRefused, exitInterrupted)
 	return cmd
@@ -143,6 +145,9 @@ func (e *env) inspect(ctx context.Context, o *inspectOptions, input string) erro
 	}
 	match, err := wildcard(o.tensors)
 	if err != nil {
+		return err
+	}
+	if err := o.report.check(input, o.base); err != nil {
 		return err
 	}
 	c, done, err := e.openBased(ctx, input, o.base)
@@ -190,7 +195,18 @@ func (e *env) inspect(ctx context.Context, o *inspectOptions, input string) erro
 			return err
 		}
 	}
-	return e.answer(&inspectText{r, e.verbose})
+	if err := e.answer(&inspectText{r, e.verbose}); err != nil || !o.report.wanted() {
+		return err
+	}
+	set := c.Tensors
+	if stats == nil {
+		set = nil // values were not to be read
+	}
+	p, err := e.inspectPage(r, set, e.command())
+	if err != nil {
+		return err
+	}
+	return e.writeReport(&o.report, p, c)
 }
 
 // wildcard returns the test for a pattern with * and ?; the empty one matches

@@ -32,6 +32,7 @@ type extractOptions struct {
 	alignments int
 	evidence   string
 	force      bool
+	report     reportFlag
 }
 
 func newMarkExtract(e *env) *cobra.Command {
@@ -80,7 +81,8 @@ not that the networks have nothing in common.`,
 	fs.IntVar(&o.tried, "keys", 0, "`N` keys were tried in all")
 	fs.IntVar(&o.alignments, "alignments", 0, "`N` alignments were tried in all")
 	fs.StringVar(&o.evidence, "evidence", "", "write a signed statement to `FILE`")
-	fs.BoolVarP(&o.force, "force", "f", false, "replace an existing FILE of --evidence")
+	fs.BoolVarP(&o.force, "force", "f", false, "replace an existing FILE of --evidence or --report")
+	o.report.addFlag(cmd, &o.force)
 	exits(cmd, exitUsage, exitNegative, exitRefused, exitBudget, exitInterrupted)
 	return cmd
 }
@@ -157,6 +159,9 @@ func (e *env) markExtract(ctx context.Context, o *extractOptions, suspect string
 	if err := o.check(suspect); err != nil {
 		return err
 	}
+	if err := o.report.check(append(o.keys, suspect, o.reference, o.marked, o.commitment)...); err != nil {
+		return err
+	}
 	mo, err := o.options()
 	if err != nil && o.commitment == "" {
 		return err
@@ -222,6 +227,11 @@ func (e *env) markExtract(ctx context.Context, o *extractOptions, suspect string
 	r.Seconds = time.Since(start).Seconds()
 	if err := e.answer(&markExtractText{r, e.verbose}); err != nil {
 		return err
+	}
+	if o.report.wanted() {
+		if err := e.writeReport(&o.report, e.markPage(r), sus, own); err != nil {
+			return err
+		}
 	}
 	if !r.Verdict.Present {
 		return &verdict{status: exitNegative}

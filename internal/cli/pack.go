@@ -29,6 +29,7 @@ type packOptions struct {
 	block  int
 	force  bool
 	lossy  lossyOptions
+	report reportFlag
 }
 
 func newPack(e *env) *cobra.Command {
@@ -79,6 +80,7 @@ needed again to unpack.`,
 	fs.StringVar(&o.base, "base", "", "store the difference to the checkpoint `OLD`")
 	fs.IntVar(&o.block, "block", rope.DefaultBlockValues, "cut tensors into blocks of `N` values")
 	o.lossy.addFlags(cmd)
+	o.report.addFlag(cmd, &o.force)
 	complete(cmd, "effort", cobra.FixedCompletions(efforts(), cobra.ShellCompDirectiveNoFileComp))
 	exits(cmd, exitUsage, exitRefused, exitBudget, exitInterrupted)
 	return cmd
@@ -105,6 +107,12 @@ func (o *packOptions) check(inputs []string) error {
 	}
 	if o.base == dash && slices.Contains(inputs, dash) {
 		return usagef("input and base are both standard input")
+	}
+	if o.report.wanted() && (len(inputs) > 1 || o.out == dash || inputs[0] == dash && o.out == "") {
+		return usagef("--report is about one output that is a file")
+	}
+	if err := o.report.check(append(inputs, o.base)...); err != nil {
+		return err
 	}
 	if s := o.lossy.sensitivity; s == dash && (len(inputs) > 1 || inputs[0] == dash || o.base == dash) {
 		return usagef("sensitivities come from standard input, which can be read only once").withHint("name a file")
@@ -260,7 +268,14 @@ func (e *env) packOne(ctx context.Context, o *packOptions, input string, base *c
 	if out.isStdout() {
 		return e.remark(r)
 	}
-	return e.answer(r)
+	if err := e.answer(r); err != nil || !o.report.wanted() {
+		return err
+	}
+	page, err := e.packPage(r, c, base)
+	if err != nil {
+		return err
+	}
+	return e.writeReport(&o.report, page, inputs...)
 }
 
 // reopen opens what was written, before it gets its name, and returns what

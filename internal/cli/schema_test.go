@@ -33,6 +33,9 @@ var results = map[string]any{
 	"mark-embed":   markEmbedResult{},
 	"mark-extract": markExtractResult{},
 	"mark-list":    markListResult{},
+	"demo":         demoResult{},
+	"bench":        benchResult{},
+	"report":       reportResult{},
 	"verify":       verifyResult{},
 }
 

@@ -80,6 +80,7 @@ win. The formulas of optimizers and schedules are PyTorch's.`,
 		},
 	}
 	o.addFlags(cmd)
+	o.report.addFlag(cmd, &o.force)
 	exits(cmd, exitUsage, exitRefused, exitBudget, exitInterrupted)
 	return cmd
 }
@@ -241,6 +242,9 @@ func (o *trainOptions) begin() error {
 		}
 	}
 	if err := o.check(); err != nil {
+		return err
+	}
+	if err := o.report.check(o.net.net, o.net.weights, o.recipe, o.teacher.net, o.teacher.weights); err != nil {
 		return err
 	}
 	if _, err := os.Stat(filepath.Dir(o.out)); err != nil {
@@ -598,7 +602,19 @@ func (r *trainRun) run(ctx context.Context) error {
 		return err
 	}
 	stop()
-	return r.e.answer(res)
+	return r.tell(res)
+}
+
+// tell prints the result, and writes its page.
+func (r *trainRun) tell(res *trainResult) error {
+	if err := r.e.answer(res); err != nil || !r.report.wanted() {
+		return err
+	}
+	p, err := r.e.trainPage(res)
+	if err != nil {
+		return err
+	}
+	return r.e.writeReport(&r.report, p)
 }
 
 // failed says what can be done after an error of training.

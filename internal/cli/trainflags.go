@@ -40,6 +40,7 @@ type trainOptions struct {
 	snapshotSteps uint64
 	hemp          hempOptions
 	mark          trainMarkOptions
+	report        reportFlag
 	flags         *pflag.FlagSet
 }
 

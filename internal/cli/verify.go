@@ -30,6 +30,7 @@ type verifyOptions struct {
 	sarif   string
 	force   bool
 	flags   *pflag.FlagSet
+	report  reportFlag
 }
 
 func newVerify(e *env) *cobra.Command {
@@ -106,6 +107,7 @@ was found for scanners (SARIF 2.1.0).`,
 	fs.BoolVarP(&o.force, "force", "f", false, "replace existing outputs")
 	o.data.addFlags(cmd)
 	fs.StringVar(&o.split, "split", "", "measure the accuracy on `SPLIT` test, validation or train; else the first of these that there is")
+	o.report.addFlag(cmd, &o.force)
 	complete(cmd, "allow", cobra.FixedCompletions(allowable(), cobra.ShellCompDirectiveNoFileComp))
 	complete(cmd, "net", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return nets.Names(), cobra.ShellCompDirectiveDefault
@@ -183,6 +185,9 @@ func (e *env) verify(ctx context.Context, o *verifyOptions, suspect string) erro
 	if err != nil {
 		return err
 	}
+	if err := o.report.check(suspect, o.against, o.policy, o.spec); err != nil {
+		return err
+	}
 	ref, err := e.open(ctx, o.against, nil)
 	if err != nil {
 		return err
@@ -209,6 +214,11 @@ func (e *env) verify(ctx context.Context, o *verifyOptions, suspect string) erro
 	}
 	if err := e.answer(&verifyText{r, e.verbose}); err != nil {
 		return err
+	}
+	if o.report.wanted() {
+		if err := v.writeReport(ctx); err != nil {
+			return err
+		}
 	}
 	if !r.Passed {
 		return &verdict{status: exitNegative}

@@ -301,3 +301,31 @@ func TestBrowserLarge(t *testing.T) {
 		t.Errorf("opened in %v", took)
 	}
 }
+
+// The pages in the folder ROPEWALK_REPORTS, as verbs wrote them, are drawn without a complaint.
+func TestBrowserFiles(t *testing.T) {
+	dir := os.Getenv("ROPEWALK_REPORTS")
+	if dir == "" {
+		t.Skip("ROPEWALK_REPORTS names no folder with pages")
+	}
+	pages, err := filepath.Glob(filepath.Join(dir, "*.html"))
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("%s has no pages: %v", dir, err)
+	}
+	b := openBrowser(t)
+	for _, path := range pages {
+		url := "file://" + path
+		took := b.show(url, 1280, "light")
+		n, empty := 0, 0
+		b.eval(`document.querySelectorAll("figure.chart:not([hidden]) canvas").length`, &n)
+		b.eval(blank, &empty)
+		t.Logf("%s: opened in %v, %d charts", filepath.Base(path), took, n)
+		if empty != 0 {
+			t.Errorf("%s: %d of %d charts are empty", path, empty, n)
+		}
+		for _, c := range b.complaints(url) {
+			t.Errorf("%s: %s", path, c)
+		}
+		b.screenshot(strings.TrimSuffix(filepath.Base(path), ".html"))
+	}
+}

@@ -225,7 +225,7 @@ type spec struct {
 func (p *Page) Specs() ([]byte, error) {
 	list := []spec{}
 	for _, c := range p.charts() {
-		list = append(list, spec{ID: "c" + strconv.Itoa(len(list)), Kind: c.Data.kind(), Title: label(c.Title), About: label(c.Caption), Data: c.Data.bounded()})
+		list = append(list, spec{ID: "c" + strconv.Itoa(len(list)), Kind: c.Data.kind(), Title: label(c.Title), About: text(c.Caption), Data: c.Data.bounded()})
 	}
 	return json.Marshal(list) // which escapes <, > and &
 }

@@ -68,7 +68,7 @@
   });
   const axis = (s, name, more) => ({
     name, nameLocation: "middle", nameTextStyle: { color: s.soft, fontSize: 12 }, nameGap: 28,
-    axisLine: { lineStyle: { color: s.line } }, axisTick: { show: false }, splitLine: { lineStyle: { color: s.line, opacity: .7 } },
+    axisLine: { onZero: false, lineStyle: { color: s.line } }, axisTick: { show: false }, splitLine: { lineStyle: { color: s.line, opacity: .7 } },
     axisLabel: { color: s.soft, fontSize: 11, hideOverlap: true, formatter: (x) => (typeof x === "number" ? number(x) : x) }, ...more,
   });
   // The name of a vertical axis stands above it, where it can be read.
@@ -175,7 +175,7 @@
       const value = (v) => d.low + v / 254 * (d.high - d.low);
       const stacked = width < 300 * d.panes.length, across = stacked ? 1 : d.panes.length;
       const named = d.cells && d.cells.text ? d.cells : null, rowNames = d.cells && d.cells.rows;
-      const left = rowNames ? Math.min(width / 3, 200, 14 + 6.4 * Math.max(...rowNames.map((x) => x.length))) : 52, gap = 30;
+      const left = rowNames ? Math.min(width / 3, 200, 26 + 6.8 * Math.max(...rowNames.map((x) => x.length))) : 52, gap = 30;
       const room = (width - across * left - (across - 1) * gap - 12) / across;
       const top = named ? 8 : 26, bottom = named ? Math.min(120, 16 + 5 * Math.max(...named.cols.map((x) => x.length))) : 42;
       Object.assign(option, { grid: [], xAxis: [], yAxis: [], series: [], title: [] });

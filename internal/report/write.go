@@ -135,26 +135,19 @@ type chartView struct {
 
 var pages = template.Must(template.New("").Funcs(template.FuncMap{"classes": classes, "key": key}).Parse(markup))
 
-// classes returns the classes of a cell.
-func classes(c Cell, column int) string {
+// classes returns the classes of a cell: text is aligned to the left, as its column.
+func classes(c Cell, i int, columns []Column) string {
 	var list []string
 	switch {
 	case c.Code:
 		list = append(list, "code")
-	case column == 0 || !c.HasKey && !looksNumeric(c.Text):
+	case i < len(columns) && columns[i].Text:
 		list = append(list, "l")
 	}
 	if c.Tone != Neutral {
 		list = append(list, string(c.Tone))
 	}
 	return strings.Join(list, " ")
-}
-
-// looksNumeric reports whether a cell stands among numbers: it begins with one, or says
-// that there is none.
-func looksNumeric(s string) bool {
-	s = strings.TrimLeft(s, "-<>≥≤ ")
-	return s == "" || s == "–" || s[0] >= '0' && s[0] <= '9'
 }
 
 func key(x float64) string { return strconv.FormatFloat(x, 'g', 6, 64) }
@@ -198,7 +191,8 @@ func (v *view) sections() []sectionView {
 	views := func(list []*Chart, hide bool) []chartView {
 		var out []chartView
 		for i, c := range list {
-			out = append(out, chartView{"c" + strconv.Itoa(n), label(c.Title), label(c.Caption), c.Wide || hide, hide && i > 0})
+			alone := len(list) > 1 && len(list)%2 == 1 && i == len(list)-1
+			out = append(out, chartView{"c" + strconv.Itoa(n), label(c.Title), text(c.Caption), c.Wide || alone || hide, hide && i > 0})
 			n++
 		}
 		return out

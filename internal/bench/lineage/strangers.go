@@ -37,19 +37,19 @@ type population struct {
 }
 
 var populations = []population{
-	{"MLP 196-24-16-10, trained", "lenet-300-100", 14, []int64{24, 16}, 4, 230, "", true},
-	{"MLP 64-16-12-10, trained", "lenet-300-100", 8, []int64{16, 12}, 6, 330, "", false},
-	{"MLP 49-8-8-10, trained", "lenet-300-100", 7, []int64{8, 8}, 6, 250, "", false},
+	{"MLP 196-24-16-10, trained", "lenet-300-100", 14, []int64{24, 16}, 4, 150, "", true},
+	{"MLP 64-16-12-10, trained", "lenet-300-100", 8, []int64{16, 12}, 6, 300, "", false},
+	{"MLP 49-8-8-10, trained", "lenet-300-100", 7, []int64{8, 8}, 6, 300, "", false},
 	{"MLP 784-100-50-10, trained", "lenet-300-100", 28, []int64{100, 50}, 3, 12, "", false},
-	{"LeNet 6-12-24, trained", "lenet5", 28, []int64{6, 12, 24}, 4, 70, "", false},
-	{"LeNet 6-12-24 with ReLU, trained", "lenet5-relu", 28, []int64{6, 12, 24}, 4, 40, "", false},
-	{"MLP 64-16-12-10, trained, both pruned 90 %", "lenet-300-100", 8, []int64{16, 12}, 6, 60, "prune=0.9", false},
-	{"MLP 64-16-12-10, trained, both quantized to 2 bits", "lenet-300-100", 8, []int64{16, 12}, 6, 60, "quantize=2", false},
+	{"LeNet 6-12-24, trained", "lenet5", 28, []int64{6, 12, 24}, 4, 50, "", false},
+	{"LeNet 6-12-24 with ReLU, trained", "lenet5-relu", 28, []int64{6, 12, 24}, 4, 30, "", false},
+	{"MLP 64-16-12-10, trained, both pruned 90 %", "lenet-300-100", 8, []int64{16, 12}, 6, 50, "prune=0.9", false},
+	{"MLP 64-16-12-10, trained, both quantized to 2 bits", "lenet-300-100", 8, []int64{16, 12}, 6, 50, "quantize=2", false},
 	{"MLP 64-16-12-10, initial", "lenet-300-100", 8, []int64{16, 12}, 0, 12000, "", true},
-	{"MLP 64-16-12-10, initial, both pruned 90 %", "lenet-300-100", 8, []int64{16, 12}, 0, 6000, "prune=0.9", false},
-	{"MLP 64-16-12-10, initial, both quantized to 2 bits", "lenet-300-100", 8, []int64{16, 12}, 0, 6000, "quantize=2", false},
-	{"LeNet 6-12-24, initial", "lenet5", 28, []int64{6, 12, 24}, 0, 4000, "", false},
-	{"ResNet-20, initial", "resnet20", 32, nil, 0, 20, "", false},
+	{"MLP 64-16-12-10, initial, both pruned 90 %", "lenet-300-100", 8, []int64{16, 12}, 0, 4000, "prune=0.9", false},
+	{"MLP 64-16-12-10, initial, both quantized to 2 bits", "lenet-300-100", 8, []int64{16, 12}, 0, 4000, "quantize=2", false},
+	{"LeNet 6-12-24, initial", "lenet5", 28, []int64{6, 12, 24}, 0, 1000, "", false},
+	{"ResNet-20, initial", "resnet20", 32, nil, 0, 10, "", false},
 }
 
 // A tally is what was said of some pairs of strangers.

@@ -76,7 +76,7 @@ func tell(ctx context.Context, s *subject, text string, seed uint64) (*truth, er
 // moved says what became of neurons.
 func (t *truth) moved(spec *symmetry.Spec) {
 	var order, scale, sign bool
-	added, removed, neurons := 0, 0, 0
+	added, removed, neurons, orphans := 0, 0, 0, 0
 	for name, m := range t.attack.Truth.Element {
 		last := -1
 		for _, j := range m.Order {
@@ -100,6 +100,11 @@ func (t *truth) moved(spec *symmetry.Spec) {
 		}
 		removed += len(gone)
 		added += len(t.attack.Truth.Added[name])
+		for _, a := range t.attack.Truth.Added[name] {
+			if a.Kind == attack.SplitDummy && a.Of < 0 {
+				orphans++ // it stands for the neuron that it was split from, which is gone
+			}
+		}
 	}
 	all := 0
 	for i := range spec.Groups {
@@ -113,8 +118,18 @@ func (t *truth) moved(spec *symmetry.Spec) {
 		{order, lineage.Reorder, nil},
 		{scale, lineage.Rescale, nil},
 		{sign, lineage.SignFlip, nil},
-		{added > 0, lineage.Padding, func(c *lineage.Change) string { return differs("neurons", c.Neurons, added) }},
+		{added > 0, lineage.Padding, func(c *lineage.Change) string {
+			if c.Neurons >= added-orphans && c.Neurons <= added {
+				return ""
+			}
+			return differs("neurons", c.Neurons, added)
+		}},
 		{removed > 0, lineage.Removal, func(c *lineage.Change) string {
+			for gone := max(0, removed-orphans); gone < removed; gone++ {
+				if near("share", c.Share, 0.02, 0, float64(gone)/float64(all), float64(gone)/float64(max(1, neurons))) == "" {
+					return ""
+				}
+			}
 			return near("share", c.Share, 0.02, 0, float64(removed)/float64(all), float64(removed)/float64(max(1, neurons)))
 		}},
 	} {

@@ -1,0 +1,65 @@
+package align
+
+import (
+	"math"
+	"slices"
+)
+
+// parallel is the cosine from which on two neurons of one network count as parts of one
+// before anything is known of partners. Camouflage by noise of a thousandth leaves
+// 0.999999.
+const parallel = 0.9999
+
+// twins finds the splits among the neurons of the suspect without looking for partners:
+// neurons that are made by the same weights, up to a factor. Where a half of all neurons
+// has such a twin, the second best partner of a neuron is as good as the best, which
+// hides all pairs. Only classes that have more neurons than the reference's are looked
+// at, and none in which the reference has twins itself.
+func (d *driver) twins(ref, sus *Spec, r, s *side) (added [][]Dummy, merged [][]Merge) {
+	added, merged = make([][]Dummy, len(sus.Classes)), make([][]Merge, len(sus.Classes))
+	for c := range sus.Classes {
+		if sus.Classes[c].Size <= ref.Classes[c].Size || d.fixed[c] != nil {
+			continue
+		}
+		list, splits := s.alikes(&sus.Classes[c])
+		if len(list) == 0 {
+			continue
+		}
+		if own, _ := r.alikes(&ref.Classes[c]); len(own) == 0 {
+			added[c], merged[c] = list, splits
+		}
+	}
+	return added, merged
+}
+
+// alikes are the neurons of a class that are parallel to one before them.
+func (s *side) alikes(class *Class) (added []Dummy, merged []Merge) {
+	made := s.makers(class)
+	in := s.rowsOf(class, func(p *Place) bool { return p.Role == Incoming })
+	flips := slices.ContainsFunc(class.Factors, Gauge.flips)
+	norms, lengths := make([]float64, class.Size), make([]float64, class.Size)
+	for j := range made {
+		norms[j], lengths[j] = math.Sqrt(inner(made[j], made[j])), math.Sqrt(inner(in[j], in[j]))
+	}
+	var first []int // of each set of neurons that are parallel
+	for j := range made {
+		if norms[j] == 0 || lengths[j] == 0 {
+			continue // nothing makes it, which is no likeness
+		}
+		at := slices.IndexFunc(first, func(k int) bool {
+			// Of a neuron that training gave up, all but the bias may be nearly zero, so
+			// that weights have to be parallel by themselves. Behind a batch norm their
+			// sign is that of its scale.
+			x, y := math.Abs(inner(in[j], in[k])), inner(made[j], made[k])
+			return x >= parallel*lengths[j]*lengths[k] && math.Abs(y) >= parallel*norms[j]*norms[k] && (y > 0 || flips)
+		})
+		if at < 0 {
+			first = append(first, j)
+			continue
+		}
+		k := first[at]
+		added = append(added, Dummy{j, SplitDummy, k})
+		merged = append(merged, Merge{j, k, math.Copysign(norms[j]/norms[k], inner(made[j], made[k]))})
+	}
+	return added, merged
+}

@@ -1,0 +1,171 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"ropewalk/checkpoint"
+	"ropewalk/internal/atomicfile"
+	"ropewalk/internal/report"
+	"ropewalk/train"
+)
+
+// A reportFlag is --report of a verb: where to write what was found as a page.
+type reportFlag struct {
+	path  string
+	force *bool // the verb's -f, or one of its own
+}
+
+// addFlag comes after the verb's own flags: a verb without -f gets one.
+func (f *reportFlag) addFlag(cmd *cobra.Command, force *bool) {
+	fs := cmd.Flags()
+	fs.StringVar(&f.path, "report", "", "write an HTML page with charts to `FILE`")
+	if f.force = force; force == nil {
+		f.force = new(bool)
+		fs.BoolVarP(f.force, "force", "f", false, "replace an existing FILE of --report")
+	}
+}
+
+// check refuses at the beginning what would fail in the end.
+func (f *reportFlag) check(inputs ...string) error {
+	switch st, err := os.Stat(f.path); {
+	case f.path == "":
+		return nil
+	case f.path == dash:
+		return usagef("the report is a file; standard output is for the answer").withHint("--report FILE.html")
+	case err == nil && st.IsDir():
+		return usagef("--report %s is a folder", f.path).withHint("--report %s", filepath.Join(f.path, "report.html"))
+	case err == nil && !*f.force:
+		return usagef("--report %s exists", f.path).withHint("-f replaces it")
+	case err == nil:
+		for _, in := range inputs {
+			if other, err := os.Stat(in); err == nil && os.SameFile(st, other) {
+				return usagef("%s is an input and the report at once", f.path).withHint("--report names another file; inputs are never changed")
+			}
+		}
+	default:
+		if _, err := os.Stat(filepath.Dir(f.path)); err != nil {
+			return &verdict{exitFailure, err, "the folder of a report has to exist"}
+		}
+	}
+	return nil
+}
+
+// wanted reports whether there is to be a page.
+func (f *reportFlag) wanted() bool { return f.path != "" }
+
+// writeReport writes the page, over none of the files of inputs.
+func (e *env) writeReport(f *reportFlag, p *report.Page, inputs ...*checkpoint.Checkpoint) error {
+	if err := refuseInput(f.path, inputs); err != nil {
+		return err
+	}
+	n, err := writeFile(f.path, *f.force, func(w *atomicfile.File) error { return report.Write(w, p, nil) })
+	if err != nil {
+		return err
+	}
+	e.notef("%s is the report (%v)", f.path, byteSize(n))
+	return nil
+}
+
+// A pager adds sections to a page that may be about several things.
+type pager struct {
+	*report.Page
+	about string // what the sections are about, if about several; else empty
+	// ledger are the claims so far; the page ends with them.
+	ledger []report.Claim
+}
+
+func newPage(verb, title string) *pager {
+	return &pager{Page: &report.Page{Verb: verb, Title: title, Made: "ropewalk " + programVersion()}}
+}
+
+// section adds a section.
+func (p *pager) section(title string) *report.Section {
+	if p.about != "" {
+		title = p.about + ": " + strings.ToLower(title[:1]) + title[1:]
+	}
+	return p.Section(title)
+}
+
+// claims ends the page with the ledger of what it claims.
+func (p *pager) claims(list ...report.Claim) {
+	if list = append(p.ledger, list...); len(list) > 0 {
+		p.section("Claims, and how to reproduce them").Claims(list...)
+	}
+}
+
+// command is the command line as it was given, without what is about the page alone.
+func (e *env) command() string {
+	var words []string
+	for i := 0; i < len(e.args); i++ {
+		switch a := e.args[i]; {
+		case a == "--report":
+			i++
+		case strings.HasPrefix(a, "--report="), slices.Contains([]string{"-f", "--force", "-q", "--quiet", "-v", "--verbose", "--json"}, a):
+		default:
+			words = append(words, a)
+		}
+	}
+	return shellWords(append([]string{"ropewalk"}, words...)...)
+}
+
+// shellWords writes a command line such that a POSIX shell reads these words.
+func shellWords(words ...string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		plain := w != "" && strings.IndexFunc(w, func(r rune) bool {
+			return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=+,./:@%", r)
+		}) < 0
+		if quoted[i] = w; !plain {
+			quoted[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(quoted, " ")
+}
+
+// Cells of tables, and facts.
+
+func numberCell(n int64) report.Cell { return report.Number(commas(n), float64(n)) }
+
+func realCell(format string, x float64) report.Cell {
+	return report.Number(fmt.Sprintf(format, x), x)
+}
+
+func shareCell(x float64) report.Cell { return report.Number(percentText(x), x) }
+
+// noCell stands where there is no number.
+var noCell = report.Text("–")
+
+func percentText(x float64) string { return fmt.Sprintf("%.2f %%", 100*x) }
+
+func fact(name, format string, args ...any) report.Fact {
+	return report.Fact{Name: name, Value: fmt.Sprintf(format, args...)}
+}
+
+// bytesFact is a size in words, with all its digits.
+func bytesFact(name string, n int64) report.Fact {
+	return report.Fact{Name: name, Value: byteSize(n).String(), Note: commas(n) + " bytes"}
+}
+
+// scoreFact is how a network does on examples.
+func scoreFact(name string, s *train.Summary, note string) report.Fact {
+	f := report.Fact{Name: name + ", loss", Value: fmt.Sprintf("%.4f", s.Loss), Note: note}
+	if s.Top1 != nil {
+		f = report.Fact{Name: name + ", top-1", Value: percentText(*s.Top1), Note: fmt.Sprintf("loss %.4f", s.Loss)}
+		if s.Top5 != nil {
+			f.Note += ", top-5 " + percentText(*s.Top5)
+		}
+		if note != "" {
+			f.Note += ", " + note
+		}
+	}
+	return f
+}
+
+// value returns a number for a chart.
+func value(x float64) *report.Value { v := report.Value(x); return &v }

@@ -1,0 +1,257 @@
+package suite
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// PlanOptions say which part of a suite is run.
+type PlanOptions struct {
+	Quick bool
+	Seeds int            // 0 for as many as the suite says
+	Match *regexp.Regexp // of TABLE/ROW; nil for all
+	// Data says where data is, by the names of the suite. What is missing there is left
+	// out.
+	Data map[string]string
+}
+
+// A Job is a row of a table with a seed.
+type Job struct {
+	Suite *Suite
+	Table *Table
+	Row   *Row
+	Each  []Choice
+	Seed  uint64
+	// Missing names data that the user has not given.
+	Missing []string
+
+	start, steps []string // with $here, $start and data in them
+	options      string   // a digest of all that the numbers depend on
+}
+
+// A Choice is a value of each.
+type Choice struct {
+	Name, Value string
+}
+
+// Line names the line of the table that a job belongs to.
+func (j *Job) Line() string {
+	words := []string{j.Table.Name, j.Row.Name}
+	for _, c := range j.Each {
+		words = append(words, c.Value)
+	}
+	return strings.Join(words, "/")
+}
+
+// Plan returns all jobs, seed by seed, so that a suite that is stopped has a little of
+// every row.
+func (s *Suite) Plan(o *PlanOptions) ([]*Job, error) {
+	seeds := s.Seeds
+	if o.Quick {
+		seeds = 1
+	}
+	if o.Seeds > 0 {
+		seeds = o.Seeds
+	}
+	var jobs []*Job
+	for seed := range seeds {
+		for i := range s.Tables {
+			t := &s.Tables[i]
+			for k := range t.Rows {
+				r := &t.Rows[k]
+				if o.Quick && r.Full || o.Match != nil && !o.Match.MatchString(t.Name+"/"+r.Name) {
+					continue
+				}
+				for _, each := range s.choices(t, o.Quick) {
+					j, err := s.job(t, r, each, uint64(seed), o)
+					if err != nil {
+						return nil, fmt.Errorf("%s: table %s, row %s: %w", s.Name, t.Name, r.Name, err)
+					}
+					jobs = append(jobs, j)
+				}
+			}
+		}
+	}
+	return jobs, nil
+}
+
+// choices returns all combinations of each, the first of them changing last.
+func (s *Suite) choices(t *Table, quick bool) [][]Choice {
+	all := [][]Choice{nil}
+	for _, e := range t.Each {
+		for k, values := range e {
+			if q, ok := s.Quick.Each[k]; quick && ok {
+				values = q
+			}
+			var more [][]Choice
+			for _, before := range all {
+				for _, v := range values {
+					more = append(more, append(slices.Clone(before), Choice{k, v}))
+				}
+			}
+			all = more
+		}
+	}
+	return all
+}
+
+func (s *Suite) job(t *Table, r *Row, each []Choice, seed uint64, o *PlanOptions) (*Job, error) {
+	j := &Job{Suite: s, Table: t, Row: r, Each: each, Seed: seed}
+	vars := maps.Clone(s.Vars)
+	if vars == nil {
+		vars = map[string]string{}
+	}
+	if o.Quick {
+		maps.Copy(vars, s.Quick.Vars)
+	}
+	for _, c := range each {
+		vars[c.Name] = c.Value
+	}
+	maps.Copy(vars, r.Vars)
+	vars[seedVar] = strconv.FormatUint(seed, 10)
+	needs := map[string]bool{}
+	var err error
+	if j.start, err = s.expandAll(t.Start, vars, needs); err != nil {
+		return nil, err
+	}
+	if j.steps, err = s.expandAll(t.stepsOf(r), vars, needs); err != nil {
+		return nil, err
+	}
+	for _, k := range keysOf(needs) {
+		if s.Data[k].Is == "" && o.Data[k] == "" {
+			j.Missing = append(j.Missing, k)
+		}
+	}
+	h := sha256.New()
+	for _, line := range slices.Concat(j.start, []string{"rows"}, j.steps) {
+		fmt.Fprintln(h, line)
+	}
+	for _, k := range keysOf(t.valuesOf(r)) {
+		fmt.Fprintln(h, k, t.valuesOf(r)[k])
+	}
+	j.options = hex.EncodeToString(h.Sum(nil)[:8])
+	return j, nil
+}
+
+// variable is a $ and a name.
+var variable = regexp.MustCompile(`\$[a-z_][a-z0-9_-]*`)
+
+// expandAll puts values in the place of variables; those of data, and folders, stay until
+// it is known where they are.
+func (s *Suite) expandAll(steps []Step, vars map[string]string, needs map[string]bool) ([]string, error) {
+	var lines []string
+	for _, step := range steps {
+		line, err := s.expand(step.command(), vars, needs, 0)
+		if err != nil {
+			return nil, err
+		}
+		lines = append(lines, strings.Join(strings.Fields(line), " "))
+	}
+	return lines, nil
+}
+
+// maxDepth bounds variables in variables.
+const maxDepth = 8
+
+func (s *Suite) expand(text string, vars map[string]string, needs map[string]bool, depth int) (string, error) {
+	if depth > maxDepth || len(text) > maxSuite {
+		return "", fmt.Errorf("variables in variables do not come to an end in %.40q", text)
+	}
+	var failed error
+	out := variable.ReplaceAllStringFunc(text, func(w string) string {
+		k := w[1:]
+		if _, isData := s.Data[k]; isData {
+			needs[k] = true
+			return w
+		}
+		v, ok := vars[k]
+		switch {
+		case k == hereVar || k == startVar:
+			return w
+		case !ok:
+			failed = fmt.Errorf("there is no variable %s", w)
+			return w
+		}
+		if _, isData := s.Data[v]; isData {
+			needs[v] = true
+			return "$" + v
+		}
+		v, err := s.expand(v, vars, needs, depth+1)
+		if err != nil {
+			failed = err
+		}
+		return v
+	})
+	return out, failed
+}
+
+// startKey names what rows with the same start share.
+func (j *Job) startKey() string {
+	sum := sha256.Sum256([]byte(strings.Join(j.start, "\n")))
+	return hex.EncodeToString(sum[:8])
+}
+
+// words returns the words of a command with folders and data in their places.
+func (j *Job) words(line, here, start string, data map[string]string) []string {
+	words := strings.Fields(line)
+	for i, w := range words {
+		words[i] = variable.ReplaceAllStringFunc(w, func(v string) string {
+			switch k := v[1:]; k {
+			case hereVar:
+				return here
+			case startVar:
+				return start
+			default:
+				if p := data[k]; p != "" {
+					return p
+				}
+				return j.Suite.Data[k].Is
+			}
+		})
+	}
+	return words
+}
+
+// folder is where a job works, below the folder of work.
+func (j *Job) folder() string {
+	return path.Join(fmt.Sprintf("seed-%d", j.Seed), strings.NewReplacer("/", "_", ":", "_", "\\", "_").Replace(j.Suite.Name+"_"+j.Line())+"-"+j.options)
+}
+
+// Commands returns what a job runs, with names in the place of folders.
+func (j *Job) Commands() []string { return append(slices.Clone(j.start), j.steps...) }
+
+// Check returns the first command that is not one of the program's, as check says, or
+// no measurement.
+func (s *Suite) Check(check func(words []string) error) error {
+	somewhere := map[string]string{}
+	for k := range s.Data {
+		somewhere[k] = k
+	}
+	for _, quick := range []bool{false, true} {
+		jobs, err := s.Plan(&PlanOptions{Quick: quick, Seeds: 1})
+		if err != nil {
+			return err
+		}
+		for _, j := range jobs {
+			for _, line := range j.Commands() {
+				words := j.words(line, hereVar, startVar, somewhere)
+				if words[0] == measureVerb {
+					_, err = parseMeasure(words[1:])
+				} else {
+					err = check(words)
+				}
+				if err != nil {
+					return fmt.Errorf("%s: table %s, row %s: %q: %w", s.Name, j.Table.Name, j.Row.Name, line, err)
+				}
+			}
+		}
+	}
+	return nil
+}

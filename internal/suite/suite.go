@@ -1,0 +1,324 @@
+package suite
+
+import (
+	"cmp"
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/lexer"
+	"github.com/goccy/go-yaml/token"
+)
+
+// A Suite is tables of measurements.
+type Suite struct {
+	Name   string            `yaml:"-"` // of the file, without its ending
+	Title  string            `yaml:"title"`
+	About  string            `yaml:"about"`
+	Data   map[string]Data   `yaml:"data"`
+	Vars   map[string]string `yaml:"vars"`
+	Seeds  int               `yaml:"seeds"`
+	Quick  Quick             `yaml:"quick"`
+	Tables []Table           `yaml:"tables"`
+}
+
+// Data is what networks are trained or judged on, or a network. Either it Is at hand, or
+// Get says how to get it.
+type Data struct {
+	Is  string `yaml:"is"`
+	Get string `yaml:"get"`
+}
+
+// Quick is what is otherwise if a suite has to be quick, with one seed.
+type Quick struct {
+	Vars map[string]string   `yaml:"vars"`
+	Each map[string][]string `yaml:"each"`
+}
+
+// A Table is rows of the same columns.
+type Table struct {
+	Name  string `yaml:"name"`
+	Title string `yaml:"title"`
+	About string `yaml:"about"`
+	// Measures is what the table is of in a report shaped like those of MPAI-NNT:
+	// imperceptibility, robustness or cost; empty if nothing of it belongs there.
+	Measures string                `yaml:"measures"`
+	Alone    bool                  `yaml:"alone"` // times are measured: nothing else goes on
+	Each     []map[string][]string `yaml:"each"`
+	Start    []Step                `yaml:"start"`
+	Columns  []Column              `yaml:"columns"`
+	Steps    []Step                `yaml:"steps"`
+	Values   map[string]string     `yaml:"values"`
+	Rows     []Row                 `yaml:"rows"`
+}
+
+// A Column is a number that rows have.
+type Column struct {
+	Name   string `yaml:"name"`
+	Title  string `yaml:"title"`
+	Digits int    `yaml:"digits"`
+	Time   bool   `yaml:"time"` // it is another one on another machine, or day
+}
+
+// A Row is commands that yield numbers.
+type Row struct {
+	Name   string            `yaml:"name"`
+	What   string            `yaml:"what"`
+	Full   bool              `yaml:"full"` // it is left out if the suite has to be quick
+	Vars   map[string]string `yaml:"vars"`
+	Steps  []Step            `yaml:"steps"`
+	Values map[string]string `yaml:"values"`
+}
+
+// A Step is a verb with its arguments: a map of one key.
+type Step map[string]string
+
+// command returns verb and arguments as one text.
+func (s Step) command() string {
+	for verb, args := range s {
+		return verb + " " + args
+	}
+	return ""
+}
+
+//go:embed suites/*.yaml
+var embedded embed.FS
+
+// maxSuite is a generous size for a suite.
+const maxSuite = 1 << 20
+
+// Names returns the suites that the program carries, in the order of the alphabet.
+func Names() []string {
+	entries, err := embedded.ReadDir("suites")
+	if err != nil {
+		panic("internal error: " + err.Error()) // they are in the program
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, strings.TrimSuffix(e.Name(), ".yaml"))
+	}
+	return names
+}
+
+// Embedded returns a suite that the program carries.
+func Embedded(name string) (*Suite, error) {
+	text, err := embedded.ReadFile("suites/" + name + ".yaml")
+	if err != nil {
+		return nil, err
+	}
+	return Parse(name+".yaml", strings.NewReader(string(text)))
+}
+
+// An Error is about what stands in a suite.
+type Error struct {
+	File string
+	Line int // from 1; 0 if it is about no line alone
+	Text string
+}
+
+func (e *Error) Error() string {
+	if e.Line == 0 {
+		return e.File + ": " + e.Text
+	}
+	return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Text)
+}
+
+// placed is how errors of YAML begin.
+var placed = regexp.MustCompile(`^\[(\d+):\d+\] (.*)`)
+
+// Parse reads a suite. File is what errors call it, which are of the type [*Error] if
+// they are about what it says.
+func Parse(file string, r io.Reader) (*Suite, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxSuite+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxSuite {
+		return nil, &Error{File: file, Text: fmt.Sprintf("it has more than %d bytes, which is no suite", maxSuite)}
+	}
+	// A few aliases of aliases are gigabytes.
+	for _, t := range lexer.Tokenize(string(text)) {
+		if t.Type == token.AnchorType || t.Type == token.AliasType {
+			return nil, &Error{file, t.Position.Line, "anchors and aliases are not for suites; vars are"}
+		}
+	}
+	s := &Suite{}
+	if err := yaml.UnmarshalWithOptions(text, s, yaml.Strict()); err != nil {
+		line, _, _ := strings.Cut(yaml.FormatError(err, false, false), "\n")
+		e := &Error{File: file, Text: line}
+		if m := placed.FindStringSubmatch(line); m != nil {
+			_, _ = fmt.Sscan(m[1], &e.Line) // they are digits
+			e.Text = m[2]
+		}
+		return nil, e
+	}
+	s.Name = strings.TrimSuffix(path.Base(strings.ReplaceAll(file, "\\", "/")), path.Ext(file))
+	if err := s.check(); err != nil {
+		return nil, &Error{File: file, Text: err.Error()}
+	}
+	return s, nil
+}
+
+// name is what tables, rows, columns and variables may be called: they become names of
+// files.
+var name = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]*$`)
+
+// Variables that are always there.
+const (
+	seedVar  = "seed"
+	hereVar  = "here"
+	startVar = "start"
+)
+
+func (s *Suite) check() error {
+	switch {
+	case len(s.Tables) == 0:
+		return errors.New("it has no tables")
+	case s.Seeds < 0 || s.Seeds > 1000:
+		return fmt.Errorf("seeds is %d, want 1 to 1000", s.Seeds)
+	}
+	s.Seeds = max(s.Seeds, 1)
+	for k, d := range s.Data {
+		if !name.MatchString(k) || (d.Is == "") == (d.Get == "") {
+			return fmt.Errorf("data %q: want a name, and either is (where it is) or get (how to get it)", k)
+		}
+	}
+	for _, k := range append(keysOf(s.Vars), keysOf(s.Quick.Vars)...) {
+		if err := s.checkVar(k); err != nil {
+			return err
+		}
+	}
+	for k := range s.Quick.Vars {
+		if _, ok := s.Vars[k]; !ok {
+			return fmt.Errorf("quick sets %q, and vars do not", k)
+		}
+	}
+	seen := map[string]bool{}
+	each := map[string]bool{}
+	for i := range s.Tables {
+		t := &s.Tables[i]
+		if !name.MatchString(t.Name) || seen[t.Name] {
+			return fmt.Errorf("table %d: %q is no name, or that of another table", i+1, t.Name)
+		}
+		seen[t.Name] = true
+		if err := s.checkTable(t, each); err != nil {
+			return fmt.Errorf("table %s: %w", t.Name, err)
+		}
+	}
+	for k := range s.Quick.Each {
+		if !each[k] {
+			return fmt.Errorf("quick has each %q, and no table does", k)
+		}
+	}
+	return nil
+}
+
+func (s *Suite) checkVar(k string) error {
+	_, isData := s.Data[k]
+	if !name.MatchString(k) || isData || slices.Contains([]string{seedVar, hereVar, startVar}, k) {
+		return fmt.Errorf("a variable cannot be called %q", k)
+	}
+	return nil
+}
+
+func (s *Suite) checkTable(t *Table, each map[string]bool) error {
+	if t.Measures != "" && !slices.Contains(measures, t.Measures) {
+		return fmt.Errorf("measures is %q, want %s", t.Measures, strings.Join(measures, ", "))
+	}
+	for _, e := range t.Each {
+		if len(e) != 1 {
+			return errors.New("each is a list of entries such as - net: [lenet5]")
+		}
+		for k, values := range e {
+			if err := s.checkVar(k); err != nil {
+				return err
+			}
+			if len(values) == 0 {
+				return fmt.Errorf("each %s has no values", k)
+			}
+			each[k] = true
+		}
+	}
+	if len(t.Columns) == 0 || len(t.Rows) == 0 {
+		return errors.New("it has no columns, or no rows")
+	}
+	columns := map[string]bool{}
+	for _, c := range t.Columns {
+		if !name.MatchString(c.Name) || columns[c.Name] || c.Digits < 0 || c.Digits > 12 {
+			return fmt.Errorf("column %q: want a name that no other has, and 0 to 12 digits", c.Name)
+		}
+		columns[c.Name] = true
+	}
+	seen := map[string]bool{}
+	for i := range t.Rows {
+		r := &t.Rows[i]
+		if !name.MatchString(r.Name) || seen[r.Name] {
+			return fmt.Errorf("row %d: %q is no name, or that of another row", i+1, r.Name)
+		}
+		seen[r.Name] = true
+		for k := range r.Vars {
+			if err := s.checkVar(k); err != nil {
+				return fmt.Errorf("row %s: %w", r.Name, err)
+			}
+		}
+		if err := checkRow(t, r, columns); err != nil {
+			return fmt.Errorf("row %s: %w", r.Name, err)
+		}
+	}
+	return nil
+}
+
+func checkRow(t *Table, r *Row, columns map[string]bool) error {
+	steps, values := t.stepsOf(r), t.valuesOf(r)
+	if len(steps) == 0 || len(values) == 0 {
+		return errors.New("it has no steps, or no values")
+	}
+	for _, s := range append(slices.Clone(t.Start), steps...) {
+		if len(s) != 1 {
+			return errors.New("a step is a verb and its arguments, such as - pack: FILE")
+		}
+	}
+	for _, c := range keysOf(values) {
+		if !columns[c] {
+			return fmt.Errorf("it has a value %q, and the table has no such column", c)
+		}
+		e, err := parseExpression(values[c])
+		if err != nil {
+			return fmt.Errorf("value %s: %w", c, err)
+		}
+		if n := e.lastStep(); n > len(steps) {
+			return fmt.Errorf("value %s is of step %d, and there are %d", c, n, len(steps))
+		}
+	}
+	return nil
+}
+
+func (t *Table) stepsOf(r *Row) []Step {
+	if len(r.Steps) > 0 {
+		return r.Steps
+	}
+	return t.Steps
+}
+
+func (t *Table) valuesOf(r *Row) map[string]string {
+	if len(r.Values) > 0 {
+		return r.Values
+	}
+	return t.Values
+}
+
+// keysOf returns the keys of a map in order.
+func keysOf[K cmp.Ordered, V any](m map[K]V) []K {
+	keys := make([]K, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
