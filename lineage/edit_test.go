@@ -65,8 +65,8 @@ func texts(edits []Edit) (s string) {
 	return s
 }
 
-// tensorsOf lists the tensors that hold numbers.
-func tensorsOf(s *tensor.Set) (names []string) {
+// floatNames lists the tensors that hold numbers.
+func floatNames(s *tensor.Set) (names []string) {
 	for _, t := range s.All() {
 		if t.DType == tensor.F32 && t.Elems() > 0 && len(t.Shape) > 0 {
 			names = append(names, t.Name)
@@ -79,7 +79,7 @@ func tensorsOf(s *tensor.Set) (names []string) {
 func trained(g *graph.Graph, seed uint64) *graph.Graph {
 	r := rand.New(rand.NewPCG(seed, 9))
 	set := g.Weights
-	for _, name := range tensorsOf(set) {
+	for _, name := range floatNames(set) {
 		x := values(set, name)
 		if len(set.Lookup(name).Shape) != 1 {
 			continue
@@ -104,7 +104,7 @@ func trained(g *graph.Graph, seed uint64) *graph.Graph {
 func TestOneULP(t *testing.T) {
 	trials := func(t *testing.T, l *lab, trials int, seed uint64) {
 		r := rand.New(rand.NewPCG(seed, 1))
-		names := tensorsOf(l.set)
+		names := floatNames(l.set)
 		for trial := range trials {
 			name := names[r.IntN(len(names))]
 			if trial < 4 { // first and last
@@ -144,7 +144,7 @@ func TestOneULP(t *testing.T) {
 			}
 			seed := rapid.Uint64().Draw(t, "edit")
 			r := rand.New(rand.NewPCG(seed, 1))
-			names := tensorsOf(l.set)
+			names := floatNames(l.set)
 			name := names[r.IntN(len(names))]
 			x := values(l.set, name)
 			k := r.IntN(len(x))
