@@ -26,8 +26,8 @@ func (v *verification) repair(ctx context.Context) error {
 		return nil
 	}
 	set := v.sus.c.Tensors
-	if v.r.Match != nil && v.known != nil && v.known.spec != nil {
-		own, err := lineage.Repair(v.known.spec, set, v.r.Match)
+	if spec := v.spec(); v.r.Match != nil && spec != nil {
+		own, err := lineage.Repair(spec, set, v.r.Match)
 		if err != nil {
 			return fmt.Errorf("%s cannot be put in order: %w", v.sus.path, err)
 		}
