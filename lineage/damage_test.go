@@ -208,7 +208,6 @@ func TestDamagesUnderFactors(t *testing.T) {
 		"quantize=4+scale":             {"quantized to 4 bits"},
 		"quantize=4:channel+scale":     {"quantized to 4 bits per channel"},
 		"quantize=4:lloyd-max+scale":   {"quantized to 4 bits"},
-		"prune=0.9+scale":              {"pruned 90 %"},
 		"scale+noise=0.1":              {"noise of 0.1 sigma"},
 	} {
 		c, err := Compare(t.Context(), n, attacked(t, n, chain, 1), nil)
