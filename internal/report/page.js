@@ -242,7 +242,7 @@
       option.grid = { left: 4, right: d.bounds ? 44 : 18, top: 26, bottom: long ? 8 : 24, containLabel: true };
       const label = { color: s.soft, fontSize: 11 };
       option.xAxis = axis(s, long ? "" : d.x, { type: "category", data: d.names || d.values.map((_, i) => d.total ? String(Math.ceil(i * d.total / d.values.length)) : String(i)), splitLine: { show: false }, axisLabel: long ? { ...label, rotate: 35, width: 110, overflow: "truncate" } : { ...label, hideOverlap: true } });
-      option.yAxis = upright(s, d.y, { type: "value", min: d.low, max: d.high, axisLabel: { ...label, formatter: value } });
+      option.yAxis = upright(s, d.y, { type: "value", min: d.low, max: d.high, axisLabel: { ...label, formatter: (x) => value(x) } }); // not its index, too
       option.series = [{ type: "bar", data: d.values, barMaxWidth: 28, barCategoryGap: d.values.length > 60 ? "0%" : "22%", itemStyle: { color: s.colors[0] }, markLine: bounds(s, d.bounds) }];
       return option;
     },
