@@ -224,6 +224,7 @@ func (e *examination) compare() {
 	e.rms = math.Sqrt(sum / float64(max(1, count)))
 	var m, rest moments
 	worst, differs := -1, false
+	lost, nonzero := 0, 0
 	each(e.x, e.y, func(at int, x, y []float64) {
 		for k, a := range x {
 			b := y[k]
@@ -242,6 +243,12 @@ func (e *examination) compare() {
 			}
 			m.add(a, b)
 			rest.add(a, b-a)
+			if a != 0 {
+				nonzero++
+				if b == 0 {
+					lost++
+				}
+			}
 			if a == b && math.Signbit(a) == math.Signbit(b) {
 				continue
 			}
@@ -256,6 +263,7 @@ func (e *examination) compare() {
 			}
 		}
 	})
+	d.Zeros = float64(lost) / float64(max(1, nonzero))
 	d.Rounding = differs && d.Changed == 0
 	d.Equal = same && !differs
 	if worst >= 0 {
