@@ -30,9 +30,9 @@ func newServe(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve DIR",
 		Short: "look at a folder of models and runs in a browser",
-		Long: `Serve web pages about the models, packed files, runs and results in the folder
-DIR and those below it: look into a checkpoint, compare two, or watch a
-training, whose curves grow while it goes on. The pages are those of "ropewalk
+		Long: `Serve web pages about the models, packed files, passports, runs and results in
+the folder DIR and those below it: look into a checkpoint, compare two, or watch
+a training, whose curves grow while it goes on. The pages are those of "ropewalk
 report".
 
 Nothing in DIR is ever changed, and nothing outside of it is shown, wherever
