@@ -210,8 +210,13 @@ func TestRecordsAreWhole(t *testing.T) {
 	}
 	lines := bytes.SplitAfter(text, []byte("\n"))
 	for _, change := range [][2]string{
-		{`"bytes":`, `"bytes":1`}, {`"seed":0`, `"seed":7`}, {`"row":"one`, `"row":"two`}, {`"program":"test"`, `"program":"tests"`}, {`"digest":"`, `"digest":"0`},
-		{`"seed":`, `"more":1,"seed":`}, {`{`, ``},
+		{`"bytes":`, `"bytes":1`},
+		{`"seed":0`, `"seed":7`},
+		{`"row":"one`, `"row":"two`},
+		{`"program":"test"`, `"program":"tests"`},
+		{`"digest":"`, `"digest":"0`},
+		{`"seed":`, `"more":1,"seed":`},
+		{`{`, ``},
 	} {
 		second := strings.Replace(string(lines[1]), change[0], change[1], 1)
 		if second == string(lines[1]) {
