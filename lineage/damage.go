@@ -19,6 +19,8 @@ const (
 	// castValues is how many distinct values have to fit a narrower type before that is no
 	// chance: each fits with a probability of 2^-13 at most.
 	castValues = 8
+	// leastDrift is the strength below which a drift may be rounding, of whatever was done.
+	leastDrift = 1e-6
 	// telling is how many weights a tensor needs to have a say on what was done to all.
 	telling = 64
 )
@@ -36,6 +38,7 @@ func damages(all []examined) []Change {
 			n.vectors = append(n.vectors, e)
 		}
 	}
+	n.choose()
 	n.unhide()
 	var out []Change
 	p, q, d := n.pruned(), n.quantized(), n.drifted()
@@ -109,6 +112,62 @@ func (n *network) with(f func(e examined) bool) []examined {
 		}
 	}
 	return list
+}
+
+// choose decides whether damage was done before factors, or after: values are on fewer
+// levels, zeros are the smallest, and noise is more even where it was done.
+func (n *network) choose() {
+	if !slices.ContainsFunc(n.weights, func(e examined) bool { return e.own != nil }) {
+		return
+	}
+	own := network{}
+	for _, e := range n.weights {
+		if e.own != nil {
+			r := *e.residual
+			r.trace = *e.own
+			e.residual = &r
+		}
+		own.weights = append(own.weights, e)
+	}
+	a, b := n.order(), own.order()
+	for i := range a {
+		if math.Abs(a[i]-b[i]) > 0.1*max(a[i], b[i]) {
+			if b[i] < a[i] {
+				n.weights = own.weights
+			}
+			return
+		}
+	}
+}
+
+// order returns how much disorder there is: weights that are not on even levels, bits of
+// levels, zeros that are not the smallest weights, and how uneven noise is.
+func (n *network) order() (d [4]float64) {
+	all := float64(elements(n.weights))
+	d[0] = 1
+	var drifts []examined
+	for _, e := range n.weights {
+		share := float64(e.Elements) / all
+		if e.grid != nil {
+			d[1] += share * float64(e.grid.bits)
+			if e.grid.uniform != "not uniform" {
+				d[0] -= share
+			}
+		} else {
+			d[1] += share * 24
+		}
+		if e.cut != nil && e.cut.fuzzy {
+			d[2] += share
+		}
+		if e.drift != nil {
+			drifts = append(drifts, e)
+		}
+	}
+	if len(drifts) > 0 {
+		k := pool(drifts)
+		d[3] = k.unrest
+	}
+	return d
 }
 
 // unhide decides whether drifts came after pruning, or after rounding to a grid, by all
@@ -358,20 +417,24 @@ func (n *network) drifted() *Change {
 	if grids := n.with(func(e examined) bool { return e.grid != nil }); 2*elements(grids) > elements(n.weights) {
 		list = slices.DeleteFunc(list, func(e examined) bool { return e.grid == nil })
 	}
-	if len(list) == 0 {
+	list = slices.DeleteFunc(list, func(e examined) bool {
+		// Factors were fitted to what is left of weights. They are off by a part of the damage,
+		// and that is no drift.
+		return e.scaled && e.grid != nil && e.drift.strength < e.Relative/2
+	})
+	list = slices.DeleteFunc(list, func(e examined) bool { return e.drift.strength < leastDrift })
+	if len(list) == 0 || list[0].scaled && list[0].grid != nil && 2*elements(list) < elements(n.weights) {
 		return n.shifted()
 	}
 	k := pool(list)
-	moved := 0
-	for _, e := range n.vectors {
-		if e.moved {
-			moved++
-		}
-	}
+	moved := n.vectorsMoved(k.strength)
 	c := &Change{Strength: k.strength}
 	quiet := n.with(func(e examined) bool { return e.drift == nil && e.Elements >= telling && e.cut == nil && e.grid == nil })
 	switch {
-	case k.merged():
+	case k.points < telling: // anything may look like this
+		c.Kind, c.Names = Shifted, n.names(list, telling)
+		c.Text = "weights changed"
+	case k.merged() && !list[0].scaled: // else slopes are the factors'
 		c.Kind, c.Share = Merge, k.slope
 		c.Text = fmt.Sprintf("merged with other weights (%s of the reference)", percent(k.slope))
 	case moved == 0 && k.even && k.gaussian && k.unscaled:
@@ -388,12 +451,35 @@ func (n *network) drifted() *Change {
 	return c
 }
 
+// vectorsMoved returns how many biases and norms are not as they were. Where factors
+// were taken back, all of them are off by what damage of strength leaves unknown of factors, and only more
+// than that counts, of all together.
+func (n *network) vectorsMoved(strength float64) (moved int) {
+	var relative []float64
+	for _, e := range n.vectors {
+		if e.scaled {
+			relative = append(relative, e.Relative)
+		}
+		if e.moved {
+			moved++
+		}
+	}
+	if len(relative) == 0 {
+		return moved
+	}
+	slices.Sort(relative)
+	if relative[len(relative)/2] <= 2*strength {
+		return 0
+	}
+	return moved
+}
+
 // shifted is a change of vectors alone.
 func (n *network) shifted() *Change {
 	var names []string
 	worst := 0.0
 	for _, e := range n.vectors {
-		if e.moved && e.Elements >= 8 {
+		if e.moved && !e.scaled && e.Elements >= 8 {
 			names = append(names, e.Name)
 			worst = max(worst, e.Relative)
 		}
@@ -413,6 +499,9 @@ type pooled struct {
 	unscaled                    bool // slopes are 1
 	alike                       bool // slopes are equal
 	stranger                    bool // what was added has about the deviation of the weights themselves
+	points                      int  // of all
+	// unrest is how far strengths and kurtosis are from those of one Gaussian noise.
+	unrest float64
 }
 
 func pool(list []examined) pooled {
@@ -422,11 +511,13 @@ func pool(list []examined) pooled {
 		w := float64(e.drift.points)
 		sum += w * e.drift.strength * e.drift.strength
 		weight += w
+		k.points += e.drift.points
 		if s := 1 / (e.drift.slopeError*e.drift.slopeError + 1e-9); finite(s) {
 			slopes += s * e.drift.slope
 			slopeWeight += s
 		}
 	}
+	scaled := slices.ContainsFunc(list, func(e examined) bool { return e.scaled })
 	k.strength = math.Sqrt(sum / weight)
 	k.slope, k.slopeError = slopes/slopeWeight, 1/math.Sqrt(slopeWeight)
 	chi, degrees, least, most := 0.0, 0.0, math.Inf(1), 0.0
@@ -436,16 +527,24 @@ func pool(list []examined) pooled {
 			continue
 		}
 		err := d.strengthError + 0.02*k.strength
+		slack := 1.0
+		if scaled { // factors that were fitted take a part of the noise with them
+			err += 0.05 * k.strength
+			slack = 4
+		}
+		if d.points >= telling && k.strength > 0 {
+			k.unrest += float64(d.points) / weight * (math.Abs(d.strength-k.strength)/k.strength + math.Abs(d.kurtosis-3)/3)
+		}
 		chi += (d.strength - k.strength) / err * ((d.strength - k.strength) / err)
 		degrees++
 		if d.points >= telling {
 			least, most = min(least, d.strength), max(most, d.strength)
 		}
-		off := 5*math.Sqrt(24/float64(d.points)) + 0.15
+		off := 5*math.Sqrt(24/float64(d.points)) + 0.15*slack
 		if d.kurtosis > 0 && math.Abs(d.kurtosis-3) > off {
 			k.gaussian = false
 		}
-		if math.Abs(d.slope-1) > 5*d.slopeError+0.005 {
+		if math.Abs(d.slope-1) > 5*d.slopeError+0.005*slack {
 			k.unscaled = false
 		}
 		if math.Abs(d.slope-k.slope) > 5*d.slopeError+0.02 {

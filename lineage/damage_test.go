@@ -14,8 +14,15 @@ import (
 	"ropewalk/tensor"
 )
 
+// A failer is what fails a test: of testing, or of rapid.
+type failer interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
 // examineAll examines all tensors of a suspect that was not moved.
-func examineAll(t testing.TB, ref, sus *tensor.Set) []examined {
+func examineAll(t failer, ref, sus *tensor.Set) []examined {
 	t.Helper()
 	var all []examined
 	for _, x := range ref.All() {
@@ -30,7 +37,7 @@ func examineAll(t testing.TB, ref, sus *tensor.Set) []examined {
 }
 
 // afterAttack does an attack.
-func afterAttack(t testing.TB, set *tensor.Set, text string, seed uint64) *tensor.Set {
+func afterAttack(t failer, set *tensor.Set, text string, seed uint64) *tensor.Set {
 	t.Helper()
 	c, err := attack.Parse(text)
 	if err != nil {
@@ -44,7 +51,7 @@ func afterAttack(t testing.TB, set *tensor.Set, text string, seed uint64) *tenso
 }
 
 // expected is what an attack has to be called: kinds in their order, and parameters.
-func expected(t testing.TB, text string) []Change {
+func expected(t failer, text string) []Change {
 	t.Helper()
 	c, err := attack.Parse(text)
 	if err != nil {

@@ -37,8 +37,9 @@ type residual struct {
 	distinct      int
 	// rounds marks the precisions to which rounding the reference gives the suspect.
 	rounds [6]bool
-	lost   int64 // zeros that were not there
-	moved  bool  // most weights that are left are not as they were
+	// own is the same as trace, with the suspect's factors on both sides; nil if there are none.
+	own    *trace
+	scaled bool
 }
 
 const (
@@ -98,12 +99,18 @@ func examine(ref, back, own *tensor.Tensor, o examineOptions) (*TensorDifference
 	if d.Changed == 0 {
 		return d, r, nil
 	}
-	t := e.trace(x, y, o.absent)
-	if o.scaled {
-		t = e.better(t)
+	r.scaled = o.scaled
+	if r.trace = *e.trace(x, y, o.absent); !o.scaled {
+		return d, r, nil
 	}
-	r.trace = *t
-	return d, r, nil
+	if exact := e.regauged(); exact != nil {
+		if t := e.trace(x, exact, o.absent); t.grid != nil {
+			r.trace, r.own = *t, nil
+			return d, r, nil
+		}
+	}
+	r.own, err = e.ownTrace()
+	return d, r, err
 }
 
 // opaque compares tensors whose values are just bytes.
@@ -217,6 +224,7 @@ func (e *examination) compare() {
 	e.rms = math.Sqrt(sum / float64(max(1, count)))
 	var m, rest moments
 	worst, differs := -1, false
+	lost, nonzero := 0, 0
 	each(e.x, e.y, func(at int, x, y []float64) {
 		for k, a := range x {
 			b := y[k]
@@ -235,6 +243,12 @@ func (e *examination) compare() {
 			}
 			m.add(a, b)
 			rest.add(a, b-a)
+			if a != 0 {
+				nonzero++
+				if b == 0 {
+					lost++
+				}
+			}
 			if a == b && math.Signbit(a) == math.Signbit(b) {
 				continue
 			}
@@ -249,6 +263,7 @@ func (e *examination) compare() {
 			}
 		}
 	})
+	d.Zeros = float64(lost) / float64(max(1, nonzero))
 	d.Rounding = differs && d.Changed == 0
 	d.Equal = same && !differs
 	if worst >= 0 {
@@ -365,8 +380,7 @@ func (e *examination) near(x, y float64) bool {
 func (e *examination) trace(x, y *numbers, absent []bool) *trace {
 	s, whole, ref := e.sample(x, y, absent)
 	t := &trace{}
-	e.r.lost = s.lost
-	e.r.moved = s.drifted()
+	t.moved = s.drifted()
 	channels := e.channels(x, y, absent)
 	t.grid = findGrid(whole, ref, channels, s.lossy)
 	if t.grid == nil {
@@ -553,32 +567,21 @@ func (e *examination) channels(x, y *numbers, absent []bool) []levelled {
 	return list
 }
 
-// better compares the suspect as it is with the reference as that would be with its
-// factors, and returns the trace that says more: damage may have come before factors, or after.
-func (e *examination) better(t *trace) *trace {
-	if e.o.forth == nil {
-		if t.grid == nil {
-			t.grid = e.ownGrid()
-		}
-		return t
+// ownTrace compares the suspect as it is with the reference as that would be with its
+// factors: damage may have come before factors, or after.
+func (e *examination) ownTrace() (*trace, error) {
+	f := e.o.forth
+	if f == nil {
+		return &trace{grid: e.ownGrid()}, nil
 	}
-	x, err := numbersOf(e.o.forth)
-	if err != nil || !decodes(e.o.forth.DType) || x.len() != e.z.len() || !slices.Equal(x.shape, e.z.shape) {
-		return t
+	if !decodes(f.DType) || !f.Shape.Equal(e.z.shape) || !f.Shape.Equal(e.x.shape) {
+		return nil, fmt.Errorf("tensor %s is %s %v with the suspect's factors, which fits neither %v nor %v", e.d.Name, f.DType, f.Shape, e.x.shape, e.z.shape)
 	}
-	lost, moved := e.r.lost, e.r.moved
-	own := e.trace(x, e.z, e.o.absent)
-	switch {
-	case own.grid != nil && t.grid == nil:
-		return own
-	case t.grid != nil && own.grid == nil:
-	case own.cut != nil && t.cut != nil && t.cut.fuzzy && !own.cut.fuzzy:
-		return own
-	case own.drift != nil && t.drift != nil && own.drift.kurtosis > 0 && math.Abs(own.drift.kurtosis-3) < math.Abs(t.drift.kurtosis-3):
-		return own
+	x, err := numbersOf(f)
+	if err != nil {
+		return nil, err
 	}
-	e.r.lost, e.r.moved = lost, moved
-	return t
+	return e.trace(x, e.z, e.o.absent), nil
 }
 
 // ownGrid looks for levels in the suspect's file alone.

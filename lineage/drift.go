@@ -61,6 +61,7 @@ type trace struct {
 	grid  *grid
 	cut   *cut
 	drift *drift
+	moved bool // most weights that are left are not as they were
 	// The order of pruning and quantization, noise and quantization, noise and pruning.
 	pruneQuantize, noiseQuantize, noisePrune order
 	// Gains are, in nats, how much likelier pruning (with hidden as the cut), or rounding to

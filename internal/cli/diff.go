@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -12,7 +13,10 @@ import (
 	"ropewalk/tensor"
 )
 
-type diffOptions struct{ base string }
+type diffOptions struct {
+	base   string
+	report reportFlag
+}
 
 func newDiff(e *env) *cobra.Command {
 	var o diffOptions
@@ -42,6 +46,7 @@ the same ones. Use cmp for bytes.`,
 		},
 	}
 	cmd.Flags().StringVar(&o.base, "base", "", "the checkpoint `OLD` that A or B was packed against")
+	o.report.addFlag(cmd, nil)
 	exits(cmd, exitUsage, exitNegative, exitRefused, exitInterrupted)
 	return cmd
 }
@@ -94,6 +99,9 @@ func (e *env) diff(ctx context.Context, o *diffOptions, pathA, pathB string) err
 	if pathA == dash && pathB == dash {
 		return usagef("A and B are both standard input")
 	}
+	if err := o.report.check(pathA, pathB, o.base); err != nil {
+		return err
+	}
 	a, doneA, err := e.openBased(ctx, pathA, o.base)
 	if err != nil {
 		return err
@@ -111,6 +119,14 @@ func (e *env) diff(ctx context.Context, o *diffOptions, pathA, pathB string) err
 	r.count()
 	if err := e.answer(&diffText{r, e.verbose}); err != nil {
 		return err
+	}
+	if o.report.wanted() {
+		p := newPage("diff", filepath.Base(pathB))
+		p.diff(r, e.command())
+		p.claims()
+		if err := e.writeReport(&o.report, p.Page, a, b); err != nil {
+			return err
+		}
 	}
 	if !r.Identical {
 		return &verdict{status: exitNegative}

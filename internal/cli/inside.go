@@ -28,7 +28,7 @@ func (e *env) inside(ctx context.Context, args []string) (line []byte, err error
 		}
 	}()
 	var out bytes.Buffer
-	guest := &env{stdin: strings.NewReader(""), stdout: &out, stderr: io.Discard, getenv: func(string) string { return "" }, guest: true}
+	guest := &env{stdin: strings.NewReader(""), stdout: &out, stderr: io.Discard, getenv: func(string) string { return "" }, args: args, guest: true}
 	building.Lock()
 	root := newRoot(guest)
 	building.Unlock()

@@ -38,7 +38,7 @@ The page needs no network and no other file, and loads nothing: charts, styles
 and scripts are in it. It follows the light or dark colours of the system, and
 can be printed. The same inputs give the same bytes.
 
-The commands inspect, pack, train, eval, align, verify and mark extract write
+The commands inspect, diff, pack, train, eval, align, verify, mark extract write
 such a page of their own with --report FILE, which shows more: what weights say
 is there only while they are at hand.`,
 		Example: example(
@@ -284,7 +284,7 @@ var adders = map[string]func(p *pager, raw []byte) error{
 	}),
 	"eval":         adder(func(p *pager, r *evalResult) { p.eval(r, "") }),
 	"mark-extract": adder(func(p *pager, r *markExtractResult) { p.mark(r, "") }),
-	"diff":         adder(func(p *pager, r *diffResult) { p.diff(r) }),
+	"diff":         adder(func(p *pager, r *diffResult) { p.diff(r, "") }),
 }
 
 // adder reads a result before it is added. A result is what this program printed, or
@@ -301,7 +301,10 @@ func adder[T any](add func(p *pager, r *T)) func(p *pager, raw []byte) error {
 }
 
 // diff shows which tensors of two checkpoints differ.
-func (p *pager) diff(r *diffResult) {
+func (p *pager) diff(r *diffResult, command string) {
+	if command == "" {
+		command = shellWords("ropewalk", "diff", r.A, r.B)
+	}
 	s := p.section("Difference")
 	word, tone := "different", report.Warn
 	if r.Identical {
@@ -333,5 +336,5 @@ func (p *pager) diff(r *diffResult) {
 		s.Chart(&report.Chart{Title: "How far tensors are apart", Caption: "10 log10 of squared differences over squared values of A: 0 is as far as zero from A.", Wide: true, Data: &report.Bars{X: "tensor", Y: "NMSE, dB", Names: names, Values: relative}})
 	}
 	s.Table(t)
-	p.ledger = append(p.ledger, report.Claim{Text: fmt.Sprintf("%s and %s are", r.A, r.B), Value: word, Command: shellWords("ropewalk", "diff", r.A, r.B)})
+	p.ledger = append(p.ledger, report.Claim{Text: fmt.Sprintf("%s and %s are", r.A, r.B), Value: word, Command: command})
 }

@@ -101,6 +101,9 @@ func (p *pager) claims(list ...report.Claim) {
 
 // command is the command line as it was given, without what is about the page alone.
 func (e *env) command() string {
+	if e.args == nil {
+		return "" // a page that is served
+	}
 	var words []string
 	for i := 0; i < len(e.args); i++ {
 		switch a := e.args[i]; {

@@ -47,15 +47,19 @@ func (e *env) verifyPage(ctx context.Context, r *verifyResult, spec *symmetry.Sp
 
 // writeReport writes the page of a verification.
 func (v *verification) writeReport(ctx context.Context) error {
-	var spec *symmetry.Spec
-	if v.known != nil {
-		spec = v.known.spec
-	}
-	p, err := v.e.verifyPage(ctx, v.r, spec, v.ref.c.Tensors, v.sus.c.Tensors)
+	p, err := v.page(ctx)
 	if err != nil {
 		return err
 	}
 	return v.e.writeReport(&v.o.report, p, v.ref.c, v.sus.c)
+}
+
+func (v *verification) page(ctx context.Context) (*report.Page, error) {
+	var spec *symmetry.Spec
+	if v.known != nil {
+		spec = v.known.spec
+	}
+	return v.e.verifyPage(ctx, v.r, spec, v.ref.c.Tensors, v.sus.c.Tensors)
 }
 
 func verifyClaim(r *verifyResult, command string) report.Claim {

@@ -36,6 +36,7 @@ var results = map[string]any{
 	"demo":         demoResult{},
 	"bench":        benchResult{},
 	"report":       reportResult{},
+	"serve":        serveResult{},
 	"verify":       verifyResult{},
 }
 

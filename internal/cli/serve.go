@@ -1,0 +1,251 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ropewalk/internal/report"
+)
+
+type serveOptions struct{ listen string }
+
+// defaultListen is reachable from this machine only.
+const defaultListen = "127.0.0.1:7673"
+
+func newServe(e *env) *cobra.Command {
+	var o serveOptions
+	cmd := &cobra.Command{
+		Use:   "serve DIR",
+		Short: "look at a folder of models and runs in a browser",
+		Long: `Serve web pages about the models, packed files, runs and results in the folder
+DIR and those below it: look into a checkpoint, compare two, or watch a
+training, whose curves grow while it goes on. The pages are those of "ropewalk
+report".
+
+Nothing in DIR is ever changed, and nothing outside of it is shown, wherever
+links lead. Only this machine can reach the pages, unless --listen says
+otherwise; there is no password, so then everybody can who reaches the address.
+Ctrl-C ends it.`,
+		Example: example(
+			"a folder of runs", "ropewalk serve runs/",
+			"on a port that is free", "ropewalk serve --listen 127.0.0.1:0 runs/",
+		),
+		Args: arguments(1, 1, "DIR"),
+		RunE: func(cmd *cobra.Command, args []string) error { return e.serve(cmd.Context(), &o, args[0]) },
+	}
+	fs := cmd.Flags()
+	fs.SortFlags = false
+	fs.StringVar(&o.listen, "listen", defaultListen, "listen at `ADDRESS`, HOST:PORT; port 0 is any that is free")
+	exits(cmd, exitUsage)
+	return cmd
+}
+
+// serveResult is what serve says once it listens.
+type serveResult struct {
+	Schema  string `json:"schema"`
+	Folder  string `json:"folder"`
+	Address string `json:"address" about:"URL of the first page"`
+}
+
+func (r *serveResult) text(w *bufio.Writer) {
+	fmt.Fprintf(w, "%s is at %s until Ctrl-C\n", printable(r.Folder), r.Address)
+}
+
+func (e *env) serve(ctx context.Context, o *serveOptions, dir string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.listen)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return (&verdict{status: exitFailure, err: fmt.Errorf("%s is in use by another program", o.listen)}).withHint("--listen 127.0.0.1:0 takes a port that is free")
+	case errors.Is(err, syscall.EACCES):
+		return (&verdict{status: exitFailure, err: fmt.Errorf("listening at %s is not allowed: %w", o.listen, err)}).withHint("ports below 1024 are the system's; --listen 127.0.0.1:0 takes one that is free")
+	case err != nil && ctx.Err() == nil:
+		return usagef("--listen %s: %w", o.listen, err).withHint("--listen %s", defaultListen)
+	case err != nil:
+		return err
+	}
+	at, _ := l.Addr().(*net.TCPAddr) // which is what tcp gives
+	s := newServer(e, dir, root, at)
+	if !s.local {
+		e.notef("everybody who reaches %v can look at %s", at, dir)
+	}
+	server := &http.Server{
+		Handler: s, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: mostPage + 10*time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+		BaseContext: func(net.Listener) context.Context { return ctx },
+		ErrorLog:    log.New(io.Discard, "", 0), // of browsers that went away
+	}
+	if err := e.answer(&serveResult{Schema: "ropewalk/serve/1", Folder: dir, Address: "http://" + at.String() + "/"}); err != nil {
+		return errors.Join(err, l.Close())
+	}
+	var closing sync.WaitGroup
+	stop := context.AfterFunc(ctx, func() {
+		closing.Add(1)
+		defer closing.Done()
+		late, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		if server.Shutdown(late) != nil { //nolint:contextcheck // ctx is over
+			_ = server.Close() // who still waits does not get an answer
+		}
+	})
+	defer stop()
+	err = server.Serve(l)
+	closing.Wait()
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil // Ctrl-C is how it ends
+	}
+	return err
+}
+
+// mostPage is how long a page may take to be made.
+const mostPage = 2 * time.Minute
+
+// A server answers requests for pages about a folder.
+type server struct {
+	e     *env
+	dir   string
+	root  *os.Root // of dir: what is opened through it cannot lie outside
+	local bool     // listens to this machine only
+	mux   *http.ServeMux
+	turns chan struct{} // pages being made
+}
+
+// Served pages load their parts from here.
+var servedPage = &report.Options{Assets: "/assets/", Home: "/"}
+
+func newServer(e *env, dir string, root *os.Root, at *net.TCPAddr) *server {
+	own := &env{stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard, getenv: e.getenv, quiet: true, threads: e.threads, memory: e.memory}
+	s := &server{e: own, dir: dir, root: root, local: at != nil && at.IP.IsLoopback(), mux: http.NewServeMux(), turns: make(chan struct{}, 2)}
+	s.mux.HandleFunc("GET /{$}", s.page(s.index))
+	s.mux.HandleFunc("GET /see", s.page(s.see))
+	s.mux.HandleFunc("GET /compare", s.page(s.compare))
+	s.mux.HandleFunc("GET /live", s.live)
+	s.mux.HandleFunc("GET /assets/{name}", asset)
+	return s
+}
+
+// ServeHTTP implements [http.Handler].
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Security-Policy", report.PolicyOf(servedPage)+"; frame-ancestors 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+	switch {
+	case s.local && !isLocalHost(r.Host):
+		// A page of a stranger that gave its own name our address may not read this.
+		http.Error(w, "ask for localhost or 127.0.0.1", http.StatusMisdirectedRequest)
+	case r.Header.Get("Sec-Fetch-Site") == "cross-site" && r.URL.Path != "/":
+		http.Error(w, "pages of other sites may not ask for work", http.StatusForbidden)
+	default:
+		s.mux.ServeHTTP(w, r)
+	}
+}
+
+// isLocalHost reports whether a request was meant for this machine.
+func isLocalHost(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.Trim(host, "[]")
+	ip := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+}
+
+func asset(w http.ResponseWriter, r *http.Request) {
+	text, kind := report.Asset(r.PathValue("name"))
+	if text == nil {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", kind)
+	w.Header().Set("Cache-Control", "max-age=31536000, immutable") // pages ask by version
+	_, _ = w.Write(text)                                           // a browser that went away
+}
+
+// page makes a handler of what makes a page.
+func (s *server) page(make func(ctx context.Context, r *http.Request) (*report.Page, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		p, err := s.inTurn(r, make)
+		status := http.StatusOK
+		if err != nil {
+			status = httpStatus(err)
+			p = newPage("", http.StatusText(status)).Page
+			sec := p.Section("")
+			sec.Text(err.Error())
+			if hint := hintFor(err); hint != "" {
+				sec.Text(hint)
+			}
+			sec.Links(report.Link{Text: "all files", To: "/"})
+		}
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.WriteHeader(status)
+		_ = report.Write(w, p, servedPage) // a browser that went away
+	}
+}
+
+// inTurn makes a page while not too many others are made.
+func (s *server) inTurn(r *http.Request, make func(ctx context.Context, r *http.Request) (*report.Page, error)) (p *report.Page, err error) {
+	ctx, cancel := context.WithTimeout(r.Context(), mostPage)
+	defer cancel()
+	select {
+	case s.turns <- struct{}{}:
+		defer func() { <-s.turns }()
+	case <-ctx.Done():
+		return nil, &busyError{}
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("internal error: %v", v)
+		}
+	}()
+	p, err = make(ctx, r)
+	if err != nil && ctx.Err() != nil {
+		return nil, &busyError{}
+	}
+	return p, err
+}
+
+// A busyError reports a page that took too long.
+type busyError struct{}
+
+// Error implements error.
+func (*busyError) Error() string {
+	return fmt.Sprintf("the page was not ready after %v; the command line has all the time that it takes", mostPage)
+}
+
+// httpStatus is the status of an answer, as exitStatus is that of the program.
+func httpStatus(err error) int {
+	switch {
+	case errors.As(err, new(*busyError)):
+		return http.StatusServiceUnavailable
+	case errors.Is(err, os.ErrNotExist):
+		return http.StatusNotFound
+	case errors.Is(err, os.ErrPermission), errors.Is(err, errOutside):
+		return http.StatusForbidden
+	}
+	switch exitStatus(err) {
+	case exitUsage:
+		return http.StatusBadRequest
+	case exitRefused, exitNegative, exitBudget:
+		return http.StatusUnprocessableEntity
+	}
+	return http.StatusInternalServerError
+}

@@ -1,0 +1,318 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"ropewalk/checkpoint"
+	"ropewalk/tensor"
+)
+
+// A folder of two models, a run and a result, beside a secret.
+func servedFolder(t *testing.T) (dir string) {
+	t.Helper()
+	top := t.TempDir()
+	dir = filepath.Join(top, "runs")
+	write := func(path, text string) {
+		t.Helper()
+		path = filepath.Join(top, path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, path := range []string{"runs/a.safetensors", "runs/deep/b.safetensors", "secret.safetensors", "runs/.hidden/c.safetensors"} {
+		x := make([]float32, 64)
+		for k := range x {
+			x[k] = float32(k%7) + float32(i*k)/9
+		}
+		set, err := tensor.NewSet(&tensor.Tensor{Name: "<b>w", DType: tensor.F32, Shape: tensor.Shape{8, 8}, Data: tensor.Bytes(tensor.F32.AppendFloats(nil, x))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		if err := checkpoint.Convert(&b, "safetensors", set, nil); err != nil {
+			t.Fatal(err)
+		}
+		write(path, b.String())
+	}
+	write("runs/m.safetensors"+historyExt, `{"type":"epoch","epoch":1,"step":60,"rate":0.1,"loss":1.5,"seconds":1}`+"\n"+`{"type":"epoch","epo`)
+	write("runs/result.json", `{"schema":"ropewalk/diff/1","a":"A","b":"B","identical":true}`)
+	write("runs/other.json", `{"schema":"else"}`)
+	write("runs/notes.txt", "not shown")
+	return dir
+}
+
+func servedBy(t *testing.T, dir string) *server {
+	t.Helper()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = root.Close() })
+	e := &env{stderr: io.Discard, stdout: io.Discard, getenv: func(string) string { return "" }}
+	return newServer(e, dir, root, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+}
+
+func ask(s *server, method, target string, change ...func(*http.Request)) *http.Response {
+	r := httptest.NewRequest(method, target, nil)
+	r.Host = "localhost:7673"
+	for _, c := range change {
+		c(r)
+	}
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	return w.Result()
+}
+
+func body(t *testing.T, r *http.Response) string {
+	t.Helper()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestServePages(t *testing.T) {
+	s := servedBy(t, servedFolder(t))
+	for _, tt := range []struct {
+		target string
+		status int
+		want   string
+	}{
+		{"/", 200, "deep/b.safetensors"},
+		{"/see?file=a.safetensors", 200, "&lt;b&gt;w"},
+		{"/see?file=deep/b.safetensors", 200, "8x8"},
+		{"/see?file=result.json", 200, "identical"},
+		{"/see?file=other.json", 422, "schema"},
+		{"/see?file=m.safetensors.history.jsonl", 200, `data-live="/live?file=m.safetensors.history.jsonl"`},
+		{"/compare?reference=a.safetensors&suspect=deep/b.safetensors", 200, "modified"},
+		{"/compare?reference=a.safetensors&suspect=a.safetensors", 200, "identical"},
+		{"/compare?reference=a.safetensors", 400, "no file was named"},
+		{"/see?file=absent.rope", 404, "absent.rope"},
+		{"/see", 400, "no file was named"},
+		{"/else", 404, ""},
+		{"/assets/page.js", 200, "use strict"},
+		{"/assets/echarts.js", 200, "Apache ECharts"},
+		{"/assets/none.js", 404, ""},
+		{"/assets/../see", 404, ""},
+	} {
+		r := ask(s, "GET", tt.target)
+		text := body(t, r)
+		if r.StatusCode != tt.status && !(tt.target == "/assets/../see" && r.StatusCode/100 == 3) || !strings.Contains(text, tt.want) {
+			t.Errorf("%s: status %d, want %d, and %q in %.300q", tt.target, r.StatusCode, tt.status, tt.want, text)
+		}
+		if p := r.Header.Get("Content-Security-Policy"); !strings.HasPrefix(p, "default-src 'none'; script-src 'self';") {
+			t.Errorf("%s: policy %q", tt.target, p)
+		}
+	}
+	list := body(t, ask(s, "GET", "/"))
+	for _, hidden := range []string{"notes.txt", ".hidden", "secret"} {
+		if strings.Contains(list, hidden) {
+			t.Errorf("the list shows %s", hidden)
+		}
+	}
+}
+
+// No name leads out of the folder.
+func TestServeStaysInside(t *testing.T) {
+	dir := servedFolder(t)
+	s := servedBy(t, dir)
+	names := []string{
+		"../secret.safetensors", "deep/../../secret.safetensors", "/etc/passwd.bin", filepath.Join(filepath.Dir(dir), "secret.safetensors"), "..\\secret.safetensors",
+		"./../secret.safetensors", "deep/../a.safetensors", "..", ".", "/", "a.safetensors/../../secret.safetensors", "a.safetensors\x00.rope", ".hidden/c.safetensors",
+		"notes.txt", "deep", "%2e%2e/secret.safetensors", "//secret.safetensors", strings.Repeat("../", 20) + "etc/passwd.json",
+	}
+	if err := os.Symlink(filepath.Join(filepath.Dir(dir), "secret.safetensors"), filepath.Join(dir, "link.safetensors")); err == nil {
+		names = append(names, "link.safetensors")
+	}
+	if err := os.Symlink(filepath.Dir(dir), filepath.Join(dir, "up")); err == nil {
+		names = append(names, "up/secret.safetensors")
+	}
+	for _, name := range names {
+		for _, target := range []string{"/see?file=", "/live?file=", "/compare?suspect=a.safetensors&reference=", "/compare?reference=a.safetensors&suspect="} {
+			r := ask(s, "GET", target+url.QueryEscape(name))
+			if text := body(t, r); r.StatusCode < 400 || strings.Contains(text, "8x8") {
+				t.Errorf("%s%q: status %d, %.200q", target, name, r.StatusCode, text)
+			}
+		}
+	}
+	if list := body(t, ask(s, "GET", "/")); strings.Contains(list, "link.safetensors") || strings.Contains(list, "up/") {
+		t.Error("the list shows what links lead to outside")
+	}
+}
+
+// Only this machine is answered, only pages of its own may ask, and only to look.
+func TestServeRefuses(t *testing.T) {
+	s := servedBy(t, servedFolder(t))
+	for _, host := range []string{"evil.example", "evil.example:7673", "10.0.0.1", "localhost.evil.example", ""} {
+		if r := ask(s, "GET", "/", func(r *http.Request) { r.Host = host }); r.StatusCode != http.StatusMisdirectedRequest {
+			t.Errorf("host %q: status %d", host, r.StatusCode)
+		}
+	}
+	for _, host := range []string{"127.0.0.1:7673", "[::1]:7673", "LOCALHOST", "127.0.0.1"} {
+		if r := ask(s, "GET", "/", func(r *http.Request) { r.Host = host }); r.StatusCode != 200 {
+			t.Errorf("host %q: status %d", host, r.StatusCode)
+		}
+	}
+	for _, method := range []string{"POST", "PUT", "DELETE", "PATCH", "OPTIONS"} {
+		if r := ask(s, method, "/see?file=a.safetensors"); r.StatusCode != http.StatusMethodNotAllowed {
+			t.Errorf("%s: status %d", method, r.StatusCode)
+		}
+	}
+	if r := ask(s, "GET", "/see?file=a.safetensors", func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }); r.StatusCode != http.StatusForbidden {
+		t.Errorf("a page of another site: status %d", r.StatusCode)
+	}
+}
+
+// The charts of a run grow with its history.
+func TestServeLive(t *testing.T) {
+	dir := servedFolder(t)
+	s := servedBy(t, dir)
+	points := func() int {
+		t.Helper()
+		var specs []struct {
+			Data struct {
+				Curves []struct{ Y []float64 }
+			}
+		}
+		if err := json.Unmarshal([]byte(body(t, ask(s, "GET", "/live?file=m.safetensors.history.jsonl"))), &specs); err != nil {
+			t.Fatal(err)
+		}
+		return len(specs[0].Data.Curves[0].Y)
+	}
+	if n := points(); n != 1 {
+		t.Errorf("%d epochs, want the one whose line is whole", n)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "m.safetensors"+historyExt), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString(`ch":2,"loss":1.2}` + "\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := points(); n != 2 {
+		t.Errorf("%d epochs, want 2", n)
+	}
+}
+
+// A saidBuffer is what a program said so far.
+type saidBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *saidBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *saidBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// The command listens until it is interrupted, which is no failure; a port in use is.
+func TestServeCommand(t *testing.T) {
+	dir := servedFolder(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var out, errs saidBuffer
+	e := &env{stdin: strings.NewReader(""), stdout: &out, stderr: &errs, getenv: func(string) string { return "" }}
+	done := make(chan int, 1)
+	go func() { done <- e.run(ctx, []string{"serve", "--json", "--listen", "127.0.0.1:0", dir}) }()
+	var said serveResult
+	for range 200 {
+		if json.Unmarshal([]byte(out.String()), &said) == nil {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	r, err := http.Get(said.Address)
+	if err != nil {
+		t.Fatalf("%v; it said %q, %q", err, out.String(), errs.String())
+	}
+	if text := body(t, r); r.StatusCode != 200 || !strings.Contains(text, "a.safetensors") {
+		t.Errorf("status %d, %.200q", r.StatusCode, text)
+	}
+	_ = r.Body.Close()
+	var errs2 saidBuffer
+	other := &env{stdin: strings.NewReader(""), stdout: io.Discard, stderr: &errs2, getenv: func(string) string { return "" }}
+	port := strings.Trim(strings.TrimPrefix(said.Address, "http://"), "/")
+	if status := other.run(t.Context(), []string{"serve", "--listen", port, dir}); status != exitFailure || !strings.Contains(errs2.String(), port+" is in use by another program") {
+		t.Errorf("a port in use: status %d, %q", status, errs2.String())
+	}
+	cancel()
+	select {
+	case status := <-done:
+		if status != exitOK {
+			t.Errorf("status %d after an interruption: %q", status, errs.String())
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it goes on after an interruption")
+	}
+}
+
+// Pages have the same bytes for the same inputs, and one that has 3000 tensors stays small.
+func TestReportLarge(t *testing.T) {
+	dir := t.TempDir()
+	var list []*tensor.Tensor
+	for i := range 3000 {
+		n := int64(16 + i%64)
+		list = append(list, &tensor.Tensor{
+			Name: fmt.Sprintf("model.layers.%d.attention.head%d.weight", i/30, i%30), DType: tensor.F32, Shape: tensor.Shape{n, 8},
+			Data: tensor.Bytes(tensor.F32.AppendFloats(nil, make([]float32, 8*n))),
+		})
+	}
+	set, err := tensor.NewSet(list...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "large.safetensors")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := checkpoint.Convert(f, "safetensors", set, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var pages [2]string
+	for i := range pages {
+		var out, errs bytes.Buffer
+		e := &env{stdin: strings.NewReader(""), stdout: &out, stderr: &errs, getenv: func(string) string { return "" }}
+		if status := e.run(t.Context(), []string{"report", "-o", "-", path}); status != 0 {
+			t.Fatalf("status %d: %s", status, errs.String())
+		}
+		pages[i] = out.String()
+	}
+	if pages[0] != pages[1] {
+		t.Error("the same inputs gave two pages")
+	}
+	if n := len(pages[0]); n > 2_500_000 {
+		t.Errorf("the page has %d bytes", n)
+	}
+}
