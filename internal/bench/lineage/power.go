@@ -188,4 +188,3 @@ func powerPage(b *strings.Builder, s *store[theft]) {
 	rival.Table(b, []string{"hidden neurons", "taken", "neurons", "suspects", "in place, least", "log10 p, largest", "derived", "verdicts"}, rows)
 	b.WriteString("\n")
 }
-
