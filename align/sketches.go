@@ -2,6 +2,7 @@ package align
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -388,9 +389,7 @@ func (p *pair) take(c int, r *Result) float64 {
 	}
 	if p.sus == p.own {
 		p.sus = &side{arrays: map[string]*array{}, owners: p.own.owners}
-		for name, a := range p.own.arrays {
-			p.sus.arrays[name] = a
-		}
+		maps.Copy(p.sus.arrays, p.own.arrays)
 	}
 	for k := range class.Places {
 		name := class.Places[k].Tensor
