@@ -50,6 +50,15 @@ const (
 // bands are the shares of variance at which they end.
 var bands = [...]float64{0.5, 0.8, 0.95, 1}
 
+// resembleMatched restores a suspect, and looks at what is similar.
+func resembleMatched(ref, sus *tensor.Set, spec *symmetry.Spec, match *align.NetworkResult, seed uint64) (*Resemblance, error) {
+	restored, err := align.Restore(spec, sus, match)
+	if err != nil {
+		return nil, err
+	}
+	return resemble(ref, restored, spec, match, seed)
+}
+
 // resemble looks at two networks of which restored is the suspect in the order of the reference.
 func resemble(ref, restored *tensor.Set, spec *symmetry.Spec, match *align.NetworkResult, seed uint64) (*Resemblance, error) {
 	own, err := align.FromSymmetry(spec)
@@ -310,7 +319,7 @@ func normalise(x []float64) bool {
 // weights or eight levels are above 0.9 of it.
 const (
 	leastCorrelation = 0.2  // below it, nothing is told apart
-	likeNoise        = 0.85 // spectrum, as a share of what noise would leave of it
+	likeNoise        = 0.88 // spectrum, as a share of what noise would leave of it
 	leastContrast    = 0.06 // by how much noise would leave more of the spectrum than of the correlation
 	beyondChance     = 0.15 // correlation above that of chance and likeness
 	sameSpectrum     = 0.8
@@ -321,7 +330,7 @@ const (
 // or is only as similar to it as networks are that learned the same, and why. match is
 // that of the two. Networks that began with the same random numbers count as derived, one of the other.
 func derived(match *align.NetworkResult, r *Resemblance) (bool, string) {
-	if !match.Related {
+	if match.LogEvidence <= 10 { // as in align: there, a neuron has to be certain, too
 		return false, "the weights of matched neurons correlate no more than in the best of all matchings of strangers"
 	}
 	if len(r.Tensors) == 0 {
@@ -335,10 +344,12 @@ func derived(match *align.NetworkResult, r *Resemblance) (bool, string) {
 		return false, fmt.Sprintf("matched neurons correlate by %.2f only, as those of networks do that learned the same", r.Correlation)
 	case r.Spectrum >= sameSpectrum:
 		return true, fmt.Sprintf("matched neurons agree in all directions, by %.2f on average, and not only in those that data choose", r.Spectrum)
+	case r.Noise-r.Correlation >= leastContrast:
+		if like >= likeNoise {
+			return true, fmt.Sprintf("what differs is the same in all directions, as noise is (%.0f %% of the agreement that noise leaves)", 100*like)
+		}
 	case r.Correlation >= r.Chance+beyondChance:
 		return true, fmt.Sprintf("matched neurons correlate by %.2f, where the likeness of the reference's own neurons to each other explains %.2f", r.Correlation, r.Chance)
-	case like >= likeNoise && r.Noise-r.Correlation >= leastContrast:
-		return true, fmt.Sprintf("what differs is the same in all directions, as noise is (%.0f %% of the agreement that noise leaves)", 100*like)
 	}
 	return false, fmt.Sprintf("matched neurons correlate by %.2f, but in the directions that data choose and hardly in others (%.0f %% of the agreement that noise would leave), as those of networks do that learned the same", r.Correlation, 100*like)
 }
