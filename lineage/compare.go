@@ -343,7 +343,22 @@ func (c *comparer) differences() error {
 	}
 	c.out.Changes = append(c.out.Changes, damages(all)...)
 	c.unnamed()
-	return nil
+	return c.edits()
+}
+
+// edits names the places that were changed where most of what is around them was not.
+func (c *comparer) edits() error {
+	c.progress("edits")
+	found := c.out.Match
+	if found == nil { // there are no groups
+		found = &align.NetworkResult{}
+	}
+	r, err := findEdits(c.spec, c.ref.Set, c.out.Restored, c.stock.sus, found, &editOptions{Threads: c.o.Threads})
+	if err != nil {
+		return err
+	}
+	c.out.Edits, c.out.Edited = r.Edits, r.Total
+	return c.ctx.Err()
 }
 
 // unnamed enters that weights are not what they were, if no other change says so.
