@@ -53,7 +53,7 @@ func Compare(ctx context.Context, ref, sus Network, o *Options) (*Comparison, er
 	if err := c.align(); err != nil {
 		return nil, err
 	}
-	if c.out.Match != nil && !c.out.Match.Related || c.stock.sus.Len() == 0 {
+	if c.strange {
 		c.out.Verdict = Unrelated
 		c.out.Function.How = "networks that are not known to be related were not compared further"
 		return c.out, nil
@@ -82,6 +82,7 @@ type comparer struct {
 	o        *Options
 	stock    *inventory
 	spec     *symmetry.Spec // of what both have
+	strange  bool           // nothing relates the two
 	// moved is the suspect in the reference's order with its own factors, and scaled the
 	// reference with those of the suspect: what both are the same in but for damage, as
 	// it was done to the suspect.
@@ -186,7 +187,9 @@ func (c *comparer) align() error {
 	}
 	if len(c.spec.Groups) == 0 {
 		c.out.Restored, c.moved, c.scaled = sus, sus, ref
-		return nil
+		strange, err := c.unlike()
+		c.strange = strange
+		return err
 	}
 	c.progress("alignment")
 	found, err := match(c.ctx, c.spec, ref, sus, c.o)
@@ -195,7 +198,10 @@ func (c *comparer) align() error {
 	}
 	c.out.Match = found
 	if !found.Related {
-		return nil
+		if err := c.inPlace(); err != nil || !found.Related {
+			c.strange = true
+			return err
+		}
 	}
 	c.progress("factors")
 	if err := c.settle(); err != nil {
@@ -212,11 +218,14 @@ func (c *comparer) settle() error {
 	if err != nil {
 		return err
 	}
+	c.moved, c.scaled = moved, c.ref.Set
+	if c.out.InPlace != nil {
+		return nil // too much is damaged for factors to be told
+	}
 	rescaled, err := settle(c.spec, c.ref.Set, moved, c.out.Match)
 	if err != nil {
 		return err
 	}
-	c.moved, c.scaled = moved, c.ref.Set
 	if rescaled {
 		c.scaled, err = c.rescaled()
 	}
