@@ -335,7 +335,7 @@ func (s *side) without(spec *Spec, added [][]Dummy, merged [][]Merge) (*side, *S
 	}
 	for c := range small.Classes {
 		for p := range small.Classes[c].Places {
-			if err := out.claim(read, nil, &small.Classes[c], c, p); err != nil {
+			if err := out.claim(nil, &small.Classes[c], c, p); err != nil { // all arrays are there
 				return nil, nil, nil, err
 			}
 		}

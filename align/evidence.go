@@ -33,6 +33,7 @@ type evidence struct {
 	scalars []scalar // evidence of single numbers, weighed once there is a matching
 	points  bool     // whether all single numbers of a neuron together show who it is
 	pool    *kernel.Pool
+	errs    [][]float64 // if it is wanted: standard errors of factors, by factor and neuron
 }
 
 // maxRho bounds the correlation that weights are made of. The weight ρ/(1-ρ²) of

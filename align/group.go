@@ -84,6 +84,10 @@ type View struct {
 	// imitated is Ref after what seems to have been done to the suspect's tensor,
 	// or nil. See imitate.
 	imitated []float32
+	// refLength and susLength, if the rows are sketches, are the lengths of what they are of.
+	refLength, susLength []float32
+	// pruned says that much of the suspect's tensor is zeros.
+	pruned bool
 }
 
 // A Group is a set of neurons to be matched: one free axis of a network.

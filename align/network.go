@@ -124,17 +124,8 @@ func MatchNetworks(ref, sus Network, o *NetworkOptions) (*NetworkResult, error) 
 	pool := kernel.NewPool(o.Threads)
 	defer pool.Close()
 	d := &driver{o: o, pool: pool, classes: ref.Spec.Classes, fixed: make([]*Matching, len(ref.Spec.Classes))}
-	for c := range d.classes {
-		class := &d.classes[c]
-		m := o.Known[class.Name]
-		if m == nil {
-			continue
-		}
-		if len(m.Sus) != class.Size || len(m.Ref) != sus.Spec.Classes[c].Size {
-			return nil, fmt.Errorf("%w: the known matching of class %s is of %d and %d neurons, want %d and %d",
-				ErrInput, class.Name, len(m.Sus), len(m.Ref), class.Size, sus.Spec.Classes[c].Size)
-		}
-		d.fixed[c] = m
+	if err := d.known(sus.Spec); err != nil {
+		return nil, err
 	}
 	if o.Method != Joint {
 		d.start(newPair(ref.Spec, sus.Spec, r, s, d.pool, false))
@@ -146,6 +137,23 @@ func MatchNetworks(ref, sus Network, o *NetworkOptions) (*NetworkResult, error) 
 		return out, err
 	}
 	return d.explain(ref.Spec, sus.Spec, r, s, out)
+}
+
+// known enters the matchings that are not asked for.
+func (d *driver) known(sus *Spec) error {
+	for c := range d.classes {
+		class := &d.classes[c]
+		m := d.o.Known[class.Name]
+		if m == nil {
+			continue
+		}
+		if len(m.Sus) != class.Size || len(m.Ref) != sus.Classes[c].Size {
+			return fmt.Errorf("%w: the known matching of class %s is of %d and %d neurons, want %d and %d",
+				ErrInput, class.Name, len(m.Sus), len(m.Ref), class.Size, sus.Classes[c].Size)
+		}
+		d.fixed[c] = m
+	}
+	return nil
 }
 
 // solveWithout finds matching and factors with some neurons of the suspect left out.
@@ -214,6 +222,9 @@ func (d *driver) explain(ref, sus *Spec, r, s *side, out *NetworkResult) (*Netwo
 
 // solve finds matching and factors.
 func (d *driver) solve(ref, sus *Spec, r, s *side) (*NetworkResult, error) {
+	if d.sketches != nil {
+		return d.solveSketches(ref, sus, r, s)
+	}
 	scales, err := d.attempt(ref, sus, r, s, true)
 	if err != nil {
 		return nil, err
@@ -292,6 +303,8 @@ type driver struct {
 	results []*Result
 	sweeps  int
 	soft    bool
+
+	sketches *Sketches // of the reference, if there is nothing else of it
 }
 
 // start begins with what is known from outside.
@@ -346,7 +359,7 @@ func (d *driver) search() error {
 	if d.o.Hard || d.meanCertainty() > sure {
 		return nil
 	}
-	hard, results, before := slices.Clone(d.pair.state), slices.Clone(d.results), d.pair.evidence()
+	pair, hard, results, before := d.pair, slices.Clone(d.pair.state), slices.Clone(d.results), d.pair.evidence()
 	d.soft = true
 	d.start(d.pair.restart())
 	if err := d.softSweeps(); err != nil {
@@ -356,7 +369,8 @@ func (d *driver) search() error {
 		return err
 	}
 	if d.pair.evidence().z < before.z {
-		d.pair.state, d.results = hard, results
+		d.pair, d.results = pair, results
+		d.pair.state = hard
 	}
 	return nil
 }
@@ -417,6 +431,15 @@ func (d *driver) match(c int) (e *evidence, r *Result, err error) {
 	}
 	for _, profiled := range [...]bool{false, true} {
 		g, more := d.pair.group(c, profiled)
+		if d.sketches != nil {
+			if !slices.ContainsFunc(g.Views, func(v View) bool { return v.Dim > 1 }) {
+				return nil, nil, nil // later, when more is known
+			}
+			e = gather(g, d.pool)
+			e.addExact(g)
+			r, err = e.result(g, &d.o.Options)
+			return e, r, err
+		}
 		if len(g.Views) == 0 {
 			if more {
 				continue
@@ -499,6 +522,9 @@ func (d *driver) hardSweeps() error {
 			if err != nil {
 				return err
 			}
+			if r == nil {
+				continue
+			}
 			st := &d.pair.state[c]
 			d.results[c] = r
 			plain[c] = e.plain == nil
@@ -517,6 +543,10 @@ func (d *driver) hardSweeps() error {
 				changes[c]++
 			}
 			*st = state{of: r.Sus, flips: flips}
+			if d.sketches != nil && d.pair.take(c, r) > touched {
+				changed = true
+				changes[c]++
+			}
 		}
 		d.sweeps++
 		if !changed {
@@ -526,10 +556,26 @@ func (d *driver) hardSweeps() error {
 	// Who is still unknown gets the best guess.
 	for c := range d.classes {
 		if st := &d.pair.state[c]; !st.known() {
+			if d.results[c] == nil {
+				d.results[c] = untold(d.classes[c].Size, d.pair.suspects[c].Size, len(d.classes[c].Factors))
+			}
 			*st = state{of: d.results[c].Sus, flips: make([]uint64, d.classes[c].Size)}
 		}
 	}
 	return nil
+}
+
+// untold is the result of a class of which nothing was seen: neurons stay where they are.
+func untold(n, m, factors int) *Result {
+	r := &Result{Matching: Matching{Sus: slices.Repeat([]int{-1}, n), Ref: slices.Repeat([]int{-1}, m)}, Certainty: make([]float64, n), Margin: make([]float64, n)}
+	for i := range min(n, m) {
+		r.Sus[i], r.Ref[i] = i, i
+		r.Ambiguous = append(r.Ambiguous, Ambiguity{Ref: i, Sus: i, Other: -1, Reason: "no tensor with it has other axes that are known"})
+	}
+	for range factors {
+		r.Scale = append(r.Scale, slices.Repeat([]float64{1}, n))
+	}
+	return r
 }
 
 // informed reports whether any view said something.
@@ -548,6 +594,9 @@ func (d *driver) softSweeps() error {
 				return err
 			}
 			g, _ := d.pair.group(c, true)
+			if len(g.Views) == 0 {
+				continue // of sketches, which are not compared by profiles
+			}
 			e := gather(g, d.pool)
 			total := e.best()
 			if last[c] == nil { // nothing to weigh single numbers by, but what they show together
@@ -614,6 +663,9 @@ func (p *pair) grounded(c int) bool {
 func (p *pair) restart() *pair {
 	q := *p
 	q.state = make([]state, len(p.state))
+	if p.sketches != nil {
+		q.sus, q.susScale = p.own, ones(p.suspects)
+	}
 	return &q
 }
 
@@ -661,6 +713,9 @@ func (p *pair) choices() float64 {
 // NetworkResult. Weights of structured tensors count less: by how much wider than
 // those of independent ones the cosines of strangers scatter.
 func (p *pair) evidence() fitness {
+	if p.sketches != nil {
+		return p.sketchEvidence()
+	}
 	f := fitness{choices: p.choices()}
 	var sum, weights float64
 	for _, name := range sortedNames(p.ref.arrays) {

@@ -18,6 +18,13 @@ type pair struct {
 	// Balancing factors that were taken from each side, by class, factor and neuron.
 	refScale, susScale [][][]float64
 	pool               *kernel.Pool
+
+	// Where the reference is sketches: these, the suspect in its own gauge, signs by the
+	// number of numbers, and which tensors are full of zeros.
+	sketches *Sketches
+	own      *side
+	signs    map[int][]float32
+	sparse   map[string]bool // by tensor: see pruned
 }
 
 // A state is what is believed of one class.
@@ -374,6 +381,10 @@ func (p *pair) group(c int, profiled bool) (g *Group, more bool) {
 // left out; where nothing of an axis is known, neurons are described by what
 // does not depend on its order.
 func (p *pair) view(c, k int, profiled bool) (v View, ok, left bool) {
+	if p.sketches != nil {
+		v, ok = p.sketchView(c, k)
+		return v, ok, false
+	}
 	place := &p.classes[c].Places[k]
 	name := place.Tensor
 	x := p.sus.arrays[name]

@@ -48,6 +48,14 @@ func (e *evidence) scales(g *Group, of []int) [][]float64 {
 	return out
 }
 
+// intactSketch is the cosine of sketches from which on rows are taken to be the same
+// but for a factor: what 8 bits round is less.
+const intactSketch = 0.9995
+
+// hiddenNoise is what may be in such rows, as a share of their squares: types of 16 bits
+// and 8-bit grids leave less.
+const hiddenNoise = 2.5e-5
+
 // magnitudes finds the factors of one pair.
 func (e *evidence) magnitudes(g *Group, i, j int, imitated map[string]bool, rho map[string]float64, out [][]float64) {
 	var ratios []ratio
@@ -67,14 +75,30 @@ func (e *evidence) magnitudes(g *Group, i, j int, imitated map[string]bool, rho 
 		if v.Dim > 1 && rho[v.Name] == 0 {
 			continue // said nothing about who is who
 		}
+		intact := v.refLength != nil && math.Abs(xy) > intactSketch*math.Sqrt(xx*yy)
+		if intact { // lengths are exact, sketches rounded
+			a, b := float64(v.refLength[i]), float64(v.susLength[j])
+			xx, yy, xy = a*a, b*b, a*b*math.Sqrt(1-hiddenNoise)
+		}
 		if r, ok := newRatio(v.Acts, v.Dim, xx, xy, yy); ok {
+			if intact {
+				r.log = math.Log(float64(v.susLength[j]) / float64(v.refLength[i]))
+			} else if v.pruned { // what is left is as it was, what is gone is no smaller factor
+				r.log -= math.Log(min(1, xy*xy/(xx*yy)))
+			}
 			ratios = append(ratios, r)
 		}
 	}
 	logs, errs := solve(g.Factors, ratios)
 	for f := range logs {
-		if g.Factors[f].scales() {
-			out[f][i] = settled(math.Exp(logs[f]), errs[f])
+		if !g.Factors[f].scales() {
+			continue
+		}
+		out[f][i] = math.Exp(logs[f])
+		if e.errs != nil { // who asks for errors settles
+			e.errs[f][i] = errs[f]
+		} else {
+			out[f][i] = settled(out[f][i], errs[f])
 		}
 	}
 }

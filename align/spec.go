@@ -203,30 +203,39 @@ func outline(n Network, which string) (*side, error) { return loadBy(shapeOnly, 
 
 func loadBy(read arrayReader, n Network, which string) (*side, error) {
 	s := &side{arrays: map[string]*array{}, owners: map[string][]layers{}}
-	if n.Spec == nil || len(n.Spec.Classes) == 0 {
-		return nil, fmt.Errorf("%w: the %s has no classes of neurons to match", ErrInput, which)
+	err := s.claims(func(name string) (*array, error) { return read(n.Set, name) }, n.Spec, which)
+	if err != nil {
+		return nil, err
 	}
-	for c := range n.Spec.Classes {
-		class := &n.Spec.Classes[c]
+	return s, nil
+}
+
+// claims enters the places of all classes.
+func (s *side) claims(read func(name string) (*array, error), spec *Spec, which string) error {
+	if spec == nil || len(spec.Classes) == 0 {
+		return fmt.Errorf("%w: the %s has no classes of neurons to match", ErrInput, which)
+	}
+	for c := range spec.Classes {
+		class := &spec.Classes[c]
 		if class.Size < 1 || class.Size > maxNeurons {
-			return nil, fmt.Errorf("%w: %s, class %s has %d neurons, want 1 to %d", ErrInput, which, class.Name, class.Size, maxNeurons)
+			return fmt.Errorf("%w: %s, class %s has %d neurons, want 1 to %d", ErrInput, which, class.Name, class.Size, maxNeurons)
 		}
 		for p := range class.Places {
-			if err := s.claim(read, n.Set, class, c, p); err != nil {
-				return nil, fmt.Errorf("%s, class %s: %w", which, class.Name, err)
+			if err := s.claim(read, class, c, p); err != nil {
+				return fmt.Errorf("%s, class %s: %w", which, class.Name, err)
 			}
 		}
 	}
 	for name, axes := range s.owners {
 		for k, axis := range axes {
-			if at := axis.clash(n.Spec.Classes); at >= 0 {
-				return nil, fmt.Errorf("%w: %s: position %d of axis %d of tensor %s belongs to two neurons, which cannot move one without the other",
+			if at := axis.clash(spec.Classes); at >= 0 {
+				return fmt.Errorf("%w: %s: position %d of axis %d of tensor %s belongs to two neurons, which cannot move one without the other",
 					ErrInput, which, at, k, name)
 			}
 		}
 	}
 	s.number()
-	return s, nil
+	return nil
 }
 
 // number numbers what does not move.
@@ -247,12 +256,12 @@ func (s *side) number() {
 }
 
 // claim enters the positions of one place.
-func (s *side) claim(read arrayReader, set *tensor.Set, class *Class, c, p int) error {
+func (s *side) claim(read func(name string) (*array, error), class *Class, c, p int) error {
 	place := &class.Places[p]
 	a := s.arrays[place.Tensor]
 	if a == nil {
 		var err error
-		if a, err = read(set, place.Tensor); err != nil {
+		if a, err = read(place.Tensor); err != nil {
 			return err
 		}
 		if place.Epsilon > 0 {

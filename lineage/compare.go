@@ -53,7 +53,11 @@ func Compare(ctx context.Context, ref, sus Network, o *Options) (*Comparison, er
 	if err := c.align(); err != nil {
 		return nil, err
 	}
-	if c.strange {
+	related, err := c.related()
+	if err != nil {
+		return nil, err
+	}
+	if !related {
 		c.out.Verdict = Unrelated
 		c.out.Function.How = "networks that are not known to be related were not compared further"
 		return c.out, nil
@@ -82,7 +86,6 @@ type comparer struct {
 	o        *Options
 	stock    *inventory
 	spec     *symmetry.Spec // of what both have
-	strange  bool           // nothing relates the two
 	// moved is the suspect in the reference's order with its own factors, and scaled the
 	// reference with those of the suspect: what both are the same in but for damage, as
 	// it was done to the suspect.
@@ -138,7 +141,8 @@ func (c *comparer) containers() {
 	add(AddedTensors, false, v.added, "%s added", count(len(v.added), "tensor"))
 }
 
-// finite looks for values that are no numbers, which nothing can be compared by.
+// finite looks for values that are no numbers, which nothing can be compared by. Tensors
+// that are the same on both sides, as masks of attention with infinities, are no weights.
 func (c *comparer) finite() error {
 	for _, side := range []struct {
 		name string
@@ -154,6 +158,14 @@ func (c *comparer) finite() error {
 			}
 			for i, v := range x {
 				if v-v != 0 {
+					if a, b := c.ref.Set.Lookup(t.Name), c.stock.sus.Lookup(t.Name); a != nil && b != nil {
+						if same, err := sameBytes(a, b); same || err != nil {
+							if err != nil {
+								return err
+							}
+							break
+						}
+					}
 					return fmt.Errorf("%w: tensor %s of the %s has %v at %d", ErrInput, t.Name, side.name, v, i)
 				}
 			}
@@ -187,9 +199,7 @@ func (c *comparer) align() error {
 	}
 	if len(c.spec.Groups) == 0 {
 		c.out.Restored, c.moved, c.scaled = sus, sus, ref
-		strange, err := c.unlike()
-		c.strange = strange
-		return err
+		return nil
 	}
 	c.progress("alignment")
 	found, err := match(c.ctx, c.spec, ref, sus, c.o)
@@ -198,8 +208,7 @@ func (c *comparer) align() error {
 	}
 	c.out.Match = found
 	if !found.Related {
-		if err := c.inPlace(); err != nil || !found.Related {
-			c.strange = true
+		if err := c.unmoved(); err != nil || !found.Related {
 			return err
 		}
 	}
@@ -209,6 +218,19 @@ func (c *comparer) align() error {
 	}
 	c.out.Restored, err = align.Restore(c.spec, sus, found)
 	return err
+}
+
+// related says whether the networks have to do with each other: by the match, or, where
+// nothing is known to move, by their weights as they stand.
+func (c *comparer) related() (bool, error) {
+	switch {
+	case c.stock.sus.Len() == 0:
+		return false, nil
+	case c.out.Match != nil:
+		return c.out.Match.Related, nil
+	}
+	related, _, err := inPlace(c.ref.Set, c.stock.sus)
+	return related, err
 }
 
 // settle finds the factors with which the suspect is most like the reference.

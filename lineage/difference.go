@@ -103,14 +103,18 @@ func examine(ref, back, own *tensor.Tensor, o examineOptions) (*TensorDifference
 	if r.trace = *e.trace(x, y, o.absent); !o.scaled {
 		return d, r, nil
 	}
+	if r.own, err = e.ownTrace(); err != nil {
+		return nil, nil, err
+	}
+	if g := r.own.grid; g != nil && g.uniform == "uniform" {
+		return d, r, nil
+	}
 	if exact := e.regauged(); exact != nil {
 		if t := e.trace(x, exact, o.absent); t.grid != nil {
 			r.trace, r.own = *t, nil
-			return d, r, nil
 		}
 	}
-	r.own, err = e.ownTrace()
-	return d, r, err
+	return d, r, nil
 }
 
 // opaque compares tensors whose values are just bytes.
@@ -224,6 +228,7 @@ func (e *examination) compare() {
 	e.rms = math.Sqrt(sum / float64(max(1, count)))
 	var m, rest moments
 	worst, differs := -1, false
+	lost, nonzero := 0, 0
 	each(e.x, e.y, func(at int, x, y []float64) {
 		for k, a := range x {
 			b := y[k]
@@ -242,6 +247,12 @@ func (e *examination) compare() {
 			}
 			m.add(a, b)
 			rest.add(a, b-a)
+			if a != 0 {
+				nonzero++
+				if b == 0 {
+					lost++
+				}
+			}
 			if a == b && math.Signbit(a) == math.Signbit(b) {
 				continue
 			}
@@ -256,6 +267,7 @@ func (e *examination) compare() {
 			}
 		}
 	})
+	d.Zeros = float64(lost) / float64(max(1, nonzero))
 	d.Rounding = differs && d.Changed == 0
 	d.Equal = same && !differs
 	if worst >= 0 {

@@ -113,7 +113,7 @@ func weigh(ctx context.Context, ref, sus Network, match *align.NetworkResult, o 
 			return nil, err
 		}
 	}
-	if out.Resemblance, err = w.resemblance(match); err != nil {
+	if out.Resemblance, err = resembleMatched(ctx, w.ref, w.sus, w.spec, match, o.Seed); err != nil {
 		return nil, err
 	}
 	out.Derived, out.Reason = derived(match, out.Resemblance)
@@ -127,15 +127,6 @@ func weigh(ctx context.Context, ref, sus Network, match *align.NetworkResult, o 
 	out.Neurons = claimNeurons(match, why)
 	out.Score, err = w.weighScore(ctx, match)
 	return out, err
-}
-
-// resemblance restores the suspect, and looks at what is similar.
-func (w *weigher) resemblance(match *align.NetworkResult) (*Resemblance, error) {
-	restored, err := align.Restore(w.spec, w.sus, match)
-	if err != nil {
-		return nil, err
-	}
-	return resemble(w.ref, restored, w.spec, match, w.o.Seed)
 }
 
 // score is what is held against controls.

@@ -152,19 +152,28 @@ type GroupDifference struct {
 // An Edit is a place that differs where most of its surroundings do not.
 type Edit struct {
 	// What is the kind: weight, norm (of a neuron's weights, with the direction kept), sign, bias,
-	// statistic, column (of the next layer), swapped, row (other), tensor.
-	What   string  `json:"what"`
-	Text   string  `json:"text"` // in words
-	Tensor string  `json:"tensor"`
-	Group  string  `json:"group,omitempty"`
-	Neuron int     `json:"neuron"`           // of the reference; -1 if it is none's
-	Other  int     `json:"other,omitempty"`  // that it was swapped with
-	Index  []int   `json:"index,omitempty"`  // of a single weight, in the reference's order
-	Own    []int   `json:"own,omitempty"`    // the same in the suspect's file
-	Factor float64 `json:"factor,omitempty"` // of a norm
-	// Size is the largest difference, ULPs in units of the last place for a single float.
+	// scale (of a norm), statistic, column (of the next layer), swapped, copied, row (other), tensor.
+	What   string `json:"what"`
+	Text   string `json:"text"` // in words
+	Tensor string `json:"tensor"`
+	// OwnTensor is the suspect's name of the tensor, if it is another: experts change places.
+	OwnTensor string `json:"own_tensor,omitempty"`
+	Group     string `json:"group,omitempty"`
+	Neuron    int    `json:"neuron"`          // of the reference; -1 if it is none's
+	Other     int    `json:"other,omitempty"` // neuron that it was swapped with, or whose copy it is
+	// Index is where it is in the order of the reference, and Own where in the suspect's
+	// file; -1 on axes along which all numbers are meant.
+	Index []int `json:"index,omitempty"`
+	Own   []int `json:"own,omitempty"`
+	// Factor is what numbers were multiplied by, if they were.
+	Factor float64 `json:"factor,omitempty"`
+	// Size is the largest difference, ULPs in units of the last place for a single float
+	// that is compared bit for bit.
 	Size float64 `json:"size"`
 	ULPs int64   `json:"ulps,omitempty"`
+	// Same says whether the function stays the same, as far as weights tell: yes, nearly (but for
+	// an epsilon), no or unknown.
+	Same string `json:"same_function"`
 }
 
 // A Function is what is known of whether the two compute the same.
@@ -189,8 +198,9 @@ type Comparison struct {
 	Canonical string             `json:"canonical,omitempty"`
 	Groups    []GroupDifference  `json:"groups,omitempty"`
 	Tensors   []TensorDifference `json:"tensors,omitempty"`
-	Edits     []Edit             `json:"edits,omitempty"`
-	Evidence  *Evidence          `json:"evidence,omitempty"` // nil if it was not asked for
+	Edits     []Edit             `json:"edits,omitempty"`       // the largest 1000
+	Edited    int                `json:"edits_total,omitempty"` // how many there are
+	Evidence  *Evidence          `json:"evidence,omitempty"`    // nil if it was not asked for
 	// Match is which neuron is which; nil if it was not looked for.
 	Match *align.NetworkResult `json:"-"`
 	// Restored is the suspect in the order of the reference, with factors taken back:

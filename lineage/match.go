@@ -90,6 +90,14 @@ func match(ctx context.Context, spec *symmetry.Spec, ref, sus *tensor.Set, o *Op
 		}
 		return nil, err
 	}
+	// Networks that learned the same have neurons that are alike.
+	if r.Related {
+		like, err := resembleMatched(ctx, ref, sus, spec, r, o.Seed)
+		if err != nil {
+			return nil, err
+		}
+		r.Related, _ = derived(r, like)
+	}
 	if r.Related {
 		for i := range r.Classes {
 			stay(&r.Classes[i].Result)

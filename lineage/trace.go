@@ -73,6 +73,11 @@ func (s *observed) plain(t *trace) {
 	if !s.drifted() {
 		return
 	}
+	if h, g, _ := hiddenCut(sorted); h != nil && g > modelGain && s.remains(sorted, h) {
+		t.cut, t.drift = nil, plainDrift(s.points)
+		s.hidden(t)
+		return
+	}
 	left := make([]point, 0, len(s.points)-zero)
 	for _, p := range s.points {
 		if p.y != 0 {
@@ -102,6 +107,26 @@ func (s *observed) plain(t *trace) {
 	if t.cut.fuzzy {
 		t.cut.low, t.cut.high = 0, edge
 	}
+}
+
+// remains reports whether the zeros are what training has left of a cut: all below its
+// threshold, but not all that is.
+func (s *observed) remains(sorted []point, c *cut) bool {
+	inside, outside, below := 0, 0, 0
+	for _, p := range sorted {
+		small := math.Abs(p.x) <= c.low
+		if small {
+			below++
+		}
+		switch {
+		case p.y != 0:
+		case small:
+			inside++
+		default:
+			outside++
+		}
+	}
+	return 10*inside < 9*below && 100*outside <= inside
 }
 
 // counted is a cut whose zeros are still there.

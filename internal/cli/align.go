@@ -18,6 +18,7 @@ import (
 	"ropewalk/checkpoint"
 	"ropewalk/graph/nets"
 	"ropewalk/internal/nearest"
+	"ropewalk/lineage/passport"
 	"ropewalk/symmetry"
 	"ropewalk/tensor"
 )
@@ -30,6 +31,7 @@ type alignOptions struct {
 	spec    string
 	heads   headsFlag
 	truth   string
+	trust   trustFlags
 	report  reportFlag
 }
 
@@ -69,6 +71,8 @@ at most and a few numbers for each neuron. It needs as many neurons on either
 side, and no sweep corrects what was decided too early: where both ways work and
 a network was damaged much, more memory finds more.
 
+REF can be a passport (see passport make): the neurons are then found by sketches.
+
 Dummy neurons are named: zero (nobody reads it), clique
 (some that cancel each other), split (a part of a real one), unknown.`,
 		Example: example(
@@ -88,6 +92,7 @@ Dummy neurons are named: zero (nobody reads it), clique
 	fs.StringVar(&o.net, "net", "", "the network of REF: a `NET` that train knows, or an ONNX file")
 	fs.StringVar(&o.spec, "spec", "", "read what can move from `FILE`, and derive nothing")
 	o.heads.addFlag(fs)
+	o.trust.addFlags(fs)
 	fs.StringVar(&o.truth, "map", "", "compare with what really happened, of which attack --map has written `FILE`")
 	o.report.addFlag(cmd, &o.force)
 	complete(cmd, "method", cobra.FixedCompletions(methods, cobra.ShellCompDirectiveNoFileComp))
@@ -167,30 +172,27 @@ func (e *env) align(ctx context.Context, o *alignOptions, suspect string) error 
 	if err := o.report.check(suspect, o.to, o.spec, o.truth); err != nil {
 		return err
 	}
-	ref, err := e.open(ctx, o.to, nil)
-	if err != nil {
-		return err
-	}
-	defer ref.Close()
 	sus, err := e.open(ctx, suspect, nil)
 	if err != nil {
 		return err
 	}
 	defer sus.Close()
-	spec, err := e.symmetries(ctx, o, ref)
-	if err != nil {
-		return err
-	}
 	var truth *attack.Truth
 	if o.truth != "" {
 		if truth, err = readTruth(o.truth); err != nil {
 			return err
 		}
 	}
-	found, err := e.match(ctx, method, spec, ref.Tensors, sus.Tensors)
+	to, err := e.openReference(ctx, o, method)
 	if err != nil {
 		return err
 	}
+	defer to.close()
+	found, err := to.match(ctx, e, method, sus.Tensors)
+	if err != nil {
+		return err
+	}
+	ref, spec := to.checkpoint, to.spec
 	r := newAlignResult(o, suspect, method, found)
 	if truth != nil {
 		if r.Truth, err = compareTruth(found, truth); err != nil {
@@ -260,6 +262,55 @@ func (e *env) symmetries(ctx context.Context, o *alignOptions, ref *checkpoint.C
 		return nil, &verdict{exitNegative, fmt.Errorf("%s has no neurons that could have moved", o.to), "ropewalk inspect shows what it holds"}
 	}
 	return s.spec, nil
+}
+
+// A reference is what --to names: a network, or its passport.
+type reference struct {
+	spec       *symmetry.Spec
+	checkpoint *checkpoint.Checkpoint // nil if there is a passport
+	passport   *passport.Passport
+}
+
+func (r *reference) close() {
+	if r.checkpoint != nil {
+		_ = r.checkpoint.Close()
+	}
+}
+
+func (r *reference) match(ctx context.Context, e *env, method align.Method, sus *tensor.Set) (*align.NetworkResult, error) {
+	if r.passport != nil {
+		return e.passportMatch(ctx, r.passport, sus)
+	}
+	return e.match(ctx, method, r.spec, r.checkpoint.Tensors, sus)
+}
+
+func (e *env) openReference(ctx context.Context, o *alignOptions, method align.Method) (*reference, error) {
+	if o.to != dash && isPassport(o.to) {
+		switch {
+		case method != align.Joint || o.net != "" || o.spec != "" || o.heads != 0:
+			return nil, usagef("%s is a passport: --method, --net, --spec and --heads are for networks", o.to)
+		case o.report.wanted():
+			return nil, usagef("%s is a passport, which has no weights to draw: --report is for networks", o.to)
+		}
+		p, err := openPassport(o.to, &o.trust)
+		if err != nil {
+			return nil, err
+		}
+		return &reference{spec: p.Spec, passport: p}, nil
+	}
+	if o.trust != (trustFlags{}) {
+		return nil, usagef("%s is no passport, so nobody has signed it", o.to).withHint("ropewalk passport make makes one")
+	}
+	ref, err := e.open(ctx, o.to, nil)
+	if err != nil {
+		return nil, err
+	}
+	spec, err := e.symmetries(ctx, o, ref)
+	if err != nil {
+		_ = ref.Close() // the other error is the one to tell
+		return nil, err
+	}
+	return &reference{spec: spec, checkpoint: ref}, nil
 }
 
 // match matches the networks, or says where they do not fit.

@@ -134,7 +134,7 @@ contents. It never changes its inputs and never uses the network.`,
 	root.SetHelpCommand(newHelp())
 	root.AddCommand(
 		newPack(e), newUnpack(e), newInspect(e), newDiff(e), newTest(e),
-		newTrain(e), newEval(e), newAlign(e), newVerify(e), newAttack(e), newMark(e),
+		newTrain(e), newEval(e), newAlign(e), newVerify(e), newPassport(e), newAttack(e), newMark(e),
 		newReport(e), newServe(e), newDemo(e), newBench(e),
 		newCompletion(), newMan(), newVersion(e),
 	)

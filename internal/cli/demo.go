@@ -77,6 +77,8 @@ type demoResult struct {
 	Certain  int          `json:"certain" about:"those whose match has a certainty of 0.99 or more"`
 	Psi      float64      `json:"psi" about:"percent of neurons that were really found, by what the attack wrote down"`
 	Aligned  string       `json:"aligned" about:"verdict of align"`
+	Verdict  string       `json:"verdict" about:"of verify, on what the attacker has"`
+	Report   string       `json:"report" about:"page about that, in the folder"`
 	Present  bool         `json:"present" about:"the mark was read in the stolen network"`
 	Log10P   float64      `json:"log10_p" about:"probability that the reading is chance, after correction, base 10"`
 	Seconds  float64      `json:"seconds"`
@@ -117,12 +119,13 @@ const (
 	demoCommitment = "commitment.json"
 	demoStolen     = "stolen.safetensors"
 	demoTruth      = "truth.json"
+	demoReport     = "stolen.html"
 	demoRestored   = "restored.safetensors"
 )
 
 // demoFiles are all that a demo writes, with what train keeps beside its results.
 func demoFiles() []string {
-	files := []string{demoFloat, demoLossless, demoSmall, demoKey, demoMarked, demoReleased, demoCommitment, demoStolen, demoTruth, demoRestored}
+	files := []string{demoFloat, demoLossless, demoSmall, demoKey, demoMarked, demoReleased, demoCommitment, demoStolen, demoTruth, demoReport, demoRestored}
 	for _, f := range []string{demoFloat, demoSmall} {
 		files = append(files, f+recipeExt, f+historyExt, f+snapshotExt, f+pendingExt, f+lockExt)
 	}
@@ -139,7 +142,7 @@ type demo struct {
 }
 
 // demoSteps is how many there are, for the progress.
-const demoSteps = 10
+const demoSteps = 11
 
 // A demoPlan is what the full demo and the fast one differ in.
 type demoPlan struct {
@@ -378,6 +381,16 @@ func (d *demo) theft() error {
 		return err
 	}
 	d.say("stolen: half of the weights pruned, 6 bits left, all neurons shuffled and rescaled; %s right", percent(r.Accuracy.Stolen))
+
+	v, err := step[verifyResult](d, fmt.Sprintf("verify %s --against %s --report %s", demoStolen, demoSmall, demoReport), demoReport)
+	if err != nil {
+		return err
+	}
+	if v.Comparison == nil {
+		return errors.New("verify gave no verdict")
+	}
+	r.Verdict, r.Report = string(v.Comparison.Verdict), demoReport
+	d.say("compared with the original: %s (%s); %s is a page about it", r.Verdict, v.Summary, demoReport)
 
 	l, err := step[alignResult](d, fmt.Sprintf("align --to %s %s --map %s -o %s", demoSmall, demoStolen, demoTruth, demoRestored), demoRestored)
 	if err != nil {

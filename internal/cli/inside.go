@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -28,11 +29,11 @@ func (e *env) inside(ctx context.Context, args []string) (line []byte, err error
 		}
 	}()
 	var out bytes.Buffer
-	guest := &env{stdin: strings.NewReader(""), stdout: &out, stderr: io.Discard, getenv: func(string) string { return "" }, guest: true}
+	guest := &env{stdin: strings.NewReader(""), stdout: &out, stderr: io.Discard, getenv: func(string) string { return "" }, args: args, guest: true}
 	building.Lock()
 	root := newRoot(guest)
 	building.Unlock()
-	args = append(args[:len(args):len(args)], "--json", "--quiet")
+	args = append(slices.Clip(args), "--json", "--quiet")
 	if e.threads > 0 && !hasFlag(args, "--threads") {
 		args = append(args, "--threads", strconv.Itoa(e.threads))
 	}

@@ -33,11 +33,16 @@ var results = map[string]any{
 	"mark-embed":   markEmbedResult{},
 	"mark-extract": markExtractResult{},
 	"mark-list":    markListResult{},
-	"demo":         demoResult{},
-	"bench":        benchResult{},
-	"report":       reportResult{},
-	"serve":        serveResult{},
-	"verify":       verifyResult{},
+
+	"passport-make":       passportMakeResult{},
+	"passport-show":       passportShowResult{},
+	"passport-match":      passportMatchResult{},
+	"passport-commitment": passportCommitment{},
+	"demo":                demoResult{},
+	"bench":               benchResult{},
+	"report":              reportResult{},
+	"serve":               serveResult{},
+	"verify":              verifyResult{},
 }
 
 // docs/schema says what the results are. Whoever changes one changes the

@@ -243,8 +243,8 @@ func TestBrowser(t *testing.T) {
 			b.eval(blank, &empty)
 			b.eval(`document.documentElement.scrollWidth`, &wide)
 			b.eval(`"owned" in window`, &owned)
-			if n != 8 || empty != 0 {
-				t.Errorf("%d %s: %d canvases, want 8, and %d of them are empty", width, scheme, n, empty)
+			if n != 9 || empty != 0 {
+				t.Errorf("%d %s: %d canvases, want 9, and %d of them are empty", width, scheme, n, empty)
 			}
 			if wide > width {
 				t.Errorf("%d %s: the page is %d wide", width, scheme, wide)

@@ -88,18 +88,3 @@ func TestPartlyDerived(t *testing.T) {
 		}
 	}
 }
-
-// Without groups, nothing but weights that are equal, or very much alike, relates two networks.
-func TestWithoutGroups(t *testing.T) {
-	n := bundled(t)
-	n.Spec = nil
-	for chain, want := range map[string]bool{"noise=0.1": true, "prune=0.9": true, "permute": false, "noise=3": false} {
-		c, err := Compare(t.Context(), n, attacked(t, bundled(t), chain, 3), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if (c.Verdict != Unrelated) != want {
-			t.Errorf("%s: %s, %s", chain, c.Verdict, c.Summary())
-		}
-	}
-}
