@@ -53,7 +53,11 @@ func Compare(ctx context.Context, ref, sus Network, o *Options) (*Comparison, er
 	if err := c.align(); err != nil {
 		return nil, err
 	}
-	if c.out.Match != nil && !c.out.Match.Related || c.stock.sus.Len() == 0 {
+	related, err := c.related()
+	if err != nil {
+		return nil, err
+	}
+	if !related {
 		c.out.Verdict = Unrelated
 		c.out.Function.How = "networks that are not known to be related were not compared further"
 		return c.out, nil
@@ -137,7 +141,8 @@ func (c *comparer) containers() {
 	add(AddedTensors, false, v.added, "%s added", count(len(v.added), "tensor"))
 }
 
-// finite looks for values that are no numbers, which nothing can be compared by.
+// finite looks for values that are no numbers, which nothing can be compared by. Tensors
+// that are the same on both sides, as masks of attention with infinities, are no weights.
 func (c *comparer) finite() error {
 	for _, side := range []struct {
 		name string
@@ -153,6 +158,14 @@ func (c *comparer) finite() error {
 			}
 			for i, v := range x {
 				if v-v != 0 {
+					if a, b := c.ref.Set.Lookup(t.Name), c.stock.sus.Lookup(t.Name); a != nil && b != nil {
+						if same, err := sameBytes(a, b); same || err != nil {
+							if err != nil {
+								return err
+							}
+							break
+						}
+					}
 					return fmt.Errorf("%w: tensor %s of the %s has %v at %d", ErrInput, t.Name, side.name, v, i)
 				}
 			}
@@ -203,6 +216,19 @@ func (c *comparer) align() error {
 	}
 	c.out.Restored, err = align.Restore(c.spec, sus, found)
 	return err
+}
+
+// related says whether the networks have to do with each other: by the match, or, where
+// nothing is known to move, by their weights as they stand.
+func (c *comparer) related() (bool, error) {
+	switch {
+	case c.stock.sus.Len() == 0:
+		return false, nil
+	case c.out.Match != nil:
+		return c.out.Match.Related, nil
+	}
+	related, _, err := inPlace(c.ref.Set, c.stock.sus)
+	return related, err
 }
 
 // settle finds the factors with which the suspect is most like the reference.
@@ -317,7 +343,22 @@ func (c *comparer) differences() error {
 	}
 	c.out.Changes = append(c.out.Changes, damages(all)...)
 	c.unnamed()
-	return nil
+	return c.edits()
+}
+
+// edits names the places that were changed where most of what is around them was not.
+func (c *comparer) edits() error {
+	c.progress("edits")
+	found := c.out.Match
+	if found == nil { // there are no groups
+		found = &align.NetworkResult{}
+	}
+	r, err := findEdits(c.spec, c.ref.Set, c.out.Restored, c.stock.sus, found, &editOptions{Threads: c.o.Threads})
+	if err != nil {
+		return err
+	}
+	c.out.Edits, c.out.Edited = r.Edits, r.Total
+	return c.ctx.Err()
 }
 
 // unnamed enters that weights are not what they were, if no other change says so.

@@ -372,7 +372,7 @@ func (b *benchRun) run(ctx context.Context, s *suite.Suite, jobs []*suite.Job) (
 // command runs a command of a suite. That something cannot be had is a result.
 func (b *benchRun) command(ctx context.Context, words []string, threads int) ([]byte, error) {
 	if threads > 0 && !hasFlag(words, "--threads") {
-		words = append(words[:len(words):len(words)], fmt.Sprintf("--threads=%d", threads))
+		words = append(slices.Clip(words), fmt.Sprintf("--threads=%d", threads))
 	}
 	line, err := b.e.inside(ctx, words)
 	switch {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -244,7 +245,7 @@ func (d *demoFolderTest) again(words []string) {
 		}
 	}
 	if made && words[0] != "inspect" {
-		words = append(words[:len(words):len(words)], "-f")
+		words = append(slices.Clip(words), "-f")
 	}
 	d.ropewalk(d.dir, append(words, "-q")...)
 	for name, was := range before {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,7 +33,7 @@ func (e *env) inside(ctx context.Context, args []string) (line []byte, err error
 	building.Lock()
 	root := newRoot(guest)
 	building.Unlock()
-	args = append(args[:len(args):len(args)], "--json", "--quiet")
+	args = append(slices.Clip(args), "--json", "--quiet")
 	if e.threads > 0 && !hasFlag(args, "--threads") {
 		args = append(args, "--threads", strconv.Itoa(e.threads))
 	}

@@ -69,6 +69,8 @@ func TestScript(t *testing.T) {
 			"shuffle":  shuffle,
 			"mkfamily": mkfamily,
 			"groups":   groups,
+			"edit":     edit,
+			"untimed":  untimed,
 			"rewire":   rewire,
 		},
 	})
@@ -408,6 +410,33 @@ func mkimages(ts *testscript.TestScript, neg bool, args []string) {
 			}
 		}
 	}
+}
+
+// edit FILE FROM TO replaces a text that is there once.
+func edit(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: edit FILE FROM TO")
+	}
+	text := ts.ReadFile(args[0])
+	if n := strings.Count(text, args[1]); n != 1 {
+		ts.Fatalf("%s has %q %d times, want once", args[0], args[1], n)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Replace(text, args[1], args[2], 1)), 0o666))
+}
+
+// untimed FILE takes the lines of a table of bench out that are times: of the columns s
+// and more.
+func untimed(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: untimed FILE")
+	}
+	var kept strings.Builder
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		if !strings.Contains(line, ",s,") && !strings.Contains(line, ",more,") {
+			kept.WriteString(line)
+		}
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(kept.String()), 0o666))
 }
 
 // flip FILE OFFSET inverts the bits of a byte; a negative offset counts from

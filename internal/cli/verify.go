@@ -18,19 +18,22 @@ import (
 )
 
 type verifyOptions struct {
-	against string
-	allow   []string
-	policy  string
-	net     string
-	spec    string
-	heads   headsFlag
-	seed    uint64
-	data    dataOptions
-	split   string
-	sarif   string
-	force   bool
-	flags   *pflag.FlagSet
-	report  reportFlag
+	against  string
+	allow    []string
+	policy   string
+	net      string
+	spec     string
+	heads    headsFlag
+	seed     uint64
+	data     dataOptions
+	split    string
+	sarif    string
+	evidence bool
+	controls []string
+	repair   string
+	force    bool
+	flags    *pflag.FlagSet
+	report   reportFlag
 }
 
 func newVerify(e *env) *cobra.Command {
@@ -82,11 +85,19 @@ anything in one.
   max-drop: 1%                             # of the accuracy on --data
 
 What a rule asks for and was not checked counts as not kept. --sarif writes what
-was found for scanners (SARIF 2.1.0).`,
+was found for scanners (SARIF 2.1.0).
+
+--evidence adds an exact probability where neurons were not moved, and scores
+beside those of controls, of random numbers and of the networks that --control
+names, where they may have been; each with what it assumes. --repair writes
+SUSPECT in the order of REF, in its own format, with factors taken back and dummy
+neurons left out; what was damaged or edited stays as it is.`,
 		Example: example(
 			"what happened to it?", "ropewalk verify suspect.onnx --against mine.onnx",
 			"in a pipeline: a copy may be stored in another order and type, nothing else", "ropewalk verify copy.safetensors --against mine.onnx --allow reordered,re-encoded",
 			"rules in a file, and a log for a scanner", "ropewalk verify copy.onnx --against mine.onnx --policy policy.yaml --sarif verify.sarif",
+			"is it derived, and how sure is that?", "ropewalk verify suspect.onnx --against mine.onnx --evidence --control other.onnx",
+			"put it back in order", "ropewalk verify suspect.onnx --against mine.onnx --allow rescaled --repair restored.onnx",
 			"what the changes cost", "ropewalk verify copy.safetensors --against lenet5.safetensors --data builtin:fashion-mnist",
 			"names of tensors that changed", "ropewalk verify --json suspect.onnx --against mine.onnx | jq -r '.tensors[] | select(.equal | not).name'",
 		),
@@ -103,6 +114,9 @@ was found for scanners (SARIF 2.1.0).`,
 	fs.StringVar(&o.spec, "spec", "", "read what can move from `FILE`, and derive nothing")
 	o.heads.addFlag(fs)
 	fs.Uint64Var(&o.seed, "seed", 0, "`SEED` of the inputs that both are run on")
+	fs.BoolVar(&o.evidence, "evidence", false, "say how probable it is that strangers look as the two do, and what that assumes")
+	fs.StringSliceVar(&o.controls, "control", nil, "hold the score of --evidence against the unrelated network in `FILE` (again, or commas, for more)")
+	fs.StringVar(&o.repair, "repair", "", "write SUSPECT to `OUT` with what preserves the function undone")
 	fs.StringVar(&o.sarif, "sarif", "", "write what was found to `FILE`, as SARIF")
 	fs.BoolVarP(&o.force, "force", "f", false, "replace existing outputs")
 	o.data.addFlags(cmd)
@@ -133,6 +147,7 @@ type verifyResult struct {
 	GraphEdits     []lineage.GraphDifference `json:"graph_edits,omitempty" about:"where the suspect's graph is not that of the reference, if both have one; 20 at most"`
 	Neurons        *verifyNeurons            `json:"neurons,omitempty" about:"how neurons were found, if they were looked for"`
 	Accuracy       *verifyAccuracy           `json:"accuracy,omitempty" about:"if there is data, and it is known how to compute both"`
+	Repair         *verifyRepair             `json:"repair,omitempty" about:"what was undone, with --repair"`
 	Passport       *verifyPassport           `json:"passport,omitempty" about:"if the reference is one"`
 	ReferenceFiles map[string]string         `json:"reference_files,omitempty" about:"SHA-256 of each file, in hex"`
 	SuspectFiles   map[string]string         `json:"suspect_files,omitempty" about:"SHA-256 of each file, in hex"`
@@ -237,6 +252,10 @@ func (o *verifyOptions) check(suspect string) (*policy, error) {
 		return nil, usagef("--spec and --net both say what can move")
 	case o.sarif == dash:
 		return nil, usagef("--sarif is a file").withHint("--sarif FILE; standard output is for the answer")
+	case len(o.controls) > 0 && !o.evidence:
+		return nil, usagef("--control is for --evidence, which is missing")
+	case o.repair == dash:
+		return nil, usagef("--repair is a file").withHint("--repair OUT; standard output is for the answer")
 	case o.data.data == "" && o.split != "":
 		return nil, usagef("--split is about --data, which is missing")
 	}
@@ -279,7 +298,13 @@ func (v *verification) run(ctx context.Context) error {
 	if err := v.compared(ctx); err != nil {
 		return err
 	}
-	return v.accuracy(ctx)
+	if err := v.weigh(ctx); err != nil {
+		return err
+	}
+	if err := v.accuracy(ctx); err != nil {
+		return err
+	}
+	return v.repair(ctx)
 }
 
 // structure finds out what can move in the reference. That it is not known is an error
@@ -292,7 +317,11 @@ func (v *verification) structure(ctx context.Context) error {
 	if err == nil || !derived && !errors.Is(err, symmetry.ErrFamily) || o.net != "" || o.heads != 0 {
 		return err
 	}
-	v.r.skip(checkNeurons, "what can move is not known, so that tensors were compared as they stand (--net NET or --spec FILE would say it): %v", err)
+	why := err
+	if errors.Is(err, symmetry.ErrFamily) {
+		why = symmetry.ErrFamily // which it is not one of is a long list
+	}
+	v.r.skip(checkNeurons, "what can move is not known, so that tensors were compared as they stand (--net NET or --spec FILE would say it): %v", why)
 	return nil
 }
 
@@ -359,8 +388,11 @@ func (v *verification) compare(ctx context.Context, p *progress) (*lineage.Compa
 		done <- result{c, err}
 	}()
 	got := <-done
-	if errors.Is(got.err, align.ErrMemory) {
+	switch {
+	case errors.Is(got.err, align.ErrMemory):
 		return nil, budgetf("%w", got.err).withHint("--memory SIZE allows more")
+	case errors.Is(got.err, lineage.ErrInput):
+		return nil, &verdict{status: exitRefused, err: fmt.Errorf("%s against %s: %w", v.sus.path, v.ref.path, got.err)}
 	}
 	return got.c, got.err
 }

@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ropewalk/lineage"
+	"ropewalk/tensor"
 	"ropewalk/train"
 )
 
@@ -87,7 +90,8 @@ func TestPolicy(t *testing.T) {
 		{"require: function", madeUp(lineage.SameWeights, "unknown"), "require"},
 		{"require: [function]", madeUp(lineage.SameWeights, "yes"), ""},
 		{"require: [function]", unseen(madeUp(lineage.SameWeights, "yes")), "require"},
-		{"require: [signature, evidence]", madeUp(lineage.Identical, "yes"), "require require"},
+		{"require: [signature, evidence]", madeUp(lineage.Identical, "yes"), "require"},
+		{"allow: modified\nrequire: [signature, evidence]", madeUp(lineage.Modified, "yes"), "require require"},
 		{"require: accuracy", madeUp(lineage.Identical, "yes"), "require"},
 		{"require: accuracy", measured(madeUp(lineage.Identical, "yes"), 0), ""},
 		{"max-drop: 1%", measured(madeUp(lineage.Identical, "yes"), 0.005), ""},
@@ -343,6 +347,49 @@ func TestSARIF(t *testing.T) {
 	for _, res := range ok.sarif().Runs[0].Results {
 		if res.Kind != "informational" || res.Level != "none" {
 			t.Errorf("of one that passes: %+v", res)
+		}
+	}
+}
+
+// Infinities are refused where the other side has none, and a mask that has them on both
+// sides is no weight.
+func TestVerifyMask(t *testing.T) {
+	dir := t.TempDir()
+	inf := tensor.F32.AppendFloats(nil, []float32{0, float32(math.Inf(-1))})
+	write := func(name string, seed uint64, mask []byte) string {
+		m := &tensor.Tensor{Name: "mask", DType: tensor.F32, Shape: tensor.Shape{2}, Data: tensor.Bytes(mask)}
+		set, err := tensor.Overlay(modelOf(seed, 4096, 0.05))
+		if err != nil {
+			t.Fatal(err)
+		}
+		list := []*tensor.Tensor{m}
+		for _, own := range set.All() {
+			list = append(list, own)
+		}
+		if set, err = tensor.NewSet(list...); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, name)
+		if err := writeModel(path, set); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	ref, sus := write("a.safetensors", 1, inf), write("b.safetensors", 2, inf)
+	other := write("c.safetensors", 1, tensor.F32.AppendFloats(nil, []float32{0, -1}))
+	for _, tt := range []struct {
+		ref, sus string
+		status   int
+		says     string
+	}{
+		{ref, sus, exitNegative, ""},
+		{ref, other, exitRefused, "a.safetensors: tensor mask has -Inf at 1"},
+		{other, ref, exitRefused, "a.safetensors: tensor mask has -Inf at 1"},
+	} {
+		var out, errs bytes.Buffer
+		e := &env{stdin: strings.NewReader(""), stdout: &out, stderr: &errs, getenv: func(string) string { return "" }}
+		if s := e.run(t.Context(), []string{"verify", tt.sus, "--against", tt.ref}); s != tt.status || !strings.Contains(errs.String(), tt.says) {
+			t.Errorf("%s against %s: status %d, %s%s", tt.sus, tt.ref, s, out.String(), errs.String())
 		}
 	}
 }

@@ -361,7 +361,11 @@ func (r *verifyResult) lacks(what string) string {
 		}
 		return ""
 	case requireEvidence:
-		if r.Evidence == nil {
+		switch {
+		case slices.Contains(always, r.Verdict): // equal weights are more than evidence
+		case r.Evidence != nil && !r.Evidence.Derived && r.Verdict != lineage.Unrelated:
+			return r.Evidence.Reason
+		case r.Evidence == nil:
 			return r.why(checkEvidence, "it was not asked for; --evidence does")
 		}
 	case requireAccuracy:

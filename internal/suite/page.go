@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -116,7 +117,7 @@ func (s *Suite) WriteCSV(w io.Writer, lines []Line) error {
 				rows = append(rows, append(head, "", "", r.Failed))
 			}
 			for _, k := range keysOf(r.Values) {
-				rows = append(rows, append(head[:len(head):len(head)], k, strconv.FormatFloat(r.Values[k], 'g', -1, 64), ""))
+				rows = append(rows, append(slices.Clip(head), k, strconv.FormatFloat(r.Values[k], 'g', -1, 64), ""))
 			}
 		}
 	}

@@ -131,10 +131,10 @@ func (s *Suite) job(t *Table, r *Row, each []Choice, seed uint64, o *PlanOptions
 	}
 	h := sha256.New()
 	for _, line := range slices.Concat(j.start, []string{"rows"}, j.steps) {
-		fmt.Fprintln(h, line)
+		_, _ = fmt.Fprintln(h, line) // a hash takes all
 	}
 	for _, k := range keysOf(t.valuesOf(r)) {
-		fmt.Fprintln(h, k, t.valuesOf(r)[k])
+		_, _ = fmt.Fprintln(h, k, t.valuesOf(r)[k])
 	}
 	j.options = hex.EncodeToString(h.Sum(nil)[:8])
 	return j, nil

@@ -190,8 +190,7 @@ func (u *run) measure(ctx context.Context, j *Job) (*Record, error) {
 	if err == nil {
 		err = u.fill(ctx, j, rec, here, start)
 	}
-	var refused *Refusal
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*Refusal](err); ok {
 		rec.Failed, rec.Values, err = refused.Text, map[string]float64{}, nil
 	}
 	rec.Seconds = time.Since(begin).Seconds()

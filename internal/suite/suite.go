@@ -176,6 +176,9 @@ const (
 	startVar = "start"
 )
 
+// ours are names that mean something already.
+var ours = []string{seedVar, hereVar, startVar}
+
 func (s *Suite) check() error {
 	switch {
 	case len(s.Tables) == 0:
@@ -185,7 +188,7 @@ func (s *Suite) check() error {
 	}
 	s.Seeds = max(s.Seeds, 1)
 	for k, d := range s.Data {
-		if !name.MatchString(k) || (d.Is == "") == (d.Get == "") {
+		if !name.MatchString(k) || slices.Contains(ours, k) || (d.Is == "") == (d.Get == "") {
 			return fmt.Errorf("data %q: want a name, and either is (where it is) or get (how to get it)", k)
 		}
 	}
@@ -221,7 +224,7 @@ func (s *Suite) check() error {
 
 func (s *Suite) checkVar(k string) error {
 	_, isData := s.Data[k]
-	if !name.MatchString(k) || isData || slices.Contains([]string{seedVar, hereVar, startVar}, k) {
+	if !name.MatchString(k) || isData || slices.Contains(ours, k) {
 		return fmt.Errorf("a variable cannot be called %q", k)
 	}
 	return nil

@@ -1,0 +1,203 @@
+package suite
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+// smallest is a suite that is whole.
+const smallest = `
+title: small
+data:
+  mine: {is: "builtin:fashion-mnist"}
+  there: {get: from somebody}
+vars: {n: 3}
+quick:
+  vars: {n: 1}
+  each: {net: [a]}
+tables:
+  - name: one
+    each:
+      - net: [a, b]
+      - data: [mine, there]
+    start:
+      - make: $net -n $n -o $start/x
+    columns:
+      - {name: bytes}
+      - {name: error, digits: 2}
+    steps:
+      - look: $start/x $data $seed $how
+    values: {bytes: 1.bytes, error: 100 - 100 * 1.list.1.top?}
+    rows:
+      - {name: first, what: the first, vars: {how: --well}}
+      - {name: second, full: true, vars: {how: ""}}
+`
+
+func parse(t *testing.T, text string) *Suite {
+	t.Helper()
+	s, err := Parse("small.yaml", strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestPlan(t *testing.T) {
+	s := parse(t, smallest)
+	jobs, err := s.Plan(&PlanOptions{Seeds: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(jobs) != 2*2*2*2 {
+		t.Fatalf("%d jobs, want rows × nets × data × seeds", len(jobs))
+	}
+	if got, want := jobs[0].Line(), "one/first/a/mine"; got != want {
+		t.Errorf("first job %q, want %q", got, want)
+	}
+	words := jobs[0].words(jobs[0].steps[0], "H", "S", nil)
+	if got, want := strings.Join(words, " "), "look S/x builtin:fashion-mnist 0 --well"; got != want {
+		t.Errorf("step %q, want %q", got, want)
+	}
+	if got, want := jobs[0].Commands()[0], "make a -n 3 -o $start/x"; got != want {
+		t.Errorf("start %q, want %q", got, want)
+	}
+	if m := jobs[1].Missing; len(m) != 1 || m[0] != "there" {
+		t.Errorf("missing %q, want there", m)
+	}
+	// A path with a blank in it is one word.
+	words = jobs[1].words(jobs[1].steps[0], "H", "S", map[string]string{"there": "my data"})
+	if len(words) != 5 || words[2] != "my data" {
+		t.Errorf("words %q", words)
+	}
+	// Rows and nets that have the same start share it, and seeds do not change it here.
+	if jobs[0].startKey() != jobs[1].startKey() || jobs[0].startKey() == jobs[2].startKey() {
+		t.Error("starts are not shared by those that have them alike, and only those")
+	}
+
+	jobs, err = s.Plan(&PlanOptions{Quick: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(jobs) != 2 || jobs[0].Commands()[0] != "make a -n 1 -o $start/x" {
+		t.Errorf("quick: %d jobs, the first starts with %q", len(jobs), jobs[0].Commands()[0])
+	}
+}
+
+// What is wrong is said with its line, or with table and row.
+func TestParseErrors(t *testing.T) {
+	change := func(from, to string) string {
+		if !strings.Contains(smallest, from) {
+			t.Fatalf("no %q", from)
+		}
+		return strings.Replace(smallest, from, to, 1)
+	}
+	for _, tt := range []struct {
+		text, want string
+		line       int
+	}{
+		{change("title: small", "titel: small"), `unknown field "titel"`, 2},
+		{change("    steps:", "    stepps:"), `unknown field "stepps"`, 20},
+		{change("what: the first", "that: the first"), `unknown field "that"`, 24},
+		{change("title: small", "title: &a small"), "anchors and aliases", 2},
+		{change("title: small", "title: small\ntitle: again"), `"title"`, 3},
+		{change("title: small", "title: [small"), "", -1},
+		{change("bytes: 1.bytes", "bites: 1.bytes"), "table one: row first: it has a value \"bites\"", 0},
+		{change("bytes: 1.bytes", "bytes: 2.bytes"), "there are 1", 0},
+		{change("bytes: 1.bytes", "bytes: 1.bytes +"), "want numbers and fields", 0},
+		{change("bytes: 1.bytes", "bytes: 1.bytes x 2"), "none of + - * /", 0},
+		{change("name: second", "name: first"), "that of another row", 0},
+		{change("name: second", "name: ../etc"), "is no name", 0},
+		{change("{get: from somebody}", "{}"), "data \"there\"", 0},
+		{change("vars: {n: 3}", "vars: {seed: 3}"), "cannot be called", 0},
+		{change("  there: {get", "  here: {get"), "data \"here\"", 0},
+		{change("  vars: {n: 1}", "  vars: {m: 1}"), "vars do not", 0},
+		{change("  each: {net: [a]}", "  each: {nets: [a]}"), "no table does", 0},
+		{change("- net: [a, b]", "- net: []"), "no values", 0},
+		{"", "no tables", 0},
+		{"title: x\n" + strings.Repeat("#", maxSuite), "no suite", 0},
+	} {
+		_, err := Parse("small.yaml", strings.NewReader(tt.text))
+		var e *Error
+		if !errors.As(err, &e) || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("error %v, want %q", err, tt.want)
+			continue
+		}
+		if e.Line != tt.line && tt.line >= 0 {
+			t.Errorf("%v: line %d, want %d", e, e.Line, tt.line)
+		}
+	}
+}
+
+func TestVariablesEnd(t *testing.T) {
+	for text, want := range map[string]string{
+		"vars: {n: $n}":       "do not come to an end",
+		"vars: {n: $nowhere}": "no variable $nowhere",
+	} {
+		s := parse(t, strings.Replace(smallest, "vars: {n: 3}", text, 1))
+		if _, err := s.Plan(&PlanOptions{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}
+
+// Suites that the program carries are whole.
+func TestEmbedded(t *testing.T) {
+	if len(Names()) < 5 {
+		t.Fatalf("suites %q", Names())
+	}
+	for _, n := range Names() {
+		s, err := Embedded(n)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		for _, quick := range []bool{false, true} {
+			jobs, err := s.Plan(&PlanOptions{Quick: quick, Seeds: 1})
+			if err != nil || len(jobs) == 0 {
+				t.Errorf("%s, quick %v: %d jobs, %v", n, quick, len(jobs), err)
+			}
+		}
+	}
+}
+
+func TestMeasureRefuses(t *testing.T) {
+	for _, line := range []string{
+		"", "nothing", "step", "step --net lenet5 --turns 0", "step --net lenet5 --steps -1", "step --net lenet5 --penalty none", "step --net lenet5 more",
+		"forward --net lenet5 --batch 99999999", "layer --weights x", "key", "layer --nonsense 1",
+	} {
+		if _, err := parseMeasure(strings.Fields(line)); err == nil {
+			t.Errorf("measure %s is taken", line)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(smallest)
+	for _, n := range Names() {
+		text, err := embedded.ReadFile("suites/" + n + ".yaml")
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(text))
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := Parse("x.yaml", strings.NewReader(text))
+		if err != nil {
+			return
+		}
+		n := 0
+		for i := range s.Tables {
+			c := 1
+			for _, e := range s.Tables[i].Each {
+				for _, v := range e {
+					c *= len(v)
+				}
+			}
+			n += c * len(s.Tables[i].Rows)
+		}
+		if n < 1000 {
+			_, _ = s.Plan(&PlanOptions{Seeds: 1})
+		}
+	})
+}
