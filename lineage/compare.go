@@ -208,7 +208,9 @@ func (c *comparer) align() error {
 	}
 	c.out.Match = found
 	if !found.Related {
-		return nil
+		if err := c.unmoved(); err != nil || !found.Related {
+			return err
+		}
 	}
 	c.progress("factors")
 	if err := c.settle(); err != nil {
@@ -238,11 +240,14 @@ func (c *comparer) settle() error {
 	if err != nil {
 		return err
 	}
+	c.moved, c.scaled = moved, c.ref.Set
+	if c.out.InPlace != nil {
+		return nil // too much is damaged for factors to be told
+	}
 	rescaled, err := settle(c.spec, c.ref.Set, moved, c.out.Match)
 	if err != nil {
 		return err
 	}
-	c.moved, c.scaled = moved, c.ref.Set
 	if rescaled {
 		c.scaled, err = c.rescaled()
 	}
@@ -343,7 +348,22 @@ func (c *comparer) differences() error {
 	}
 	c.out.Changes = append(c.out.Changes, damages(all)...)
 	c.unnamed()
-	return nil
+	return c.edits()
+}
+
+// edits names the places that were changed where most of what is around them was not.
+func (c *comparer) edits() error {
+	c.progress("edits")
+	found := c.out.Match
+	if found == nil { // there are no groups
+		found = &align.NetworkResult{}
+	}
+	r, err := findEdits(c.spec, c.ref.Set, c.out.Restored, c.stock.sus, found, &editOptions{Threads: c.o.Threads})
+	if err != nil {
+		return err
+	}
+	c.out.Edits, c.out.Edited = r.Edits, r.Total
+	return c.ctx.Err()
 }
 
 // unnamed enters that weights are not what they were, if no other change says so.

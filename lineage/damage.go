@@ -309,6 +309,9 @@ func (n *network) quantized() *Change {
 			c.Bits = max(c.Bits, float64(e.grid.bits))
 		}
 	}
+	if list[0].scaled { // small tensors, of which factors are hardly known, may seem to have more
+		c.Levels, c.Bits = n.commonLevels(list, c)
+	}
 	c.Names = n.names(list, max(telling, 16*float64(c.Levels)))
 	c.Text = fmt.Sprintf("quantized to %g bits", c.Bits)
 	if c.Bits == 1 {
@@ -318,6 +321,28 @@ func (n *network) quantized() *Change {
 		c.Text += " per channel"
 	}
 	return c
+}
+
+// commonLevels returns the levels and bits that most weights of a scope and grid have.
+func (n *network) commonLevels(list []examined, c *Change) (levels int, bits float64) {
+	var votes [maxGridBits + 1]int64
+	for _, e := range list {
+		if e.grid.scope == c.Scope && (e.grid.uniform == c.Grid || e.grid.uniform == "") {
+			votes[min(e.grid.bits, maxGridBits)] += e.Elements
+		}
+	}
+	most := 0
+	for b, v := range votes {
+		if v > votes[most] {
+			most = b
+		}
+	}
+	for _, e := range list {
+		if e.grid.scope == c.Scope && e.grid.bits <= most {
+			levels = max(levels, e.grid.levels)
+		}
+	}
+	return levels, float64(most)
 }
 
 // pruned names a pruning, or nil.

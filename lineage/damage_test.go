@@ -198,3 +198,30 @@ func TestDamagesOfModels(t *testing.T) {
 		})
 	}
 }
+
+// Damage is named by the same words where neurons were moved or multiplied, before or after.
+func TestDamagesUnderFactors(t *testing.T) {
+	n := bundled(t)
+	for chain, want := range map[string][]string{
+		"permute+prune=0.9+quantize=4": {"pruned 90 %", "quantized to 4 bits"},
+		"scale+quantize=4:channel":     {"quantized to 4 bits per channel"},
+		"quantize=4+scale":             {"quantized to 4 bits"},
+		"quantize=4:channel+scale":     {"quantized to 4 bits per channel"},
+		"quantize=4:lloyd-max+scale":   {"quantized to 4 bits"},
+		"scale+noise=0.1":              {"noise of 0.1 sigma"},
+	} {
+		c, err := Compare(t.Context(), n, attacked(t, n, chain, 1), nil)
+		if err != nil {
+			t.Fatalf("%s: %v", chain, err)
+		}
+		var got []string
+		for _, x := range c.Changes {
+			if !x.Preserves {
+				got = append(got, x.Text)
+			}
+		}
+		if strings.Join(got, ", ") != strings.Join(want, ", ") {
+			t.Errorf("%s is called %q", chain, c.Summary())
+		}
+	}
+}

@@ -198,7 +198,7 @@ func orders(l *lab, m *align.NetworkResult, e symmetry.Element) (s string) {
 	inv := must(l.spec.Inverse(e))
 	for k := range m.Classes {
 		c := &m.Classes[k]
-		s += fmt.Sprintf("%s: %v, in truth %v, certainty %.2f\n", c.Name, c.Sus, inv[c.Name].Order, c.Certainty)
+		s += fmt.Sprintf("%s: %v, in truth %v, certainty %.2f\n", c.Name, c.Sus, inv[c.Name], c.Certainty)
 	}
 	return s
 }

@@ -113,7 +113,7 @@ func weigh(ctx context.Context, ref, sus Network, match *align.NetworkResult, o 
 			return nil, err
 		}
 	}
-	if out.Resemblance, err = resembleMatched(w.ref, w.sus, w.spec, match, o.Seed); err != nil {
+	if out.Resemblance, err = resembleMatched(ctx, w.ref, w.sus, w.spec, match, o.Seed); err != nil {
 		return nil, err
 	}
 	out.Derived, out.Reason = derived(match, out.Resemblance)

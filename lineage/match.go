@@ -92,7 +92,7 @@ func match(ctx context.Context, spec *symmetry.Spec, ref, sus *tensor.Set, o *Op
 	}
 	// Networks that learned the same have neurons that are alike.
 	if r.Related {
-		like, err := resembleMatched(ref, sus, spec, r, o.Seed)
+		like, err := resembleMatched(ctx, ref, sus, spec, r, o.Seed)
 		if err != nil {
 			return nil, err
 		}

@@ -158,8 +158,9 @@ func (e *examination) divided(x, y []float64, round func(i int) float64, row int
 	columns := row / inner
 	a, b := make([]float64, rows), make([]float64, columns)
 	type ratio struct {
-		r, c int
-		log  float64
+		r, c   int
+		log    float64
+		strong bool // no pruning has changed it
 	}
 	var list []ratio
 	tops := [2][]float64{make([]float64, rows), make([]float64, columns)}
@@ -172,7 +173,7 @@ func (e *examination) divided(x, y []float64, round func(i int) float64, row int
 	for i, v := range x {
 		enough := min(large, tops[0][i/row]/2, tops[1][i%row/inner]/2) // all have some
 		if q := round(i); math.Abs(v) >= enough && q != 0 && y[i] != 0 && finite(y[i]) && finite(v) {
-			list = append(list, ratio{i / row, i % row / inner, math.Log(math.Abs(y[i] / q))})
+			list = append(list, ratio{i / row, i % row / inner, math.Log(math.Abs(y[i] / q)), math.Abs(v) >= large})
 		}
 	}
 	group := make([][]float64, max(rows, columns))
@@ -180,9 +181,16 @@ func (e *examination) divided(x, y []float64, round func(i int) float64, row int
 		for i := range group {
 			group[i] = group[i][:0]
 		}
+		strong := make([]bool, len(into))
 		for _, q := range list {
-			k, v := of(q)
-			group[k] = append(group[k], v)
+			if k, _ := of(q); q.strong {
+				strong[k] = true
+			}
+		}
+		for _, q := range list {
+			if k, v := of(q); q.strong || !strong[k] {
+				group[k] = append(group[k], v)
+			}
 		}
 		for k := range into {
 			if n := len(group[k]); n > 0 {
@@ -197,6 +205,7 @@ func (e *examination) divided(x, y []float64, round func(i int) float64, row int
 	}
 	levels := levelsOf(x, round, row)
 	out := make([]byte, 0, 8*len(y))
+	off := 0
 	for i, v := range y {
 		// A sign is that of the reference: levels do not change it where they are large.
 		v = math.Abs(v) / math.Exp(a[i/row]+b[i%row/inner])
@@ -204,9 +213,14 @@ func (e *examination) divided(x, y []float64, round func(i int) float64, row int
 		if u := levels(i); v != 0 && len(u) > 0 {
 			if l := u[nearestLevel(u, v)]; math.Abs(v-l) <= minorError*math.Abs(l) {
 				v = l
+			} else {
+				off++
 			}
 		}
 		out = binary.LittleEndian.AppendUint64(out, math.Float64bits(v))
+	}
+	if 50*off > len(y) { // of some rows or columns, factors are not known
+		return nil
 	}
 	return &numbers{tensor.F64, out, e.x.shape}
 }

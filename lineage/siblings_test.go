@@ -2,6 +2,7 @@ package lineage
 
 import (
 	"context"
+	"os"
 	"testing"
 
 	"ropewalk/align"
@@ -22,12 +23,12 @@ func TestWhatLearnedTheSameIsNotDerived(t *testing.T) {
 	const side = 14
 	d := must(dataset.Open("builtin:fashion-mnist", &dataset.Options{Normalise: "measured", Size: [2]int{side, side}}))
 	ctx := context.Background()
-	learned := func(seed uint64) Network {
+	learned := func(seed uint64, decay float64) Network {
 		g := must(nets.Build("lenet-300-100", &nets.Options{Seed: seed, Input: tensor.Shape{1, side, side}, Widths: []int64{32, 24}}))
 		p := must(native.Backend{}.Compile(g, &engine.Options{Trainable: g.Parameters(), Threads: 1}))
 		defer p.Close()
 		must(train.Fit(ctx, p, &train.Examples{Data: d.Train, Classes: 10}, &train.Options{
-			Epochs: 12, Batch: 64, Threads: 1, Seed: seed, Optimizer: train.Optimizer{Kind: train.SGD, Rate: 0.05, Momentum: 0.9, Decay: 5e-3},
+			Epochs: 12, Batch: 64, Threads: 1, Seed: seed, Optimizer: train.Optimizer{Kind: train.SGD, Rate: 0.05, Momentum: 0.9, Decay: decay},
 		}))
 		var list []*tensor.Tensor
 		for _, w := range p.Weights() {
@@ -37,15 +38,28 @@ func TestWhatLearnedTheSameIsNotDerived(t *testing.T) {
 		}
 		return Network{Set: must(tensor.NewSet(list...)), Spec: must(symmetry.Derive(g, nil))}
 	}
-	a, b := learned(1), learned(2)
+	pairs, decays := uint64(1), []float64{5e-3}
+	if os.Getenv("ROPEWALK_TABLES") != "" {
+		pairs, decays = 20, []float64{0, 1e-3, 5e-3, 1e-2}
+	}
+	for _, decay := range decays {
+		for k := range pairs {
+			toldApart(ctx, t, decay, learned(2*k+1, decay), learned(2*k+2, decay))
+		}
+	}
+}
+
+// toldApart tests that a stranger is told from copies that were damaged.
+func toldApart(ctx context.Context, t *testing.T, decay float64, a, b Network) {
+	t.Helper()
 	own := must(align.FromSymmetry(a.Spec))
 	look := func(sus *tensor.Set) (*align.NetworkResult, *Resemblance) {
 		m := must(align.MatchNetworks(align.Network{Set: a.Set, Spec: own}, align.Network{Set: sus, Spec: own}, nil))
-		return m, must(resembleMatched(a.Set, sus, a.Spec, m, 1))
+		return m, must(resembleMatched(ctx, a.Set, sus, a.Spec, m, 1))
 	}
 	m, r := look(b.Set)
 	yes, why := derived(m, r)
-	t.Logf("strangers: log evidence %.0f, correlation %.2f, spectrum %.2f, noise %.2f: %s", m.LogEvidence, r.Correlation, r.Spectrum, r.Noise, why)
+	t.Logf("strangers, decay %g: log evidence %.0f, correlation %.2f, spectrum %.2f, noise %.2f: %s", decay, m.LogEvidence, r.Correlation, r.Spectrum, r.Noise, why)
 	if m.LogEvidence < 50 || r.Correlation < 0.3 {
 		t.Errorf("log evidence is %.0f, correlation %.2f: these networks do not resemble each other, and test nothing", m.LogEvidence, r.Correlation)
 	}

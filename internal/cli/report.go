@@ -282,9 +282,11 @@ var adders = map[string]func(p *pager, raw []byte) error{
 		p.trained(r)
 		p.ledger = append(p.ledger, trainClaim(r, ""))
 	}),
-	"eval":         adder(func(p *pager, r *evalResult) { p.eval(r, "") }),
-	"mark-extract": adder(func(p *pager, r *markExtractResult) { p.mark(r, "") }),
-	"diff":         adder(func(p *pager, r *diffResult) { p.diff(r, "") }),
+	"eval":           adder(func(p *pager, r *evalResult) { p.eval(r, "") }),
+	"passport-show":  adder(func(p *pager, r *passportShowResult) { p.passport(&r.Passport) }),
+	"passport-match": adder(func(p *pager, r *passportMatchResult) { p.matched(r) }),
+	"mark-extract":   adder(func(p *pager, r *markExtractResult) { p.mark(r, "") }),
+	"diff":           adder(func(p *pager, r *diffResult) { p.diff(r, "") }),
 }
 
 // adder reads a result before it is added. A result is what this program printed, or

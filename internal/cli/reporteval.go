@@ -161,8 +161,10 @@ func (p *pager) mark(r *markExtractResult, command string) {
 		word, tone, text = "present", report.Good, "The mark of this key is in the suspect."
 	}
 	facts := []report.Fact{
-		{Name: "probability that it is chance", Value: "≤ " + power(v.Log10P), Note: "of " + count(v.Tests, "reading")}, {Name: "threshold", Value: power(v.Threshold), Note: map[bool]string{true: "with a commitment", false: "without a commitment"}[r.Committed]},
-		{Name: "key", Value: r.Key, Note: r.Owner}, fact("scheme", "%s", d.Scheme),
+		{Name: "probability that it is chance", Value: "≤ " + power(v.Log10P), Note: "of " + count(v.Tests, "reading")},
+		{Name: "threshold", Value: power(v.Threshold), Note: map[bool]string{true: "with a commitment", false: "without a commitment"}[r.Committed]},
+		{Name: "key", Value: r.Key, Note: r.Owner},
+		fact("scheme", "%s", d.Scheme),
 	}
 	if d.Scheme != "uchida" {
 		facts = append(facts, fact("z", "%.1f", d.Z))

@@ -215,12 +215,14 @@ func (v *neuronView) chart() *report.Chart {
 // normChart shows what cosines cannot see: norms that changed while the direction was kept.
 func normChart(views []neuronView) *report.Chart {
 	c := report.Curve{Name: "neurons"}
+	low, high := math.Inf(1), 0.0
 	for i := range views {
 		v := &views[i]
 		for k := range v.cosine {
 			if v.cosine[k]-v.cosine[k] != 0 || v.ratio[k]-v.ratio[k] != 0 {
 				continue
 			}
+			low, high = min(low, v.ratio[k]), max(high, v.ratio[k])
 			c.X, c.Y = append(c.X, v.cosine[k]), append(c.Y, v.ratio[k])
 			c.Labels = append(c.Labels, fmt.Sprintf("%s, neuron %d", v.group, k))
 		}
@@ -231,6 +233,7 @@ func normChart(views []neuronView) *report.Chart {
 		Wide:    true,
 		Data: &report.Scatter{
 			X: "cosine with the reference", Y: "norm / norm in the reference", Groups: []report.Curve{c}, Bounds: []report.Bounds{{Name: "unchanged", At: 1}},
+			LogY: low > 0 && high > 4*low,
 		},
 	}
 }

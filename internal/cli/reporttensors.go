@@ -30,7 +30,8 @@ func (e *env) inspectPage(r *inspectResult, set *tensor.Set, command string) (*r
 func (p *pager) inspect(r *inspectResult, set *tensor.Set) error {
 	s := p.section("What it is")
 	facts := []report.Fact{
-		{Name: "format", Value: r.Format, Note: holdsText(r)}, bytesFact("size", r.Bytes), fact("tensors", "%s", commas(int64(r.Count))), fact("values", "%s", commas(r.Values)),
+		{Name: "format", Value: r.Format, Note: holdsText(r)},
+		bytesFact("size", r.Bytes), fact("tensors", "%s", commas(int64(r.Count))), fact("values", "%s", commas(r.Values)),
 		fact("bits per value", "%.3f", 8*float64(r.Bytes)/float64(max(1, r.Values))),
 	}
 	if r.Original > 0 {

@@ -53,13 +53,6 @@ func parseHistory(path string, r io.Reader) ([]train.Event, error) {
 	}
 }
 
-// historyPage is the page of a run, as far as it has come.
-func historyPage(name string, events []train.Event) *pager {
-	p := newPage("train", name)
-	p.history(events)
-	return p
-}
-
 // history draws the curves of a run.
 func (p *pager) history(events []train.Event) {
 	s := p.section("Training")

@@ -51,15 +51,14 @@ func (v *verification) writeReport(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return v.e.writeReport(&v.o.report, p, v.ref.c, v.sus.c)
+	return v.e.writeReport(&v.o.report, p, v.inputs()...)
 }
 
 func (v *verification) page(ctx context.Context) (*report.Page, error) {
-	var spec *symmetry.Spec
-	if v.known != nil {
-		spec = v.known.spec
+	if v.pass != nil {
+		return v.e.verifyPage(ctx, v.r, nil, nil, v.sus.c.Tensors) // there are no weights to draw
 	}
-	return v.e.verifyPage(ctx, v.r, spec, v.ref.c.Tensors, v.sus.c.Tensors)
+	return v.e.verifyPage(ctx, v.r, v.spec(), v.ref.c.Tensors, v.sus.c.Tensors)
 }
 
 func verifyClaim(r *verifyResult, command string) report.Claim {
@@ -135,6 +134,7 @@ func (p *pager) verify(r *verifyResult) {
 	facts = append(facts, passed)
 	p.section("Answer").Verdict(&report.Verdict{Word: string(c.Verdict), Tone: verdictTones[c.Verdict], Text: text, Ladder: ladder, Facts: facts})
 	p.changes(c.Changes)
+	p.evidence(c.Evidence)
 	p.edits(r)
 	p.moved(c.Groups)
 	if len(r.Unchecked) > 0 {
@@ -282,4 +282,55 @@ func (p *pager) differences(list []lineage.TensorDifference) {
 		s.Chart(&report.Chart{Title: "How far tensors are from the reference", Caption: "Standard deviation of the difference, in units of that of the reference's values; tensors that are equal are left out.", Wide: true, Data: &report.Bars{X: "tensor", Y: "difference", Names: names, Values: relative, Low: value(0)}})
 	}
 	s.Table(t)
+}
+
+// evidence shows how probable it is that strangers look as these two do, each number with
+// what it rests on.
+func (p *pager) evidence(e *lineage.Evidence) {
+	if e == nil {
+		return
+	}
+	s := p.section("Evidence")
+	word, tone := "no more than networks that learned the same", report.Neutral
+	if e.Derived {
+		word, tone = "more than networks that learned the same", report.Warn
+	}
+	s.Verdict(&report.Verdict{Word: word, Tone: tone, Text: e.Reason})
+	add := func(text, value, assumption string) {
+		s.Claims(report.Claim{Text: text, Value: value, Assumption: assumption})
+	}
+	if f := e.FixedPoints; f != nil {
+		if f.Applies {
+			text := fmt.Sprintf("%s of %s neurons are at their own place, where a random shuffle leaves %.3g. The probability of so many or more is", commas(int64(f.Fixed)), commas(int64(f.Neurons)), f.Expected)
+			value := power(f.Log10P)
+			if f.Bound {
+				value = "at most " + value
+			}
+			add(text, value, f.Assumption)
+		} else {
+			add("The exact test of neurons at their own place does not apply:", f.Why, "")
+		}
+	}
+	if x := e.Score; x != nil {
+		add("The score of all matched weights is", fmt.Sprintf("e^%.0f", x.LogEvidence), x.Assumption)
+		for _, c := range []*lineage.Conformal{x.Random, x.Given} {
+			if c != nil {
+				add(fmt.Sprintf("Of %s, %d have such a score or a higher one; p is", count(c.Counted, "control"), c.Above), fmt.Sprintf("%.3g", c.P), c.Assumption)
+			}
+		}
+	}
+	if r := e.Resemblance; r != nil {
+		s.Facts(fact("correlation", "%.4f", r.Correlation), fact("by chance", "%.4f", r.Chance), fact("in all directions", "%.4f", r.Spectrum), fact("in the weakest", "%.4f", r.Weakest), fact("copied neurons", "%s", commas(int64(r.Copies))))
+		if len(r.Tensors) > 1 {
+			names, values := []string{}, report.Numbers{}
+			for _, t := range r.Tensors {
+				names, values = append(names, t.Name), append(values, t.Correlation)
+			}
+			s.Chart(&report.Chart{Title: "Resemblance of each tensor", Caption: "Correlation of the rows of matched neurons, with what all neurons have in common taken away.", Wide: true, Data: &report.Bars{X: "tensor", Y: "correlation", Names: names, Values: values, High: value(1)}})
+		}
+	}
+	if n := e.Neurons; n != nil {
+		add(fmt.Sprintf("Matches that can be claimed together, with a probability of %.3g that any is wrong:", n.FamilyWise.Level), fmt.Sprintf("%s of %s", commas(int64(n.FamilyWise.Claimed)), commas(int64(n.Neurons))), n.Assumption)
+	}
+	s.Text(e.Caution)
 }

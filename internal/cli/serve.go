@@ -30,9 +30,9 @@ func newServe(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve DIR",
 		Short: "look at a folder of models and runs in a browser",
-		Long: `Serve web pages about the models, packed files, runs and results in the folder
-DIR and those below it: look into a checkpoint, compare two, or watch a
-training, whose curves grow while it goes on. The pages are those of "ropewalk
+		Long: `Serve web pages about the models, packed files, passports, runs and results in
+the folder DIR and those below it: look into a checkpoint, compare two, or watch
+a training, whose curves grow while it goes on. The pages are those of "ropewalk
 report".
 
 Nothing in DIR is ever changed, and nothing outside of it is shown, wherever
@@ -180,10 +180,10 @@ func asset(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(text)                                           // a browser that went away
 }
 
-// page makes a handler of what makes a page.
-func (s *server) page(make func(ctx context.Context, r *http.Request) (*report.Page, error)) http.HandlerFunc {
+// page makes a handler of what builds a page.
+func (s *server) page(build func(ctx context.Context, r *http.Request) (*report.Page, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		p, err := s.inTurn(r, make)
+		p, err := s.inTurn(r, build)
 		status := http.StatusOK
 		if err != nil {
 			status = httpStatus(err)
@@ -202,7 +202,7 @@ func (s *server) page(make func(ctx context.Context, r *http.Request) (*report.P
 }
 
 // inTurn makes a page while not too many others are made.
-func (s *server) inTurn(r *http.Request, make func(ctx context.Context, r *http.Request) (*report.Page, error)) (p *report.Page, err error) {
+func (s *server) inTurn(r *http.Request, build func(ctx context.Context, r *http.Request) (*report.Page, error)) (p *report.Page, err error) {
 	ctx, cancel := context.WithTimeout(r.Context(), mostPage)
 	defer cancel()
 	select {
@@ -216,7 +216,7 @@ func (s *server) inTurn(r *http.Request, make func(ctx context.Context, r *http.
 			err = fmt.Errorf("internal error: %v", v)
 		}
 	}()
-	p, err = make(ctx, r)
+	p, err = build(ctx, r)
 	if err != nil && ctx.Err() != nil {
 		return nil, &busyError{}
 	}

@@ -23,6 +23,8 @@ const (
 	kindPacked = "packed"
 	kindRun    = "run"
 	kindResult = "result"
+	// kindPassport stands for a model.
+	kindPassport = "passport"
 )
 
 // kindOf tells what a file is by its name; "" is not shown.
@@ -32,6 +34,8 @@ func kindOf(name string) string {
 		return kindModel
 	case ext:
 		return kindPacked
+	case ".passport":
+		return kindPassport
 	case ".json":
 		if strings.HasSuffix(name, ".safetensors.index.json") {
 			return kindModel
@@ -105,8 +109,12 @@ func (s *server) index(ctx context.Context, _ *http.Request) (*report.Page, erro
 	if err != nil {
 		return nil, err
 	}
-	p := newPage("serve", filepath.Base(filepath.Clean(s.dir)))
-	p.Lead = "Models, packed files, runs and results in this folder."
+	title := filepath.Clean(s.dir)
+	if abs, err := filepath.Abs(title); err == nil {
+		title = abs // "." says nothing
+	}
+	p := newPage("serve", filepath.Base(title))
+	p.Lead = "Models, packed files, passports, runs and results in this folder."
 	t := &report.Table{Columns: []report.Column{{Name: "file", Text: true}, {Name: "kind", Text: true}, {Name: "bytes"}, {Name: "changed (UTC)", Text: true}}}
 	var models []report.Option
 	for _, f := range list {
@@ -119,7 +127,7 @@ func (s *server) index(ctx context.Context, _ *http.Request) (*report.Page, erro
 	}
 	sec := p.section("Files")
 	if len(list) == 0 {
-		sec.Text("There is nothing to be seen yet: no model, packed file, run or result.")
+		sec.Text("There is nothing to be seen yet: no model, packed file, passport, run or result.")
 	} else {
 		sec.Table(t)
 	}
@@ -173,6 +181,15 @@ func (s *server) see(ctx context.Context, r *http.Request) (*report.Page, error)
 		return p.Page, nil
 	}
 	p := newPage("serve", name)
+	if kindOf(name) == kindPassport {
+		pass, err := openPassport(file, &trustFlags{})
+		if err != nil {
+			return nil, err
+		}
+		info := newPassportInfo(file, pass)
+		p.passport(&info)
+		return p.Page, nil
+	}
 	if _, err := s.e.addRun(ctx, p, file); err != nil {
 		return nil, err
 	}

@@ -96,12 +96,14 @@
       };
       d.nodes.forEach(range);
       const plain = !d.color || low > high;
+      const log = low > 0 && high > 3 * low, of = log ? Math.log : (x) => x; // a few small tensors take many bits
+      const place = (x) => high > low ? (of(x) - of(low)) / (of(high) - of(low)) : .5;
       const from = mix(s.ramp, .12), shades = [from, ...s.ramp.slice(1)];
       const node = (n) => {
         if (n.children && n.children.length) {
           return { name: n.name, value: n.value, children: n.children.map(node), note: n.note, itemStyle: { color: s.panel, borderColor: s.line } };
         }
-        const t = plain || typeof n.color !== "number" ? null : high > low ? (n.color - low) / (high - low) : .5;
+        const t = plain || typeof n.color !== "number" ? null : place(n.color);
         const c = t === null ? mix([s.faint.length === 7 ? s.faint : "#888888", s.colors[0]], plain ? .55 : .15) : mix(shades, t);
         return { name: n.name, value: n.value, shade: n.color, note: n.note, itemStyle: { color: c }, label: { color: readable(c) } };
       };
@@ -118,7 +120,7 @@
         itemStyle: { borderColor: s.panel, borderWidth: 1, gapWidth: 1 },
         levels: [{ upperLabel: { show: false }, itemStyle: { borderWidth: 0, gapWidth: 3 } }, { itemStyle: { borderColor: s.faint, borderWidth: 2, gapWidth: 1 } }, { itemStyle: { borderColor: s.faint, borderWidth: 1, gapWidth: 1 } }],
       }];
-      if (!plain) option.scale = { ramp: shades, low: number(low), high: number(high), unit: d.color };
+      if (!plain) option.scale = { ramp: shades, low: number(low), high: number(high), unit: d.color + (log ? ", logarithmic" : "") };
       option.height = 400;
       return option;
     },
@@ -232,7 +234,7 @@
       return option;
     },
 
-    bars(spec, s) {
+    bars(spec, s, wide) {
       const d = spec.data, option = base(s, spec), value = d.percent ? percent : number;
       const span = (i) => d.total ? Math.ceil(i * d.total / d.values.length) + "–" + (Math.ceil((i + 1) * d.total / d.values.length) - 1) : String(i);
       option.tooltip.trigger = "axis";
@@ -241,8 +243,8 @@
       const long = d.names && d.names.length > 3 && Math.max(...d.names.map((x) => x.length)) > 10;
       option.grid = { left: 4, right: d.bounds ? 44 : 18, top: 26, bottom: long ? 8 : 24, containLabel: true };
       const label = { color: s.soft, fontSize: 11 };
-      option.xAxis = axis(s, long ? "" : d.x, { type: "category", data: d.names || d.values.map((_, i) => d.total ? String(Math.ceil(i * d.total / d.values.length)) : String(i)), splitLine: { show: false }, axisLabel: long ? { ...label, rotate: 35, width: 110, overflow: "truncate" } : { ...label, hideOverlap: true } });
-      option.yAxis = upright(s, d.y, { type: "value", min: d.low, max: d.high, axisLabel: { ...label, formatter: value } });
+      option.xAxis = axis(s, long ? "" : d.x, { type: "category", data: d.names || d.values.map((_, i) => d.total ? String(Math.ceil(i * d.total / d.values.length)) : String(i)), splitLine: { show: false }, axisLabel: long ? { ...label, rotate: 35, width: 110, overflow: "truncate", interval: Math.ceil(d.values.length / Math.max(1, wide / 22)) - 1 } : { ...label, hideOverlap: true } });
+      option.yAxis = upright(s, d.y, { type: "value", min: d.low, max: d.high, axisLabel: { ...label, formatter: (x) => value(x) } }); // not its index, too
       option.series = [{ type: "bar", data: d.values, barMaxWidth: 28, barCategoryGap: d.values.length > 60 ? "0%" : "22%", itemStyle: { color: s.colors[0] }, markLine: bounds(s, d.bounds) }];
       return option;
     },
@@ -347,7 +349,7 @@
   // Tables.
   const words = new Intl.Collator("en", { numeric: true });
   all(".table").forEach((t) => {
-    const body = one("tbody", t), heads = all("th", t), rows = all("tr", body), more = one(".more", t);
+    const body = one("tbody", t), heads = all("th", t), rows = () => all("tr", body), more = one(".more", t);
     const showAll = () => { t.classList.remove("short"); if (more) more.remove(); };
     if (more) more.addEventListener("click", showAll);
     heads.forEach((th, i) => one("button", th).addEventListener("click", () => {
@@ -355,7 +357,7 @@
       heads.forEach((x) => x.removeAttribute("aria-sort"));
       th.setAttribute("aria-sort", down ? "descending" : "ascending");
       const key = (r) => { const k = r.cells[i].dataset.k; return k === undefined ? null : Number(k); };
-      const sorted = rows.map((r) => [r, key(r), r.cells[i].textContent]).sort((a, b) => {
+      const sorted = rows().map((r) => [r, key(r), r.cells[i].textContent]).sort((a, b) => {
         if (a[1] === null && b[1] === null) return (down ? -1 : 1) * words.compare(a[2], b[2]);
         if (a[1] === null || b[1] === null) return a[1] === null ? 1 : -1; // no number comes last
         return (down ? -1 : 1) * (a[1] - b[1]);
@@ -366,7 +368,7 @@
     if (filter) filter.addEventListener("input", () => {
       const want = filter.value.toLowerCase();
       showAll();
-      rows.forEach((r) => { r.hidden = want !== "" && !r.textContent.toLowerCase().includes(want); });
+      rows().forEach((r) => { r.hidden = want !== "" && !r.textContent.toLowerCase().includes(want); });
     });
   });
 
@@ -374,6 +376,15 @@
   const live = root.dataset.live, badge = one("#live");
   if (live) {
     let last = "";
+    // Numbers and rows are taken from the page as it is now.
+    const renew = async () => {
+      const page = new DOMParser().parseFromString(await (await fetch(location.href, { cache: "no-store" })).text(), "text/html");
+      for (const q of [".facts", "tbody"]) {
+        const now = all(q, page), old = all(q);
+        if (now.length !== old.length) { location.reload(); return; }
+        old.forEach((e, i) => e.replaceChildren(...now[i].children));
+      }
+    };
     const ask = async () => {
       try {
         const answer = await fetch(live, { cache: "no-store" });
@@ -384,7 +395,7 @@
           const now = JSON.parse(text);
           if (now.length !== specs.length) { location.reload(); return; }
           specs = now;
-          if (last) again();
+          if (last) { again(); await renew(); }
           last = text;
           badge.textContent = "live, " + new Date().toLocaleTimeString();
         }

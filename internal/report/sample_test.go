@@ -104,6 +104,7 @@ func sample(tensors int) *Page {
 		certainty[i] = 1 - .02*r.Float64()*r.Float64()
 	}
 	certainty[77], certainty[301] = .62, .41
+	neurons.Chart(&Chart{Title: "Reading of each tensor", Caption: "In standard deviations of chance.", Wide: true, Data: &Bars{X: "tensor", Y: "z", Names: []string{"conv1.weight", "layer1.0.conv1.weight", "layer1.0.conv2.weight", "fc.weight"}, Values: Numbers{12.5, 54, -1.25, 31}, Bounds: []Bounds{{Name: "3", At: 3}}}})
 	text := make([]string, 12)
 	shares := []float64{1, 1, .99, .7, 1, .98, .9, .4, 1, .93, .8, .2}
 	for i, x := range shares {
