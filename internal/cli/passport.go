@@ -146,7 +146,7 @@ func openPassport(path string, t *trustFlags) (*passport.Passport, error) {
 		if errors.Is(err, known) {
 			own := strings.TrimPrefix(err.Error(), path+": passport: ")
 			hint := ""
-			if known == passport.ErrUnsigned {
+			if errors.Is(known, passport.ErrUnsigned) {
 				hint = "passport make --key FILE signs one"
 			}
 			return nil, &verdict{exitNegative, fmt.Errorf("%s: %s%w", path, own, silent{known}), hint}

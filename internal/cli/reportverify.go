@@ -51,15 +51,14 @@ func (v *verification) writeReport(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return v.e.writeReport(&v.o.report, p, v.ref.c, v.sus.c)
+	return v.e.writeReport(&v.o.report, p, v.inputs()...)
 }
 
 func (v *verification) page(ctx context.Context) (*report.Page, error) {
-	var spec *symmetry.Spec
-	if v.known != nil {
-		spec = v.known.spec
+	if v.pass != nil {
+		return v.e.verifyPage(ctx, v.r, nil, nil, v.sus.c.Tensors) // there are no weights to draw
 	}
-	return v.e.verifyPage(ctx, v.r, spec, v.ref.c.Tensors, v.sus.c.Tensors)
+	return v.e.verifyPage(ctx, v.r, v.spec(), v.ref.c.Tensors, v.sus.c.Tensors)
 }
 
 func verifyClaim(r *verifyResult, command string) report.Claim {

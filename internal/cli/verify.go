@@ -14,6 +14,7 @@ import (
 	"ropewalk/checkpoint"
 	"ropewalk/graph/nets"
 	"ropewalk/lineage"
+	"ropewalk/lineage/passport"
 	"ropewalk/symmetry"
 )
 
@@ -31,6 +32,7 @@ type verifyOptions struct {
 	evidence bool
 	controls []string
 	repair   string
+	trust    trustFlags
 	force    bool
 	flags    *pflag.FlagSet
 	report   reportFlag
@@ -87,6 +89,10 @@ anything in one.
 What a rule asks for and was not checked counts as not kept. --sarif writes what
 was found for scanners (SARIF 2.1.0).
 
+REF can be a passport (see "ropewalk passport make"), which is enough for all but
+outputs, edits of single weights and evidence. --signer says who must have signed
+it; a policy can require: [signature].
+
 --evidence adds an exact probability where neurons were not moved, and scores
 beside those of controls, of random numbers and of the networks that --control
 names, where they may have been; each with what it assumes. --repair writes
@@ -97,6 +103,7 @@ neurons left out; what was damaged or edited stays as it is.`,
 			"in a pipeline: a copy may be stored in another order and type, nothing else", "ropewalk verify copy.safetensors --against mine.onnx --allow reordered,re-encoded",
 			"rules in a file, and a log for a scanner", "ropewalk verify copy.onnx --against mine.onnx --policy policy.yaml --sarif verify.sarif",
 			"is it derived, and how sure is that?", "ropewalk verify suspect.onnx --against mine.onnx --evidence --control other.onnx",
+			"without the weights of the original", "ropewalk verify suspect.onnx --against owner.passport --signer owner-public.pem",
 			"put it back in order", "ropewalk verify suspect.onnx --against mine.onnx --allow rescaled --repair restored.onnx",
 			"what the changes cost", "ropewalk verify copy.safetensors --against lenet5.safetensors --data builtin:fashion-mnist",
 			"names of tensors that changed", "ropewalk verify --json suspect.onnx --against mine.onnx | jq -r '.tensors[] | select(.equal | not).name'",
@@ -107,12 +114,13 @@ neurons left out; what was damaged or edited stays as it is.`,
 	fs := cmd.Flags()
 	fs.SortFlags = false
 	o.flags = fs
-	fs.StringVar(&o.against, "against", "", "the network `REF` that SUSPECT is compared with")
+	fs.StringVar(&o.against, "against", "", "the network `REF` that SUSPECT is compared with, or its passport")
 	fs.StringSliceVar(&o.allow, "allow", nil, "`KIND` of verdict or change that passes; commas between several")
 	fs.StringVar(&o.policy, "policy", "", "read what passes from `FILE`")
 	fs.StringVar(&o.net, "net", "", "the network of REF: a `NET` that train knows, or an ONNX file")
 	fs.StringVar(&o.spec, "spec", "", "read what can move from `FILE`, and derive nothing")
 	o.heads.addFlag(fs)
+	o.trust.addFlags(fs)
 	fs.Uint64Var(&o.seed, "seed", 0, "`SEED` of the inputs that both are run on")
 	fs.BoolVar(&o.evidence, "evidence", false, "say how probable it is that strangers look as the two do, and what that assumes")
 	fs.StringSliceVar(&o.controls, "control", nil, "hold the score of --evidence against the unrelated network in `FILE` (again, or commas, for more)")
@@ -188,12 +196,6 @@ type verifyNeurons struct {
 	Proven      bool    `json:"proven" about:"both in canonical order have the same SHA-256, so that no evidence was weighed"`
 }
 
-// verifyPassport is what is known of the passport that stands for the reference.
-type verifyPassport struct {
-	Signed bool   `json:"signed" about:"by a key, and the signature fits"`
-	Key    string `json:"key,omitempty" about:"public name of the key"`
-}
-
 func (e *env) verify(ctx context.Context, o *verifyOptions, suspect string) error {
 	start := time.Now()
 	p, err := o.check(suspect)
@@ -203,19 +205,20 @@ func (e *env) verify(ctx context.Context, o *verifyOptions, suspect string) erro
 	if err := o.report.check(suspect, o.against, o.policy, o.spec); err != nil {
 		return err
 	}
-	ref, err := e.open(ctx, o.against, nil)
-	if err != nil {
-		return err
-	}
-	defer ref.Close()
-	sus, err := e.open(ctx, suspect, nil)
-	if err != nil {
-		return err
-	}
-	defer sus.Close()
 	r := &verifyResult{Schema: "ropewalk/verify/1", Reference: o.against, Suspect: suspect, Policy: o.policy, Allowed: p.allow}
-	v := &verification{e: e, o: o, r: r, ref: &side{c: ref, role: "REF", path: o.against}, sus: &side{c: sus, role: "SUSPECT", path: suspect}}
-	defer v.close()
+	v := &verification{e: e, o: o, r: r, ref: &side{role: "REF", path: o.against}, sus: &side{role: "SUSPECT", path: suspect}}
+	defer func() {
+		v.close()
+		for _, c := range v.inputs() {
+			_ = c.Close() // only read from
+		}
+	}()
+	if err := v.openReference(ctx); err != nil {
+		return err
+	}
+	if v.sus.c, err = e.open(ctx, suspect, nil); err != nil {
+		return err
+	}
 	if err := v.run(ctx); err != nil {
 		return err
 	}
@@ -285,13 +288,20 @@ type verification struct {
 	o        *verifyOptions
 	r        *verifyResult
 	ref, sus *side
-	known    *structure // of the reference; nil is not known
+	known    *structure         // of the reference; nil is not known
+	pass     *passport.Passport // in the place of the reference, or nil
 }
 
 func (v *verification) close() { v.known.close() }
 
 // run finds out everything but whether that is allowed.
 func (v *verification) run(ctx context.Context) error {
+	if v.pass != nil {
+		if err := v.againstPassport(ctx); err != nil {
+			return err
+		}
+		return v.repair(ctx)
+	}
 	if err := v.structure(ctx); err != nil {
 		return err
 	}
@@ -441,7 +451,24 @@ func neuronsOf(own *lineage.Comparison) *verifyNeurons {
 	return n
 }
 
+// spec says what can move in the reference; nil is not known.
+func (v *verification) spec() *symmetry.Spec {
+	switch {
+	case v.pass != nil:
+		return v.pass.Spec
+	case v.known != nil:
+		return v.known.spec
+	}
+	return nil
+}
+
 // inputs are the open checkpoints, onto which nothing is written.
 func (v *verification) inputs() []*checkpoint.Checkpoint {
-	return []*checkpoint.Checkpoint{v.ref.c, v.sus.c}
+	var open []*checkpoint.Checkpoint
+	for _, s := range []*side{v.ref, v.sus} {
+		if s.c != nil {
+			open = append(open, s.c)
+		}
+	}
+	return open
 }

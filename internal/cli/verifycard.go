@@ -37,6 +37,9 @@ func (r *verifyText) text(w *bufio.Writer) {
 	c.list("edits", len(r.Edits), func(i int) string { return r.Edits[i].Text })
 	c.list("graph", len(r.GraphEdits), func(i int) string { return r.GraphEdits[i].Text })
 	c.list("metadata", len(r.MetadataEdits), func(i int) string { return r.MetadataEdits[i].String() })
+	if r.Passport != nil {
+		c.line("passport", "%s", r.Passport)
+	}
 	r.evidence(c)
 	if r.Repair != nil {
 		c.line("repair", "%s", r.Repair)

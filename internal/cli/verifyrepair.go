@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"ropewalk/lineage"
 	"ropewalk/tensor"
@@ -26,8 +27,8 @@ func (v *verification) repair(ctx context.Context) error {
 		return nil
 	}
 	set := v.sus.c.Tensors
-	if v.r.Match != nil && v.known != nil && v.known.spec != nil {
-		own, err := lineage.Repair(v.known.spec, set, v.r.Match)
+	if spec := v.spec(); v.r.Match != nil && spec != nil {
+		own, err := lineage.Repair(spec, set, v.r.Match)
 		if err != nil {
 			return fmt.Errorf("%s cannot be put in order: %w", v.sus.path, err)
 		}
@@ -48,16 +49,16 @@ func (v *verification) repair(ctx context.Context) error {
 
 // String says what was undone.
 func (p *verifyRepair) String() string {
-	s := fmt.Sprintf("%s moved back", count(p.Moved, "neuron"))
+	parts := []string{fmt.Sprintf("%s moved back", count(p.Moved, "neuron"))}
 	for _, k := range []struct {
 		n    int
 		what string
 	}{{p.Rescaled, "rescaled back"}, {p.Removed, "left out"}, {p.Missing, "missing, and zero"}, {entries(p.Uncertain), "not known, and not moved where that could be"}, {entries(p.Unscaled), "not scaled back"}} {
 		if k.n > 0 {
-			s += fmt.Sprintf(", %s %s", commas(int64(k.n)), k.what)
+			parts = append(parts, commas(int64(k.n))+" "+k.what)
 		}
 	}
-	return s
+	return strings.Join(parts, ", ")
 }
 
 func entries(m map[string][]int) (n int) {

@@ -154,6 +154,19 @@ func (s *side) infinities(ctx context.Context) ([]*nonFinite, error) {
 	return all, err
 }
 
+// refuseEmpty refuses a network without weights.
+func (s *side) refuseEmpty() error {
+	n := int64(0)
+	for _, t := range s.c.Tensors.All() {
+		n += t.Elems()
+	}
+	if n > 0 {
+		return nil
+	}
+	v := &verdict{status: exitRefused, err: fmt.Errorf("%s: it has no weights: %s, all empty", s.path, count(s.c.Tensors.Len(), "tensor"))}
+	return v.withHint("ropewalk inspect shows what it holds")
+}
+
 // refuseWeights refuses networks without weights, and weights that are not finite:
 // nothing can be said of what was done to those. A tensor that has infinities on both
 // sides, as a mask of attention has, is no weight.
@@ -162,12 +175,8 @@ func refuseWeights(ctx context.Context, ref, sus *side) error {
 		return &verdict{status: exitRefused, err: fmt.Errorf("%s: "+format, append([]any{s.path}, args...)...)}
 	}
 	for _, s := range []*side{ref, sus} {
-		n := int64(0)
-		for _, t := range s.c.Tensors.All() {
-			n += t.Elems()
-		}
-		if n == 0 {
-			return refuse(s, "it has no weights: %s, all empty", count(s.c.Tensors.Len(), "tensor")).withHint("ropewalk inspect shows what it holds")
+		if err := s.refuseEmpty(); err != nil {
+			return err
 		}
 	}
 	mine, err := ref.infinities(ctx)
