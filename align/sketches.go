@@ -1,7 +1,9 @@
 package align
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -328,34 +330,71 @@ func stretched(x []float32, dim int, to []float32) []float32 {
 // nobody else has, where numbers have 24 bits: less than what strangers' would say.
 const exactLogRatio = 8
 
-// addExact adds what equal single numbers say. Damage to weights leaves biases and norms
-// as they were.
+// addExact adds what equal single numbers say, and ratios of them that no factor changes,
+// as that of the shift of a norm to its scale. Damage to weights leaves biases and norms as
+// they were.
 func (e *evidence) addExact(g *Group) {
 	for k := range g.Views {
 		v := &g.Views[k]
 		if v.Dim != 1 {
 			continue
 		}
-		of := only(v.Sus)
-		for x, i := range only(v.Ref) {
-			if j, ok := of[x]; ok && i >= 0 && j >= 0 && x&0xffff != 0 { // more than 8 bits
-				e.plain[i*e.m+j] += exactLogRatio
+		if e.addEqual(v.Ref, v.Sus, 0) > 0 {
+			continue
+		}
+		for l := range k {
+			w := &g.Views[l]
+			if w.Dim != 1 {
+				continue
+			}
+			if a, b, ok := cancel(g.Factors, v.Acts, w.Acts); ok {
+				e.addEqual(ratios(v.Ref, w.Ref, a, b, false), ratios(v.Sus, w.Sus, a, b, false), ratioRounding)
+				break
 			}
 		}
 	}
 }
 
-// only returns who has a number, by its bits without the sign; -1 if several have.
-func only(x []float32) map[uint32]int {
-	out := map[uint32]int{}
-	for i, v := range x {
-		bits := math.Float32bits(v) &^ (1 << 31)
-		if _, ok := out[bits]; ok {
-			i = -1
-		}
-		out[bits] = i
+// ratioRounding bounds what rounding makes of a ratio of numbers with factors.
+const ratioRounding = 2e-6
+
+// addEqual adds the evidence of numbers that are equal, but for their signs and rounding,
+// and far from all others. It returns of how many.
+func (e *evidence) addEqual(ref, sus []float32, rounding float64) (found int) {
+	type number struct {
+		x   float64
+		who int
+		sus bool
 	}
-	return out
+	var all []number
+	add := func(x []float32, sus bool) {
+		for i, v := range x {
+			const narrow = 0x1fff // bits that types of 16 bits do not have
+			if bits := math.Float32bits(v); v != 0 && v-v == 0 && (rounding > 0 || bits&narrow != 0) {
+				all = append(all, number{math.Abs(float64(v)), i, sus})
+			}
+		}
+	}
+	add(ref, false)
+	add(sus, true)
+	slices.SortFunc(all, func(a, b number) int {
+		return cmp.Or(cmp.Compare(a.x, b.x), cmp.Compare(a.who, b.who))
+	})
+	near := func(a, b int) bool {
+		return a >= 0 && b < len(all) && all[b].x-all[a].x <= rounding*all[b].x
+	}
+	for k := range len(all) - 1 {
+		i, j := all[k], all[k+1]
+		if i.sus == j.sus || !near(k, k+1) || near(k-1, k) || near(k+1, k+2) {
+			continue
+		}
+		if i.sus {
+			i, j = j, i
+		}
+		e.plain[i.who*e.m+j.who] += exactLogRatio
+		found++
+	}
+	return found
 }
 
 // take takes back, in the suspect, what the neurons of a class were multiplied by, and
@@ -388,9 +427,7 @@ func (p *pair) take(c int, r *Result) float64 {
 	}
 	if p.sus == p.own {
 		p.sus = &side{arrays: map[string]*array{}, owners: p.own.owners}
-		for name, a := range p.own.arrays {
-			p.sus.arrays[name] = a
-		}
+		maps.Copy(p.sus.arrays, p.own.arrays)
 	}
 	for k := range class.Places {
 		name := class.Places[k].Tensor

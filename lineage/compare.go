@@ -208,7 +208,9 @@ func (c *comparer) align() error {
 	}
 	c.out.Match = found
 	if !found.Related {
-		return nil
+		if err := c.unmoved(); err != nil || !found.Related {
+			return err
+		}
 	}
 	c.progress("factors")
 	if err := c.settle(); err != nil {
@@ -238,11 +240,14 @@ func (c *comparer) settle() error {
 	if err != nil {
 		return err
 	}
+	c.moved, c.scaled = moved, c.ref.Set
+	if c.out.InPlace != nil {
+		return nil // too much is damaged for factors to be told
+	}
 	rescaled, err := settle(c.spec, c.ref.Set, moved, c.out.Match)
 	if err != nil {
 		return err
 	}
-	c.moved, c.scaled = moved, c.ref.Set
 	if rescaled {
 		c.scaled, err = c.rescaled()
 	}

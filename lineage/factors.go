@@ -60,10 +60,13 @@ type seen struct {
 
 // compared is a tensor on both sides.
 type compared struct {
-	x, y  []float32
-	dims  []int
-	own   [][][]owner // of each axis and position
-	scale float64     // the mean square of y where it is not 0
+	x, y []float32
+	dims []int
+	own  [][][]owner // of each axis and position
+	// doubt marks positions of each axis whose neurons may be others than those of the
+	// reference; nil is none.
+	doubt [][]bool
+	scale float64 // the mean square of y where it is not 0
 }
 
 // An owner is a neuron that has a position, by a place.
@@ -121,7 +124,31 @@ func newFactors(spec *symmetry.Spec, ref, moved *tensor.Set, found *align.Networ
 		}
 		f.classes = append(f.classes, c)
 	}
+	for _, t := range f.tensors {
+		t.doubt = make([][]bool, len(t.dims))
+		for a := range t.own {
+			for at, owners := range t.own[a] {
+				for _, o := range owners {
+					if doubtful(f.classes[o.class].result, o.neuron) {
+						if t.doubt[a] == nil {
+							t.doubt[a] = make([]bool, t.dims[a])
+						}
+						t.doubt[a][at] = true
+					}
+				}
+			}
+		}
+	}
 	return f, nil
+}
+
+// doubtful says whether a neuron may be another than its partner, in a group of which
+// others are certain.
+func doubtful(x *align.ClassResult, neuron int) bool {
+	if x.Certainty == nil || x.Certainty[neuron] >= 0.5 {
+		return false
+	}
+	return slices.ContainsFunc(x.Certainty, func(p float64) bool { return p >= certain })
 }
 
 // compare reads a tensor on both sides, with epsilon added to all numbers: it is what
@@ -454,6 +481,7 @@ func (f *factors) visit(p *seen, c, skip int, yield func(neuron int, x, y, log, 
 	// The gains of what is before and behind the axis, by position.
 	before, sBefore := product(logs[:p.Axis], signs[:p.Axis], t.dims[:p.Axis])
 	behind, sBehind := product(logs[p.Axis+1:], signs[p.Axis+1:], t.dims[p.Axis+1:])
+	doubtBefore, doubtBehind := anyOf(t.doubt[:p.Axis], t.dims[:p.Axis]), anyOf(t.doubt[p.Axis+1:], t.dims[p.Axis+1:])
 	all := outer * inner * p.Run
 	step := (all + maxSamples - 1) / maxSamples
 	for n := range p.size {
@@ -462,11 +490,29 @@ func (f *factors) visit(p *seen, c, skip int, yield func(neuron int, x, y, log, 
 			own, sOwn := logs[p.Axis][at], signs[p.Axis][at]
 			for z := (n + r) % step; z < outer*inner; z += step {
 				o, i := z/inner, z%inner
+				if doubtBefore[o] || doubtBehind[i] {
+					continue
+				}
 				k := (o*t.dims[p.Axis]+at)*inner + i
 				yield(n, float64(t.x[k]), float64(t.y[k]), own+before[o]+behind[i], sOwn*sBefore[o]*sBehind[i])
 			}
 		}
 	}
+}
+
+// anyOf says of each position of several axes whether any axis marks it.
+func anyOf(marks [][]bool, dims []int) []bool {
+	out := []bool{false}
+	for a, n := range dims {
+		next := make([]bool, 0, len(out)*n)
+		for _, x := range out {
+			for k := range n {
+				next = append(next, x || marks[a] != nil && marks[a][k])
+			}
+		}
+		out = next
+	}
+	return out
 }
 
 // product adds up the logarithms of several axes, and multiplies the signs.

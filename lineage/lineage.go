@@ -191,6 +191,9 @@ type Comparison struct {
 	Verdict  Verdict  `json:"verdict"`
 	Changes  []Change `json:"changes,omitempty"` // in the order in which they are named
 	Function Function `json:"function"`
+	// InPlace is why neurons are taken to be in their own places, if no search for their order
+	// ended in certainty.
+	InPlace *FixedPoints `json:"in_place,omitempty"`
 	// Canonical is the SHA-256 of both in canonical order, in hex, if these are equal: see [Canonical].
 	Canonical string             `json:"canonical,omitempty"`
 	Groups    []GroupDifference  `json:"groups,omitempty"`

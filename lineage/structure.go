@@ -24,6 +24,9 @@ func (c *comparer) structure() error {
 		if err := c.cosines(); err != nil {
 			return err
 		}
+		if err := c.forgetStrangers(); err != nil {
+			return err
+		}
 	}
 	c.name(Reorder, true, func(g *GroupDifference) int { return g.Moved }, func(int, int) string { return "reordered" })
 	c.name(Padding, true, func(g *GroupDifference) int { return g.Added }, func(n, _ int) string { return "padded with " + count(n, "neuron") })
@@ -121,20 +124,14 @@ func displaced(sus []int) int {
 func (c *comparer) cosines() error {
 	type sums struct{ xx, xy, yy []float64 }
 	of := map[string]*sums{}
-	type place struct {
-		group          string
-		axis, run, str int
-		at             []int
-		n              int
-	}
-	byTensor := map[string][]place{}
+	byTensor := map[string][]placeOf{}
 	dims := map[string]float64{} // numbers of a neuron
 	for i := range c.spec.Groups {
 		g := &c.spec.Groups[i]
 		of[g.Name] = &sums{make([]float64, g.Size), make([]float64, g.Size), make([]float64, g.Size)}
 		for _, p := range g.Places {
 			if p.Tensors == nil {
-				byTensor[p.Tensor] = append(byTensor[p.Tensor], place{g.Name, p.Axis, p.Run, p.Stride, p.At, g.Size})
+				byTensor[p.Tensor] = append(byTensor[p.Tensor], placeOf{&p, i, 0, g.Size})
 			}
 		}
 	}
@@ -153,23 +150,20 @@ func (c *comparer) cosines() error {
 		}
 		weight := 1 / max(square(x), math.SmallestNonzeroFloat64) * float64(len(x))
 		for _, p := range places {
-			s := of[p.group]
+			s := of[c.spec.Groups[p.group].Name]
 			inner := 1
-			for _, n := range t.Shape[p.axis+1:] {
+			for _, n := range t.Shape[p.Axis+1:] {
 				inner *= int(n)
 			}
-			axis := int(t.Shape[p.axis])
+			axis := int(t.Shape[p.Axis])
+			doubt := c.doubted(places, t.Shape, p.Axis)
 			owner := make([]int, axis)
 			for i := range owner {
 				owner[i] = -1
 			}
-			for i := range p.n {
-				for r := range p.run {
-					at := i*p.run + r*p.str
-					if p.at != nil {
-						at = p.at[i] + r*p.str
-					}
-					owner[at] = i
+			for i := range p.size {
+				for r := range p.Run {
+					owner[p.Position(i, r)] = i
 				}
 			}
 			for at := 0; at < len(x); at += inner {
@@ -179,12 +173,16 @@ func (c *comparer) cosines() error {
 				}
 				var xx, xy, yy float64
 				for k := at; k < at+inner; k++ {
+					if doubt != nil && doubt[at/inner/axis*inner+k-at] {
+						continue
+					}
 					a, b := float64(x[k]), float64(y[k])
 					xx, xy, yy = xx+a*a, xy+a*b, yy+b*b
 				}
 				s.xx[i], s.xy[i], s.yy[i] = s.xx[i]+weight*xx, s.xy[i]+weight*xy, s.yy[i]+weight*yy
 			}
-			dims[p.group] += float64(len(x)) / float64(p.n)
+			name := c.spec.Groups[p.group].Name
+			dims[name] += float64(len(x)-axis*marked(doubt)) / float64(p.size)
 		}
 	}
 	for i := range c.out.Groups {
@@ -204,35 +202,129 @@ func (c *comparer) cosines() error {
 	return nil
 }
 
+// doubted marks, of the positions on all axes but one, those of neurons that may be others;
+// nil is none.
+func (c *comparer) doubted(places []placeOf, shape tensor.Shape, but int) []bool {
+	marks, dims := make([][]bool, len(shape)), make([]int, len(shape))
+	found := false
+	for a, n := range shape {
+		dims[a] = int(n)
+	}
+	for _, p := range places {
+		if p.Axis == but {
+			continue
+		}
+		x := c.class(c.spec.Groups[p.group].Name)
+		for i := range p.size {
+			if x == nil || !doubtful(x, i) {
+				continue
+			}
+			if marks[p.Axis] == nil {
+				marks[p.Axis] = make([]bool, dims[p.Axis])
+			}
+			for r := range p.Run {
+				marks[p.Axis][p.Position(i, r)] = true
+			}
+			found = true
+		}
+	}
+	if !found {
+		return nil
+	}
+	before, behind := anyOf(marks[:but], dims[:but]), anyOf(marks[but+1:], dims[but+1:])
+	out := make([]bool, 0, len(before)*len(behind))
+	for _, a := range before {
+		for _, b := range behind {
+			out = append(out, a || b)
+		}
+	}
+	return out
+}
+
+func marked(x []bool) (n int) {
+	for _, v := range x {
+		if v {
+			n++
+		}
+	}
+	return n
+}
+
+// class returns the match of a group; nil if there is none.
+func (c *comparer) class(name string) *align.ClassResult {
+	list := c.out.Match.Classes
+	if i := slices.IndexFunc(list, func(x align.ClassResult) bool { return x.Name == name }); i >= 0 {
+		return &list[i]
+	}
+	return nil
+}
+
+// forgetStrangers takes back the factors of neurons that are none of the reference's:
+// what they were multiplied by is nothing that can be known.
+func (c *comparer) forgetStrangers() (err error) {
+	any := false
+	for i := range c.out.Groups {
+		g := &c.out.Groups[i]
+		x := c.class(g.Name)
+		if x == nil {
+			continue
+		}
+		for _, n := range g.Strangers {
+			for f := range x.Scale {
+				any = any || x.Scale[f][n] != 1
+				x.Scale[f][n] = 1
+			}
+		}
+		again := groupDifference(x)
+		again.Cosines, again.Strangers = g.Cosines, g.Strangers
+		*g = again
+	}
+	if !any {
+		return nil
+	}
+	if c.scaled, err = c.rescaled(); err != nil {
+		return err
+	}
+	c.out.Restored, err = align.Restore(c.spec, c.stock.sus, c.out.Match)
+	return err
+}
+
+// seenFrom is from how many standard deviations of chance a neuron resembles its partner.
+const seenFrom = 4
+
 // strangers returns the neurons of a group that have nothing of their partner where what
 // happened to the others would have left enough to see: xx, xy and yy are sums of squares
 // and products over dim numbers of each.
 func strangers(g *GroupDifference, xx, xy, yy []float64, dim float64) []int {
+	chance := func(i int) float64 { return math.Sqrt(xx[i] * yy[i] / dim) }
+	var kept []int
 	var slopes []float64
 	for i := range xx {
-		if xx[i] > 0 && yy[i] > 0 {
-			slopes = append(slopes, xy[i]/xx[i])
+		if xx[i] > 0 && yy[i] > 0 && xy[i] > seenFrom*chance(i) {
+			kept, slopes = append(kept, i), append(slopes, xy[i]/xx[i])
 		}
 	}
 	if len(slopes) == 0 {
 		return nil
 	}
 	slices.Sort(slopes)
-	// What most have kept; of a mixture with strangers, what those have kept that are none.
-	slope := min(1, slopes[len(slopes)*9/10])
+	// What nearly all have kept who have kept anything: damage that hits some neurons more
+	// than others leaves no gap below that.
+	slope := min(1, slopes[len(slopes)/10])
 	var rest []float64
-	for i := range xx {
+	for _, i := range kept {
 		rest = append(rest, yy[i]-2*slope*xy[i]+slope*slope*xx[i])
 	}
 	slices.Sort(rest)
 	noise := max(0, rest[len(rest)/2])
+	large := func(x []float64) float64 { return slices.Sorted(slices.Values(x))[len(x)/2] / 4 }
+	leastX, leastY := large(xx), large(yy)
 	var out []int
 	for i := range xx {
-		if xx[i] == 0 || yy[i] == 0 || 4*slope*slope*xx[i] < noise || slices.Contains(g.Removed, i) {
-			continue // of neurons far below the noise nothing is to be seen
+		if xx[i] == 0 || yy[i] == 0 || 4*slope*slope*xx[i] < noise || xx[i] < leastX || yy[i] < leastY || slices.Contains(g.Removed, i) {
+			continue // of neurons that are small, or far below the noise, nothing is to be seen
 		}
-		chance := math.Sqrt(xx[i] * yy[i] / dim)
-		if expected, seen := slope*xx[i]/chance, xy[i]/chance; expected > 8 && seen < 4 {
+		if slope*xx[i] > 2*seenFrom*chance(i) && xy[i] < seenFrom*chance(i) {
 			out = append(out, i)
 		}
 	}

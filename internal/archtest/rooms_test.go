@@ -239,7 +239,7 @@ var rooms = []room{
 	},
 	{
 		path: "internal/bench/large",
-		own:  []string{"tensor", "checkpoint", "symmetry", "align", "internal/bench/rival", "internal/bench/processor"},
+		own:  []string{"tensor", "checkpoint", "symmetry", "align", "lineage", "lineage/passport", "internal/bench/rival", "internal/bench/processor"},
 		why:  "it measures what users of the library get, on files that it makes",
 	},
 	{

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -413,7 +414,7 @@ func (b *benchRun) stopped(ctx context.Context, names []string, err error) error
 	if ctx.Err() == nil {
 		return err
 	}
-	words := append([]string{"ropewalk bench"}, names...)
+	words := append([]string{"ropewalk", "bench"}, names...)
 	for _, d := range b.o.data {
 		words = append(words, "--data", d)
 	}
@@ -421,15 +422,15 @@ func (b *benchRun) stopped(ctx context.Context, names []string, err error) error
 		words = append(words, "--quick")
 	}
 	if b.o.seeds > 0 {
-		words = append(words, fmt.Sprintf("--seeds %d", b.o.seeds))
+		words = append(words, "--seeds", strconv.Itoa(b.o.seeds))
 	}
 	if b.o.match != "" {
-		words = append(words, "--match "+b.o.match)
+		words = append(words, "--match", b.o.match)
 	}
 	if b.o.out != benchFolder {
-		words = append(words, "-o "+b.o.out)
+		words = append(words, "-o", b.o.out)
 	}
-	return (&verdict{status: exitInterrupted, err: errors.New("interrupted")}).withHint("%s --resume goes on", strings.Join(words, " "))
+	return (&verdict{status: exitInterrupted, err: errors.New("interrupted")}).withHint("%s --resume goes on", shellWords(words...))
 }
 
 func (r *benchResult) text(w *bufio.Writer) {

@@ -109,7 +109,11 @@ func (s *server) index(ctx context.Context, _ *http.Request) (*report.Page, erro
 	if err != nil {
 		return nil, err
 	}
-	p := newPage("serve", filepath.Base(filepath.Clean(s.dir)))
+	title := filepath.Clean(s.dir)
+	if abs, err := filepath.Abs(title); err == nil {
+		title = abs // "." says nothing
+	}
+	p := newPage("serve", filepath.Base(title))
 	p.Lead = "Models, packed files, passports, runs and results in this folder."
 	t := &report.Table{Columns: []report.Column{{Name: "file", Text: true}, {Name: "kind", Text: true}, {Name: "bytes"}, {Name: "changed (UTC)", Text: true}}}
 	var models []report.Option

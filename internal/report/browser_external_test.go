@@ -8,10 +8,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -299,6 +303,72 @@ func TestBrowserLarge(t *testing.T) {
 	t.Logf("opened in %v", took)
 	if took > 2*time.Second {
 		t.Errorf("opened in %v", took)
+	}
+}
+
+// A page that is served takes its parts from the server, and charts, numbers and rows
+// follow while it is looked at.
+func TestBrowserLive(t *testing.T) {
+	var epochs atomic.Int64
+	epochs.Store(2)
+	made := func() *Page {
+		n := int(epochs.Load())
+		p := &Page{Verb: "train", Title: "run", Live: "/live"}
+		c := Curve{Name: "loss"}
+		tab := &Table{Columns: []Column{{Name: "epoch"}}}
+		for i := range n {
+			c.X, c.Y = append(c.X, float64(i)), append(c.Y, 1/float64(i+1))
+			tab.Row(Number(strconv.Itoa(i), float64(i)))
+		}
+		s := p.Section("Run")
+		s.Facts(Fact{Name: "epochs", Value: strconv.Itoa(n)})
+		s.Chart(&Chart{Title: "Loss", Data: &Lines{X: "epoch", Y: "loss", Curves: []Curve{c}}})
+		s.Table(tab)
+		return p
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		o := &Options{Assets: "/assets/", Home: "/"}
+		w.Header().Set("Content-Security-Policy", PolicyOf(o))
+		if name, ok := strings.CutPrefix(r.URL.Path, "/assets/"); ok {
+			text, kind := Asset(name)
+			w.Header().Set("Content-Type", kind)
+			_, _ = w.Write(text)
+			return
+		}
+		if r.URL.Path == "/live" {
+			specs, err := made().Specs()
+			if err != nil {
+				t.Error(err)
+			}
+			_, _ = w.Write(specs)
+			return
+		}
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		if err := Write(w, made(), o); err != nil {
+			t.Error(err)
+		}
+	}))
+	defer server.Close()
+	b := openBrowser(t)
+	b.show(server.URL+"/", 800, "light")
+	time.Sleep(time.Second) // the first answer
+	epochs.Store(5)
+	value, rows := "", 0
+	for range 100 {
+		b.eval(`document.querySelector(".facts dd").textContent`, &value)
+		b.eval(`document.querySelectorAll("tbody tr").length`, &rows)
+		if value == "5" && rows == 5 {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	if value != "5" || rows != 5 {
+		t.Errorf("%s epochs and %d rows, want 5", value, rows)
+	}
+	for _, e := range b.events {
+		if e.Method == "Runtime.exceptionThrown" || e.Method == "Log.entryAdded" {
+			t.Errorf("%s %s", e.Method, e.Params)
+		}
 	}
 }
 

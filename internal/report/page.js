@@ -349,7 +349,7 @@
   // Tables.
   const words = new Intl.Collator("en", { numeric: true });
   all(".table").forEach((t) => {
-    const body = one("tbody", t), heads = all("th", t), rows = all("tr", body), more = one(".more", t);
+    const body = one("tbody", t), heads = all("th", t), rows = () => all("tr", body), more = one(".more", t);
     const showAll = () => { t.classList.remove("short"); if (more) more.remove(); };
     if (more) more.addEventListener("click", showAll);
     heads.forEach((th, i) => one("button", th).addEventListener("click", () => {
@@ -357,7 +357,7 @@
       heads.forEach((x) => x.removeAttribute("aria-sort"));
       th.setAttribute("aria-sort", down ? "descending" : "ascending");
       const key = (r) => { const k = r.cells[i].dataset.k; return k === undefined ? null : Number(k); };
-      const sorted = rows.map((r) => [r, key(r), r.cells[i].textContent]).sort((a, b) => {
+      const sorted = rows().map((r) => [r, key(r), r.cells[i].textContent]).sort((a, b) => {
         if (a[1] === null && b[1] === null) return (down ? -1 : 1) * words.compare(a[2], b[2]);
         if (a[1] === null || b[1] === null) return a[1] === null ? 1 : -1; // no number comes last
         return (down ? -1 : 1) * (a[1] - b[1]);
@@ -368,7 +368,7 @@
     if (filter) filter.addEventListener("input", () => {
       const want = filter.value.toLowerCase();
       showAll();
-      rows.forEach((r) => { r.hidden = want !== "" && !r.textContent.toLowerCase().includes(want); });
+      rows().forEach((r) => { r.hidden = want !== "" && !r.textContent.toLowerCase().includes(want); });
     });
   });
 
@@ -376,6 +376,15 @@
   const live = root.dataset.live, badge = one("#live");
   if (live) {
     let last = "";
+    // Numbers and rows are taken from the page as it is now.
+    const renew = async () => {
+      const page = new DOMParser().parseFromString(await (await fetch(location.href, { cache: "no-store" })).text(), "text/html");
+      for (const q of [".facts", "tbody"]) {
+        const now = all(q, page), old = all(q);
+        if (now.length !== old.length) { location.reload(); return; }
+        old.forEach((e, i) => e.replaceChildren(...now[i].children));
+      }
+    };
     const ask = async () => {
       try {
         const answer = await fetch(live, { cache: "no-store" });
@@ -386,7 +395,7 @@
           const now = JSON.parse(text);
           if (now.length !== specs.length) { location.reload(); return; }
           specs = now;
-          if (last) again();
+          if (last) { again(); await renew(); }
           last = text;
           badge.textContent = "live, " + new Date().toLocaleTimeString();
         }

@@ -250,7 +250,7 @@ func (p *Passport) parseHead(r *reader) {
 	p.Name = r.text()
 	p.Numbers = int(r.u32())
 	if r.err == nil && !slices.Contains([]int{32, 64, 128}, p.Numbers) {
-		r.bad(r.at-4, "sketches of %d numbers, want 32, 64 or 128", p.Numbers)
+		r.fail(r.at-4, "sketches of %d numbers, want 32, 64 or 128", p.Numbers)
 	}
 	p.Seed = r.u64()
 	p.Metadata = r.pairs()
@@ -280,9 +280,9 @@ func (p *Passport) parseTensors(r *reader) {
 		case r.err != nil:
 			return
 		case seen[t.Name]:
-			r.bad(at, "a second tensor %q", t.Name)
+			r.fail(at, "a second tensor %q", t.Name)
 		case err != nil || rank[0] > tensor.MaxRank || elems > maxElements:
-			r.bad(at, "tensor %q has the shape %v", t.Name, t.Shape)
+			r.fail(at, "tensor %q has the shape %v", t.Name, t.Shape)
 		}
 		seen[t.Name] = true
 		copy(t.SHA256[:], r.bytes(32))
@@ -291,12 +291,12 @@ func (p *Passport) parseTensors(r *reader) {
 		for _, x := range []*float64{&t.Sum, &t.Squares, &t.Least, &t.Largest} {
 			*x = math.Float64frombits(r.u64())
 			if *x-*x != 0 {
-				r.bad(at, "moments of tensor %q are not finite", t.Name)
+				r.fail(at, "moments of tensor %q are not finite", t.Name)
 			}
 		}
 		t.Zeros = r.u64()
 		if t.Levels = int(r.u32()); t.Levels > maxLevels {
-			r.bad(at, "tensor %q has %d levels, at most %d are counted", t.Name, t.Levels, maxLevels)
+			r.fail(at, "tensor %q has %d levels, at most %d are counted", t.Name, t.Levels, maxLevels)
 		}
 		p.Tensors = append(p.Tensors, t)
 	}
@@ -320,7 +320,7 @@ func (p *Passport) parseGroups(r *reader) {
 			return
 		}
 		if size != group.Size || places != len(group.Places) || size > maxNeurons {
-			r.bad(at, "group %s has %d neurons at %d places, and its specification has %d at %d", group.Name, size, places, group.Size, len(group.Places))
+			r.fail(at, "group %s has %d neurons at %d places, and its specification has %d at %d", group.Name, size, places, group.Size, len(group.Places))
 			return
 		}
 		own := Group{Places: make([]Place, places)}
@@ -333,13 +333,13 @@ func (p *Passport) parseGroups(r *reader) {
 				continue
 			}
 			if place.Tensors != nil {
-				r.bad(at, "group %s exchanges whole tensors, of which there are no sketches", group.Name)
+				r.fail(at, "group %s exchanges whole tensors, of which there are no sketches", group.Name)
 				return
 			}
 			dim := dimOf(tensors[place.Tensor].Shape, place)
 			switch {
 			case q.Numbers < 1 || q.Numbers > dim:
-				r.bad(at, "neurons of group %s have %d sums in %s of %d numbers", group.Name, q.Numbers, place.Tensor, dim)
+				r.fail(at, "neurons of group %s have %d sums in %s of %d numbers", group.Name, q.Numbers, place.Tensor, dim)
 				return
 			case dim == 1:
 				q.Values = r.floats(size, false)
@@ -349,7 +349,7 @@ func (p *Passport) parseGroups(r *reader) {
 			q.Exponents = r.bytes(size)
 			for _, x := range r.bytes(size * q.Numbers) {
 				if x == 0x80 {
-					r.bad(r.at, "a sum of -128 in the sketches of %s", place.Tensor)
+					r.fail(r.at, "a sum of -128 in the sketches of %s", place.Tensor)
 					return
 				}
 				q.Sums = append(q.Sums, int8(x))
@@ -357,7 +357,7 @@ func (p *Passport) parseGroups(r *reader) {
 			q.Whole = r.floats(q.Numbers, false)
 			for i := range q.Exponents {
 				if x := q.Sums; r.err == nil && float64(float32(stepOf(q.Lengths[i], q.Exponents[i]))*127)-float64(float32(stepOf(q.Lengths[i], q.Exponents[i]))*127) != 0 {
-					r.bad(at, "neuron %d of group %s has sums of %d bits that are not finite in %s", i, group.Name, len(x), place.Tensor)
+					r.fail(at, "neuron %d of group %s has sums of %d bits that are not finite in %s", i, group.Name, len(x), place.Tensor)
 					return
 				}
 			}
@@ -375,10 +375,15 @@ type reader struct {
 	err error
 }
 
-func (r *reader) bad(at int, format string, args ...any) error {
+// fail notes what is wrong, unless something was before.
+func (r *reader) fail(at int, format string, args ...any) {
 	if r.err == nil {
 		r.err = &CorruptError{Offset: int64(at), Reason: fmt.Sprintf(format, args...)}
 	}
+}
+
+func (r *reader) bad(at int, format string, args ...any) error {
+	r.fail(at, format, args...)
 	return r.err
 }
 
@@ -388,10 +393,9 @@ func (r *reader) bytes(n int) []byte {
 		return nil
 	}
 	if n < 0 || n > r.end-r.at {
-		r.bad(r.at, "%d bytes are missing", n-(r.end-r.at))
+		r.fail(r.at, "%d bytes are missing", n-(r.end-r.at))
 		if r.end == len(r.b) {
-			var e *CorruptError
-			if errors.As(r.err, &e) {
+			if e, ok := errors.AsType[*CorruptError](r.err); ok {
 				e.Truncated = true
 			}
 		}
@@ -427,7 +431,7 @@ func (r *reader) count(what string, each int) int {
 	at := r.at
 	n := int(r.u32())
 	if n > maxEntries || n > (r.end-r.at)/each {
-		r.bad(at, "%d %s, for which there is no room", n, what)
+		r.fail(at, "%d %s, for which there is no room", n, what)
 		return 0
 	}
 	return n
@@ -437,11 +441,11 @@ func (r *reader) text() string {
 	at := r.at
 	n := int(r.u32())
 	if n > maxText {
-		r.bad(at, "a name of %d bytes, at most %d are read", n, maxText)
+		r.fail(at, "a name of %d bytes, at most %d are read", n, maxText)
 	}
 	b := r.bytes(n)
 	if !utf8.Valid(b) {
-		r.bad(at, "a name is no UTF-8")
+		r.fail(at, "a name is no UTF-8")
 	}
 	return string(b)
 }
@@ -454,7 +458,7 @@ func (r *reader) pairs() map[string]string {
 		at := r.at
 		k, v := r.text(), r.text()
 		if i > 0 && k <= last && r.err == nil {
-			r.bad(at, "entry %q follows %q: they are not in order", k, last)
+			r.fail(at, "entry %q follows %q: they are not in order", k, last)
 		}
 		m[k], last = v, k
 	}
@@ -473,7 +477,7 @@ func (r *reader) floats(n int, positive bool) []float32 {
 		bits := binary.LittleEndian.Uint32(b[4*i:])
 		x := math.Float32frombits(bits)
 		if x-x != 0 || bits == 1<<31 || positive && x < 0 {
-			r.bad(at+4*i, "the number %v, which cannot be here", x)
+			r.fail(at+4*i, "the number %v, which cannot be here", x)
 			return nil
 		}
 		out[i] = x
@@ -490,7 +494,7 @@ func (r *reader) begin(tag string) int {
 		return 0
 	}
 	if string(got) != tag {
-		r.bad(at, "a section %q, want %q", got, tag)
+		r.fail(at, "a section %q, want %q", got, tag)
 		return 0
 	}
 	return r.at + int(n) // which sections has checked
@@ -499,7 +503,7 @@ func (r *reader) begin(tag string) int {
 // finish goes on behind a section.
 func (r *reader) finish(end int) {
 	if r.err == nil && r.at != end {
-		r.bad(r.at, "the contents of the section end here, and the section at byte %d", end)
+		r.fail(r.at, "the contents of the section end here, and the section at byte %d", end)
 	}
 	r.bytes(4)
 }

@@ -33,16 +33,19 @@ const pieceBytes = 1 << 17
 // of others at manyPlaces.
 const (
 	manyNeurons = 1024
-	fewPlaces   = 8
-	manyPlaces  = 64
+	fewPlaces   = 6
+	manyPlaces  = 32
 )
 
-// fewNeurons is up to which size of groups neurons keep more sums: a group of few neurons
-// needs as much evidence for being found at all, and costs less.
-const fewNeurons = 256
+// Groups of less than fewNeurons keep more sums of each, up to mostTimes as many: they
+// need as much evidence for being found at all, and cost less.
+const (
+	fewNeurons = 256
+	mostTimes  = 4
+)
 
 // sumsOf returns how many sums a neuron of dim numbers keeps, in a group of n.
-func sumsOf(numbers, n, dim int) int { return min(dim, numbers*max(1, fewNeurons/n)) }
+func sumsOf(numbers, n, dim int) int { return min(dim, numbers*max(1, min(mostTimes, fewNeurons/n))) }
 
 // Make reads each tensor of a network once. It holds what it keeps, and, at places where
 // the numbers of a neuron do not lie together, sums of four bytes for each number it keeps.
@@ -491,4 +494,47 @@ func round(dst []int8, x []float32, length float32) uint8 {
 		dst[b] = int8(max(-127, min(127, math.RoundToEven(float64(v)/step))))
 	}
 	return uint8(e)
+}
+
+// Size returns how many bytes the passport of a network of these tensors has without a
+// signature, of which no weights are read.
+func Size(n lineage.Network, o *MakeOptions) (int64, error) {
+	if o == nil {
+		o = &MakeOptions{}
+	}
+	p := &Passport{Name: o.Name, Metadata: o.Metadata, Files: n.Files, Numbers: o.Numbers, Spec: n.Spec}
+	if p.Numbers == 0 {
+		p.Numbers = 128
+	}
+	if p.Spec == nil {
+		p.Spec = &symmetry.Spec{}
+	}
+	if err := p.Spec.Fits(n.Set); err != nil {
+		return 0, err
+	}
+	shapes := map[string]tensor.Shape{}
+	for _, t := range n.Set.All() {
+		p.Tensors = append(p.Tensors, Tensor{Name: t.Name, DType: t.DType, Shape: t.Shape})
+		shapes[t.Name] = t.Shape
+	}
+	for g := range p.Spec.Groups {
+		p.Groups = append(p.Groups, Group{Places: make([]Place, len(p.Spec.Groups[g].Places))})
+	}
+	body, err := p.encode() // with nothing at all places
+	if err != nil {
+		return 0, err
+	}
+	size := int64(len(body)) + 32 + 1 + 2 + 2
+	for at := range p.chosen() {
+		group := &p.Spec.Groups[at[0]]
+		place := &group.Places[at[1]]
+		n, dim := int64(group.Size), dimOf(shapes[place.Tensor], place)
+		if dim == 1 {
+			size += 4 * n
+			continue
+		}
+		b := int64(sumsOf(p.Numbers, group.Size, dim))
+		size += n*(4+1+b) + 4*b
+	}
+	return size, nil
 }

@@ -16,7 +16,7 @@ func (p *Passport) parseSpec(r *reader) {
 	}
 	at := r.at
 	if end-at > maxSpec {
-		r.bad(at, "a specification of %d bytes, at most %d are read", end-at, maxSpec)
+		r.fail(at, "a specification of %d bytes, at most %d are read", end-at, maxSpec)
 		return
 	}
 	text := string(r.bytes(end - at))
@@ -24,13 +24,13 @@ func (p *Passport) parseSpec(r *reader) {
 	if text != "" {
 		spec, err := symmetry.Parse(text)
 		if err != nil {
-			r.bad(at, "its specification cannot be read: %v", err)
+			r.fail(at, "its specification cannot be read: %v", err)
 			return
 		}
 		p.Spec = spec
 	}
 	if p.Spec.String() != text {
-		r.bad(at, "its specification is not written as it should be")
+		r.fail(at, "its specification is not written as it should be")
 		return
 	}
 	r.finish(end)

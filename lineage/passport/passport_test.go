@@ -105,7 +105,7 @@ func TestContents(t *testing.T) {
 			x := n.Set.Lookup(place.Tensor)
 			values := x.DType.AppendFloat32s(nil, must(x.Bytes()))
 			dim := dimOf(x.Shape, place)
-			if q.Numbers != min(dim, 32*max(1, 256/group.Size)) {
+			if q.Numbers != min(dim, 32*max(1, min(4, 256/group.Size))) {
 				t.Errorf("%s has %d sums, %d numbers", place.Tensor, q.Numbers, dim)
 				continue
 			}
@@ -230,6 +230,16 @@ func TestLevels(t *testing.T) {
 		}
 		if m := p.Tensors[1].Moments; math.Abs(m.Squares/80000-1) > 0.05 || math.Abs(m.Sum) > 2000 {
 			t.Errorf("%s: %+v", d, m)
+		}
+	}
+}
+
+// What is said of a size before a passport is made is its size.
+func TestSize(t *testing.T) {
+	for _, numbers := range []int{32, 128} {
+		o := &MakeOptions{Name: "n", Numbers: numbers, Metadata: map[string]string{"a": "b"}}
+		if got, want := must(Size(small(1), o)), int64(len(made(small(1), o).Bytes())); got != want {
+			t.Errorf("%d numbers: %d bytes, want %d", numbers, got, want)
 		}
 	}
 }

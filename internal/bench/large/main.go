@@ -9,6 +9,9 @@
 //
 //	go run ./internal/bench/large -dir FOLDER -layers 8 > table.md
 //
+// With -passport it measures the making of a passport of the first file in the same way,
+// against SHA-256 over that file with as many threads, each on a piece of it.
+//
 // The files stay in the folder, and are used again. weightmatching.py in bench/align and peer.py, beside
 // this, time what others take for a ResNet-50.
 package main
@@ -48,6 +51,8 @@ type config struct {
 	rounds          int
 	noise           float64
 	child           string
+	passports       bool
+	numbers         int
 	profile         string
 }
 
@@ -58,6 +63,8 @@ func main() {
 	flag.IntVar(&c.threads, "threads", runtime.NumCPU(), "threads of either")
 	flag.IntVar(&c.rounds, "rounds", 3, "how often each is measured")
 	flag.Float64Var(&c.noise, "noise", 0.1, "noise in the suspect, in standard deviations")
+	flag.BoolVar(&c.passports, "passport", false, "measure how fast a passport of the first file is made, and how large those of 32 layers are")
+	flag.IntVar(&c.numbers, "numbers", 128, "sums of a passport's sketches")
 	flag.StringVar(&c.profile, "cpuprofile", "", "write where matching spends its time to `FILE`")
 	flag.StringVar(&c.child, "child", "", "for the processes that this one starts")
 	flag.Parse()
@@ -78,9 +85,14 @@ func (c *config) main(ctx context.Context) error {
 		return c.hash()
 	case "match":
 		return c.match(ctx)
+	case "passport":
+		return c.passport(ctx)
 	}
 	if err := c.make(); err != nil {
 		return err
+	}
+	if c.passports {
+		return c.comparePassport(ctx)
 	}
 	return c.compare(ctx)
 }

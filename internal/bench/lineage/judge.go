@@ -139,7 +139,7 @@ func function(t *truth, c *lineage.Comparison, distance float64) string {
 	switch {
 	case t.preserves && (!preserving || c.Function.Same == "no" || slices.Index(lineage.Verdicts(), c.Verdict) > slices.Index(lineage.Verdicts(), lineage.Rescaled)):
 		return "a change that preserves the function is called a modification"
-	case !t.preserves && distance > other && (preserving || c.Function.Same == "yes"):
+	case !t.preserves && distance > other && c.Verdict != lineage.Unrelated && (preserving || c.Function.Same == "yes"):
 		return "a modification is called one that preserves the function"
 	}
 	return ""

@@ -2,7 +2,8 @@
 //
 // It does all attacks and their pairs to networks and compares what lineage names with
 // what was done; changes single places of shuffled networks and looks whether they are
-// found; compares strangers, and counts claims. It writes one page of tables:
+// found; takes few neurons from an owner, and looks whether that shows; compares
+// strangers, and counts claims. It writes one page of tables:
 //
 //	go run ./internal/bench/lineage -data ../shared/data -models ONNX > table.md
 //
@@ -55,10 +56,10 @@ func main() {
 	flag.StringVar(&c.cifar, "cifar", "", "a `folder` of images for fine-tuning networks for CIFAR-10; without it they are not fine-tuned")
 	flag.StringVar(&c.store, "store", "build/bench-lineage", "a `folder` for what was measured, which is not measured again")
 	flag.Func("match", "measure only networks and populations whose name matches the `regexp`", expression(&c.match))
-	flag.Func("parts", "make only tables whose name matches the `regexp`: matrix, places, strangers", expression(&c.parts))
+	flag.Func("parts", "make only tables whose name matches the `regexp`: matrix, places, power, strangers", expression(&c.parts))
 	flag.Func("attacks", "make only attacks that match the `regexp`", expression(&c.attacks))
 	flag.IntVar(&c.pairs, "pairs", 0, "measure `N` pairs of attacks of each network, drawn at random, and all single ones; 0 is all pairs")
-	flag.IntVar(&c.seeds, "seeds", 20, "suspects of each kind whose places are changed")
+	flag.IntVar(&c.seeds, "seeds", 20, "suspects of each kind whose places are changed; at most 5 of those with neurons of the owner")
 	flag.IntVar(&c.strange, "strangers", 0, "compare at most `N` pairs of each population of strangers; 0 is all")
 	flag.BoolVar(&c.quick, "quick", false, "some networks, 20 pairs of attacks, two seeds, 100 strangers")
 	flag.BoolVar(&c.again, "wrong", false, "measure again the cases of the matrix that were wrong")
@@ -84,7 +85,7 @@ func run(ctx context.Context, c *config) error {
 	for _, part := range []struct {
 		name string
 		make func(ctx context.Context, c *config, b *strings.Builder) error
-	}{{"matrix", matrixTable}, {"places", placesTable}, {"strangers", strangersTable}} {
+	}{{"matrix", matrixTable}, {"places", placesTable}, {"power", powerTable}, {"strangers", strangersTable}} {
 		if !c.parts.MatchString(part.name) {
 			continue
 		}

@@ -60,21 +60,33 @@ func each(ref, back *tensor.Set, f func(a, b []float32)) error {
 	return nil
 }
 
-// zeros is the share of zeros of the suspect among what is not zero in the reference;
-// NaN where that is not known.
-func zeros(ref, back *tensor.Set) (float64, error) {
+// zeros is the share of zeros of the suspect among what is not zero in the reference; of
+// tensors of other shapes, among all.
+func zeros(ref, sus *tensor.Set) (float64, error) {
 	n, all := 0, 0
-	err := each(ref, back, func(a, b []float32) {
-		for k, x := range a {
-			if x != 0 {
+	for _, t := range ref.All() {
+		u := sus.Lookup(t.Name)
+		if len(t.Shape) < 2 || !t.DType.Numeric() || u == nil {
+			continue
+		}
+		a, err := floats(t)
+		if err != nil {
+			return 0, err
+		}
+		b, err := floats(u)
+		if err != nil {
+			return 0, err
+		}
+		for k, y := range b {
+			if len(a) != len(b) || a[k] != 0 {
 				all++
-				if b[k] == 0 {
+				if y == 0 {
 					n++
 				}
 			}
 		}
-	})
-	return float64(n) / float64(all), err
+	}
+	return float64(n) / float64(max(1, all)), nil
 }
 
 // strengths are the least and the largest of some ways to say how large the difference

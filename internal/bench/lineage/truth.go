@@ -161,7 +161,7 @@ func (t *truth) step(s *subject, i int, seen bool, back *tensor.Set) error {
 	step := &t.chain[i]
 	switch step.Kind {
 	case attack.Prune:
-		share, err := zeros(s.Set, back)
+		share, err := zeros(s.Set, cmp.Or(back, t.attack.Set))
 		if err != nil {
 			return err
 		}
@@ -202,17 +202,23 @@ func (t *truth) step(s *subject, i int, seen bool, back *tensor.Set) error {
 			kinds = []lineage.Kind{lineage.Training}
 		}
 		if t.has(attack.Noise) && t.has(attack.Finetune) {
-			kinds = []lineage.Kind{lineage.Noise, lineage.Training} // their sum may be called either
+			kinds = []lineage.Kind{lineage.Noise, lineage.Training, lineage.Shifted} // their sum may be called either
+		}
+		if t.has(attack.Overwrite) {
+			kinds = append(kinds, lineage.Shifted) // one tensor is changed in two ways
 		}
 		t.items = append(t.items, item{kinds, seen, len(kinds) == 1, func(c *lineage.Change) string {
 			if c.Strength >= 0.85*low && c.Strength <= 1.15*high {
 				return ""
 			}
-			return near("strength", c.Strength, 0, 0.15, step.Strength)
+			if step.Kind == attack.Noise && near("", c.Strength, 0, 0.15, step.Strength) == "" {
+				return ""
+			}
+			return fmt.Sprintf("strength %.3g, want %.3g to %.3g", c.Strength, low, high)
 		}})
 	case attack.Overwrite:
 		name := t.attack.Reports[i].Mark.Tensor
-		kinds := []lineage.Kind{lineage.Edited, lineage.Noise, lineage.Training}
+		kinds := []lineage.Kind{lineage.Edited, lineage.Shifted, lineage.Noise, lineage.Training}
 		t.items = append(t.items, item{kinds, seen, false, func(c *lineage.Change) string {
 			if len(t.chain) > 1 && len(c.Names) == 0 {
 				return ""
