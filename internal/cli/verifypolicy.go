@@ -62,26 +62,9 @@ var limits = []limit{
 }
 
 // rungOf says to which verdict a kind of change belongs.
-var rungOf = map[lineage.Kind]lineage.Verdict{
-	lineage.Container:     lineage.SameWeights,
-	lineage.Metadata:      lineage.SameWeights,
-	lineage.Renamed:       lineage.Modified,
-	lineage.AddedTensors:  lineage.Modified,
-	lineage.MissingTensor: lineage.Modified,
-	lineage.OtherShapes:   lineage.Modified,
-	lineage.Reorder:       lineage.Reordered,
-	lineage.Rescale:       lineage.Rescaled,
-	lineage.SignFlip:      lineage.Rescaled,
-	lineage.Padding:       lineage.Rescaled,
-	lineage.Removal:       lineage.Pruned,
-	lineage.Cast:          lineage.Reencoded,
-	lineage.Quantize:      lineage.Reencoded,
-	lineage.Prune:         lineage.Pruned,
-	lineage.Noise:         lineage.Modified,
-	lineage.Training:      lineage.Modified,
-	lineage.Edited:        lineage.Modified,
-	lineage.Merge:         lineage.PartlyDerived,
-	lineage.Partial:       lineage.PartlyDerived,
+func rungOf(k lineage.Kind) lineage.Verdict {
+	v, _ := k.Rung() // all kinds are known
+	return v
 }
 
 // named are the kinds that no verdict implies, because they are about which tensors there
@@ -98,7 +81,7 @@ func implies(v lineage.Verdict, k lineage.Kind) bool {
 	case v == lineage.Rescaled && k == lineage.Reorder: // neurons "also" multiplied
 		return true
 	}
-	return rungOf[k] == v
+	return rungOf(k) == v
 }
 
 // kindsOfChange lists all kinds, in the order of their definition.
@@ -266,7 +249,7 @@ func (p *policy) allows(v lineage.Verdict) bool {
 		return true
 	}
 	return slices.ContainsFunc(kindsOfChange(), func(k lineage.Kind) bool {
-		return rungOf[k] == v && slices.Contains(p.allow, slug(string(k)))
+		return rungOf(k) == v && slices.Contains(p.allow, slug(string(k)))
 	})
 }
 
