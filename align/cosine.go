@@ -7,7 +7,8 @@ import (
 )
 
 // unit returns the rows of x (rows, dim), each divided by its length. Rows of
-// zeros stay zeros.
+// zeros stay zeros, and rows that factors have taken out of the range of float32 become
+// zeros: nothing is to be seen in them.
 func unit(x []float32, dim int) []float32 {
 	y := make([]float32, len(x))
 	for at := 0; at < len(x); at += dim {
@@ -15,7 +16,7 @@ func unit(x []float32, dim int) []float32 {
 		for _, v := range x[at : at+dim] {
 			sum += float64(v) * float64(v)
 		}
-		if sum == 0 {
+		if sum == 0 || sum-sum != 0 {
 			continue
 		}
 		s := 1 / math.Sqrt(sum)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"ropewalk/align"
@@ -233,6 +234,10 @@ func (c *comparer) related() (bool, error) {
 	return related, err
 }
 
+// minTold is which share of the factors has to be told by what is exact, where no neuron
+// is certain.
+const minTold = 0.5
+
 // settle finds the factors with which the suspect is most like the reference.
 func (c *comparer) settle() error {
 	plain := withoutFactors(c.out.Match)
@@ -241,12 +246,12 @@ func (c *comparer) settle() error {
 		return err
 	}
 	c.moved, c.scaled = moved, c.ref.Set
-	if c.out.InPlace != nil {
-		return nil // too much is damaged for factors to be told
-	}
-	rescaled, err := settle(c.spec, c.ref.Set, moved, c.out.Match)
+	rescaled, told, err := settle(c.spec, c.ref.Set, moved, c.out.Match)
 	if err != nil {
 		return err
+	}
+	if c.out.InPlace != nil && told < minTold {
+		c.out.Match, rescaled = plain, false // too much is damaged for factors to be known
 	}
 	if rescaled {
 		c.scaled, err = c.rescaled()
@@ -319,6 +324,16 @@ func (c *comparer) differences() error {
 	}
 	c.progress("tensors")
 	scaled := slices.ContainsFunc(c.out.Changes, func(x Change) bool { return x.Kind == Rescale || x.Kind == SignFlip || x.Kind == Padding })
+	back := false
+	if !scaled {
+		var err error
+		if scaled, err = c.rounded(); err != nil {
+			return err
+		}
+		if back = scaled; back {
+			c.out.Changes = append(c.out.Changes, Change{Kind: Rescale, Preserves: true, Text: "rescaled and back, to rounding"})
+		}
+	}
 	var ways map[string]route
 	if c.out.Match != nil {
 		ways = routes(c.spec, c.ref.Set, c.out.Match)
@@ -348,6 +363,9 @@ func (c *comparer) differences() error {
 	}
 	c.out.Changes = append(c.out.Changes, damages(all)...)
 	c.unnamed()
+	if back {
+		return nil // each weight is off by rounding, and none by more
+	}
 	return c.edits()
 }
 
@@ -381,4 +399,42 @@ func (c *comparer) unnamed() {
 		return
 	}
 	c.out.Changes = append(c.out.Changes, Change{Kind: Edited, Text: "edited: " + few(names), Names: names})
+}
+
+// manyRounded is which share of the weights has to differ for rounding to be the reason.
+const manyRounded = 0.05
+
+// rounded says whether many weights differ from the reference's, and all by no more than what
+// rounding makes of factors that were taken back.
+func (c *comparer) rounded() (bool, error) {
+	var differ, all int
+	for _, t := range c.ref.Set.All() {
+		u := c.out.Restored.Lookup(t.Name)
+		if u == nil {
+			continue
+		}
+		same, err := sameBytes(t, u)
+		if err != nil {
+			return false, err
+		}
+		all += int(t.Elems())
+		if same {
+			continue
+		}
+		x, y, err := both(t, u)
+		if err != nil || len(x) == 0 {
+			return false, err
+		}
+		floor := factorFloor * math.Sqrt(square(x)/float64(len(x)))
+		for i, v := range x {
+			if v == y[i] {
+				continue
+			}
+			differ++
+			if math.Abs(float64(v)-float64(y[i])) > factorError*math.Abs(float64(v))+floor {
+				return false, nil
+			}
+		}
+	}
+	return float64(differ) > manyRounded*float64(all), nil
 }

@@ -16,11 +16,12 @@ import (
 // nothing. Factors that do not explain much more than none does become 1.
 //
 // The suspect's tensors are in the reference's order with no factor taken back. It
-// changes the scales of found, and returns whether any is left.
-func settle(spec *symmetry.Spec, ref, moved *tensor.Set, found *align.NetworkResult) (bool, error) {
+// changes the scales of found, and returns whether any is left, and which share of the
+// factors is told by what is exact.
+func settle(spec *symmetry.Spec, ref, moved *tensor.Set, found *align.NetworkResult) (rescaled bool, told float64, err error) {
 	f, err := newFactors(spec, ref, moved, found)
 	if err != nil || len(f.tensors) == 0 {
-		return false, err
+		return false, 0, err
 	}
 	f.begin()
 	for range 16 {
@@ -29,7 +30,8 @@ func settle(spec *symmetry.Spec, ref, moved *tensor.Set, found *align.NetworkRes
 		}
 	}
 	f.unflip()
-	return f.decide(), nil
+	rescaled, told = f.decide()
+	return rescaled, told, nil
 }
 
 // rounding bounds the logarithm of what float32 makes of a factor that is known exactly.
@@ -331,7 +333,7 @@ func (f *factors) find(x factorOf, places []*seen) (change float64) {
 			continue
 		}
 		m, vector := found[n].choose(usual)
-		class.told[x.factor][n] = vector && usual.spread < closeVectors
+		class.told[x.factor][n] = vector && (found[n].vectors > 1 || usual.spread < closeVectors) && usual.vectors > minSpread
 		change = max(change, math.Abs(m-logs[n]))
 		logs[n] = m
 	}
@@ -388,22 +390,26 @@ func cluster(s []sample) (middle float64, most int) {
 // quartiles returns the standard deviation of most of the sorted ratios.
 func quartiles(s []sample) float64 { return (s[len(s)*3/4].log - s[len(s)/4].log) / 1.349 }
 
-// An usual offset is how far medians of weights are from what biases and norms say, in
-// most neurons: quantizers make all weights of a kind larger or smaller.
-type usualOffset struct{ log, spread float64 }
+// A usualOffset is how far medians of weights are from what biases and norms say, in
+// most neurons: quantizers make all weights of a kind larger or smaller. vectors is how much
+// that what these say differs between neurons: little, if they were only trained further.
+type usualOffset struct{ log, spread, vectors float64 }
 
 func offset(found []estimate) usualOffset {
-	var d []float64
+	var d, v []float64
 	for _, e := range found {
-		if e.spread < wideRatios && e.vectors > 0 {
-			d = append(d, e.log-e.vector)
+		if e.vectors > 0 {
+			v = append(v, e.vector)
+			if e.spread < wideRatios {
+				d = append(d, e.log-e.vector)
+			}
 		}
 	}
 	if len(d) == 0 {
 		return usualOffset{spread: math.Inf(1)}
 	}
 	slices.Sort(d)
-	return usualOffset{d[len(d)/2], spread(d)}
+	return usualOffset{d[len(d)/2], spread(d), spread(v)}
 }
 
 // How much the offset may spread for biases and norms to be what they were, and how
@@ -534,7 +540,7 @@ func product(logs, signs [][]float64, dims []int) (l, s []float64) {
 // of few numbers, how far the cosine.
 const (
 	minSign       = 4
-	minSignCosine = 0.8
+	minSignCosine = 0.95
 )
 
 // unflip takes back signs that what is left of a neuron does not bear out.
@@ -573,14 +579,15 @@ func (f *factors) unflip() {
 const (
 	tiny      = 1.0 / (1 << 8)
 	minErrors = 6
+	minExact  = 0.02 // share of numbers that agree exactly
 	minGain   = 1.5
 	minSpread = 0.25
 )
 
 // decide takes factors of 1 where others explain little, writes all into the result,
-// and returns whether any is left.
-func (f *factors) decide() bool {
-	left := false
+// and returns whether any is left, and which share of all is sure.
+func (f *factors) decide() (left bool, told float64) {
+	known, all := 0, 0
 	for c := range f.classes {
 		class := &f.classes[c]
 		for k, gauge := range class.Factors {
@@ -592,9 +599,12 @@ func (f *factors) decide() bool {
 				switch {
 				case one[n].exact > 0 && one[n].exact+1 >= own[n].exact:
 					class.logs[k][n] = 0
-				case own[n].exact > 1 || class.told[k][n]:
+					known++
+				case own[n].exact > 1 && float64(own[n].exact) > minExact*count[n] || class.told[k][n]:
 					sure[n] = math.Abs(class.logs[k][n]) > tiny || float64(own[n].exact) > 0.9*count[n]
+					known++
 				}
+				all++
 			}
 			wide := spread(class.logs[k]) > minSpread
 			for n, s := range class.signs[k] {
@@ -602,6 +612,9 @@ func (f *factors) decide() bool {
 					continue
 				}
 				x := class.logs[k][n]
+				if doubtful(class.result, n) && !sure[n] {
+					x = 0
+				}
 				switch {
 				case gauge == symmetry.Sign || math.Abs(x) < rounding:
 					x = 0
@@ -625,7 +638,7 @@ func (f *factors) decide() bool {
 			}
 		}
 	}
-	return left
+	return left, float64(known) / float64(max(1, all))
 }
 
 // A misfit says how far the numbers of a neuron are from those that a factor makes of the

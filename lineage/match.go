@@ -96,7 +96,17 @@ func match(ctx context.Context, spec *symmetry.Spec, ref, sus *tensor.Set, o *Op
 		if err != nil {
 			return nil, err
 		}
-		r.Related, _ = derived(r, like)
+		if r.Related, _ = derived(r, like); !r.Related {
+			moved, err := align.Restore(spec, sus, withoutFactors(r))
+			if err != nil {
+				return nil, err
+			}
+			same, pairs, err := survivors(spec, ref, moved)
+			if err != nil {
+				return nil, err
+			}
+			r.Related = survived(same, pairs)
+		}
 	}
 	if r.Related {
 		for i := range r.Classes {
