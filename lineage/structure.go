@@ -262,7 +262,7 @@ func (c *comparer) class(name string) *align.ClassResult {
 // forgetStrangers takes back the factors of neurons that are none of the reference's:
 // what they were multiplied by is nothing that can be known.
 func (c *comparer) forgetStrangers() (err error) {
-	any := false
+	found := false
 	for i := range c.out.Groups {
 		g := &c.out.Groups[i]
 		x := c.class(g.Name)
@@ -271,7 +271,7 @@ func (c *comparer) forgetStrangers() (err error) {
 		}
 		for _, n := range g.Strangers {
 			for f := range x.Scale {
-				any = any || x.Scale[f][n] != 1
+				found = found || x.Scale[f][n] != 1
 				x.Scale[f][n] = 1
 			}
 		}
@@ -279,7 +279,7 @@ func (c *comparer) forgetStrangers() (err error) {
 		again.Cosines, again.Strangers = g.Cosines, g.Strangers
 		*g = again
 	}
-	if !any {
+	if !found {
 		return nil
 	}
 	if c.scaled, err = c.rescaled(); err != nil {

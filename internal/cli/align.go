@@ -71,7 +71,7 @@ at most and a few numbers for each neuron. It needs as many neurons on either
 side, and no sweep corrects what was decided too early: where both ways work and
 a network was damaged much, more memory finds more.
 
-REF can be a passport (see passport make): the neurons are then found by sketches.
+REF can be a passport (see passport make): neurons are then found by sketches.
 
 Dummy neurons are named: zero (nobody reads it), clique
 (some that cancel each other), split (a part of a real one), unknown.`,

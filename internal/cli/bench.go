@@ -47,7 +47,7 @@ func newBench(e *env) *cobra.Command {
 
   codec   sizes and speeds of our coders
   engine  what training steps and forward passes take
-  hemp    networks trained to be small: as published, and ours; λ, orders, costs
+  hemp    networks trained to be small: as published, and ours; orders, costs
   lady    neurons found again after attacks on a layer, by three methods
   mark    what marks cost, and what they survive
   all     all of these

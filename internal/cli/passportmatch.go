@@ -36,7 +36,10 @@ neurons were found again, and unrelated if no match is better than one of
 strangers. align --to PASSPORT and verify --against PASSPORT look closer.
 
 The status is 0 if a relation was found, and 3 if none was.`,
-		Example: example("which of my models is this?", "ropewalk passport match suspect.safetensors passports/"),
+		Example: example(
+			"which of my models is this?", "ropewalk passport match suspect.safetensors passports/",
+			"only the best of them", "ropewalk passport match --json suspect.safetensors passports/ | jq '.ranked[0]'",
+		),
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) < 2 {
 				return usagef("SUSPECT and passports are needed").withHint("ropewalk passport match SUSPECT DIR|FILE...")

@@ -19,7 +19,10 @@ signature, if there is one.
 
 A signature says that who has the key vouches for the passport. Whose key that
 is, --signer tells: without it, anybody can have signed.`,
-		Example: example("is it signed by the owner?", "ropewalk passport show owner.passport --signer owner-public.pem"),
+		Example: example(
+			"what does it say?", "ropewalk passport show owner.passport",
+			"is it signed by the owner?", "ropewalk passport show owner.passport --signer owner-public.pem",
+		),
 		Args:    arguments(1, 1, "FILE"),
 		RunE:    func(_ *cobra.Command, args []string) error { return e.passportShow(&o, args[0]) },
 	}

@@ -43,7 +43,7 @@ func newVerify(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify SUSPECT --against REF",
 		Short: "say what was done to a network",
-		Long: `Compare the network SUSPECT with REF and say what was done to it, as one verdict,
+		Long: `Compare the network SUSPECT with REF and say what was done to it: one verdict,
 the first of these that holds, with all changes beside it in order:
 
   identical       the same bytes in the same files
@@ -89,15 +89,15 @@ anything in one.
 What a rule asks for and was not checked counts as not kept. --sarif writes what
 was found for scanners (SARIF 2.1.0).
 
-REF can be a passport (see "ropewalk passport make"), which is enough for all but
-outputs, edits of single weights and evidence. --signer says who must have signed
-it; a policy can require: [signature].
+REF can be a passport (see "ropewalk passport make"), which is enough for all
+but outputs, edits of single weights and evidence. --signer says who must have
+signed it; a policy can require: [signature].
 
 --evidence adds an exact probability where neurons were not moved, and scores
 beside those of controls, of random numbers and of the networks that --control
 names, where they may have been; each with what it assumes. --repair writes
-SUSPECT in the order of REF, in its own format, with factors taken back and dummy
-neurons left out; what was damaged or edited stays as it is.`,
+SUSPECT in the order of REF, in its own format, with factors taken back and
+dummy neurons left out; what was damaged or edited stays as it is.`,
 		Example: example(
 			"what happened to it?", "ropewalk verify suspect.onnx --against mine.onnx",
 			"in a pipeline: a copy may be stored in another order and type, nothing else", "ropewalk verify copy.safetensors --against mine.onnx --allow reordered,re-encoded",
