@@ -23,6 +23,11 @@ const (
 	leastDrift = 1e-6
 	// telling is how many weights a tensor needs to have a say on what was done to all.
 	telling = 64
+	// leastUnderGrid is the least noise that few weights tell under a quantizer's levels,
+	// which are never known exactly.
+	leastUnderGrid = 0.06
+	// tellingMore is how many it takes to tell one damage under another, or a mixture.
+	tellingMore = 1024
 )
 
 // damages names what was done to the weights of a network, from all its tensors, in the
@@ -456,18 +461,19 @@ func (n *network) drifted() *Change {
 	c := &Change{Strength: k.strength}
 	quiet := n.with(func(e examined) bool { return e.drift == nil && e.Elements >= telling && e.cut == nil && e.grid == nil })
 	switch {
-	case k.points < telling: // anything may look like this
+	case k.points < telling || k.points < tellingMore && slices.ContainsFunc(list, func(e examined) bool { return e.cut != nil || e.grid != nil }):
+		// anything may look like this
 		c.Kind, c.Names = Shifted, n.names(list, telling)
 		c.Text = "weights changed"
-	case k.merged() && !list[0].scaled: // else slopes are the factors'
+	case k.merged() && k.points >= tellingMore && !list[0].scaled: // else slopes are the factors'
 		c.Kind, c.Share = Merge, k.slope
 		c.Text = fmt.Sprintf("merged with other weights (%s of the reference)", percent(k.slope))
-	case moved == 0 && k.even && k.gaussian && k.unscaled:
+	case moved == 0 && k.even && k.gaussian && k.unscaled && !(k.strength < leastUnderGrid && k.points < 16*tellingMore && slices.ContainsFunc(list, func(e examined) bool { return e.grid != nil })):
 		c.Kind, c.Names = Noise, n.names(list, telling)
 		c.Text = fmt.Sprintf("noise of %s sigma", strconv.FormatFloat(k.strength, 'g', 2, 64))
-	case len(n.vectors) > 0 && 2*moved >= len(n.vectors) && len(quiet) == 0 && k.slope > 0.3:
+	case k.points >= tellingMore && len(n.vectors) > 0 && 2*moved >= len(n.vectors) && len(quiet) == 0 && k.slope > 0.3:
 		c.Kind, c.Text = Training, "trained further"
-	case len(n.vectors) == 0 && len(list) >= 3 && k.uneven && len(quiet) == 0 && k.slope > 0.3:
+	case k.points >= tellingMore && len(n.vectors) == 0 && len(list) >= 3 && k.uneven && len(quiet) == 0 && k.slope > 0.3:
 		c.Kind, c.Text = Training, "trained further"
 	default:
 		c.Kind, c.Names = Shifted, n.names(list, telling)
