@@ -294,7 +294,15 @@ func (p *policy) judge(r *verifyResult) []breach {
 	if slices.Contains(p.forbid, slug(string(r.Verdict))) && len(all) == 0 {
 		add("forbid", string(r.Verdict), "the verdict %s is forbidden", r.Verdict)
 	}
-	if !slices.Contains(p.allow, wordGraph) {
+	for _, f := range []struct{ check, word string }{{checkMetadata, slug(string(lineage.Metadata))}, {checkGraph, wordGraph}} {
+		if why := r.why(f.check, ""); why != "" && slices.Contains(p.forbid, f.word) {
+			add("forbid", f.word, "%s is forbidden to differ, and was not checked: %s", f.check, why)
+		}
+	}
+	switch forbidden := slices.Contains(p.forbid, wordGraph); {
+	case forbidden && len(r.GraphEdits) > 0:
+		add("forbid", wordGraph, "the graph is not that of the reference: forbidden")
+	case !slices.Contains(p.allow, wordGraph):
 		switch {
 		case len(r.GraphEdits) > 0:
 			add("allow", wordGraph, "the graph is not that of the reference: not allowed")
