@@ -427,10 +427,12 @@ func (p *pair) view(c, k int, profiled bool) (v View, ok, left bool) {
 			v.Acts = nil // profiles of magnitudes have no sign
 		}
 		folded := len(v.Acts) != len(place.Acts) || p.flipping(name, unknown)
-		v.Ref, v.Dim = profiles(ref, place, p.classes[c].Size, unknown, folded)
-		v.Sus, _ = profiles(x, &p.suspects[c].Places[k], p.suspects[c].Size, unknown, folded)
+		// Dummies of the unknown axis leave the two sides with other numbers of values.
+		most := min(unordereds(ref, place, unknown), unordereds(x, &p.suspects[c].Places[k], unknown))
+		v.Ref, v.Dim = profiles(ref, place, p.classes[c].Size, unknown, most, folded)
+		v.Sus, _ = profiles(x, &p.suspects[c].Places[k], p.suspects[c].Size, unknown, most, folded)
 		if like != nil {
-			v.imitated, _ = profiles(like, place, p.classes[c].Size, unknown, folded)
+			v.imitated, _ = profiles(like, place, p.classes[c].Size, unknown, most, folded)
 		}
 		return v, v.Dim > 0, false
 	}
@@ -521,8 +523,9 @@ func neurons(a *array, place *Place, size int) (rows []float32, dim int) {
 // for each position on the other axes, the quantiles of the numbers along that
 // axis. If that is the neuron's own axis, it is the order of its run that is not
 // known. Columns are standardized within the network: what all neurons have in
-// common is gone, and so is a common change of size.
-func profiles(a *array, place *Place, size, unknown int, folded bool) (rows []float32, dim int) {
+// common is gone, and so is a common change of size. There are at most 9 quantiles, and
+// not more than most, which is the same for what is compared.
+func profiles(a *array, place *Place, size, unknown, most int, folded bool) (rows []float32, dim int) {
 	_, stride := a.split(place.Axis)
 	var along []int // offsets of what is in no known order
 	rest := []int{0}
@@ -541,7 +544,7 @@ func profiles(a *array, place *Place, size, unknown int, folded bool) (rows []fl
 		}
 	}
 	n := len(along)
-	quantiles := min(9, n)
+	quantiles := min(9, most)
 	s := 1
 	for axis, d := range slices.Backward(a.dims) {
 		if axis != unknown && axis != place.Axis {
@@ -594,6 +597,15 @@ func profiles(a *array, place *Place, size, unknown int, folded bool) (rows []fl
 		}
 	}
 	return rows, dim
+}
+
+// unordereds is how many numbers of a neuron stand in no known order, at each of those that
+// are known.
+func unordereds(a *array, place *Place, unknown int) int {
+	if unknown == place.Axis {
+		return max(1, place.Run)
+	}
+	return a.dims[unknown]
 }
 
 // quantileAt returns the place of the q-th of count evenly spread quantiles among n

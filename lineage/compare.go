@@ -87,6 +87,7 @@ type comparer struct {
 	o        *Options
 	stock    *inventory
 	spec     *symmetry.Spec // of what both have
+	edited   *editReport    // nil if nothing was looked for
 	// moved is the suspect in the reference's order with its own factors, and scaled the
 	// reference with those of the suspect: what both are the same in but for damage, as
 	// it was done to the suspect.
@@ -217,7 +218,23 @@ func (c *comparer) align() error {
 	if err := c.settle(); err != nil {
 		return err
 	}
-	c.out.Restored, err = align.Restore(c.spec, sus, found)
+	if c.out.Restored, err = align.Restore(c.spec, sus, c.out.Match); err != nil {
+		return err
+	}
+	return c.correct()
+}
+
+// correct looks for edits, which finds factors, signs and orders again where what is left is exact:
+// these are better than those of any search.
+func (c *comparer) correct() (err error) {
+	if c.edited, err = c.edits(); err != nil || c.edited.Damaged || c.edited.Match == nil || c.edited.Match == c.out.Match {
+		return err
+	}
+	c.out.Match, c.out.Restored = c.edited.Match, c.edited.Back
+	if c.moved, err = align.Restore(c.spec, c.stock.sus, withoutFactors(c.out.Match)); err != nil {
+		return err
+	}
+	c.scaled, err = c.rescaled()
 	return err
 }
 
@@ -309,6 +326,11 @@ func (c *comparer) function() error {
 		f.How += fmt.Sprintf("; it could not be run: %v", err)
 	default:
 		f.Same, f.How = Yes, "both were run on the same inputs"
+		for i := range c.out.Changes { // shapes that follow from padding do
+			if x := &c.out.Changes[i]; x.Kind == Padding {
+				x.Preserves = true
+			}
+		}
 	}
 	return c.ctx.Err()
 }
@@ -366,29 +388,38 @@ func (c *comparer) differences() error {
 	if back {
 		return nil // each weight is off by rounding, and none by more
 	}
-	return c.edits()
+	if c.edited == nil {
+		var err error
+		if c.edited, err = c.edits(); err != nil {
+			return err
+		}
+	}
+	for _, e := range c.edited.Edits {
+		if c.follows(e.Tensor) {
+			c.edited.Total--
+			continue
+		}
+		c.out.Edits = append(c.out.Edits, e)
+	}
+	c.out.Edited = c.edited.Total
+	return c.ctx.Err()
 }
 
-// edits names the places that were changed where most of what is around them was not.
-func (c *comparer) edits() error {
+// edits looks for places that were changed where most of what is around them was not.
+func (c *comparer) edits() (*editReport, error) {
 	c.progress("edits")
 	found := c.out.Match
 	if found == nil { // there are no groups
 		found = &align.NetworkResult{}
 	}
-	r, err := findEdits(c.spec, c.ref.Set, c.out.Restored, c.stock.sus, found, &editOptions{Threads: c.o.Threads})
-	if err != nil {
-		return err
-	}
-	c.out.Edits, c.out.Edited = r.Edits, r.Total
-	return c.ctx.Err()
+	return findEdits(c.spec, c.ref.Set, c.out.Restored, c.stock.sus, found, &editOptions{Threads: c.o.Threads})
 }
 
 // unnamed enters that weights are not what they were, if no other change says so.
 func (c *comparer) unnamed() {
 	var names []string
 	for _, d := range c.out.Tensors {
-		if d.Changed > 0 {
+		if d.Changed > 0 && !c.follows(d.Name) {
 			names = append(names, d.Name)
 		}
 	}
@@ -399,6 +430,25 @@ func (c *comparer) unnamed() {
 		return
 	}
 	c.out.Changes = append(c.out.Changes, Change{Kind: Edited, Text: "edited: " + few(names), Names: names})
+}
+
+// maxShapeNumbers is how many numbers a constant has that says a shape.
+const maxShapeNumbers = 16
+
+// follows says whether a tensor is a few integers, as those that say a shape, in a network that has
+// lost neurons or got more: these have to change with it. What else they may do is seen by
+// running both networks only.
+func (c *comparer) follows(name string) bool {
+	t := c.ref.Set.Lookup(name)
+	if t == nil || t.DType.IsFloat() || t.Elems() > maxShapeNumbers {
+		return false
+	}
+	i := slices.IndexFunc(c.out.Changes, func(x Change) bool { return x.Kind == Padding || x.Kind == Removal })
+	if i < 0 {
+		return false
+	}
+	c.out.Changes[i].Preserves = false
+	return true
 }
 
 // manyRounded is which share of the weights has to differ for rounding to be the reason.

@@ -23,8 +23,8 @@ is, --signer tells: without it, anybody can have signed.`,
 			"what does it say?", "ropewalk passport show owner.passport",
 			"is it signed by the owner?", "ropewalk passport show owner.passport --signer owner-public.pem",
 		),
-		Args:    arguments(1, 1, "FILE"),
-		RunE:    func(_ *cobra.Command, args []string) error { return e.passportShow(&o, args[0]) },
+		Args: arguments(1, 1, "FILE"),
+		RunE: func(_ *cobra.Command, args []string) error { return e.passportShow(&o, args[0]) },
 	}
 	fs := cmd.Flags()
 	fs.SortFlags = false
