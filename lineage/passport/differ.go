@@ -359,6 +359,17 @@ func (c *comparer) verdict(equal, rounding bool) {
 		worst = max(worst, slices.Index(all, v))
 		names = names || slices.Contains([]lineage.Kind{lineage.MissingTensor, lineage.AddedTensors, lineage.OtherShapes, lineage.Removal, lineage.Padding}, x.Kind)
 	}
+	if kept := all[worst]; !equal && (kept == lineage.SameWeights || kept == lineage.Reordered) {
+		// Other bits, and no factors that explain them: as after factors that were taken back.
+		var list []string
+		for i := range c.out.Tensors {
+			if d := &c.out.Tensors[i]; !d.Equal {
+				list = append(list, d.Name)
+			}
+		}
+		c.change(lineage.Change{Kind: lineage.Rescale, Text: "other bits, by no more than rounding, as if rescaled and back: " + some(list), Names: list})
+		worst = slices.Index(all, lineage.Rescaled)
+	}
 	c.out.Verdict = all[worst]
 	switch {
 	case names:
