@@ -91,7 +91,8 @@ was found for scanners (SARIF 2.1.0).
 
 REF can be a passport (see "ropewalk passport make"), which is enough for all
 but outputs, edits of single weights and evidence. --signer says who must have
-signed it; a policy can require: [signature].
+signed it; a policy can require: [signature], which is anybody's without
+--signer.
 
 --evidence adds an exact probability where neurons were not moved, and scores
 beside those of controls, of random numbers and of the networks that --control

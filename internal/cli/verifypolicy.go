@@ -339,6 +339,8 @@ func (r *verifyResult) lacks(what string) string {
 			return "the networks compute something else"
 		case r.Function.Same == "yes" && graph != "":
 			return "weights preserve it, but not every graph does: " + graph
+		case r.Function.Same == "yes" && r.Verdict == lineage.Rescaled && len(r.Function.Differences) == 0:
+			return "neurons were multiplied, and the networks were not run: what that does depends on activations, which names of tensors don't tell for sure; --net NET or an ONNX file does"
 		case r.Function.Same == "yes":
 			return ""
 		}
