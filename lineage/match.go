@@ -54,22 +54,30 @@ func common(spec *symmetry.Spec, ref, sus *tensor.Set) *symmetry.Spec {
 		g.Places = slices.DeleteFunc(g.Places, func(p symmetry.Place) bool {
 			return slices.ContainsFunc(p.Names(), func(name string) bool { return !fits(name) })
 		})
-		if len(g.Places) == 0 || !resizes(&g, sus) {
-			continue
+		if len(g.Places) > 0 {
+			out.Groups = append(out.Groups, g)
 		}
-		out.Groups = append(out.Groups, g)
 	}
-	return out
+	return sized(out, sus)
 }
 
-// resizes says whether the suspect has a number of neurons for a group.
-func resizes(g *symmetry.Group, sus *tensor.Set) bool {
-	a, err := align.FromSymmetry(&symmetry.Spec{Groups: []symmetry.Group{*g}})
+// sized leaves out the groups of which it can't be told how many neurons the suspect has.
+func sized(spec *symmetry.Spec, sus *tensor.Set) *symmetry.Spec {
+	groups := slices.Clone(spec.Groups)
+	groups = slices.DeleteFunc(groups, func(g symmetry.Group) bool {
+		_, err := align.FromSymmetry(&symmetry.Spec{Groups: []symmetry.Group{g}})
+		return err != nil
+	})
+	out := &symmetry.Spec{Groups: groups}
+	a, err := align.FromSymmetry(out)
 	if err != nil {
-		return false
+		return out // match says why
 	}
-	_, err = a.Resize(sus)
-	return err == nil
+	// Groups that share an axis are measured together: how much of it is whose is known
+	// from all of them.
+	unfit := a.Unfit(sus)
+	out.Groups = slices.DeleteFunc(groups, func(g symmetry.Group) bool { return slices.Contains(unfit, g.Name) })
+	return out
 }
 
 // match finds which neuron is which.
