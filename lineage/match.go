@@ -98,8 +98,13 @@ func match(ctx context.Context, spec *symmetry.Spec, ref, sus *tensor.Set, o *Op
 		}
 		return nil, err
 	}
+	told, all, err := byKeys(spec, ref, sus, r)
+	if err != nil {
+		return nil, err
+	}
+	proven := 2*told >= all && told > 0
 	// Networks that learned the same have neurons that are alike.
-	if r.Related {
+	if r.Related && !proven {
 		like, err := resembleMatched(ctx, ref, sus, spec, r, o.Seed)
 		if err != nil {
 			return nil, err
@@ -116,6 +121,7 @@ func match(ctx context.Context, spec *symmetry.Spec, ref, sus *tensor.Set, o *Op
 			r.Related = survived(same, pairs)
 		}
 	}
+	r.Related = r.Related || proven
 	if r.Related {
 		for i := range r.Classes {
 			stay(&r.Classes[i].Result)
