@@ -384,4 +384,3 @@ func (m *trainMarkResult) text(w *bufio.Writer) {
 		fmt.Fprintf(w, "wrote %s; publish or time-stamp it before the network: SHA-256 %s\n", printable(m.Commitment), m.Digest)
 	}
 }
-
