@@ -167,6 +167,10 @@ func (r *trainRun) prepareHemp(ctx context.Context) error {
 			return v.Summary(), nil
 		},
 	}
+	tools.Batch, tools.Narrow = r.t.Batch, r.narrows()
+	if r.marked != nil && r.trainOptions.mark.scheme == markGrid {
+		tools.Mark = func(p *compact.Proposal) ([]compact.Move, []byte, error) { return r.chooseMoves(ctx, p) }
+	}
 	if r.recipe, err = compact.New(r.trained(), layers, h.c, tools); err != nil {
 		if known := r.collapsed(err); known != nil {
 			return known
@@ -201,7 +205,7 @@ func (r *trainRun) packed(ctx context.Context, values [][]float32) ([]byte, erro
 func (r *trainRun) stored(values [][]float32) (*tensor.Set, error) {
 	weights, i := slices.Clone(r.program.Weights()), 0
 	var shapes []tensor.Shape
-	if r.form == formRope && r.net.built && nets.CanNarrow(r.net.Name) && r.recipe != nil && r.recipe.CanNarrow() {
+	if r.narrows() && r.recipe != nil && r.recipe.CanNarrow() {
 		var err error
 		if shapes, values, err = r.recipe.Narrow(values); err != nil {
 			return nil, err
@@ -219,6 +223,11 @@ func (r *trainRun) stored(values [][]float32) (*tensor.Set, error) {
 		i++
 	}
 	return trainedSet(r.net, weights)
+}
+
+// narrows reports whether the file may leave units out.
+func (r *trainRun) narrows() bool {
+	return r.form == formRope && r.net.built && nets.CanNarrow(r.net.Name)
 }
 
 // coarse returns the values of a weight as they are stored. A recipe that is not there
