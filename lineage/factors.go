@@ -406,7 +406,7 @@ func offset(found []estimate) usualOffset {
 		}
 	}
 	if len(d) == 0 {
-		return usualOffset{spread: math.Inf(1)}
+		return usualOffset{spread: math.Inf(1), vectors: spread(v)}
 	}
 	slices.Sort(d)
 	return usualOffset{d[len(d)/2], spread(d), spread(v)}
@@ -599,9 +599,10 @@ func (f *factors) decide() (left bool, told float64) {
 			sure := make([]bool, class.Size)
 			for n := range one {
 				// A bias or a norm that is just what it was says more than all that was damaged.
-				// The median of ratios is one of them, so a fit has that one for nothing.
+				// The median of ratios is one of them, so a fit has that one for nothing. A quantizer
+				// leaves some weights as they were, by chance or for its ends: these say less.
 				switch {
-				case one[n].exact > 0 && one[n].exact+1 >= own[n].exact:
+				case one[n].exact > 0 && one[n].exact+1 >= own[n].exact && one[n].vectors >= own[n].vectors:
 					class.logs[k][n] = 0
 					known++
 				case own[n].exact > 1 && float64(own[n].exact) > minExact*count[n] || class.told[k][n]:
@@ -673,9 +674,10 @@ type misfit struct {
 	exact  int
 	// made are those of exact that the factor multiplies, and read those that it divides.
 	made, read int
+	vectors    int // those of exact that are of biases, norms and statistics
 }
 
-func (m *misfit) add(y, x, scale, power float64) {
+func (m *misfit) add(y, x, scale, power float64, vector bool) {
 	d := y - x
 	m.square += d * d / scale
 	if math.Abs(d) <= 2*rounding*math.Abs(y) {
@@ -684,6 +686,9 @@ func (m *misfit) add(y, x, scale, power float64) {
 			m.made++
 		} else {
 			m.read++
+		}
+		if vector {
+			m.vectors++
 		}
 	}
 }
@@ -699,6 +704,7 @@ func (f *factors) errors(c, k int) (own, one []misfit, count []float64) {
 			continue
 		}
 		odd := slices.ContainsFunc(p.Acts, func(a symmetry.Act) bool { return a.Factor == k && a.Odd })
+		vector := len(p.tensor.dims) == 1
 		f.visit(p, c, k, func(n int, x, y, log, sign float64) {
 			if y == 0 {
 				return
@@ -707,8 +713,8 @@ func (f *factors) errors(c, k int) (own, one []misfit, count []float64) {
 				sign *= class.signs[k][n]
 			}
 			x *= sign * math.Exp(log)
-			own[n].add(y, x*math.Exp(power*class.logs[k][n]), p.tensor.scale, power)
-			one[n].add(y, x, p.tensor.scale, power)
+			own[n].add(y, x*math.Exp(power*class.logs[k][n]), p.tensor.scale, power, vector)
+			one[n].add(y, x, p.tensor.scale, power, vector)
 			count[n]++
 		})
 	}
