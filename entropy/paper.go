@@ -440,10 +440,33 @@ func (p *Paper) Symbols(dst []uint16, i int, w []float32) []uint16 {
 // Update changes the weights, after the optimizer's step: the formulas of
 // [Paper]. gradients are those of the task in this step.
 func (p *Paper) Update(weights, gradients [][]float32) {
-	p.weigh(gradients)
-	p.weights = weights
+	p.Weigh(gradients, p.crew.workers)
+	p.weights, p.gradients = weights, gradients
 	p.crew.run(len(p.pieces), p.updateJob)
 	p.weights, p.gradients = nil, nil
+}
+
+// Weigh makes ready for [Paper.UpdateRange]: it finds how insensitive weights are to
+// the task.
+func (p *Paper) Weigh(gradients [][]float32, workers int) {
+	p.weigh(gradients)
+	p.gradients = nil
+	for len(p.strips) < workers {
+		p.strips = append(p.strips, kernel.Strip{})
+	}
+}
+
+// UpdateRange is Update for some weights of tensor i, from number from on, which are
+// all of w and g. Calls with different workers, of those that Weigh was told, may be
+// made at a time.
+func (p *Paper) UpdateRange(worker, i, from int, w, g []float32) {
+	t := p.tensors[i]
+	if t.pull == nil {
+		return
+	}
+	own := &p.state.Tensors[i]
+	a, b := p.insensitivity(t)
+	p.strips[worker].Pull(w, g, t.pull[from:from+len(w)], a, b, float32(own.Low), float32(own.Top))
 }
 
 // AddGrad implements [Penalty]: it prepares, and adds what Update subtracts from
@@ -491,10 +514,8 @@ func (p *Paper) insensitivity(t *paperTensor) (a, b float32) {
 
 func (p *Paper) updatePiece(worker, job int) {
 	pc := &p.pieces[job]
-	t := pc.t
-	own := &p.state.Tensors[t.index]
-	a, b := p.insensitivity(t)
-	p.strips[worker].Pull(p.weights[t.index][pc.from:pc.to], p.gradients[t.index][pc.from:pc.to], t.pull[pc.from:pc.to], a, b, float32(own.Low), float32(own.Top))
+	i := pc.t.index
+	p.UpdateRange(worker, i, pc.from, p.weights[i][pc.from:pc.to], p.gradients[i][pc.from:pc.to])
 }
 
 func (p *Paper) addPiece(_, job int) {
