@@ -22,6 +22,16 @@ type Tools struct {
 	// Judge evaluates the network as it is now; nil leaves the accuracy of the
 	// floats out of the history.
 	Judge func(ctx context.Context) (*train.Summary, error)
+	// Mark chooses the weights that go to a neighbouring level because they carry a mark;
+	// nil is none. It is asked once, half way between Freeze and the end, and its moves
+	// are held from then on, with the support and the order of units in the file, while all
+	// else learns on. What it returns beside them is kept, see [Recipe.Kept]. Not for Paper.
+	Mark func(p *Proposal) (moves []Move, keep []byte, err error)
+	// Batch is how many examples a gradient is the mean of, for the prices of moves.
+	Batch int
+	// Narrow says that files leave out units that do nothing: they are then gone from
+	// where the mark is chosen on.
+	Narrow bool
 }
 
 // A Recipe makes a network small while it is trained. It is a hook of package
@@ -57,6 +67,7 @@ type Recipe struct {
 	order      []int       // keys of units, see Network.arrange
 	last       []float64   // controller: log of the estimate when it began
 	rest       []*settler  // after Freeze
+	mark       *marked     // nil before there is one
 }
 
 type role int
@@ -114,6 +125,9 @@ func New(weights []engine.Weight, layers []Layer, o Options, tools Tools) (*Reci
 		return nil, fmt.Errorf("compact: no tensor has two axes and %d weights, so there is nothing to make small", leastWeights)
 	}
 	if o.Method == Paper {
+		if tools.Mark != nil {
+			return nil, fmt.Errorf("compact: the method %s has no time at which zeros are frozen, and a mark is chosen then", Paper)
+		}
 		po := &entropy.PaperOptions{Levels: o.Levels, Order: o.Order, LambdaH: o.Lambda, LambdaE: o.Pull, Threads: o.Threads}
 		if r.paper, err = entropy.NewPaper(r.tensors, valuesOf(weights), po); err != nil {
 			return nil, err
@@ -573,11 +587,19 @@ func (r *Recipe) Adjust(w []engine.Weight) error {
 	}
 	r.clear(values)
 	r.settle(values)
+	if r.mark != nil {
+		r.holdMark(values)
+	}
 	if r.o.Target > 0 && r.phase == free {
 		r.steer()
 	}
 	if r.phase == free && next >= r.o.Freeze {
-		return r.freeze(values)
+		if err := r.freeze(values); err != nil {
+			return err
+		}
+	}
+	if r.tools.Mark != nil && r.mark == nil && r.phase == frozen && next >= r.o.Freeze+markAt*(1-r.o.Freeze) {
+		return r.markNow(values)
 	}
 	return nil
 }
@@ -672,11 +694,12 @@ type recipeState struct {
 	Bits            []([]float32) // prices are found every some steps
 	Higher          [][]float64
 	Rest            []*settler // an empty one where there is none
+	Mark            *marked    // nil if there is none
 }
 
 // State implements [train.Keeper].
 func (r *Recipe) State() ([]byte, error) {
-	s := recipeState{Phase: r.phase, Calls: r.calls, Cost: r.bits, Lambda: r.lambda, Calibrated: r.calibrated, Last: r.last, Order: r.order, Fisher: r.fisher, Mask: r.mask}
+	s := recipeState{Phase: r.phase, Calls: r.calls, Cost: r.bits, Lambda: r.lambda, Calibrated: r.calibrated, Last: r.last, Order: r.order, Fisher: r.fisher, Mask: r.mask, Mark: r.mark}
 	var err error
 	if r.paper != nil {
 		if s.Paper, err = r.paper.State(); err != nil {
@@ -782,6 +805,15 @@ func (r *Recipe) SetState(b []byte) error {
 			return fmt.Errorf("compact: the order of units is that of another network")
 		}
 	}
+	if s.Mark != nil {
+		if r.tools.Mark == nil {
+			return fmt.Errorf("compact: the state has a mark, and none is wanted")
+		}
+		if err := s.Mark.fits(r); err != nil {
+			return err
+		}
+	}
+	r.mark = s.Mark
 	r.phase, r.calls, r.bits, r.lambda, r.calibrated, r.last, r.order, r.mask = s.Phase, s.Calls, s.Cost, s.Lambda, s.Calibrated, s.Last, s.Order, s.Mask
 	return nil
 }

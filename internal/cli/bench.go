@@ -45,12 +45,13 @@ func newBench(e *env) *cobra.Command {
 		Short: "measure the tables of the papers, and ours",
 		Long: `Run suites of measurements and write their tables. SUITE is one of
 
-  codec   sizes and speeds of our coders
-  engine  what training steps and forward passes take
-  hemp    networks trained to be small: as published, and ours; orders, costs
-  lady    neurons found again after attacks on a layer, by three methods
-  mark    what marks cost, and what they survive
-  all     all of these
+  codec    sizes and speeds of our coders
+  engine   what training steps and forward passes take
+  hemp     networks trained to be small: as published, and ours; orders, costs
+  lady     neurons found again after attacks on a layer, by three methods
+  lineage  what was done to a network: whether verify names it
+  mark     what marks cost, and what they survive
+  all      all of these
 
 or a file of YAML such as those (its form is in the package comment of
 internal/suite): each row of a table is commands of this program, and numbers
@@ -301,7 +302,7 @@ func (e *env) benchData(o *benchOptions, suites []*suite.Suite) (map[string]stri
 			}
 			return nil, v.withHint("they ask for: %s", strings.Join(names, ", "))
 		}
-		if _, err := os.Stat(path); err != nil && !strings.HasPrefix(path, "builtin:") {
+		if _, err := os.Stat(path); err != nil && !isBuiltin(path) {
 			e.notef("%s is left out: %v", k, err)
 			continue
 		}

@@ -286,6 +286,7 @@ var adders = map[string]func(p *pager, raw []byte) error{
 	"passport-show":  adder(func(p *pager, r *passportShowResult) { p.passport(&r.Passport) }),
 	"passport-match": adder(func(p *pager, r *passportMatchResult) { p.matched(r) }),
 	"mark-extract":   adder(func(p *pager, r *markExtractResult) { p.mark(r, "") }),
+	"demo":           adder(func(p *pager, r *demoResult) { p.demo(r) }),
 	"diff":           adder(func(p *pager, r *diffResult) { p.diff(r, "") }),
 }
 
