@@ -404,10 +404,11 @@ func (grid) Extract(suspect, reference *tensor.Set, s Secrets, p *Parameters) (*
 	if reference == nil {
 		return nil, fmt.Errorf("%w: scheme grid is read against the unmarked reference", ErrNetwork)
 	}
+	y := against(reference, p, steps)
 	if p.Bits > 0 {
-		return readPayload(suspect, reference, s, p, steps)
+		return readPayload(suspect, s, p, y)
 	}
-	r, _, err := readSigns(suspect, reference, s, p, 0, steps)
+	r, _, err := readSigns(suspect, s, p, 0, y)
 	return r, err
 }
 
