@@ -258,8 +258,16 @@ func (t *quantizerTensor) forwardFew(s *kernel.Strip, dst, w []float32) {
 	dst, w = dst[:len(symbols)], w[:len(symbols)]
 	if t.ternary() {
 		// Not above the first threshold is below the number after it.
-		s.Ternary(dst, w, math.Nextafter32(t.few[0], float32(math.Inf(1))), t.few[1], values[0], values[2])
-		t.shown, t.stale = append(t.shown[:0], dst...), true
+		if t.shown == nil {
+			t.shown = make([]float32, len(dst))
+		}
+		below := math.Nextafter32(t.few[0], float32(math.Inf(1)))
+		for lo := 0; lo < len(dst); lo += ternaryChunk { // what was written is near
+			hi := min(lo+ternaryChunk, len(dst))
+			s.Ternary(dst[lo:hi], w[lo:hi], below, t.few[1], values[0], values[2])
+			copy(t.shown[lo:hi], dst[lo:hi])
+		}
+		t.stale = true
 		return
 	}
 	for j, x := range w {
@@ -273,6 +281,9 @@ func (t *quantizerTensor) forwardFew(s *kernel.Strip, dst, w []float32) {
 		dst[j] = values[k]
 	}
 }
+
+// ternaryChunk is how many weights stay in the nearest cache.
+const ternaryChunk = 1 << 11
 
 // ternary reports whether the middle one of three levels is zero: then the values
 // that the network saw say all, and symbols are found when somebody asks for them.
@@ -422,25 +433,45 @@ func (q *Quantizer) Free() {
 // back; 1.4 is a good reach. Levels that are all of one sign bound that side only.
 // Latents of weights that stay zero may be left as they are.
 func (q *Quantizer) Clamp(latents [][]float32, reach float64) {
+	q.ClampLive(latents, reach)
 	for i, t := range q.tensors {
-		if t.levels == nil {
-			continue
+		if t.levels != nil && t.frozen == nil {
+			q.ClampRange(&q.strips[0], i, latents[i], reach)
 		}
-		v := t.levels.values
-		lo, hi := float32(reach*min(v[0], 0)), float32(reach*max(v[len(v)-1], 0))
-		if v[0] >= 0 {
-			lo = float32(math.Inf(-1))
-		}
-		if v[len(v)-1] <= 0 {
-			hi = float32(math.Inf(1))
-		}
-		w := latents[i]
-		if t.frozen != nil {
-			for _, j := range t.live {
-				w[j] = min(max(w[j], lo), hi)
-			}
-			continue
-		}
-		q.strips[0].Clamp(w, lo, hi)
 	}
+}
+
+// ClampLive is Clamp for the tensors of which some weights stay zero.
+func (q *Quantizer) ClampLive(latents [][]float32, reach float64) {
+	for i, t := range q.tensors {
+		if t.levels == nil || t.frozen == nil {
+			continue
+		}
+		lo, hi := t.bounds(reach)
+		w := latents[i]
+		for _, j := range t.live {
+			w[j] = min(max(w[j], lo), hi)
+		}
+	}
+}
+
+// ClampRange is Clamp for some of the weights of tensor i, unless ClampLive does it.
+func (q *Quantizer) ClampRange(s *kernel.Strip, i int, latents []float32, reach float64) {
+	if t := q.tensors[i]; t.levels != nil && t.frozen == nil {
+		lo, hi := t.bounds(reach)
+		s.Clamp(latents, lo, hi)
+	}
+}
+
+// bounds returns where latents are clamped.
+func (t *quantizerTensor) bounds(reach float64) (lo, hi float32) {
+	v := t.levels.values
+	lo, hi = float32(reach*min(v[0], 0)), float32(reach*max(v[len(v)-1], 0))
+	if v[0] >= 0 {
+		lo = float32(math.Inf(-1))
+	}
+	if v[len(v)-1] <= 0 {
+		hi = float32(math.Inf(1))
+	}
+	return lo, hi
 }
