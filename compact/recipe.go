@@ -10,6 +10,7 @@ import (
 
 	"ropewalk/engine"
 	"ropewalk/entropy"
+	"ropewalk/internal/kernel"
 	"ropewalk/train"
 )
 
@@ -52,7 +53,10 @@ type Recipe struct {
 	shown  [][]float32 // scratch: values of the quantized network
 
 	at         train.Moment
-	stepping   bool // between Follow and Adjust
+	stepping   bool           // between Follow and Adjust
+	begun      bool           // between AdjustPieces and Adjust
+	strips     []kernel.Strip // of workers
+	due        []duePrice     // of tensors, for AddGradLater
 	phase      phase
 	calls      int
 	lambda     float64
@@ -327,17 +331,36 @@ func (r *Recipe) Follow(m train.Moment) { r.at, r.stepping = m, true }
 func (r *Recipe) Substitute(w []engine.Weight) error {
 	values := valuesOf(w)
 	switch {
-	case r.paper != nil && r.stepping:
-		r.paper.Prepare(values)
+	case r.Idle():
 	case r.paper != nil:
 		for i := range values {
 			if r.paper.Levels(i) != nil {
 				r.expand(values[i], r.paper.Symbols(nil, i, values[i]), r.paper.Levels(i))
 			}
 		}
-	case r.phase != floats:
+	default:
 		r.q.Forward(values, values)
 	}
+	return nil
+}
+
+// Idle implements [train.Idler].
+func (r *Recipe) Idle() bool {
+	return r.paper != nil && r.stepping || r.paper == nil && r.phase == floats
+}
+
+// Show implements [train.Shower].
+func (r *Recipe) Show(shown, floats []engine.Weight) error {
+	quantizes := r.paper == nil && !r.Idle()
+	for i, w := range floats {
+		if !quantizes || r.levels[i] == nil {
+			copy(shown[i].Values, w.Values)
+		}
+	}
+	if !quantizes {
+		return r.Substitute(shown)
+	}
+	r.q.Forward(valuesOf(shown), valuesOf(floats))
 	return nil
 }
 
@@ -358,18 +381,39 @@ func (t bitsTerm) Name() string { return "bits" }
 // AddGrad implements [train.Penalty]. The value is that of the last step at which
 // prices were found.
 func (t bitsTerm) AddGrad(w []engine.Weight) float64 {
-	r := t.r
-	if r.paper != nil || r.phase == floats {
-		return 0
+	v, rest := t.AddGradLater(w, 1)
+	if rest != nil {
+		for i := range w {
+			rest(0, i, 0, len(w[i].Values))
+		}
 	}
+	return v
+}
+
+// A duePrice is what of a tensor AddGradLater leaves for later.
+type duePrice struct {
+	values, gradient []float32
+	step, factor     float64
+}
+
+// AddGradLater implements [train.PiecewisePenalty]. The method of the paper adds
+// nothing: it changes weights after the optimizer has.
+func (t bitsTerm) AddGradLater(w []engine.Weight, workers int) (float64, train.Pieces) {
+	r := t.r
 	values, gradients := valuesOf(w), gradientsOf(w)
+	if r.paper != nil {
+		return r.paper.Prepare(values), nil
+	}
+	if r.phase == floats {
+		return 0, nil
+	}
 	r.q.Backward(gradients)
 	r.tie()
 	r.watch(gradients)
 	lambda := r.price()
 	if lambda == 0 {
 		r.calls++
-		return 0
+		return 0, nil
 	}
 	if r.rate != nil {
 		r.rate.SetLambda(lambda)
@@ -377,11 +421,13 @@ func (t bitsTerm) AddGrad(w []engine.Weight) float64 {
 		r.tie()
 		r.bits = r.rate.Bits()
 		r.calls++
-		return v
+		return v, nil
 	}
 	if r.calls%every == 0 {
 		r.bits = 0
 	}
+	r.employ(workers)
+	r.due = append(r.due[:0], make([]duePrice, len(w))...)
 	for i, p := range r.prices {
 		if p == nil {
 			continue
@@ -395,10 +441,25 @@ func (t bitsTerm) AddGrad(w []engine.Weight) float64 {
 			p.refresh(r.q.Symbols(i))
 			r.bits += p.cost(values[i], step)
 		}
-		p.addGrad(gradients[i], values[i], step, factor)
+		// The levels may move before it is looked at.
+		r.due[i] = duePrice{values: values[i], gradient: gradients[i], step: step, factor: factor}
 	}
 	r.calls++
-	return lambda * r.bits
+	return lambda * r.bits, r.addDue
+}
+
+// addDue adds the slope of the bits to some gradients.
+func (r *Recipe) addDue(worker, i, from, to int) {
+	if d := &r.due[i]; d.values != nil {
+		r.prices[i].addGrad(&r.strips[worker], d.gradient[from:to], d.values[from:to], from, d.step, d.factor)
+	}
+}
+
+// employ has a strip for each worker.
+func (r *Recipe) employ(workers int) {
+	for len(r.strips) < workers {
+		r.strips = append(r.strips, kernel.Strip{})
+	}
 }
 
 // tie makes levels move alike on both sides of zero, so that one side is stored,
@@ -457,22 +518,32 @@ func (r *Recipe) price() float64 {
 	return r.lambda * min((p-r.o.Start)/ramp, 1)
 }
 
-// Adjust implements [train.Adjuster].
-func (r *Recipe) Adjust(w []engine.Weight) error {
-	r.stepping = false
-	values := valuesOf(w)
-	next := float64(r.at.Step+1) / float64(r.at.Steps)
-	switch {
-	case r.paper != nil:
-		r.paper.Update(values, gradientsOf(w))
+// AdjustPieces implements [train.PiecewiseAdjuster]. What has to do with levels is
+// done here, as it needs no weights.
+func (r *Recipe) AdjustPieces(w []engine.Weight, workers int) train.Pieces {
+	if r.paper == nil && r.phase == floats {
 		return nil
-	case r.phase == floats:
-		r.shrink(values, gradientsOf(w))
-		if next < r.o.Start {
-			return nil
-		}
-		return r.begin(values)
 	}
+	r.begun = true
+	r.employ(workers)
+	values, gradients := valuesOf(w), gradientsOf(w)
+	if r.paper != nil {
+		r.paper.Weigh(gradients, workers)
+		return func(worker, i, from, to int) {
+			r.paper.UpdateRange(worker, i, from, values[i][from:to], gradients[i][from:to])
+		}
+	}
+	r.moveLevels()
+	if r.phase != free {
+		return nil
+	}
+	return func(worker, i, from, to int) {
+		r.q.ClampRange(&r.strips[worker], i, values[i][from:to], reach)
+	}
+}
+
+// moveLevels takes a step with the levels of weights.
+func (r *Recipe) moveLevels() {
 	for i, l := range r.levels {
 		if l == nil || r.roles[i] != weight {
 			continue
@@ -484,7 +555,36 @@ func (r *Recipe) Adjust(w []engine.Weight) error {
 		v := l.Values()
 		l.Step(levelRate * r.at.Rate * min(v[len(v)-1], largestStep))
 	}
-	r.q.Clamp(values, reach)
+}
+
+// Adjust implements [train.Adjuster].
+func (r *Recipe) Adjust(w []engine.Weight) error {
+	r.stepping = false
+	values := valuesOf(w)
+	next := float64(r.at.Step+1) / float64(r.at.Steps)
+	begun := r.begun
+	r.begun = false
+	switch {
+	case r.paper != nil:
+		if !begun {
+			r.paper.Update(values, gradientsOf(w))
+		}
+		return nil
+	case r.phase == floats:
+		r.shrink(values, gradientsOf(w))
+		if next < r.o.Start {
+			return nil
+		}
+		return r.begin(values)
+	}
+	if !begun {
+		r.moveLevels()
+	}
+	if begun && r.phase == free {
+		r.q.ClampLive(values, reach)
+	} else {
+		r.q.Clamp(values, reach)
+	}
 	r.clear(values)
 	r.settle(values)
 	if r.mark != nil {

@@ -30,6 +30,7 @@ type benchOptions struct {
 	seeds, jobs   int
 	match         string
 	data          []string
+	report        reportFlag
 }
 
 // benchFolder is where results go if no folder is named.
@@ -89,6 +90,7 @@ were measured as they are now are not measured again.`,
 	fs.StringArrayVar(&o.data, "data", nil, "data `NAME=WHERE` that the suite asks for (again for more)")
 	fs.StringVar(&o.match, "match", "", "only rows whose TABLE/ROW matches the `REGEXP`")
 	fs.BoolVar(&o.keep, "keep", false, "keep the files of all runs, in the folder work")
+	o.report.addFlag(cmd, nil)
 	exits(cmd, exitUsage, exitRefused, exitInterrupted)
 	return cmd
 }
@@ -105,6 +107,9 @@ type benchResult struct {
 // benchSuite is what came of one suite.
 type benchSuite struct {
 	Name    string            `json:"name"`
+	Title   string            `json:"title,omitempty"`
+	About   string            `json:"about,omitempty"`
+	Tables  []benchTable      `json:"tables" about:"what the lines are of"`
 	Runs    int               `json:"runs" about:"of rows and seeds that there are results of"`
 	Missing map[string]string `json:"missing,omitempty" about:"data that was not given, and how to get it"`
 	Left    int               `json:"left_out" about:"runs that need such data"`
@@ -117,6 +122,9 @@ type benchSuite struct {
 
 func (e *env) bench(ctx context.Context, o *benchOptions, names []string) error {
 	if err := e.needStdout(); err != nil {
+		return err
+	}
+	if err := o.report.check(); err != nil {
 		return err
 	}
 	start := time.Now()
@@ -162,6 +170,11 @@ func (e *env) bench(ctx context.Context, o *benchOptions, names []string) error 
 	r.Seconds = time.Since(start).Seconds()
 	if err := e.answer(r); err != nil {
 		return err
+	}
+	if o.report.wanted() {
+		if err := e.writeReport(&o.report, e.benchPage(r)); err != nil {
+			return err
+		}
 	}
 	for i := range r.Suites {
 		if f := r.Suites[i].Failed; len(f) > 0 {
@@ -322,7 +335,7 @@ type benchRun struct {
 
 // run runs a suite and writes its tables.
 func (b *benchRun) run(ctx context.Context, s *suite.Suite, jobs []*suite.Job) (*benchSuite, error) {
-	r := &benchSuite{Name: s.Name, Missing: map[string]string{}, suite: s}
+	r := &benchSuite{Name: s.Name, Title: s.Title, About: strings.TrimSpace(s.About), Tables: tablesOf(s), Missing: map[string]string{}, suite: s}
 	for _, j := range jobs {
 		for _, k := range j.Missing {
 			r.Missing[k] = s.Data[k].Get

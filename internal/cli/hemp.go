@@ -58,7 +58,7 @@ func (o *hempOptions) addFlags(cmd *cobra.Command) {
 	fs.BoolVar(&o.c.FixedLevels, "fixed-levels", false, "do not learn the levels of weights")
 	fs.BoolVar(&o.c.Restless, "restless", false, "after --freeze-at, let weights that change levels to and fro go on with it")
 	fs.StringVar(&o.init, "init", "", "begin with the weights in `FILE`; the same as --weights")
-	fs.Var(&o.target, "target-size", "have a file of at most `SIZE`, and of at least 98 % of that")
+	fs.Var(&o.target, "target-size", "have a file of at most `SIZE`, and of at least 98 % of that (95 % with --mark)")
 	fs.Var(&o.maxDrop, "max-drop", "find the smallest file whose accuracy on the validation data is at most `PERCENT` points below that of the weights it begins with")
 	fs.IntVar(&o.tries, "tries", 0, "--max-drop: train `N` times (default 5)")
 	complete(cmd, "penalty", cobra.FixedCompletions([]string{penaltyHemp}, cobra.ShellCompDirectiveNoFileComp))

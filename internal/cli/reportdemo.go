@@ -38,10 +38,12 @@ func (d *demo) writePage() error {
 	if err := p.inspect(d.page.small, nil); err != nil {
 		return err
 	}
-	p.about = demoStolen
+	p.about = "What was done"
 	p.verify(d.page.verify)
 	p.differences(d.page.verify.Tensors)
+	p.about = "Which neuron is which"
 	p.align(d.page.align)
+	p.about = "The mark"
 	p.mark(d.page.mark, "")
 	p.about, p.ledger = "", story
 	p.claims()
@@ -64,17 +66,17 @@ func (p *pager) demo(r *demoResult) {
 		{"stolen", r.Bytes.Stolen, r.Accuracy.Stolen},
 	}
 	var facts []report.Fact
-	c := report.Curve{Name: "files", Points: true}
+	var points []report.Curve
 	for _, f := range files {
 		facts = append(facts, report.Fact{Name: f.name, Value: byteSize(f.bytes).String(), Note: percentText(f.accuracy) + " of " + commas(int64(r.Accuracy.Examples)) + " right"})
 		if f.bytes > 0 {
-			c.X, c.Y, c.Labels = append(c.X, float64(f.bytes)), append(c.Y, f.accuracy), append(c.Labels, f.name)
+			points = append(points, report.Curve{Name: f.name, X: report.Numbers{float64(f.bytes)}, Y: report.Numbers{100 * f.accuracy}})
 		}
 	}
 	s.Facts(facts...)
 	s.Chart(&report.Chart{
 		Title: "Size against accuracy", Caption: "Each point is a file of the demo; what is packed without loss is as good as before.", Wide: true,
-		Data: &report.Lines{X: "bytes", Y: "test images right", LogX: true, Percent: true, Curves: []report.Curve{c}},
+		Data: &report.Scatter{X: "bytes", Y: "test images right, %", LogX: true, Groups: points},
 	})
 	for i := range r.Steps {
 		p.ledger = append(p.ledger, report.Claim{Text: r.Steps[i].Text, Command: r.Steps[i].Command})

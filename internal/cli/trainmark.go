@@ -124,7 +124,7 @@ func (r *trainRun) prepareMark() error {
 	r.marked = &trainMark{key: key}
 	if o.scheme == markGrid {
 		r.markIdentity = fmt.Sprintf("%s by scheme grid in %q, %d moves", key.ID(), o.tensor, o.moves)
-		return nil
+		return r.foresee()
 	}
 	var list []*tensor.Tensor
 	for _, w := range r.trained() {
@@ -157,6 +157,39 @@ func (r *trainRun) prepareMark() error {
 	return nil
 }
 
+// carries reports whether a mark of scheme grid may be in the weights of that name, if they
+// are on levels.
+func (o *trainMarkOptions) carries(name string, weights int) bool {
+	fits, _ := path.Match(o.tensor, name) // the pattern has been checked
+	return weights >= mark.MinWeights && (o.tensor == "" || fits || o.tensor == name)
+}
+
+// foresee refuses what will not fit when moves are chosen, which is late: it plans for the
+// network with two levels for all its weights. Less may fit if units are left out by then.
+func (r *trainRun) foresee() error {
+	o := &r.trainOptions.mark
+	var list []*tensor.Tensor
+	for _, w := range r.trained() {
+		if len(w.Shape) < 2 || !o.carries(w.Name, len(w.Values)) {
+			continue
+		}
+		signs := make([]float32, len(w.Values))
+		for i := range signs {
+			signs[i] = 1 - 2*float32(i%2)
+		}
+		list = append(list, &tensor.Tensor{Name: w.Name, DType: tensor.F32, Shape: w.Shape, Data: tensor.Bytes(tensor.F32.AppendFloats(nil, signs))})
+	}
+	if len(list) == 0 {
+		return usagef("no weights that get levels have a name like --mark-tensor %q", o.tensor).withHint("\"ropewalk inspect\" lists the names of weights")
+	}
+	set, err := tensor.NewSet(list...)
+	if err != nil {
+		return err
+	}
+	_, err = mark.PlanMoves(set, r.marked.key, &mark.Options{Moves: o.moves})
+	return markError(err)
+}
+
 // keptMark is what scheme grid keeps from the time at which weights were moved.
 type keptMark struct {
 	Parameters *mark.Parameters
@@ -177,8 +210,7 @@ func (r *trainRun) chooseMoves(ctx context.Context, p *compact.Proposal) ([]comp
 	at := map[string]int{}
 	mo := &mark.Options{Moves: o.moves}
 	for i, t := range p.Tensors {
-		fits, _ := path.Match(o.tensor, t.Name) // the pattern has been checked
-		if t.Up != nil && (o.tensor == "" || fits || o.tensor == t.Name) && len(t.Up) >= mark.MinWeights {
+		if t.Up != nil && o.carries(t.Name, len(t.Up)) {
 			at[t.Name] = i
 			mo.Only = append(mo.Only, t.Name)
 		}

@@ -385,17 +385,23 @@ func TestBrowserFiles(t *testing.T) {
 	b := openBrowser(t)
 	for _, path := range pages {
 		url := "file://" + path
-		took := b.show(url, 1280, "light")
-		n, empty := 0, 0
-		b.eval(`document.querySelectorAll("figure.chart:not([hidden]) canvas").length`, &n)
-		b.eval(blank, &empty)
-		t.Logf("%s: opened in %v, %d charts", filepath.Base(path), took, n)
-		if empty != 0 {
-			t.Errorf("%s: %d of %d charts are empty", path, empty, n)
+		for _, scheme := range []string{"light", "dark"} {
+			took := b.show(url, 1280, scheme)
+			n, empty, wide := 0, 0, 0
+			b.eval(`document.querySelectorAll("figure.chart:not([hidden]) canvas").length`, &n)
+			b.eval(blank, &empty)
+			b.eval(`document.documentElement.scrollWidth`, &wide)
+			t.Logf("%s, %s: opened in %v, %d charts", filepath.Base(path), scheme, took, n)
+			if empty != 0 {
+				t.Errorf("%s: %d of %d charts are empty", path, empty, n)
+			}
+			if wide > 1280 {
+				t.Errorf("%s: the page is %d wide", path, wide)
+			}
+			for _, c := range b.complaints(url) {
+				t.Errorf("%s: %s", path, c)
+			}
+			b.screenshot(strings.TrimSuffix(filepath.Base(path), ".html") + "-" + scheme)
 		}
-		for _, c := range b.complaints(url) {
-			t.Errorf("%s: %s", path, c)
-		}
-		b.screenshot(strings.TrimSuffix(filepath.Base(path), ".html"))
 	}
 }
