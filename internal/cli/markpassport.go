@@ -87,10 +87,10 @@ func (e *env) restoreFrom(ctx context.Context, p *passport.Passport, sus *checkp
 	bar := e.progress("align", 0)
 	defer bar.stop()
 	set, found, err := passport.Restore(ctx, p, sus.Tensors, &align.NetworkOptions{Options: align.Options{Threads: e.threads}, Memory: int64(e.memory)})
-	if err != nil {
-		return nil, nil, passportError(sus.Path, err)
+	if errors.Is(err, passport.ErrMisfit) {
+		return nil, nil, markError(fmt.Errorf("%w: %w", mark.ErrNetwork, err))
 	}
-	return set, found, nil
+	return set, found, passportError(sus.Path, err)
 }
 
 // readFrom reads a mark against the sketches of a passport; scheme uchida needs none.
