@@ -53,8 +53,8 @@ func checkFused(t *testing.T, o PaperOptions) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.fused == nil {
-		t.Fatalf("%+v: Proxy was taken", o)
+	if p.fuse(); p.fused == nil {
+		t.Fatalf("%+v is left to Proxy", o)
 	}
 	value := p.Prepare(w)
 	got := cloned(p.pull)
@@ -82,7 +82,7 @@ func TestFusedRefuses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if (p.fused != nil) != want {
+		if p.fuse(); (p.fused != nil) != want {
 			t.Errorf("%+v, scans %v: done in one go %v, want %v", o, layers[0].Scan, !want, want)
 		}
 	}

@@ -195,7 +195,7 @@ func (q *Quantizer) forwardTensor(worker, job int) {
 		}
 		t.cells.at = append(t.cells.at, v[i-1]+part*(v[i]-v[i-1]))
 	}
-	if len(t.cells.at) > 0 {
+	if len(t.cells.at) > fewThresholds {
 		t.cells.build()
 	}
 	dst, w := q.dst[job], q.w[job]
@@ -217,18 +217,48 @@ func (q *Quantizer) forwardTensor(worker, job int) {
 // forwardLive is forwardTensor where most weights stay zero: it looks at the others
 // only.
 func (t *quantizerTensor) forwardLive(dst, w []float32) {
-	v := t.levels.values
-	// dst may be w.
-	t.kept = t.kept[:0]
-	for _, j := range t.live {
-		t.kept = append(t.kept, w[j])
+	kept := t.kept[:0]
+	for _, j := range t.live { // dst may be w
+		kept = append(kept, w[j])
 	}
+	t.kept = kept
 	clear(dst[:len(t.symbols)])
+	if len(t.cells.at) > fewThresholds {
+		v := t.levels.values
+		for i, j := range t.live {
+			x := kept[i]
+			k := t.bind(below(&t.cells, float64(x)), x)
+			t.symbols[j] = uint16(k)
+			dst[j] = float32(v[k])
+		}
+		return
+	}
+	t.narrow()
+	few, values, symbols := t.few, t.values, t.symbols
 	for i, j := range t.live {
-		x := t.kept[i]
-		k := t.bind(below(&t.cells, float64(x)), x)
-		t.symbols[j] = uint16(k)
-		dst[j] = float32(v[k])
+		x, k := kept[i], 0
+		for _, f := range few {
+			if x > f {
+				k++
+			}
+		}
+		if t.held {
+			k = t.bind(k, x)
+		}
+		symbols[j] = uint16(k)
+		dst[j] = values[k]
+	}
+}
+
+// narrow sets few and values, the thresholds and levels as numbers of 32 bits: such a
+// number is above a threshold if it is above the last one that is not above it.
+func (t *quantizerTensor) narrow() {
+	t.few, t.values = t.few[:0], t.values[:0]
+	for _, x := range t.cells.at {
+		t.few = append(t.few, notAbove(x))
+	}
+	for _, x := range t.levels.values {
+		t.values = append(t.values, float32(x))
 	}
 }
 
@@ -244,16 +274,9 @@ func notAbove(x float64) float32 {
 	return f
 }
 
-// forwardFew does the same as the loop of forwardTensor: a number of 32 bits is
-// above a threshold if it is above the last number of 32 bits that is not above it.
+// forwardFew does the same as the loop of forwardTensor, see narrow.
 func (t *quantizerTensor) forwardFew(s *kernel.Strip, dst, w []float32) {
-	t.few, t.values = t.few[:0], t.values[:0]
-	for _, x := range t.cells.at {
-		t.few = append(t.few, notAbove(x))
-	}
-	for _, x := range t.levels.values {
-		t.values = append(t.values, float32(x))
-	}
+	t.narrow()
 	values, symbols := t.values, t.symbols
 	dst, w = dst[:len(symbols)], w[:len(symbols)]
 	if t.ternary() {

@@ -284,10 +284,17 @@ func (p *Paper) place() error {
 			return err
 		}
 	}
+	if kernel.FastHats() {
+		p.fuse()
+	}
+	return nil
+}
+
+// fuse has the gradient and the pull be found in one go, if that can be.
+func (p *Paper) fuse() {
 	if p.fused = newFused(p); p.fused != nil {
 		p.countJob, p.fusedJob = p.fused.count, p.fused.gather
 	}
-	return nil
 }
 
 // Name implements [Penalty].

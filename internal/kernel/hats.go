@@ -24,6 +24,10 @@ const HatsRoom = 16
 // weights. The zero value is ready for [Hats.Reset]. It is not safe for concurrent use.
 type Hats struct{ a hatArgs }
 
+// FastHats reports whether this machine has assembly for [Hats]. What Go makes of them
+// is only there to be held against.
+func FastHats() bool { return current.locate != nil }
+
 // hatArgs are the operands of the loops. Assembly knows the offsets.
 type hatArgs struct {
 	w, dst, shares, slopes, table []float32
