@@ -10,6 +10,10 @@ import (
 // 0.999999.
 const parallel = 0.9999
 
+// coincidence is how many bits a neuron's weights have to say before another one of the same
+// weights is no coincidence, beside those that it takes to pick one pair of all.
+const coincidence = 20
+
 // twins finds the splits among the neurons of the suspect without looking for partners:
 // neurons that are made by the same weights, up to a factor. Where a half of all neurons
 // has such a twin, the second best partner of a neuron is as good as the best, which
@@ -36,6 +40,7 @@ func (d *driver) twins(ref, sus *Spec, r, s *side) (added [][]Dummy, merged [][]
 func (s *side) alikes(class *Class) (added []Dummy, merged []Merge) {
 	made := s.makers(class)
 	in := s.rowsOf(class, func(p *Place) bool { return p.Role == Incoming })
+	rare := surprise(in)
 	flips := slices.ContainsFunc(class.Factors, Gauge.flips)
 	norms, lengths := make([]float64, class.Size), make([]float64, class.Size)
 	for j := range made {
@@ -43,8 +48,8 @@ func (s *side) alikes(class *Class) (added []Dummy, merged []Merge) {
 	}
 	var first []int // of each set of neurons that are parallel
 	for j := range made {
-		if norms[j] == 0 || lengths[j] == 0 {
-			continue // nothing makes it, which is no likeness
+		if norms[j] == 0 || lengths[j] == 0 || rare[j] < coincidence+2*math.Log2(float64(class.Size)) {
+			continue // nothing makes it, or so little, which is no likeness
 		}
 		at := slices.IndexFunc(first, func(k int) bool {
 			// Of a neuron that training gave up, all but the bias may be nearly zero, so
@@ -62,4 +67,29 @@ func (s *side) alikes(class *Class) (added []Dummy, merged []Merge) {
 		merged = append(merged, Merge{j, k, math.Copysign(norms[j]/norms[k], inner(made[j], made[k]))})
 	}
 	return added, merged
+}
+
+// surprise returns how many bits it takes to say what the weights of each neuron are, but for
+// zeros, if each is drawn from all of them: many of a tensor that was not damaged, few on a
+// grid of a few levels, or where few are left.
+func surprise(rows [][]float32) []float64 {
+	count := map[float32]float64{}
+	all := 0.0
+	for _, row := range rows {
+		for _, x := range row {
+			if x != 0 {
+				count[x]++
+				all++
+			}
+		}
+	}
+	out := make([]float64, len(rows))
+	for j, row := range rows {
+		for _, x := range row {
+			if x != 0 {
+				out[j] += math.Log2(all / count[x])
+			}
+		}
+	}
+	return out
 }
