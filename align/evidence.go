@@ -35,6 +35,7 @@ type evidence struct {
 	pool    *kernel.Pool
 	errs    [][]float64 // if it is wanted: standard errors of factors, by factor and neuron
 	made    []float32   // of incoming views alone, if the suspect has more neurons
+	uneven  bool        // the sides are of unequal numbers
 	lenient bool        // other classes make it likely that all neurons of the smaller side have partners
 	void    []voids     // by view, of sides of unequal numbers
 	empty   []bool      // suspects that are void in all views; of sides of unequal numbers
@@ -54,7 +55,7 @@ type weak struct {
 // gather computes the evidence of all views with more than one number.
 func gather(g *Group, pool *kernel.Pool) *evidence {
 	ref, sus := g.balanced()
-	e := &evidence{n: g.Ref, m: g.Sus, pool: pool}
+	e := &evidence{n: g.Ref, m: g.Sus, pool: pool, uneven: g.Ref != g.Sus}
 	e.plain = make([]float32, g.Ref*g.Sus)
 	if g.Sus > g.Ref {
 		e.made = make([]float32, g.Ref*g.Sus)
@@ -73,7 +74,7 @@ func gather(g *Group, pool *kernel.Pool) *evidence {
 			Name: v.Name, Role: v.Role.String(), Dim: v.Dim, Effective: 1 / (f.sd * f.sd),
 			Share: f.share, LogRatio: f.logLR, Imitated: imitated,
 		})
-		if g.Ref != g.Sus {
+		if e.uneven {
 			e.note(v)
 		}
 		if f.mu == 0 {
@@ -102,7 +103,7 @@ func (e *evidence) add(c []float32, f fit, par uint64, report int) {
 	// If all pairs had the same correlation, the ratio would be 1 at a cosine
 	// between ρ/2 (for small ρ) and ρ. Rows differ; quiet ones must not be denied.
 	offset := -0.6 * rho * weight
-	if e.n != e.m {
+	if e.uneven {
 		e.addUneven(c, e.void[report], rho, d, par, e.made != nil && e.views[report].Role == Incoming.String())
 		return
 	}

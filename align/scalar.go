@@ -206,7 +206,7 @@ func (e *evidence) begin(base []float32, of []int, trust []float64, o *Options) 
 	if f.mu == 0 {
 		return of, trust, nil
 	}
-	alone := &evidence{n: e.n, m: e.m, views: make([]ViewEvidence, 1), void: []voids{{make([]bool, e.n), make([]bool, e.m)}}}
+	alone := &evidence{n: e.n, m: e.m, views: make([]ViewEvidence, 1), uneven: e.uneven, void: []voids{{make([]bool, e.n), make([]bool, e.m)}}}
 	alone.plain = slices.Clone(base)
 	alone.add(cosines, f, 0, 0)
 	of, err := e.assign(alone.plain, base, o)
