@@ -140,50 +140,44 @@ func (s *side) dummies(class *Class, m *Matching, left residue, like []int, was 
 			rest = append(rest, j)
 		}
 	}
-	flips := slices.ContainsFunc(class.Factors, Gauge.flips)
-	bar := s.likeness(class, in, m, left.in)
-	// similar returns the factor that makes k's incoming weights of j's, 0 if none does.
-	similar := func(j, k int) (ratio, cos float64) {
-		jj, kk, jk := inner(in[j], in[j]), inner(in[k], in[k]), inner(in[j], in[k])
-		if jj == 0 || kk == 0 || jk < 0 && !flips || math.Abs(jk) < bar(j, k)*math.Sqrt(jj*kk) {
-			return 0, 0
+	made := s.made(class)
+	bar := s.likeness(class, made, m, left.in)
+	// similar returns how alike two neurons are made, 0 if they are no copies of one.
+	similar := func(j, k int) float64 {
+		c := made.cosine(j, k)
+		if c < 0 && !made.flips || math.Abs(c) < bar(j, k) {
+			return 0
 		}
-		return math.Copysign(math.Sqrt(jj/kk), jk), math.Abs(jk) / math.Sqrt(jj*kk)
+		return math.Abs(c)
+	}
+	split := func(j, of int) {
+		added = append(added, Dummy{j, SplitDummy, of})
+		merged = append(merged, Merge{j, of, made.ratio(j, of)})
 	}
 	var alone []int
 	for _, j := range rest {
-		best, ratio, top := -1, 0.0, 0.0
+		best, top := -1, 0.0
 		for k, i := range m.Ref {
 			if i < 0 {
 				continue
 			}
-			if r, c := similar(j, k); r != 0 && c > top {
-				best, ratio, top = k, r, c
+			if c := similar(j, k); c > top {
+				best, top = k, c
 			}
 		}
-		if best < 0 && like != nil && like[j] >= 0 {
-			// What it looks like beside the reference is damaged once, and not twice.
-			if best = m.Sus[like[j]]; best >= 0 {
-				ratio = math.Sqrt(inner(in[j], in[j]) / math.Max(inner(in[best], in[best]), 1e-300))
-				if flips && inner(in[j], in[best]) < 0 {
-					ratio = -ratio
-				}
-			}
-		}
-		if best < 0 { // else a split, also of a neuron that does next to nothing
+		if best >= 0 { // also of a neuron that does next to nothing
+			split(j, best)
+		} else {
 			alone = append(alone, j)
-			continue
 		}
-		added = append(added, Dummy{j, SplitDummy, best})
-		merged = append(merged, Merge{j, best, ratio})
 	}
 	for len(alone) > 0 { // cliques
 		first := alone[0]
 		clique := []int{first}
 		ratios := map[int]float64{first: 1}
 		for _, j := range alone[1:] {
-			if r, _ := similar(j, first); r != 0 {
-				clique, ratios[j] = append(clique, j), r
+			if similar(j, first) != 0 {
+				clique, ratios[j] = append(clique, j), made.ratio(j, first)
 			}
 		}
 		// silent reports whether nothing is left of the sum of what they are read with.
@@ -199,22 +193,28 @@ func (s *side) dummies(class *Class, m *Matching, left residue, like []int, was 
 			}
 			return math.Sqrt(inner(sum, sum)) <= cancelled*total+residual*math.Sqrt(damage)
 		}
-		kind, of := Stranger, -1
 		if len(clique) > 2 && !silent(clique) { // others may only resemble them
 			if k := slices.IndexFunc(clique[1:], func(j int) bool { return silent([]int{first, j}) }); k >= 0 {
 				clique = []int{first, clique[1+k]}
 			}
 		}
-		switch {
-		case len(clique) > 1 && silent(clique):
-			kind, of = CliqueDummy, first
-		case size[first] <= least || inner(out[first], out[first]) <= residual*residual*left.out:
-			kind, clique = ZeroDummy, clique[:1]
+		if len(clique) > 1 && silent(clique) {
+			for _, j := range clique {
+				added = append(added, Dummy{j, CliqueDummy, first})
+			}
+		} else {
+			clique = clique[:1]
+			switch {
+			case like != nil && like[first] >= 0 && m.Sus[like[first]] >= 0:
+				// What it is like beside the reference is damaged once, and not twice.
+				split(first, m.Sus[like[first]])
+			case size[first] <= least || inner(out[first], out[first]) <= residual*residual*left.out:
+				added = append(added, Dummy{first, ZeroDummy, -1})
+			default:
+				added = append(added, Dummy{first, Stranger, -1})
+			}
 		}
 		alone = slices.DeleteFunc(alone, func(j int) bool { return slices.Contains(clique, j) })
-		for _, j := range clique {
-			added = append(added, Dummy{j, kind, of})
-		}
 	}
 	slices.SortFunc(added, func(a, b Dummy) int { return a.Sus - b.Sus })
 	return added, merged
@@ -223,7 +223,7 @@ func (s *side) dummies(class *Class, m *Matching, left residue, like []int, was 
 // likeness returns what the cosine of the incoming weights of two neurons has to be for them
 // to be copies of one: near that of copies after damage, which has put so much into the
 // weights of each, and not nearer to that of neurons with other partners.
-func (s *side) likeness(class *Class, in [][]float32, m *Matching, damage float64) func(j, k int) float64 {
+func (s *side) likeness(class *Class, made *making, m *Matching, damage float64) func(j, k int) float64 {
 	var nearest []float64
 	for j, i := range m.Ref {
 		if i < 0 {
@@ -232,9 +232,7 @@ func (s *side) likeness(class *Class, in [][]float32, m *Matching, damage float6
 		top := 0.0
 		for k, o := range m.Ref {
 			if o >= 0 && k != j {
-				if p := inner(in[j], in[j]) * inner(in[k], in[k]); p > 0 {
-					top = math.Max(top, math.Abs(inner(in[j], in[k]))/math.Sqrt(p))
-				}
+				top = math.Max(top, math.Abs(made.cosine(j, k)))
 			}
 		}
 		nearest = append(nearest, top)
@@ -260,34 +258,49 @@ func (s *side) likeness(class *Class, in [][]float32, m *Matching, damage float6
 	}
 }
 
-// makers returns what makes each neuron of a class, as a row of numbers: weights and
-// biases, seen through the batch norm if there is one for all of them.
-func (s *side) makers(class *Class) [][]float32 {
-	var incoming, variance, mean, gamma, beta []*Place
+// norms are the places of a class that has one batch norm.
+type norms struct{ incoming, variance, mean, gamma, beta *Place }
+
+// normed returns the places of a class all of which one batch norm sees, and whether there
+// is such a norm.
+func (s *side) normed(class *Class) (n norms, ok bool) {
+	count := [5]int{}
 	for k := range class.Places {
 		p := &class.Places[k]
 		power2 := slices.ContainsFunc(p.Acts, func(a Act) bool { return a.Power == 2 })
 		signs := slices.ContainsFunc(p.Acts, func(a Act) bool { return a.Power == 0 && a.Odd })
 		switch {
 		case p.Role == Incoming:
-			incoming = append(incoming, p)
+			n.incoming = p
+			count[0]++
 		case p.Role == Statistic && power2:
-			variance = append(variance, p)
+			n.variance = p
+			count[1]++
 		case p.Role == Statistic:
-			mean = append(mean, p)
+			n.mean = p
+			count[2]++
 		case p.Role == Parameter && signs:
-			gamma = append(gamma, p)
+			n.gamma = p
+			count[3]++
 		case p.Role == Parameter:
-			beta = append(beta, p)
+			n.beta = p
+			count[4]++
 		}
 	}
-	if len(incoming) != 1 || len(variance) != 1 || len(mean) != 1 || len(gamma) != 1 || len(beta) != 1 {
+	return n, count == [5]int{1, 1, 1, 1, 1}
+}
+
+// makers returns what makes each neuron of a class, as a row of numbers: weights and
+// biases, seen through the batch norm if there is one for all of them.
+func (s *side) makers(class *Class) [][]float32 {
+	n, ok := s.normed(class)
+	if !ok {
 		return s.rowsOf(class, func(p *Place) bool { return p.Role == Incoming || p.Role == Parameter })
 	}
 	only := func(p *Place) [][]float32 { return s.rowsOf(class, func(q *Place) bool { return q == p }) }
-	w, v, mu, g, b := only(incoming[0]), only(variance[0]), only(mean[0]), only(gamma[0]), only(beta[0])
+	w, v, mu, g, b := only(n.incoming), only(n.variance), only(n.mean), only(n.gamma), only(n.beta)
 	epsilon := 0.0
-	if variance[0].Epsilon == 0 { // else it is in the numbers
+	if n.variance.Epsilon == 0 { // else it is in the numbers
 		epsilon = 1e-5 // that of nearly all batch norms
 	}
 	for j := range w {

@@ -163,16 +163,12 @@ func (e *evidence) assign(total, base []float32, o *Options) ([]int, error) {
 		return e.minimize(total, nil) // everybody gets a partner, so a guess is better than none
 	}
 	price := absent(max(e.n, e.m))
-	of, err := e.minimize(total, &assignment.Options{Alone: slices.Repeat([]float64{price}, e.n)})
+	of, err := e.minimize(total, &assignment.Options{Alone: slices.Repeat([]float64{-price}, e.n)})
 	if err != nil || o.Partial {
 		return of, err
 	}
-	all, err := e.minimize(total, nil)
-	if err != nil {
-		return nil, err
-	}
-	if e.accounted(base, of, all) {
-		return all, nil
+	if e.accounted(base, of) {
+		return e.minimize(total, nil)
 	}
 	return of, nil
 }
@@ -197,10 +193,11 @@ func (e *evidence) minimize(total []float32, o *assignment.Options) ([]int, erro
 
 // accounted reports whether all neurons of the smaller side have a partner, as numbers
 // suggest: the other side has neurons that were added, or was the whole. The matching some
-// leaves those alone that damage has left with little evidence, and all does not. What speaks
-// against is that these resemble what nobody has taken no more than others do that have
-// their partners, as neurons would of which the partner is gone.
-func (e *evidence) accounted(base []float32, some, all []int) bool {
+// leaves those alone that damage has left with little evidence. What speaks against is that
+// these resemble what nobody has taken no more than others do that have their partners, as
+// neurons would of which the partner is gone. base is the evidence of weights: single numbers,
+// such as lengths, show that what was removed for its size is like dummies.
+func (e *evidence) accounted(base []float32, some []int) bool {
 	taken := make([]bool, e.m)
 	for _, j := range some {
 		if j >= 0 {
