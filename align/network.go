@@ -63,8 +63,11 @@ type NetworkResult struct {
 	// Related says whether LogEvidence exceeds 10 and there is a neuron whose certainty
 	// is 0.9 or more: weights that were learned from the same data are not independent, so
 	// that strangers can resemble each other as a whole; but then each neuron resembles
-	// several others nearly as much. If it is false, all certainties are 0:
-	// a search that goes on until the parts agree finds agreement in anything.
+	// several others nearly as much. It is also true if more than half of at least 32 neurons are
+	// that certain, whatever LogEvidence is: where 5 % of the weights are left, the
+	// correlation of all of them says less than which neuron is which. If it is
+	// false, all certainties are 0: a search that goes on until the parts agree finds
+	// agreement in anything.
 	Related bool
 }
 
@@ -73,14 +76,21 @@ type NetworkResult struct {
 const (
 	minLogEvidence = 10
 	minCertainty   = 0.9
+	minNeurons     = 32 // of which more than a half are that certain
 )
 
 // relate decides whether the networks are related.
 func (r *NetworkResult) relate(results []*Result) {
-	sure := slices.ContainsFunc(results, func(x *Result) bool {
-		return slices.ContainsFunc(x.Certainty, func(p float64) bool { return p >= minCertainty })
-	})
-	r.Related = r.LogEvidence > minLogEvidence && sure
+	certain, all := 0, 0
+	for _, x := range results {
+		for _, p := range x.Certainty {
+			if p >= minCertainty {
+				certain++
+			}
+		}
+		all += len(x.Certainty)
+	}
+	r.Related = certain > 0 && (r.LogEvidence > minLogEvidence || all >= minNeurons && 2*certain > all)
 }
 
 // annealing of the soft sweeps: what share of the evidence counts in which sweep.
