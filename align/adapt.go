@@ -86,36 +86,11 @@ func (s *Spec) Resize(set *tensor.Set) (*Spec, error) {
 	same := true
 	for i := range s.Classes {
 		c := s.Classes[i]
-		size := -1
-		for k := range c.Places {
-			p := &c.Places[k]
-			t := set.Lookup(p.Tensor)
-			if t == nil {
-				return nil, fmt.Errorf("%w: there is no tensor %s", ErrInput, p.Tensor)
-			}
-			if p.Axis >= len(t.Shape) {
-				return nil, fmt.Errorf("%w: tensor %s of shape %v has no axis %d", ErrInput, p.Tensor, t.Shape, p.Axis)
-			}
-			if !tells(i, k) {
-				continue
-			}
-			length, run := t.Shape[p.Axis], int64(max(1, p.Run))
-			n := length / run
-			switch {
-			case length%run != 0 || n > math.MaxInt32:
-				return nil, fmt.Errorf("%w: axis %d of tensor %s has %d positions, %d for each neuron of class %s", ErrInput, p.Axis, p.Tensor, length, run, c.Name)
-			case size < 0:
-				size = int(n)
-			case int(n) != size:
-				return nil, fmt.Errorf("%w: class %s has %d neurons in tensor %s, and %d in %s", ErrInput, c.Name, size, c.Places[0].Tensor, n, p.Tensor)
-			}
+		size, err := s.size(i, set, tells)
+		if err != nil {
+			return nil, err
 		}
-		for k := range c.Places {
-			if p := &c.Places[k]; !tells(i, k) && size >= 0 && size != c.Size {
-				return nil, fmt.Errorf("%w: class %s has %d neurons, and not %d, but which of axis %d of tensor %s they are cannot be told", ErrInput, c.Name, size, c.Size, p.Axis, p.Tensor)
-			}
-		}
-		if size >= 0 && size != c.Size {
+		if size != c.Size {
 			c.Size, same = size, false
 		}
 		out.Classes = append(out.Classes, c)
@@ -124,6 +99,57 @@ func (s *Spec) Resize(set *tensor.Set) (*Spec, error) {
 		return s, nil
 	}
 	return out, nil
+}
+
+// Unfit returns the names of the classes of which it can't be told how many neurons set
+// has: those that [Spec.Resize] fails for.
+func (s *Spec) Unfit(set *tensor.Set) []string {
+	tells := s.whole()
+	var names []string
+	for i := range s.Classes {
+		if _, err := s.size(i, set, tells); err != nil {
+			names = append(names, s.Classes[i].Name)
+		}
+	}
+	return names
+}
+
+// size returns how many neurons of class i set has. tells is [Spec.whole] of s.
+func (s *Spec) size(i int, set *tensor.Set, tells func(class, place int) bool) (int, error) {
+	c := &s.Classes[i]
+	size := -1
+	for k := range c.Places {
+		p := &c.Places[k]
+		t := set.Lookup(p.Tensor)
+		if t == nil {
+			return 0, fmt.Errorf("%w: there is no tensor %s", ErrInput, p.Tensor)
+		}
+		if p.Axis >= len(t.Shape) {
+			return 0, fmt.Errorf("%w: tensor %s of shape %v has no axis %d", ErrInput, p.Tensor, t.Shape, p.Axis)
+		}
+		if !tells(i, k) {
+			continue
+		}
+		length, run := t.Shape[p.Axis], int64(max(1, p.Run))
+		n := length / run
+		switch {
+		case length%run != 0 || n > math.MaxInt32:
+			return 0, fmt.Errorf("%w: axis %d of tensor %s has %d positions, %d for each neuron of class %s", ErrInput, p.Axis, p.Tensor, length, run, c.Name)
+		case size < 0:
+			size = int(n)
+		case int(n) != size:
+			return 0, fmt.Errorf("%w: class %s has %d neurons in tensor %s, and %d in %s", ErrInput, c.Name, size, c.Places[0].Tensor, n, p.Tensor)
+		}
+	}
+	if size < 0 || size == c.Size {
+		return c.Size, nil
+	}
+	for k := range c.Places {
+		if p := &c.Places[k]; !tells(i, k) {
+			return 0, fmt.Errorf("%w: class %s has %d neurons, and not %d, but which of axis %d of tensor %s they are cannot be told", ErrInput, c.Name, size, c.Size, p.Axis, p.Tensor)
+		}
+	}
+	return size, nil
 }
 
 // whole returns a function that says whether a place of a class is all of its axis, so

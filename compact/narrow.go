@@ -17,7 +17,39 @@ func (r *Recipe) Narrow(values [][]float32) ([]tensor.Shape, [][]float32, error)
 	if !r.CanNarrow() {
 		return nil, nil, fmt.Errorf("compact: internal error: the layers are no chain")
 	}
-	shapes, narrow := make([]tensor.Shape, len(values)), slices.Clone(values)
+	shapes, drop := r.idle(values)
+	if m := r.mark; m != nil && m.Gone != nil && zeroWhere(values, m.Gone) { // the file has the shapes of its reference
+		shapes, drop = m.Shapes, m.Gone
+	}
+	narrow := slices.Clone(values)
+	for i, d := range drop {
+		var kept []float32
+		for j, x := range values[i] {
+			if !d[j] {
+				kept = append(kept, x)
+			}
+		}
+		narrow[i] = kept
+	}
+	return shapes, narrow, nil
+}
+
+// zeroWhere reports whether all values are zero that are gone.
+func zeroWhere(values [][]float32, gone [][]bool) bool {
+	for i, g := range gone {
+		for j, out := range g {
+			if out && values[i][j] != 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// idle returns the shapes of the network without the units that do nothing, and which
+// weights go with them.
+func (r *Recipe) idle(values [][]float32) ([]tensor.Shape, [][]bool) {
+	shapes := make([]tensor.Shape, len(values))
 	for i, t := range r.tensors {
 		shapes[i] = slices.Clone(t.Shape)
 	}
@@ -70,23 +102,14 @@ func (r *Recipe) Narrow(values [][]float32) ([]tensor.Shape, [][]float32, error)
 		}
 		shapes[l.next][1] = left * int64(l.repeat)
 	}
-	for i, d := range drop {
-		var kept []float32
-		for j, x := range values[i] {
-			if !d[j] {
-				kept = append(kept, x)
-			}
-		}
-		narrow[i] = kept
-	}
-	return shapes, narrow, nil
+	return shapes, drop
 }
 
 // CanNarrow reports whether the network is a chain of layers with a bias each, of
 // which each reads the one before it, so that units can go.
 func (r *Recipe) CanNarrow() bool {
 	links := r.links()
-	if r.paper != nil || len(links) == 0 || len(links) != len(r.layers)-1 {
+	if r.paper != nil || r.o.InOrder || len(links) == 0 || len(links) != len(r.layers)-1 {
 		return false
 	}
 	for _, l := range links {

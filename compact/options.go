@@ -74,6 +74,9 @@ type Options struct {
 	// Restless leaves weights that change levels to and fro after Freeze alone.
 	// Otherwise they come to rest at the level at which they mostly are.
 	Restless bool `json:"restless,omitempty"`
+	// InOrder leaves units where they are in the file, and none out, for what depends on
+	// their places. Otherwise they are in the order that codes best.
+	InOrder bool `json:"inOrder,omitempty"`
 	// Threads bounds the goroutines; the result does not depend on it.
 	Threads int `json:"-"`
 }

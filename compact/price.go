@@ -38,7 +38,6 @@ type price struct {
 	total        int
 	counts       []float64 // of magnitudes
 	levelsOnSide int
-	strip        kernel.Strip
 }
 
 // newPrice is for a tensor of rows and columns. Planes that do not divide the
@@ -169,29 +168,30 @@ func (p *price) around(at int) {
 	}
 }
 
-// addGrad adds lambda times the slope of the bits to dst, for latents w on levels
-// that are about multiples of step.
-func (p *price) addGrad(dst, w []float32, step, lambda float64) {
+// addGrad adds lambda times the slope of the bits to dst, for latents w, from number
+// from on, on levels that are about multiples of step.
+func (p *price) addGrad(s *kernel.Strip, dst, w []float32, from int, step, lambda float64) {
+	bits := p.bits[from : from+len(w)]
 	if p.levelsOnSide > 1 {
-		p.addGradOfMany(dst, w, step, lambda)
+		p.addGradOfMany(dst, w, bits, step, lambda)
 		return
 	}
 	scale := lambda / step
-	p.strip.Hat(dst[:len(p.bits)], w, p.bits, float32(step), float32(scale), float32(beyond*scale))
+	s.Hat(dst[:len(w)], w, bits, float32(step), float32(scale), float32(beyond*scale))
 }
 
-func (p *price) addGradOfMany(dst, w []float32, step, lambda float64) {
+func (p *price) addGradOfMany(dst, w, first []float32, step, lambda float64) {
 	inv, scale := float32(1/step), float32(lambda/step)
-	for j, v := range w[:len(p.bits)] {
+	for j, v := range w {
 		m := max(v, -v) * inv
 		var bits, slope float32
 		switch {
 		case m == 0:
 			continue
 		case m <= 1:
-			slope = p.bits[j]
+			slope = first[j]
 		default:
-			slope = p.beyond(&bits, p.bits[j], m)
+			slope = p.beyond(&bits, first[j], m)
 		}
 		dst[j] += float32(math.Copysign(float64(slope*scale), float64(v)))
 	}

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"ropewalk/internal/kernel"
 )
 
 // The gradient is the slope of the bits.
@@ -25,7 +27,7 @@ func TestPriceGradient(t *testing.T) {
 			}
 		}
 		g := make([]float32, len(w))
-		p.addGrad(g, w, step, lambda)
+		p.addGrad(&kernel.Strip{}, g, w, 0, step, lambda)
 		for j := range w {
 			at := func(d float32) float64 {
 				x := append([]float32(nil), w...)

@@ -10,6 +10,7 @@ import (
 
 	"ropewalk/engine"
 	"ropewalk/entropy"
+	"ropewalk/internal/kernel"
 	"ropewalk/train"
 )
 
@@ -21,6 +22,16 @@ type Tools struct {
 	// Judge evaluates the network as it is now; nil leaves the accuracy of the
 	// floats out of the history.
 	Judge func(ctx context.Context) (*train.Summary, error)
+	// Mark chooses the weights that go to a neighbouring level because they carry a mark;
+	// nil is none. It is asked once, half way between Freeze and the end, and its moves
+	// are held from then on, with the support and the order of units in the file, while all
+	// else learns on. What it returns beside them is kept, see [Recipe.Kept]. Not for Paper.
+	Mark func(p *Proposal) (moves []Move, keep []byte, err error)
+	// Batch is how many examples a gradient is the mean of, for the prices of moves.
+	Batch int
+	// Narrow says that files leave out units that do nothing: they are then gone from
+	// where the mark is chosen on.
+	Narrow bool
 }
 
 // A Recipe makes a network small while it is trained. It is a hook of package
@@ -42,7 +53,10 @@ type Recipe struct {
 	shown  [][]float32 // scratch: values of the quantized network
 
 	at         train.Moment
-	stepping   bool // between Follow and Adjust
+	stepping   bool           // between Follow and Adjust
+	begun      bool           // between AdjustPieces and Adjust
+	strips     []kernel.Strip // of workers
+	due        []duePrice     // of tensors, for AddGradLater
 	phase      phase
 	calls      int
 	lambda     float64
@@ -53,6 +67,7 @@ type Recipe struct {
 	order      []int       // keys of units, see Network.arrange
 	last       []float64   // controller: log of the estimate when it began
 	rest       []*settler  // after Freeze
+	mark       *marked     // nil before there is one
 }
 
 type role int
@@ -110,6 +125,9 @@ func New(weights []engine.Weight, layers []Layer, o Options, tools Tools) (*Reci
 		return nil, fmt.Errorf("compact: no tensor has two axes and %d weights, so there is nothing to make small", leastWeights)
 	}
 	if o.Method == Paper {
+		if tools.Mark != nil {
+			return nil, fmt.Errorf("compact: the method %s has no time at which zeros are frozen, and a mark is chosen then", Paper)
+		}
 		po := &entropy.PaperOptions{Levels: o.Levels, Order: o.Order, LambdaH: o.Lambda, LambdaE: o.Pull, Threads: o.Threads}
 		if r.paper, err = entropy.NewPaper(r.tensors, valuesOf(weights), po); err != nil {
 			return nil, err
@@ -313,17 +331,36 @@ func (r *Recipe) Follow(m train.Moment) { r.at, r.stepping = m, true }
 func (r *Recipe) Substitute(w []engine.Weight) error {
 	values := valuesOf(w)
 	switch {
-	case r.paper != nil && r.stepping:
-		r.paper.Prepare(values)
+	case r.Idle():
 	case r.paper != nil:
 		for i := range values {
 			if r.paper.Levels(i) != nil {
 				r.expand(values[i], r.paper.Symbols(nil, i, values[i]), r.paper.Levels(i))
 			}
 		}
-	case r.phase != floats:
+	default:
 		r.q.Forward(values, values)
 	}
+	return nil
+}
+
+// Idle implements [train.Idler].
+func (r *Recipe) Idle() bool {
+	return r.paper != nil && r.stepping || r.paper == nil && r.phase == floats
+}
+
+// Show implements [train.Shower].
+func (r *Recipe) Show(shown, floats []engine.Weight) error {
+	quantizes := r.paper == nil && !r.Idle()
+	for i, w := range floats {
+		if !quantizes || r.levels[i] == nil {
+			copy(shown[i].Values, w.Values)
+		}
+	}
+	if !quantizes {
+		return r.Substitute(shown)
+	}
+	r.q.Forward(valuesOf(shown), valuesOf(floats))
 	return nil
 }
 
@@ -344,18 +381,39 @@ func (t bitsTerm) Name() string { return "bits" }
 // AddGrad implements [train.Penalty]. The value is that of the last step at which
 // prices were found.
 func (t bitsTerm) AddGrad(w []engine.Weight) float64 {
-	r := t.r
-	if r.paper != nil || r.phase == floats {
-		return 0
+	v, rest := t.AddGradLater(w, 1)
+	if rest != nil {
+		for i := range w {
+			rest(0, i, 0, len(w[i].Values))
+		}
 	}
+	return v
+}
+
+// A duePrice is what of a tensor AddGradLater leaves for later.
+type duePrice struct {
+	values, gradient []float32
+	step, factor     float64
+}
+
+// AddGradLater implements [train.PiecewisePenalty]. The method of the paper adds
+// nothing: it changes weights after the optimizer has.
+func (t bitsTerm) AddGradLater(w []engine.Weight, workers int) (float64, train.Pieces) {
+	r := t.r
 	values, gradients := valuesOf(w), gradientsOf(w)
+	if r.paper != nil {
+		return r.paper.Prepare(values), nil
+	}
+	if r.phase == floats {
+		return 0, nil
+	}
 	r.q.Backward(gradients)
 	r.tie()
 	r.watch(gradients)
 	lambda := r.price()
 	if lambda == 0 {
 		r.calls++
-		return 0
+		return 0, nil
 	}
 	if r.rate != nil {
 		r.rate.SetLambda(lambda)
@@ -363,11 +421,13 @@ func (t bitsTerm) AddGrad(w []engine.Weight) float64 {
 		r.tie()
 		r.bits = r.rate.Bits()
 		r.calls++
-		return v
+		return v, nil
 	}
 	if r.calls%every == 0 {
 		r.bits = 0
 	}
+	r.employ(workers)
+	r.due = append(r.due[:0], make([]duePrice, len(w))...)
 	for i, p := range r.prices {
 		if p == nil {
 			continue
@@ -381,10 +441,25 @@ func (t bitsTerm) AddGrad(w []engine.Weight) float64 {
 			p.refresh(r.q.Symbols(i))
 			r.bits += p.cost(values[i], step)
 		}
-		p.addGrad(gradients[i], values[i], step, factor)
+		// The levels may move before it is looked at.
+		r.due[i] = duePrice{values: values[i], gradient: gradients[i], step: step, factor: factor}
 	}
 	r.calls++
-	return lambda * r.bits
+	return lambda * r.bits, r.addDue
+}
+
+// addDue adds the slope of the bits to some gradients.
+func (r *Recipe) addDue(worker, i, from, to int) {
+	if d := &r.due[i]; d.values != nil {
+		r.prices[i].addGrad(&r.strips[worker], d.gradient[from:to], d.values[from:to], from, d.step, d.factor)
+	}
+}
+
+// employ has a strip for each worker.
+func (r *Recipe) employ(workers int) {
+	for len(r.strips) < workers {
+		r.strips = append(r.strips, kernel.Strip{})
+	}
 }
 
 // tie makes levels move alike on both sides of zero, so that one side is stored,
@@ -443,22 +518,32 @@ func (r *Recipe) price() float64 {
 	return r.lambda * min((p-r.o.Start)/ramp, 1)
 }
 
-// Adjust implements [train.Adjuster].
-func (r *Recipe) Adjust(w []engine.Weight) error {
-	r.stepping = false
-	values := valuesOf(w)
-	next := float64(r.at.Step+1) / float64(r.at.Steps)
-	switch {
-	case r.paper != nil:
-		r.paper.Update(values, gradientsOf(w))
+// AdjustPieces implements [train.PiecewiseAdjuster]. What has to do with levels is
+// done here, as it needs no weights.
+func (r *Recipe) AdjustPieces(w []engine.Weight, workers int) train.Pieces {
+	if r.paper == nil && r.phase == floats {
 		return nil
-	case r.phase == floats:
-		r.shrink(values, gradientsOf(w))
-		if next < r.o.Start {
-			return nil
-		}
-		return r.begin(values)
 	}
+	r.begun = true
+	r.employ(workers)
+	values, gradients := valuesOf(w), gradientsOf(w)
+	if r.paper != nil {
+		r.paper.Weigh(gradients, workers)
+		return func(worker, i, from, to int) {
+			r.paper.UpdateRange(worker, i, from, values[i][from:to], gradients[i][from:to])
+		}
+	}
+	r.moveLevels()
+	if r.phase != free {
+		return nil
+	}
+	return func(worker, i, from, to int) {
+		r.q.ClampRange(&r.strips[worker], i, values[i][from:to], reach)
+	}
+}
+
+// moveLevels takes a step with the levels of weights.
+func (r *Recipe) moveLevels() {
 	for i, l := range r.levels {
 		if l == nil || r.roles[i] != weight {
 			continue
@@ -470,14 +555,51 @@ func (r *Recipe) Adjust(w []engine.Weight) error {
 		v := l.Values()
 		l.Step(levelRate * r.at.Rate * min(v[len(v)-1], largestStep))
 	}
-	r.q.Clamp(values, reach)
+}
+
+// Adjust implements [train.Adjuster].
+func (r *Recipe) Adjust(w []engine.Weight) error {
+	r.stepping = false
+	values := valuesOf(w)
+	next := float64(r.at.Step+1) / float64(r.at.Steps)
+	begun := r.begun
+	r.begun = false
+	switch {
+	case r.paper != nil:
+		if !begun {
+			r.paper.Update(values, gradientsOf(w))
+		}
+		return nil
+	case r.phase == floats:
+		r.shrink(values, gradientsOf(w))
+		if next < r.o.Start {
+			return nil
+		}
+		return r.begin(values)
+	}
+	if !begun {
+		r.moveLevels()
+	}
+	if begun && r.phase == free {
+		r.q.ClampLive(values, reach)
+	} else {
+		r.q.Clamp(values, reach)
+	}
 	r.clear(values)
 	r.settle(values)
+	if r.mark != nil {
+		r.holdMark(values)
+	}
 	if r.o.Target > 0 && r.phase == free {
 		r.steer()
 	}
 	if r.phase == free && next >= r.o.Freeze {
-		return r.freeze(values)
+		if err := r.freeze(values); err != nil {
+			return err
+		}
+	}
+	if r.tools.Mark != nil && r.mark == nil && r.phase == frozen && next >= r.o.Freeze+markAt*(1-r.o.Freeze) {
+		return r.markNow(values)
 	}
 	return nil
 }
@@ -572,11 +694,12 @@ type recipeState struct {
 	Bits            []([]float32) // prices are found every some steps
 	Higher          [][]float64
 	Rest            []*settler // an empty one where there is none
+	Mark            *marked    // nil if there is none
 }
 
 // State implements [train.Keeper].
 func (r *Recipe) State() ([]byte, error) {
-	s := recipeState{Phase: r.phase, Calls: r.calls, Cost: r.bits, Lambda: r.lambda, Calibrated: r.calibrated, Last: r.last, Order: r.order, Fisher: r.fisher, Mask: r.mask}
+	s := recipeState{Phase: r.phase, Calls: r.calls, Cost: r.bits, Lambda: r.lambda, Calibrated: r.calibrated, Last: r.last, Order: r.order, Fisher: r.fisher, Mask: r.mask, Mark: r.mark}
 	var err error
 	if r.paper != nil {
 		if s.Paper, err = r.paper.State(); err != nil {
@@ -682,6 +805,15 @@ func (r *Recipe) SetState(b []byte) error {
 			return fmt.Errorf("compact: the order of units is that of another network")
 		}
 	}
+	if s.Mark != nil {
+		if r.tools.Mark == nil {
+			return fmt.Errorf("compact: the state has a mark, and none is wanted")
+		}
+		if err := s.Mark.fits(r); err != nil {
+			return err
+		}
+	}
+	r.mark = s.Mark
 	r.phase, r.calls, r.bits, r.lambda, r.calibrated, r.last, r.order, r.mask = s.Phase, s.Calls, s.Cost, s.Lambda, s.Calibrated, s.Last, s.Order, s.Mask
 	return nil
 }

@@ -19,6 +19,7 @@ type Network struct {
 	levels  [][]float32 // nil for a tensor that stays floats
 	symbols [][]uint16
 	floats  [][]float32
+	origin  [][]int32 // of each tensor, where a weight was before sorting; nil if nobody asks
 }
 
 // Finish takes the network out of the weights of the program, whose values are the
@@ -77,21 +78,25 @@ func rounded(levels []float64) []float32 {
 	return half
 }
 
-// clean makes the weights and the bias of units that nobody reads zero. It changes
-// no output.
+// clean makes the weights and the bias of units that nobody reads zero, but for those that
+// carry a mark. It changes no output. Weights are in the order of training.
 func (n *Network) clean() {
 	if n.r.paper != nil {
 		return
 	}
 	for _, l := range slices.Backward(n.r.links()) {
-		zero, nextZero := n.zero(l.weight), n.zero(l.next)
+		zero, nextZero, held := n.zero(l.weight), n.zero(l.next), n.r.held(l.weight)
 		for u := range l.a.outs {
 			read := false
 			l.b.reading(u, l.repeat, func(j int) { read = read || n.symbols[l.next][j] != nextZero })
 			if read {
 				continue
 			}
-			l.a.writing(u, func(j int) { n.symbols[l.weight][j] = zero })
+			l.a.writing(u, func(j int) {
+				if !held[j] {
+					n.symbols[l.weight][j] = zero
+				}
+			})
 			switch {
 			case l.bias < 0:
 			case n.symbols[l.bias] != nil:
@@ -143,6 +148,12 @@ func (n *Network) clone() *Network {
 	for i := range n.symbols {
 		c.symbols[i], c.floats[i] = slices.Clone(n.symbols[i]), slices.Clone(n.floats[i])
 	}
+	if n.origin != nil {
+		c.origin = make([][]int32, len(n.origin))
+		for i := range n.origin {
+			c.origin[i] = slices.Clone(n.origin[i])
+		}
+	}
 	return &c
 }
 
@@ -158,11 +169,19 @@ var keys = []func(own, next int) int{
 // Sorted returns the network with its units in the order in which its file is
 // smallest, of some that are tried, and the bytes of that. The outputs are the same,
 // but for the order in which sums are made.
+//
+// After a mark was chosen it is the order of then: the mark is in places of that.
 func (n *Network) Sorted() (*Network, int64, error) {
+	if n.r.tools.Size == nil {
+		return n.ordered(), 0, nil
+	}
 	best := n
-	least, err := n.r.tools.Size(n.Values())
-	if err != nil {
-		return nil, 0, err
+	if n.r.mark != nil {
+		best = n.arranged()
+	}
+	least, err := n.r.tools.Size(best.Values())
+	if err != nil || n.r.mark != nil {
+		return best, least, err
 	}
 	try := func(c *Network) error {
 		size, err := c.r.tools.Size(c.Values())
@@ -188,7 +207,7 @@ func (n *Network) Sorted() (*Network, int64, error) {
 
 // sortable lists the links whose units can change places.
 func (n *Network) sortable() []link {
-	if n.r.paper != nil {
+	if n.r.paper != nil || n.r.o.InOrder {
 		return nil
 	}
 	return n.r.links()
@@ -197,6 +216,9 @@ func (n *Network) sortable() []link {
 // ordered returns the network with the units of all layers by their weights, by the
 // keys that were best when zeros froze.
 func (n *Network) ordered() *Network {
+	if n.r.mark != nil {
+		return n.arranged()
+	}
 	links := n.sortable()
 	if len(links) == 0 {
 		return n
@@ -258,6 +280,13 @@ func (n *Network) sort(l link, key func(own, next int) int) {
 		permute(n.symbols[l.weight], old.symbols[l.weight], to, from, l.a.writing)
 		read := func(u int, f func(int)) { l.b.reading(u, l.repeat, f) }
 		permute(n.symbols[l.next], old.symbols[l.next], to, from, read)
+		if n.origin != nil {
+			permute(n.origin[l.weight], old.origin[l.weight], to, from, l.a.writing)
+			permute(n.origin[l.next], old.origin[l.next], to, from, read)
+			if l.bias >= 0 {
+				n.origin[l.bias][to] = old.origin[l.bias][from]
+			}
+		}
 		switch {
 		case l.bias < 0:
 		case n.symbols[l.bias] != nil:
@@ -268,7 +297,7 @@ func (n *Network) sort(l link, key func(own, next int) int) {
 	}
 }
 
-func permute(dst, src []uint16, to, from int, each func(u int, f func(j int))) {
+func permute[T any](dst, src []T, to, from int, each func(u int, f func(j int))) {
 	var places []int
 	each(to, func(j int) { places = append(places, j) })
 	i := 0
@@ -293,12 +322,12 @@ func (n *Network) Thinned(ctx context.Context, lambda float64, batch int) *Netwo
 		if n.levels[i][zero] != 0 {
 			continue
 		}
-		own, levels := n.symbols[i], n.levels[i]
+		own, levels, held := n.symbols[i], n.levels[i], n.r.held(i)
 		// In a file they would follow the sorted order: the sensitivities do not, so
 		// thinning comes before sorting.
 		rope.Assign(ctx, n.r.tensors[i].Shape, levels, c.symbols[i], func(j int, cost func(sym int) uint32) int {
 			s := int(own[j])
-			if s == zero {
+			if s == zero || held[j] {
 				return s
 			}
 			bits := (float64(cost(s)) - float64(cost(zero))) / 65536

@@ -195,7 +195,7 @@ func (q *Quantizer) forwardTensor(worker, job int) {
 		}
 		t.cells.at = append(t.cells.at, v[i-1]+part*(v[i]-v[i-1]))
 	}
-	if len(t.cells.at) > 0 {
+	if len(t.cells.at) > fewThresholds {
 		t.cells.build()
 	}
 	dst, w := q.dst[job], q.w[job]
@@ -217,18 +217,48 @@ func (q *Quantizer) forwardTensor(worker, job int) {
 // forwardLive is forwardTensor where most weights stay zero: it looks at the others
 // only.
 func (t *quantizerTensor) forwardLive(dst, w []float32) {
-	v := t.levels.values
-	// dst may be w.
-	t.kept = t.kept[:0]
-	for _, j := range t.live {
-		t.kept = append(t.kept, w[j])
+	kept := t.kept[:0]
+	for _, j := range t.live { // dst may be w
+		kept = append(kept, w[j])
 	}
+	t.kept = kept
 	clear(dst[:len(t.symbols)])
+	if len(t.cells.at) > fewThresholds {
+		v := t.levels.values
+		for i, j := range t.live {
+			x := kept[i]
+			k := t.bind(below(&t.cells, float64(x)), x)
+			t.symbols[j] = uint16(k)
+			dst[j] = float32(v[k])
+		}
+		return
+	}
+	t.narrow()
+	few, values, symbols := t.few, t.values, t.symbols
 	for i, j := range t.live {
-		x := t.kept[i]
-		k := t.bind(below(&t.cells, float64(x)), x)
-		t.symbols[j] = uint16(k)
-		dst[j] = float32(v[k])
+		x, k := kept[i], 0
+		for _, f := range few {
+			if x > f {
+				k++
+			}
+		}
+		if t.held {
+			k = t.bind(k, x)
+		}
+		symbols[j] = uint16(k)
+		dst[j] = values[k]
+	}
+}
+
+// narrow sets few and values, the thresholds and levels as numbers of 32 bits: such a
+// number is above a threshold if it is above the last one that is not above it.
+func (t *quantizerTensor) narrow() {
+	t.few, t.values = t.few[:0], t.values[:0]
+	for _, x := range t.cells.at {
+		t.few = append(t.few, notAbove(x))
+	}
+	for _, x := range t.levels.values {
+		t.values = append(t.values, float32(x))
 	}
 }
 
@@ -244,22 +274,23 @@ func notAbove(x float64) float32 {
 	return f
 }
 
-// forwardFew does the same as the loop of forwardTensor: a number of 32 bits is
-// above a threshold if it is above the last number of 32 bits that is not above it.
+// forwardFew does the same as the loop of forwardTensor, see narrow.
 func (t *quantizerTensor) forwardFew(s *kernel.Strip, dst, w []float32) {
-	t.few, t.values = t.few[:0], t.values[:0]
-	for _, x := range t.cells.at {
-		t.few = append(t.few, notAbove(x))
-	}
-	for _, x := range t.levels.values {
-		t.values = append(t.values, float32(x))
-	}
+	t.narrow()
 	values, symbols := t.values, t.symbols
 	dst, w = dst[:len(symbols)], w[:len(symbols)]
 	if t.ternary() {
 		// Not above the first threshold is below the number after it.
-		s.Ternary(dst, w, math.Nextafter32(t.few[0], float32(math.Inf(1))), t.few[1], values[0], values[2])
-		t.shown, t.stale = append(t.shown[:0], dst...), true
+		if t.shown == nil {
+			t.shown = make([]float32, len(dst))
+		}
+		below := math.Nextafter32(t.few[0], float32(math.Inf(1)))
+		for lo := 0; lo < len(dst); lo += ternaryChunk { // what was written is near
+			hi := min(lo+ternaryChunk, len(dst))
+			s.Ternary(dst[lo:hi], w[lo:hi], below, t.few[1], values[0], values[2])
+			copy(t.shown[lo:hi], dst[lo:hi])
+		}
+		t.stale = true
 		return
 	}
 	for j, x := range w {
@@ -273,6 +304,9 @@ func (t *quantizerTensor) forwardFew(s *kernel.Strip, dst, w []float32) {
 		dst[j] = values[k]
 	}
 }
+
+// ternaryChunk is how many weights stay in the nearest cache.
+const ternaryChunk = 1 << 11
 
 // ternary reports whether the middle one of three levels is zero: then the values
 // that the network saw say all, and symbols are found when somebody asks for them.
@@ -422,25 +456,45 @@ func (q *Quantizer) Free() {
 // back; 1.4 is a good reach. Levels that are all of one sign bound that side only.
 // Latents of weights that stay zero may be left as they are.
 func (q *Quantizer) Clamp(latents [][]float32, reach float64) {
+	q.ClampLive(latents, reach)
 	for i, t := range q.tensors {
-		if t.levels == nil {
-			continue
+		if t.levels != nil && t.frozen == nil {
+			q.ClampRange(&q.strips[0], i, latents[i], reach)
 		}
-		v := t.levels.values
-		lo, hi := float32(reach*min(v[0], 0)), float32(reach*max(v[len(v)-1], 0))
-		if v[0] >= 0 {
-			lo = float32(math.Inf(-1))
-		}
-		if v[len(v)-1] <= 0 {
-			hi = float32(math.Inf(1))
-		}
-		w := latents[i]
-		if t.frozen != nil {
-			for _, j := range t.live {
-				w[j] = min(max(w[j], lo), hi)
-			}
-			continue
-		}
-		q.strips[0].Clamp(w, lo, hi)
 	}
+}
+
+// ClampLive is Clamp for the tensors of which some weights stay zero.
+func (q *Quantizer) ClampLive(latents [][]float32, reach float64) {
+	for i, t := range q.tensors {
+		if t.levels == nil || t.frozen == nil {
+			continue
+		}
+		lo, hi := t.bounds(reach)
+		w := latents[i]
+		for _, j := range t.live {
+			w[j] = min(max(w[j], lo), hi)
+		}
+	}
+}
+
+// ClampRange is Clamp for some of the weights of tensor i, unless ClampLive does it.
+func (q *Quantizer) ClampRange(s *kernel.Strip, i int, latents []float32, reach float64) {
+	if t := q.tensors[i]; t.levels != nil && t.frozen == nil {
+		lo, hi := t.bounds(reach)
+		s.Clamp(latents, lo, hi)
+	}
+}
+
+// bounds returns where latents are clamped.
+func (t *quantizerTensor) bounds(reach float64) (lo, hi float32) {
+	v := t.levels.values
+	lo, hi = float32(reach*min(v[0], 0)), float32(reach*max(v[len(v)-1], 0))
+	if v[0] >= 0 {
+		lo = float32(math.Inf(-1))
+	}
+	if v[len(v)-1] <= 0 {
+		hi = float32(math.Inf(1))
+	}
+	return lo, hi
 }

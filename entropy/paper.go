@@ -120,6 +120,7 @@ type Paper struct {
 	tensors []*paperTensor
 	active  []*paperTensor
 	proxy   *Proxy[float32]
+	fused   *fused // nil if it does not do these
 	crew    *crew
 	strips  []kernel.Strip // of each worker
 	pieces  []paperPiece
@@ -131,13 +132,15 @@ type Paper struct {
 	weights, gradients         [][]float32
 	pullJob, rangeJob, mostJob func(worker, job int)
 	updateJob, addJob          func(worker, job int)
+	countJob, fusedJob         func(worker, job int)
 }
 
 type paperTensor struct {
 	Layer
 	index  int // in layers
 	outer  Centers
-	cells  Centers   // of thresholds
+	cells  Centers // of thresholds
+	bins   []kernel.Bin
 	pull   []float32 // λ_H·∇H_n + λ_E·(w-ŵ)
 	pieces [2]int
 	inv    float32 // one over the largest |∂L/∂w|, 0 if that is 0
@@ -167,6 +170,9 @@ type paperLevels struct {
 	Levels   []float64
 	Low, Top float64 // where weights are clamped
 }
+
+// paperPieceWeights is how many weights a piece has: whole blocks.
+const paperPieceWeights = 4 * fusedChunk
 
 // smallTensor is how many weights per level a tensor has at least, to be quantized.
 const smallTensor = 10
@@ -216,8 +222,8 @@ func NewPaper(layers []Layer, weights [][]float32, o *PaperOptions) (*Paper, err
 		}
 		t.pull = make([]float32, len(weights[i]))
 		t.pieces[0] = len(p.pieces)
-		for from := 0; from < len(t.pull); from += pieceWeights {
-			p.pieces = append(p.pieces, paperPiece{t: t, from: from, to: min(from+pieceWeights, len(t.pull))})
+		for from := 0; from < len(t.pull); from += paperPieceWeights {
+			p.pieces = append(p.pieces, paperPiece{t: t, from: from, to: min(from+paperPieceWeights, len(t.pull))})
 		}
 		t.pieces[1] = len(p.pieces)
 		p.active = append(p.active, t)
@@ -278,7 +284,17 @@ func (p *Paper) place() error {
 			return err
 		}
 	}
+	if kernel.FastHats() {
+		p.fuse()
+	}
 	return nil
+}
+
+// fuse has the gradient and the pull be found in one go, if that can be.
+func (p *Paper) fuse() {
+	if p.fused = newFused(p); p.fused != nil {
+		p.countJob, p.fusedJob = p.fused.count, p.fused.gather
+	}
 }
 
 // Name implements [Penalty].
@@ -305,7 +321,6 @@ func (p *Paper) refresh(weights [][]float32) {
 	p.crew.run(len(p.pieces), p.rangeJob)
 	for i, t := range p.active {
 		p.w[i] = weights[t.index]
-		clear(t.pull)
 		first := &p.pieces[t.pieces[0]]
 		least, largest, finite := first.least, first.largest, true
 		for _, pc := range p.pieces[t.pieces[0]:t.pieces[1]] {
@@ -313,12 +328,23 @@ func (p *Paper) refresh(weights [][]float32) {
 		}
 		own := &p.state.Tensors[t.index]
 		if !finite || t.outer.resetOuter(own.Levels, float64(least), float64(largest)) != nil {
+			for _, t := range p.active {
+				clear(t.pull)
+			}
 			p.state.Entropy = math.NaN() // the caller sees it
 			return
 		}
+		t.reset(own.Levels)
 	}
-	p.state.Entropy = p.proxy.AddGradient(p.pull, p.w, p.o.LambdaH)
-	p.crew.run(len(p.pieces), p.pullJob)
+	if p.fused != nil {
+		p.state.Entropy = p.fused.refresh(weights)
+	} else {
+		for _, t := range p.active {
+			clear(t.pull)
+		}
+		p.state.Entropy = p.proxy.AddGradient(p.pull, p.w, p.o.LambdaH)
+		p.crew.run(len(p.pieces), p.pullJob)
+	}
 	for i := range p.pieces {
 		p.state.Squares += p.pieces[i].squares
 	}
@@ -327,20 +353,9 @@ func (p *Paper) refresh(weights [][]float32) {
 }
 
 // rangePiece finds the least and the largest weight.
-func (p *Paper) rangePiece(_, job int) {
+func (p *Paper) rangePiece(worker, job int) {
 	pc := &p.pieces[job]
-	w := p.weights[pc.t.index][pc.from:pc.to]
-	least, largest, sum := w[0], w[0], float32(0)
-	for _, x := range w {
-		if x < least {
-			least = x
-		}
-		if x > largest {
-			largest = x
-		}
-		sum += x - x // 0, or NaN
-	}
-	pc.least, pc.largest, pc.finite = least, largest, sum == 0
+	pc.least, pc.largest, pc.finite = p.strips[worker].Range(p.weights[pc.t.index][pc.from:pc.to])
 }
 
 // pullPiece adds the pull towards the levels.
@@ -432,10 +447,33 @@ func (p *Paper) Symbols(dst []uint16, i int, w []float32) []uint16 {
 // Update changes the weights, after the optimizer's step: the formulas of
 // [Paper]. gradients are those of the task in this step.
 func (p *Paper) Update(weights, gradients [][]float32) {
-	p.weigh(gradients)
-	p.weights = weights
+	p.Weigh(gradients, p.crew.workers)
+	p.weights, p.gradients = weights, gradients
 	p.crew.run(len(p.pieces), p.updateJob)
 	p.weights, p.gradients = nil, nil
+}
+
+// Weigh makes ready for [Paper.UpdateRange]: it finds how insensitive weights are to
+// the task.
+func (p *Paper) Weigh(gradients [][]float32, workers int) {
+	p.weigh(gradients)
+	p.gradients = nil
+	for len(p.strips) < workers {
+		p.strips = append(p.strips, kernel.Strip{})
+	}
+}
+
+// UpdateRange is Update for some weights of tensor i, from number from on, which are
+// all of w and g. Calls with different workers, of those that Weigh was told, may be
+// made at a time.
+func (p *Paper) UpdateRange(worker, i, from int, w, g []float32) {
+	t := p.tensors[i]
+	if t.pull == nil {
+		return
+	}
+	own := &p.state.Tensors[i]
+	a, b := p.insensitivity(t)
+	p.strips[worker].Pull(w, g, t.pull[from:from+len(w)], a, b, float32(own.Low), float32(own.Top))
 }
 
 // AddGrad implements [Penalty]: it prepares, and adds what Update subtracts from
@@ -483,10 +521,8 @@ func (p *Paper) insensitivity(t *paperTensor) (a, b float32) {
 
 func (p *Paper) updatePiece(worker, job int) {
 	pc := &p.pieces[job]
-	t := pc.t
-	own := &p.state.Tensors[t.index]
-	a, b := p.insensitivity(t)
-	p.strips[worker].Pull(p.weights[t.index][pc.from:pc.to], p.gradients[t.index][pc.from:pc.to], t.pull[pc.from:pc.to], a, b, float32(own.Low), float32(own.Top))
+	i := pc.t.index
+	p.UpdateRange(worker, i, pc.from, p.weights[i][pc.from:pc.to], p.gradients[i][pc.from:pc.to])
 }
 
 func (p *Paper) addPiece(_, job int) {

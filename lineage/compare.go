@@ -304,41 +304,6 @@ func withoutFactors(r *align.NetworkResult) *align.NetworkResult {
 	return &plain
 }
 
-// function says whether both compute the same: by the weights, and by running them.
-func (c *comparer) function() error {
-	f := &c.out.Function
-	preserved := !slices.ContainsFunc(c.out.Changes, func(x Change) bool { return !x.Preserves })
-	if preserved {
-		*f = Function{Same: Yes, How: "all weights are the same, but for what the network's symmetries let be"}
-	} else {
-		*f = Function{Same: Unknown, How: "weights differ, and the network was not run"}
-	}
-	if c.ref.Graph == nil || c.own.Graph == nil {
-		return nil
-	}
-	c.progress("running both")
-	d, err := symmetry.Compare(c.ref.Graph, c.own.Graph, &symmetry.VerifyOptions{Seed: c.o.Seed, Run: c.o.Run, Inputs: c.o.Inputs, Tolerance: runTolerance})
-	f.Differences = d
-	switch {
-	case errors.Is(err, symmetry.ErrChanged):
-		f.Same, f.How = No, "both were run on the same inputs"
-	case err != nil:
-		f.How += fmt.Sprintf("; it could not be run: %v", err)
-	default:
-		f.Same, f.How = Yes, "both were run on the same inputs"
-		for i := range c.out.Changes { // shapes that follow from padding do
-			if x := &c.out.Changes[i]; x.Kind == Padding {
-				x.Preserves = true
-			}
-		}
-	}
-	return c.ctx.Err()
-}
-
-// runTolerance is how far outputs may be apart, relative to the largest, by rounding:
-// factors round all weights once in 24 bits, and sums of many of them do the rest.
-const runTolerance = 1e-5
-
 // differences says what became of neurons and tensors.
 func (c *comparer) differences() error {
 	if err := c.structure(); err != nil {

@@ -376,6 +376,8 @@ func (n *network) pruned() *Change {
 		c.Scope = "network"
 		// A tensor of which all weights are large belongs to it as well.
 		c.Names, c.Share = nil, sum/float64(elements(n.weights))
+	case eachSharp(list): // neurons that were removed since took more zeros with them from some tensors
+		c.Scope = "tensor"
 	}
 	c.Text = "pruned " + percent(c.Share)
 	switch c.Scope {
@@ -405,6 +407,11 @@ func (n *network) eachAlike(list []examined, share float64) bool {
 		}
 	}
 	return true
+}
+
+// eachSharp reports whether each tensor was cut at a magnitude of its own.
+func eachSharp(list []examined) bool {
+	return !slices.ContainsFunc(list, func(e examined) bool { return e.cut.fuzzy || e.cut.fitted || e.cut.high < e.cut.low })
 }
 
 // oneThreshold reports whether all tensors may have been cut at the same magnitude.
@@ -440,8 +447,45 @@ func oneThreshold(list []examined) bool {
 	return most > 0 && most <= 1.2*least
 }
 
+// minRounded is the share of the values that were changed that has to be off by no more than
+// roundings: a few neurons are so small that a narrow type has little of them left.
+const minRounded = 0.97
+
+// rounded returns the type to which all values were rounded before they were multiplied, or nil:
+// then each is off by no more than a few roundings of its own size.
+func (n *network) rounded() *precision {
+	var off int64
+	var within [6]int64
+	for _, e := range slices.Concat(n.weights, n.vectors) {
+		if e.Equal {
+			continue
+		}
+		if !e.scaled || e.grid != nil || e.cut != nil {
+			return nil
+		}
+		off += e.off
+		for i := range within {
+			within[i] += e.within[i]
+		}
+	}
+	if 2*off < elements(n.weights) {
+		return nil
+	}
+	for _, d := range []tensor.DType{tensor.F16, tensor.BF16} {
+		for i := range precisions {
+			if precisions[i].dtype == d && float64(within[i]) >= minRounded*float64(off) {
+				return &precisions[i]
+			}
+		}
+	}
+	return nil
+}
+
 // drifted names a change of weights that is no damage of values one by one, or nil.
 func (n *network) drifted() *Change {
+	if n.rounded() != nil {
+		return nil
+	}
 	list := n.with(func(e examined) bool { return e.drift != nil && e.drift.strength > 0 })
 	// Where a grid is on most weights, it may be on the rest as well, too few to show it.
 	if grids := n.with(func(e examined) bool { return e.grid != nil }); 2*elements(grids) > elements(n.weights) {
@@ -626,6 +670,9 @@ func (n *network) cast() []Change {
 			c.Text += fmt.Sprintf(" (stored as %s)", into)
 		}
 		return []Change{c}
+	}
+	if p := n.rounded(); p != nil && into != p.dtype {
+		return []Change{{Kind: Cast, DType: string(p.dtype), Text: fmt.Sprintf("cast to %s before it was rescaled (stored as %s)", p.dtype, into)}}
 	}
 	if into != from {
 		return []Change{{Kind: Cast, DType: string(into), Preserves: same, Text: "cast to " + string(into)}}

@@ -40,6 +40,10 @@ type residual struct {
 	// own is the same as trace, with the suspect's factors on both sides; nil if there are none.
 	own    *trace
 	scaled bool
+	// within counts the values that are off by no more than a few roundings to each precision,
+	// of changed ones that are.
+	within [6]int64
+	off    int64
 }
 
 const (
@@ -283,6 +287,13 @@ func (e *examination) compare() {
 	}
 }
 
+// coarseFactors is how many roundings of a type a value may be off by that was rounded to it
+// before factors came upon it: its own, and those of the values that the factors are known from.
+const coarseFactors = 5
+
+// subnormal is what rounding of numbers to float16 leaves that are too small for its exponent.
+const subnormal = 1.0 / (1 << 24)
+
 // fitsOf finds the narrowest types that hold the values, and to which rounding the
 // reference gives the suspect.
 func (e *examination) fitsOf() {
@@ -310,6 +321,14 @@ func (e *examination) fitsOf() {
 		for k, v := range x {
 			if !finite(v) || !finite(y[k]) || e.o.absent != nil && e.o.absent[at+k] {
 				continue
+			}
+			if off := math.Abs(y[k] - v); off > e.tolerance(v) {
+				r.off++
+				for i := range precisions {
+					if off <= coarseFactors*precisions[i].epsilon()*math.Abs(v)+subnormal {
+						r.within[i]++
+					}
+				}
 			}
 			narrow(&r.refFits, v)
 			for i := range precisions {

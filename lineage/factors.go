@@ -406,7 +406,7 @@ func offset(found []estimate) usualOffset {
 		}
 	}
 	if len(d) == 0 {
-		return usualOffset{spread: math.Inf(1)}
+		return usualOffset{spread: math.Inf(1), vectors: spread(v)}
 	}
 	slices.Sort(d)
 	return usualOffset{d[len(d)/2], spread(d), spread(v)}
@@ -582,6 +582,10 @@ const (
 	minExact  = 0.02 // share of numbers that agree exactly
 	minGain   = 1.5
 	minSpread = 0.25
+	// In a group of which fewer than minShare seem to be multiplied, and none exactly, it is training
+	// that made some neurons larger or smaller, unless they gain as much as minFewGain.
+	minShare   = 0.25
+	minFewGain = 4
 )
 
 // decide takes factors of 1 where others explain little, writes all into the result,
@@ -595,19 +599,25 @@ func (f *factors) decide() (left bool, told float64) {
 			sure := make([]bool, class.Size)
 			for n := range one {
 				// A bias or a norm that is just what it was says more than all that was damaged.
-				// The median of ratios is one of them, so a fit has that one for nothing.
+				// The median of ratios is one of them, so a fit has that one for nothing. A quantizer
+				// leaves some weights as they were, by chance or for its ends: these say less.
 				switch {
-				case one[n].exact > 0 && one[n].exact+1 >= own[n].exact:
+				case one[n].exact > 0 && one[n].exact+1 >= own[n].exact && one[n].vectors >= own[n].vectors:
 					class.logs[k][n] = 0
 					known++
 				case own[n].exact > 1 && float64(own[n].exact) > minExact*count[n] || class.told[k][n]:
-					sure[n] = math.Abs(class.logs[k][n]) > tiny || float64(own[n].exact) > 0.9*count[n]
+					sure[n] = true
 					known++
 				}
 				all++
 			}
 			wide := spread(class.logs[k]) > minSpread
-			for n, s := range class.signs[k] {
+			agree := func(n int) bool { // nearly all numbers, those that make the neuron and those that read it
+				return float64(own[n].exact) > 0.9*count[n] && own[n].made > 0 && own[n].read > 0
+			}
+			logs := make([]float64, class.Size)
+			few := 0
+			for n := range logs {
 				if class.result.Sus[n] < 0 {
 					continue
 				}
@@ -618,12 +628,27 @@ func (f *factors) decide() (left bool, told float64) {
 				switch {
 				case gauge == symmetry.Sign || math.Abs(x) < rounding:
 					x = 0
-				case sure[n]:
-				case math.Abs(x) <= tiny && float64(own[n].exact) <= 0.9*count[n]:
+				case math.Abs(x) <= tiny && !agree(n):
 					x = 0
+				case sure[n]:
 				case one[n].square-own[n].square <= minErrors*minErrors*own[n].square/max(1, count[n]):
 					x = 0
 				case one[n].square < minGain*own[n].square && !wide:
+					x = 0
+				}
+				if logs[n] = x; x != 0 && !sure[n] {
+					few++
+				}
+			}
+			if few >= int(minShare*float64(class.Size)) || wide {
+				few = 0
+			}
+			for n, s := range class.signs[k] {
+				if class.result.Sus[n] < 0 {
+					continue
+				}
+				x := logs[n]
+				if few > 0 && !sure[n] && one[n].square < minFewGain*own[n].square {
 					x = 0
 				}
 				if e := math.Round(x / math.Ln2); math.Abs(x-e*math.Ln2) < rounding {
@@ -647,13 +672,24 @@ func (f *factors) decide() (left bool, told float64) {
 type misfit struct {
 	square float64
 	exact  int
+	// made are those of exact that the factor multiplies, and read those that it divides.
+	made, read int
+	vectors    int // those of exact that are of biases, norms and statistics
 }
 
-func (m *misfit) add(y, x, scale float64) {
+func (m *misfit) add(y, x, scale, power float64, vector bool) {
 	d := y - x
 	m.square += d * d / scale
 	if math.Abs(d) <= 2*rounding*math.Abs(y) {
 		m.exact++
+		if power > 0 {
+			m.made++
+		} else {
+			m.read++
+		}
+		if vector {
+			m.vectors++
+		}
 	}
 }
 
@@ -668,6 +704,7 @@ func (f *factors) errors(c, k int) (own, one []misfit, count []float64) {
 			continue
 		}
 		odd := slices.ContainsFunc(p.Acts, func(a symmetry.Act) bool { return a.Factor == k && a.Odd })
+		vector := len(p.tensor.dims) == 1
 		f.visit(p, c, k, func(n int, x, y, log, sign float64) {
 			if y == 0 {
 				return
@@ -676,8 +713,8 @@ func (f *factors) errors(c, k int) (own, one []misfit, count []float64) {
 				sign *= class.signs[k][n]
 			}
 			x *= sign * math.Exp(log)
-			own[n].add(y, x*math.Exp(power*class.logs[k][n]), p.tensor.scale)
-			one[n].add(y, x, p.tensor.scale)
+			own[n].add(y, x*math.Exp(power*class.logs[k][n]), p.tensor.scale, power, vector)
+			one[n].add(y, x, p.tensor.scale, power, vector)
 			count[n]++
 		})
 	}

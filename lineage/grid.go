@@ -34,10 +34,21 @@ type grid struct {
 // A raster is a hypothesis of evenly spaced levels: steps of them between low and high.
 type raster struct{ low, high, steps float64 }
 
-// tolerance is how far, in steps, levels with a relative error may be off; 1 if that is
+// coarseType is the relative error from which on a type is so coarse that its values are not
+// known to the step of a fine grid. The ends of a grid are: they are values of the type.
+const coarseType = 1.0 / (1 << 14)
+
+// tolerance is how far, in steps, a level with a relative error may be off; 1 if that is
 // more than could be told from chance.
-func (r raster) tolerance(epsilon float64) float64 {
-	t := 3*epsilon*max(math.Abs(r.low), math.Abs(r.high))*r.steps/(r.high-r.low) + 1e-9
+func (r raster) tolerance(v, epsilon float64) float64 {
+	size, roundings := max(math.Abs(r.low), math.Abs(r.high)), 3.0
+	if epsilon > coarseType {
+		size, roundings = math.Abs(v), 1.05
+	}
+	t := roundings*epsilon*size*r.steps/(r.high-r.low) + 1e-9
+	if epsilon > coarseType {
+		t += 1e-5
+	}
 	if !(t < 0.2) {
 		return 1
 	}
@@ -50,20 +61,19 @@ func (r raster) fit(u []float64, epsilon float64) (float64, bool) {
 	if !(r.high > r.low) {
 		return 0, len(u) <= 1
 	}
-	t := r.tolerance(epsilon)
-	if t == 1 { // too fine to say anything
-		return 0, true
-	}
-	bits := -math.Log2(2 * t)
 	sum := 0.0
 	for _, v := range u {
 		p := (v - r.low) / (r.high - r.low) * r.steps
+		t := r.tolerance(v, epsilon)
+		if t == 1 { // too fine to say anything
+			continue
+		}
 		if math.Abs(p-math.Round(p)) > t || p < -0.5 || p > r.steps+0.5 {
 			return 0, false
 		}
 		// Zero is in the middle of any symmetric grid.
 		if p > 0.5 && p < r.steps-0.5 && !(v == 0 && r.low == -r.high) {
-			sum += bits
+			sum -= math.Log2(2 * t)
 		}
 	}
 	return sum, true

@@ -141,6 +141,9 @@ type GroupDifference struct {
 	Certain  int    `json:"certain"`           // whose partner is known with a certainty of 0.99
 	Removed  []int  `json:"removed,omitempty"` // of the reference, that the suspect has not
 	Added    int    `json:"added,omitempty"`   // of the suspect, that the reference has not
+	// Lost are neurons of the reference that the suspect has, but it is not known where: as
+	// many of the suspect's are none of the reference's that is known, nor a known kind of dummy.
+	Lost []int `json:"lost,omitempty"`
 	// Cosines are those of all weights of each neuron of the reference with those of its
 	// partner, with the order of all others taken back, 0 for none.
 	Cosines []float64 `json:"cosines,omitempty"`

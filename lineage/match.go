@@ -54,22 +54,30 @@ func common(spec *symmetry.Spec, ref, sus *tensor.Set) *symmetry.Spec {
 		g.Places = slices.DeleteFunc(g.Places, func(p symmetry.Place) bool {
 			return slices.ContainsFunc(p.Names(), func(name string) bool { return !fits(name) })
 		})
-		if len(g.Places) == 0 || !resizes(&g, sus) {
-			continue
+		if len(g.Places) > 0 {
+			out.Groups = append(out.Groups, g)
 		}
-		out.Groups = append(out.Groups, g)
 	}
-	return out
+	return sized(out, sus)
 }
 
-// resizes says whether the suspect has a number of neurons for a group.
-func resizes(g *symmetry.Group, sus *tensor.Set) bool {
-	a, err := align.FromSymmetry(&symmetry.Spec{Groups: []symmetry.Group{*g}})
+// sized leaves out the groups of which it can't be told how many neurons the suspect has.
+func sized(spec *symmetry.Spec, sus *tensor.Set) *symmetry.Spec {
+	groups := slices.Clone(spec.Groups)
+	groups = slices.DeleteFunc(groups, func(g symmetry.Group) bool {
+		_, err := align.FromSymmetry(&symmetry.Spec{Groups: []symmetry.Group{g}})
+		return err != nil
+	})
+	out := &symmetry.Spec{Groups: groups}
+	a, err := align.FromSymmetry(out)
 	if err != nil {
-		return false
+		return out // match says why
 	}
-	_, err = a.Resize(sus)
-	return err == nil
+	// Groups that share an axis are measured together: how much of it is whose is known
+	// from all of them.
+	unfit := a.Unfit(sus)
+	out.Groups = slices.DeleteFunc(groups, func(g symmetry.Group) bool { return slices.Contains(unfit, g.Name) })
+	return out
 }
 
 // match finds which neuron is which.
@@ -90,8 +98,13 @@ func match(ctx context.Context, spec *symmetry.Spec, ref, sus *tensor.Set, o *Op
 		}
 		return nil, err
 	}
+	told, all, err := byKeys(spec, ref, sus, r)
+	if err != nil {
+		return nil, err
+	}
+	proven := 2*told >= all && told > 0
 	// Networks that learned the same have neurons that are alike.
-	if r.Related {
+	if r.Related && !proven {
 		like, err := resembleMatched(ctx, ref, sus, spec, r, o.Seed)
 		if err != nil {
 			return nil, err
@@ -108,6 +121,7 @@ func match(ctx context.Context, spec *symmetry.Spec, ref, sus *tensor.Set, o *Op
 			r.Related = survived(same, pairs)
 		}
 	}
+	r.Related = r.Related || proven
 	if r.Related {
 		for i := range r.Classes {
 			stay(&r.Classes[i].Result)

@@ -96,6 +96,18 @@ func groupDifference(x *align.ClassResult) GroupDifference {
 	if g.Added > 0 || len(g.Removed) > 0 {
 		g.Moved = displaced(x.Sus)
 	}
+	// Neurons that nothing explains are those that lost their partners, if there are enough: that
+	// some were removed where others were added can't be told from damage.
+	unknown := 0
+	for _, d := range x.Added {
+		if d.Kind == align.Stranger {
+			unknown++
+		}
+	}
+	if n := len(g.Removed); n > 0 && n <= unknown {
+		g.Lost, g.Removed = g.Removed, nil
+		g.Added -= n
+	}
 	return g
 }
 

@@ -126,31 +126,11 @@ func movesFor(bits int) int {
 // Plan implements [Scheme].
 func (s grid) Plan(set *tensor.Set, key *Key, o *Options) (*Parameters, error) {
 	o = or(o)
-	list, err := carriers(set, o)
+	p, total, err := planMoves(set, key, o)
 	if err != nil {
 		return nil, err
 	}
-	on, err := gridded(list)
-	if err != nil {
-		return nil, err
-	}
-	p := &Parameters{Scheme: s.Name(), Tensors: names(on), original: o.Original}
-	if o.Payload != nil || key.Payload != nil {
-		if err := p.takePayload(key, o, gridCapacity(on)); err != nil {
-			return nil, err
-		}
-	}
-	total := int64(0)
-	for _, t := range on {
-		total += t.Elems()
-	}
-	p.Moves = o.Moves
-	if p.Moves == 0 {
-		p.Moves = int(min(int64(movesFor(p.Bits)), total/16))
-	}
-	if p.Moves < 1 || int64(p.Moves) > total/4 {
-		return nil, fmt.Errorf("%w: %d moves in %d weights on a grid, want 1 to one in four", ErrOptions, p.Moves, total)
-	}
+	p.original = o.Original
 	most := o.MaxChange
 	if most == 0 {
 		most = GridMaxChange
@@ -164,11 +144,42 @@ func (s grid) Plan(set *tensor.Set, key *Key, o *Options) (*Parameters, error) {
 		case c.Output <= most:
 			return p, nil
 		case o.Moves != 0 || fewer < movesFor(p.Bits)/2:
-			return nil, fmt.Errorf("%w: %d moves change outputs by about %.3g, and %.3g is allowed; fewer moves do less, and fewer bits need fewer", ErrBound, p.Moves, c.Output, most)
+			return nil, fmt.Errorf("%w: %d moves in %d weights change outputs by about %.3g, and %.3g is allowed; fewer moves do less, and fewer bits need fewer", ErrBound, p.Moves, total, c.Output, most)
 		default:
 			p.Moves = fewer
 		}
 	}
+}
+
+// planMoves chooses tensors, payload and how many weights are moved, and returns how many
+// there are. What that does to the network is not looked at.
+func planMoves(set *tensor.Set, key *Key, o *Options) (*Parameters, int64, error) {
+	list, err := carriers(set, o)
+	if err != nil {
+		return nil, 0, err
+	}
+	on, err := gridded(list)
+	if err != nil {
+		return nil, 0, err
+	}
+	p := &Parameters{Scheme: grid{}.Name(), Tensors: names(on)}
+	if o.Payload != nil || key.Payload != nil {
+		if err := p.takePayload(key, o, gridCapacity(on)); err != nil {
+			return nil, 0, err
+		}
+	}
+	total := int64(0)
+	for _, t := range on {
+		total += t.Elems()
+	}
+	p.Moves = o.Moves
+	if p.Moves == 0 {
+		p.Moves = int(min(int64(movesFor(p.Bits)), total/16))
+	}
+	if p.Moves < 1 || int64(p.Moves) > total/4 {
+		return nil, 0, fmt.Errorf("%w: %d moves in %d weights on a grid, want 1 to one in four", ErrOptions, p.Moves, total)
+	}
+	return p, total, nil
 }
 
 // A move is a weight that can go to the next level.
@@ -393,10 +404,11 @@ func (grid) Extract(suspect, reference *tensor.Set, s Secrets, p *Parameters) (*
 	if reference == nil {
 		return nil, fmt.Errorf("%w: scheme grid is read against the unmarked reference", ErrNetwork)
 	}
+	y := against(reference, p, steps)
 	if p.Bits > 0 {
-		return readPayload(suspect, reference, s, p, steps)
+		return readPayload(suspect, s, p, y)
 	}
-	r, _, err := readSigns(suspect, reference, s, p, 0, steps)
+	r, _, err := readSigns(suspect, s, p, 0, y)
 	return r, err
 }
 

@@ -1,6 +1,7 @@
 package mark
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -210,8 +211,21 @@ func countChanged(t, changed *tensor.Tensor, x []float32) (int64, error) {
 
 // Extract implements [Scheme].
 func (k keyed) Extract(suspect, reference *tensor.Set, s Secrets, p *Parameters) (*Reading, error) {
-	r, _, err := readSigns(suspect, reference, s, p, 0, additive)
-	return r, err
+	r, _, err := readSigns(suspect, s, p, 0, against(reference, p, additive))
+	return blind(r, reference == nil), err
+}
+
+// blind says whether a reading had no reference.
+func blind(r *Reading, is bool) *Reading {
+	if r != nil {
+		r.Blind = is
+	}
+	return r
+}
+
+// against returns the residuals of a suspect against a reference, by a score.
+func against(reference *tensor.Set, p *Parameters, f score) Residuals {
+	return func(t *tensor.Tensor) ([]float32, error) { return scoreOf(t, reference, p, f) }
 }
 
 // A score is how suspect and reference become the numbers that are held against the signs.
@@ -233,7 +247,7 @@ func additive(suspect, ref []float32, shape tensor.Shape, p *Parameters) []float
 // readSigns holds the signs of a key against what score makes of each tensor. With
 // chips of a code, readings are left to who knows the code: sums of all layers, and of
 // each.
-func readSigns(suspect, reference *tensor.Set, s Secrets, p *Parameters, chips int, f score) (*Reading, []*sums, error) {
+func readSigns(suspect *tensor.Set, s Secrets, p *Parameters, chips int, residuals Residuals) (*Reading, []*sums, error) {
 	list, err := lookup(suspect, p)
 	if err != nil {
 		return nil, nil, err
@@ -244,13 +258,22 @@ func readSigns(suspect, reference *tensor.Set, s Secrets, p *Parameters, chips i
 			return nil, nil, fmt.Errorf("%w: %s is not one of this mark", ErrKey, l)
 		}
 	}
-	r := &Reading{Scheme: p.Scheme, Blind: reference == nil, Layers: make([]LayerReading, len(list))}
+	r := &Reading{Scheme: p.Scheme, Layers: make([]LayerReading, len(list))}
 	parts := make([]*sums, len(list))
+	skipped := make([]string, len(list))
 	err = inParallel(len(list), func(i int) error {
 		t := list[i]
-		y, err := scoreOf(t, reference, p, f)
+		y, err := residuals(t)
+		if skip, ok := errors.AsType[*SkipError](err); ok {
+			skipped[i], parts[i] = skip.Reason, &sums{}
+			r.Layers[i] = LayerReading{Tensor: t.Name}
+			return nil
+		}
 		if err != nil {
 			return err
+		}
+		if int64(len(y)) != t.Elems() {
+			return fmt.Errorf("%w: %d residuals of %s, which has %d numbers", ErrOptions, len(y), t.Name, t.Elems())
 		}
 		l, err := s.Layer(p.Scheme, t.Name)
 		if err != nil {
@@ -265,6 +288,9 @@ func readSigns(suspect, reference *tensor.Set, s Secrets, p *Parameters, chips i
 	}
 	all := &sums{}
 	for i, part := range parts {
+		if skipped[i] != "" {
+			r.Skipped = append(r.Skipped, Skipped{list[i].Name, skipped[i]})
+		}
 		l := &r.Layers[i]
 		l.Z = part.z()
 		l.Log10P = Bound(l.Z)

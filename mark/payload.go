@@ -113,22 +113,26 @@ func tagged(s Secrets, payload []byte) []byte {
 
 // Extract implements [Scheme].
 func (payload) Extract(suspect, reference *tensor.Set, s Secrets, p *Parameters) (*Reading, error) {
-	return readPayload(suspect, reference, s, p, additive)
+	r, err := readPayload(suspect, s, p, against(reference, p, additive))
+	return blind(r, reference == nil), err
 }
 
 // readPayload reads a message out of the signs.
-func readPayload(suspect, reference *tensor.Set, s Secrets, p *Parameters, f score) (*Reading, error) {
+func readPayload(suspect *tensor.Set, s Secrets, p *Parameters, residuals Residuals) (*Reading, error) {
 	if p.Bits <= 0 || p.Bits > 8*MaxPayload || p.Bits%8 != 0 {
 		return nil, fmt.Errorf("%w: the payload has %d bits, want a multiple of 8 up to %d", ErrOptions, p.Bits, 8*MaxPayload)
 	}
 	code := codeFor(p.Bits)
-	r, parts, err := readSigns(suspect, reference, s, p, code.chips(), f)
+	r, parts, err := readSigns(suspect, s, p, code.chips(), residuals)
 	if err != nil {
 		return nil, err
 	}
 	all := &sums{}
 	for _, part := range parts {
 		all.merge(part)
+	}
+	if all.chips == nil { // all tensors were skipped
+		all.chips, all.squares = make([]float64, code.chips()), make([]float64, code.chips())
 	}
 	r.Bits = p.Bits
 	m := newMessages(code, all, s, p.Bits)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"slices"
 	"time"
 
 	"ropewalk/engine"
@@ -69,10 +70,12 @@ type run struct {
 	journal *journal
 	pool    *kernel.Pool // of what is done with weights
 
-	latent   [][]float32 // of the trained weights, while others stand in their place
-	stood    bool        // others do
-	steps    uint64      // of all epochs
-	perEpoch uint64      // of the first
+	latent   []engine.Weight // the trained weights, while others stand in their place
+	shown    []engine.Weight // the places, without gradients
+	stood    bool            // others do
+	atWork   []Substituter   // scratch
+	steps    uint64          // of all epochs
+	perEpoch uint64          // of the first
 
 	began   time.Time // of this process
 	before  float64   // seconds of those before
@@ -147,7 +150,12 @@ func newRun(p engine.Program, data Source, o *Options) (*run, error) {
 	}
 	for _, h := range o.Hooks {
 		if _, ok := h.(Substituter); ok && r.latent == nil {
-			r.latent = clones(r.mem.trained)
+			r.latent = slices.Clone(r.mem.trained)
+			r.shown = slices.Clone(r.mem.trained)
+			for i, values := range clones(r.mem.trained) {
+				r.latent[i].Values = values
+				r.shown[i].Gradient = nil
+			}
 		}
 	}
 	r.recipe = o.recipe(r.mem.weights, n)
@@ -270,6 +278,7 @@ func (r *run) pass(ctx context.Context) error {
 		}
 		due := r.o.SnapshotSteps > 0 && r.at.Step-r.snapAt >= r.o.SnapshotSteps || time.Since(r.snapped) >= r.o.SnapshotEvery
 		if due {
+			r.restore()
 			if err := r.save(); err != nil {
 				return err
 			}
@@ -377,67 +386,105 @@ func (r *run) follow(m Moment) {
 	}
 }
 
-// substitute keeps the floats and has hooks write in their place.
+// substitute keeps the floats, if nothing stands in their place yet, and has hooks
+// write there.
 func (r *run) substitute() error {
 	if r.latent == nil {
 		return nil
 	}
-	copyTo(r.latent, r.mem.trained)
-	r.stood = true
-	shown := make([]engine.Weight, len(r.mem.trained))
-	for i, w := range r.mem.trained {
-		w.Gradient = nil
-		shown[i] = w
-	}
+	r.atWork = r.atWork[:0]
 	for _, h := range r.o.Hooks {
-		s, ok := h.(Substituter)
-		if !ok {
-			continue
+		if s, ok := h.(Substituter); ok {
+			if idler, ok := h.(Idler); !ok || !idler.Idle() {
+				r.atWork = append(r.atWork, s)
+			}
 		}
-		if err := s.Substitute(shown); err != nil {
-			return fmt.Errorf("%s: %w", h.Name(), err)
+	}
+	if len(r.atWork) == 0 {
+		r.restore()
+		return nil
+	}
+	shower, can := r.atWork[0].(Shower)
+	switch {
+	case !r.stood:
+		for i, w := range r.mem.trained {
+			copy(r.latent[i].Values, w.Values)
+		}
+	case !can:
+		r.uncover()
+	}
+	r.stood = true
+	for i, s := range r.atWork {
+		var err error
+		if i == 0 && can {
+			err = shower.Show(r.shown, r.latent)
+		} else {
+			err = s.Substitute(r.shown)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.Name(), err)
 		}
 	}
 	return nil
 }
 
+// uncover copies the floats to where others stand.
+func (r *run) uncover() {
+	for i, w := range r.latent {
+		copy(r.mem.trained[i].Values, w.Values)
+	}
+}
+
 // restore puts the floats back that others stood in for.
 func (r *run) restore() {
 	if r.stood {
-		copyFrom(r.mem.trained, r.latent)
+		r.uncover()
 		r.stood = false
 	}
 }
 
-// update turns the gradients of some batches into new weights.
+// floats returns the trained weights, wherever they are.
+func (r *run) floats() []engine.Weight {
+	if r.stood {
+		return r.latent
+	}
+	return r.mem.trained
+}
+
+// update turns the gradients of some batches into new weights. What stands in the
+// place of the floats may stay there.
 func (r *run) update(t *tally) error {
-	r.restore()
+	w := r.floats()
 	if r.o.Accumulate > 1 {
-		for _, w := range r.mem.trained {
-			kernel.Scale(r.pool, w.Gradient, w.Gradient, 1/float32(t.examples))
+		for i := range w {
+			kernel.Scale(r.pool, w[i].Gradient, w[i].Gradient, 1/float32(t.examples))
 		}
 	}
-	for _, p := range r.o.Penalties {
-		v := p.AddGrad(r.mem.trained)
-		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return &DivergedError{Step: r.at.Step, Err: fmt.Errorf("step %d: the penalty %q is %g", r.at.Step, p.Name(), v)}
-		}
-		if r.at.Penalties == nil {
-			r.at.Penalties = map[string]float64{}
-		}
-		r.at.Penalties[p.Name()] += v
+	before, err := r.penalise(w)
+	if err != nil {
+		return err
 	}
-	r.o.Clip.apply(r.pool, r.mem.trained)
-	r.mem.grads.update(r.pool, r.mem.trained, r.at.Rate)
+	r.o.Clip.apply(r.pool, w)
+	var after Pieces
+	first := true
+	for _, h := range r.o.Hooks {
+		if a, ok := h.(Adjuster); ok && first {
+			first = false
+			if a, ok := a.(PiecewiseAdjuster); ok {
+				after = a.AdjustPieces(w, r.pool.Threads())
+			}
+		}
+	}
+	r.mem.grads.update(r.pool, w, r.at.Rate, before, after)
 	for _, h := range r.o.Hooks {
 		if a, ok := h.(Adjuster); ok {
-			if err := a.Adjust(r.mem.trained); err != nil {
+			if err := a.Adjust(w); err != nil {
 				return fmt.Errorf("%s: %w", h.Name(), err)
 			}
 		}
 	}
 	for i, avg := range r.mem.average {
-		kernel.Combine(r.pool, avg, float32(r.o.Average), avg, float32(1-r.o.Average), r.mem.trained[i].Values)
+		kernel.Combine(r.pool, avg, float32(r.o.Average), avg, float32(1-r.o.Average), w[i].Values)
 	}
 	r.at.Step++
 	r.at.Batch += t.batches
@@ -445,6 +492,26 @@ func (r *run) update(t *tally) error {
 	r.at.Loss += t.loss
 	r.at.Examples += t.examples
 	return nil
+}
+
+// penalise has penalties add their derivatives, but for what is returned.
+func (r *run) penalise(w []engine.Weight) (later Pieces, err error) {
+	for i, p := range r.o.Penalties {
+		var v float64
+		if q, ok := p.(PiecewisePenalty); ok && i == len(r.o.Penalties)-1 && r.o.Clip == (Clip{}) {
+			v, later = q.AddGradLater(w, r.pool.Threads())
+		} else {
+			v = p.AddGrad(w)
+		}
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return nil, &DivergedError{Step: r.at.Step, Err: fmt.Errorf("step %d: the penalty %q is %g", r.at.Step, p.Name(), v)}
+		}
+		if r.at.Penalties == nil {
+			r.at.Penalties = map[string]float64{}
+		}
+		r.at.Penalties[p.Name()] += v
+	}
+	return later, nil
 }
 
 // apply bounds the gradients.

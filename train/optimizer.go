@@ -87,6 +87,10 @@ type averages struct {
 	first  [][]float32 // momentum, or Adam's mean of gradients
 	second [][]float32 // Adam's mean of squares
 	count  uint64      // updates so far
+
+	kernels []kernel.Update // scratch
+	pieces  []updatePiece
+	strips  []kernel.Strip // of workers
 }
 
 // newAverages returns the memory for the weights, all zero.
@@ -108,26 +112,89 @@ func newAverages(o Optimizer, w []engine.Weight) *averages {
 	return a
 }
 
-// update changes all weights by their gradients. Gradients stay as they are.
-func (a *averages) update(p *kernel.Pool, w []engine.Weight, rate float64) {
+// update changes all weights by their gradients, which stay as they are but for what
+// before does: it is called before elements are updated, and after afterwards; nil is
+// nothing.
+func (a *averages) update(p *kernel.Pool, w []engine.Weight, rate float64, before, after Pieces) {
 	a.count++
-	for i := range w {
-		decay := a.Decay
-		if a.DecayKernels && len(w[i].Shape) < 2 {
-			decay = 0
+	if before == nil && after == nil {
+		for i := range w {
+			first, second := a.memory(i, 0, len(w[i].Values))
+			a.kernel(&w[i], rate).Do(p, w[i].Values, w[i].Gradient, first, second)
 		}
-		x, g := w[i].Values, w[i].Gradient
-		switch {
-		case a.Kind != SGD:
-			k := kernel.Adam{Rate: rate, Beta1: a.Beta1, Beta2: a.Beta2, Epsilon: a.Epsilon, Decay: decay, Decoupled: a.Kind == AdamW}
-			k.Step(p, int(a.count), x, g, a.first[i], a.second[i])
-		case a.Momentum > 0:
-			// Without dampening the first velocity is the gradient itself: it begins
-			// at zero.
-			k := kernel.SGD{Rate: float32(rate), Momentum: float32(a.Momentum), Decay: float32(decay), Nesterov: a.Nesterov}
-			k.Step(p, x, g, a.first[i])
-		default:
-			kernel.Combine(p, x, float32(1-rate*decay), x, float32(-rate), g)
+		return
+	}
+	a.plan(w, rate)
+	if a.strips == nil {
+		a.strips = make([]kernel.Strip, p.Threads())
+	}
+	p.Run(len(a.pieces), func(worker, job int) {
+		pc := &a.pieces[job]
+		x, g := w[pc.weight].Values, w[pc.weight].Gradient
+		for lo := pc.from; lo < pc.to; lo += nearby {
+			hi := min(lo+nearby, pc.to)
+			if before != nil {
+				before(worker, pc.weight, lo, hi)
+			}
+			first, second := a.memory(pc.weight, lo, hi)
+			a.strips[worker].Update(&a.kernels[pc.weight], x[lo:hi], g[lo:hi], first, second)
+			if after != nil {
+				after(worker, pc.weight, lo, hi)
+			}
+		}
+	})
+}
+
+// nearby is how many weights are worked on at a time: with gradient, memory and what
+// penalties have, they stay in the nearest cache.
+const nearby = 1 << 11
+
+// An updatePiece is a run of elements of a weight for one goroutine.
+type updatePiece struct{ weight, from, to int }
+
+// plan sets kernels, and the pieces if there are none.
+func (a *averages) plan(w []engine.Weight, rate float64) {
+	a.kernels = a.kernels[:0]
+	for i := range w {
+		a.kernels = append(a.kernels, a.kernel(&w[i], rate))
+	}
+	if a.pieces != nil {
+		return
+	}
+	const grain = 1 << 14
+	for i := range w {
+		n := len(w[i].Values)
+		for lo := 0; lo < n; lo += grain {
+			a.pieces = append(a.pieces, updatePiece{weight: i, from: lo, to: min(lo+grain, n)})
 		}
 	}
+}
+
+// memory returns what is remembered of some elements, nil for nothing.
+func (a *averages) memory(i, from, to int) (first, second []float32) {
+	if a.first != nil {
+		first = a.first[i][from:to]
+	}
+	if a.second != nil {
+		second = a.second[i][from:to]
+	}
+	return first, second
+}
+
+// kernel returns the step for a weight.
+func (a *averages) kernel(w *engine.Weight, rate float64) kernel.Update {
+	decay := a.Decay
+	if a.DecayKernels && len(w.Shape) < 2 {
+		decay = 0
+	}
+	switch {
+	case a.Kind != SGD:
+		k := kernel.Adam{Rate: rate, Beta1: a.Beta1, Beta2: a.Beta2, Epsilon: a.Epsilon, Decay: decay, Decoupled: a.Kind == AdamW}
+		return k.At(int(a.count))
+	case a.Momentum > 0:
+		// Without dampening the first velocity is the gradient itself: it begins at
+		// zero.
+		return kernel.SGD{Rate: float32(rate), Momentum: float32(a.Momentum), Decay: float32(decay), Nesterov: a.Nesterov}.At()
+	}
+	return kernel.Descent(rate, decay)
 }

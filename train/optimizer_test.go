@@ -99,7 +99,7 @@ func TestOptimizers(t *testing.T) {
 					}
 					refs[i].update(want[i], g, rate, decay)
 				}
-				a.update(p, w, rate)
+				a.update(p, w, rate, nil, nil)
 			}
 			for i := range w {
 				for k, v := range w[i].Values {
@@ -145,7 +145,7 @@ func BenchmarkUpdate(b *testing.B) {
 			defer p.Close()
 			b.SetBytes(4 * n)
 			for b.Loop() {
-				a.update(p, w, o.Rate)
+				a.update(p, w, o.Rate, nil, nil)
 			}
 		})
 	}

@@ -40,6 +40,21 @@ func (m Moment) Progress() float64 {
 	return float64(m.Step) / float64(m.Steps)
 }
 
+// A Pieces does something with elements from to to of weight i. It is called by several
+// goroutines at a time, for different elements, each with a number of its own.
+type Pieces func(worker, i, from, to int)
+
+// A PiecewisePenalty is a Penalty whose derivative by a weight needs nothing but that
+// weight: then it can be added while the optimizer has the weight at hand, which saves
+// a way through memory.
+type PiecewisePenalty interface {
+	Penalty
+	// AddGradLater is AddGrad, but for what the Pieces that it returns add; nil is
+	// nothing. There are at most so many workers. It is called in the place of AddGrad
+	// if no other penalty follows, and gradients are not clipped.
+	AddGradLater(w []engine.Weight, workers int) (value float64, rest Pieces)
+}
+
 // A Follower is a [Penalty] or [Hook] that changes with time. Follow is called
 // before each step, before all else.
 type Follower interface {
@@ -73,12 +88,39 @@ type Substituter interface {
 	Substitute(w []engine.Weight) error
 }
 
+// An Idler is a [Substituter] that is not always at work.
+type Idler interface {
+	Substituter
+	// Idle reports that Substitute would change nothing now. It is asked before each
+	// step and evaluation.
+	Idle() bool
+}
+
+// A Shower is a [Substituter] that need not have the floats in its place.
+type Shower interface {
+	Substituter
+	// Show is Substitute, with the floats in the Values of floats. It overwrites all
+	// Values of shown, those that it would leave alone with a copy.
+	Show(shown, floats []engine.Weight) error
+}
+
 // An Adjuster changes weights after an update: projection, clamping, masks.
 type Adjuster interface {
 	Hook
 	// Adjust may change Values, which have been updated. Gradient is what the
 	// optimizer was given: the derivative of loss and penalties, clipped.
 	Adjust(w []engine.Weight) error
+}
+
+// A PiecewiseAdjuster is an [Adjuster] that changes each weight on its own, so that it
+// can do so while the optimizer has the weight at hand.
+type PiecewiseAdjuster interface {
+	Adjuster
+	// AdjustPieces is called before the update, with the Gradient that the optimizer is
+	// given but for what a [PiecewisePenalty] adds later. The Pieces that it returns,
+	// or nil, are called after the optimizer has changed these elements, and Adjust for
+	// what is left when all is done. There are at most so many workers.
+	AdjustPieces(w []engine.Weight, workers int) Pieces
 }
 
 // An Observer is a [Penalty] or [Hook] with something to say of each epoch.

@@ -53,6 +53,9 @@ func TestParameters(t *testing.T) {
 			t.Errorf("%s has %d parameters, want %d", name, got, want)
 		}
 	}
+	if got, _ := parameters(build(t, "vgg_small", nil)); got != 320+9_248+18_496+36_928+401_536+1_290 {
+		t.Errorf("vgg_small has %d parameters", got)
+	}
 	if _, running := parameters(build(t, "resnet20", nil)); running != 271_098-269_722 {
 		t.Errorf("resnet20 has %d running statistics", running)
 	}

@@ -28,8 +28,24 @@ var vggs, cifarVGGs = func() (big, small []plan) {
 			small = append(small, plan{name + "_cifar", 10, cifar, vgg(l.convs, norm, true)})
 		}
 	}
-	return big, small
+	return big, append(small, vggSmall)
 }()
+
+// vggSmall is a VGG for images of 28 × 28, for where one of millions of weights takes too
+// long: two stages of two convolutions, of 32 and 64 channels, and a full layer of 128.
+var vggSmall = plan{"vgg_small", 10, digits, func(b *builder, x value) {
+	l := linear{torchDefault, torchBias}
+	for stage, channels := range []int64{32, 64} {
+		for i := range 2 {
+			name := fmt.Sprintf("conv%d", 2*stage+i+1)
+			x = b.conv(x, name, convolution{out: channels, kernel: 3, pad: 1, weight: torchDefault, bias: torchBias})
+			x = b.relu(x, "relu"+name[4:])
+		}
+		x = b.maxPool(x, fmt.Sprintf("pool%d", stage+1), 2, 0)
+	}
+	x = b.relu(b.full(b.flatten(x), "fc1", "fc1", 128, l), "relu5")
+	b.head(x, "fc2", l)
+}}
 
 // vgg has the three full layers of torchvision, or the single one of
 // kuangliu/pytorch-cifar. Layers are numbered as in torch's Sequential, in which

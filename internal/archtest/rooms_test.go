@@ -244,7 +244,7 @@ var rooms = []room{
 	},
 	{
 		path: "internal/bench/mark",
-		own:  []string{"tensor", "layout", "quant", "rope", "lossy", "checkpoint", "graph", "graph/nets", "symmetry", "engine", "engine/native", "dataset", "train", "attack", "mark", "internal/bench/processor"},
+		own:  []string{"tensor", "layout", "quant", "rope", "lossy", "checkpoint", "graph", "graph/nets", "symmetry", "align", "engine", "engine/native", "dataset", "train", "attack", "mark", "internal/bench/processor"},
 		why:  "it measures what marks survive of all that attacks do, through the public packages",
 	},
 	{

@@ -86,7 +86,7 @@ Dummy neurons are named: zero (nobody reads it), clique
 	fs := cmd.Flags()
 	fs.SortFlags = false
 	fs.StringVar(&o.to, "to", "", "the network `REF` whose order is wanted; its file is not changed")
-	fs.StringVarP(&o.out, "out", "o", "", "write SUSPECT in the order of REF to `OUT`: a file, a folder, or - for standard output")
+	fs.StringVarP(&o.out, "out", "o", "", "write SUSPECT in the order of REF to `OUT`: a file, a folder, or - for standard output; .rope packs it")
 	fs.BoolVarP(&o.force, "force", "f", false, "replace existing outputs")
 	fs.StringVar(&o.method, "method", "joint", "match by `METHOD` joint, paper or ranking")
 	fs.StringVar(&o.net, "net", "", "the network of REF: a `NET` that train knows, or an ONNX file")
@@ -512,38 +512,6 @@ func (e *env) writeRestored(ctx context.Context, o *alignOptions, suspect string
 	}
 	r.Files, err = e.rewrite(ctx, "align", suspect, sus, set, o.out, o.force)
 	return err
-}
-
-// rewrite writes a checkpoint in its own format with other tensors.
-func (e *env) rewrite(ctx context.Context, verb, input string, c *checkpoint.Checkpoint, set *tensor.Set, to string, force bool, inputs ...*checkpoint.Checkpoint) ([]fileSize, error) {
-	plan, err := c.Rewrite(set)
-	if errors.Is(err, checkpoint.ErrRewrite) {
-		return nil, (&verdict{status: exitUsage, err: fmt.Errorf("%s: %w", input, err)}).withHint("ropewalk unpack --format safetensors makes a file of it that can be written")
-	}
-	if err != nil {
-		return nil, err
-	}
-	u := unpackOptions{out: to, force: force}
-	paths, err := u.paths(c, input)
-	if err != nil {
-		return nil, err
-	}
-	for _, path := range paths {
-		if err := refuseInput(path, inputs); err != nil {
-			return nil, err
-		}
-	}
-	p := e.progress(verb, 0)
-	outs, err := e.writeAll(ctx, c, partsOf(plan, paths), force, p)
-	p.stop()
-	if err != nil {
-		return nil, err
-	}
-	var files []fileSize
-	for _, out := range outs {
-		files = append(files, fileSize{out.name, out.n})
-	}
-	return files, nil
 }
 
 // alignText is an alignResult and how much of it is shown as text.

@@ -23,7 +23,6 @@ import (
 	"ropewalk/graph/nets"
 	"ropewalk/internal/atomicfile"
 	"ropewalk/internal/nearest"
-	"ropewalk/rope"
 	"ropewalk/symmetry"
 	"ropewalk/train"
 )
@@ -440,14 +439,8 @@ func (e *env) attacked(o *attackOptions, c *checkpoint.Checkpoint, input string,
 	return partsOf(plan, paths), nil
 }
 
-// packAttacked writes a .rope: of the file that would be written else, which lies in a
-// temporary folder meanwhile.
-func (e *env) packAttacked(ctx context.Context, w io.Writer, c *checkpoint.Checkpoint, out string, res *attack.Result) (err error) {
-	dir, err := os.MkdirTemp("", "ropewalk-*.tmp")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
+// packAttacked writes a .rope: of the file that would be written else.
+func (e *env) packAttacked(ctx context.Context, w io.Writer, c *checkpoint.Checkpoint, out string, res *attack.Result) error {
 	format, write := formSafetensors, func(w io.Writer) error { return checkpoint.Convert(w, formSafetensors, res.Set, nil) }
 	switch {
 	case c.Layout.Format == formONNX && (res.Reshaped || res.Regraphed) && res.Graph != nil:
@@ -461,21 +454,7 @@ func (e *env) packAttacked(ctx context.Context, w io.Writer, c *checkpoint.Check
 			return err
 		}
 	}
-	name := strings.TrimSuffix(filepath.Base(out), ext)
-	if filepath.Ext(name) == "" {
-		name += "." + format
-	}
-	path := filepath.Join(dir, name)
-	if _, err := writeFile(path, false, func(f *atomicfile.File) error { return write(f) }); err != nil {
-		return err
-	}
-	plain, err := checkpoint.Open(path, nil)
-	if err != nil {
-		return err
-	}
-	defer plain.Close()
-	_, err = rope.Encode(ctx, w, plain.Layout, &rope.Options{Effort: rope.Auto, Threads: e.threads, Memory: int64(e.memory)})
-	return err
+	return e.packWritten(ctx, w, out, format, write)
 }
 
 func (r *attackResult) text(w *bufio.Writer) {

@@ -30,6 +30,7 @@ type benchOptions struct {
 	seeds, jobs   int
 	match         string
 	data          []string
+	report        reportFlag
 }
 
 // benchFolder is where results go if no folder is named.
@@ -45,12 +46,13 @@ func newBench(e *env) *cobra.Command {
 		Short: "measure the tables of the papers, and ours",
 		Long: `Run suites of measurements and write their tables. SUITE is one of
 
-  codec   sizes and speeds of our coders
-  engine  what training steps and forward passes take
-  hemp    networks trained to be small: as published, and ours; orders, costs
-  lady    neurons found again after attacks on a layer, by three methods
-  mark    what marks cost, and what they survive
-  all     all of these
+  codec    sizes and speeds of our coders
+  engine   what training steps and forward passes take
+  hemp     networks trained to be small: as published, and ours; orders, costs
+  lady     neurons found again after attacks on a layer, by three methods
+  lineage  what was done to a network: whether verify names it
+  mark     what marks cost, and what they survive
+  all      all of these
 
 or a file of YAML such as those (its form is in the package comment of
 internal/suite): each row of a table is commands of this program, and numbers
@@ -88,6 +90,7 @@ were measured as they are now are not measured again.`,
 	fs.StringArrayVar(&o.data, "data", nil, "data `NAME=WHERE` that the suite asks for (again for more)")
 	fs.StringVar(&o.match, "match", "", "only rows whose TABLE/ROW matches the `REGEXP`")
 	fs.BoolVar(&o.keep, "keep", false, "keep the files of all runs, in the folder work")
+	o.report.addFlag(cmd, nil)
 	exits(cmd, exitUsage, exitRefused, exitInterrupted)
 	return cmd
 }
@@ -104,6 +107,9 @@ type benchResult struct {
 // benchSuite is what came of one suite.
 type benchSuite struct {
 	Name    string            `json:"name"`
+	Title   string            `json:"title,omitempty"`
+	About   string            `json:"about,omitempty"`
+	Tables  []benchTable      `json:"tables" about:"what the lines are of"`
 	Runs    int               `json:"runs" about:"of rows and seeds that there are results of"`
 	Missing map[string]string `json:"missing,omitempty" about:"data that was not given, and how to get it"`
 	Left    int               `json:"left_out" about:"runs that need such data"`
@@ -116,6 +122,9 @@ type benchSuite struct {
 
 func (e *env) bench(ctx context.Context, o *benchOptions, names []string) error {
 	if err := e.needStdout(); err != nil {
+		return err
+	}
+	if err := o.report.check(); err != nil {
 		return err
 	}
 	start := time.Now()
@@ -161,6 +170,11 @@ func (e *env) bench(ctx context.Context, o *benchOptions, names []string) error 
 	r.Seconds = time.Since(start).Seconds()
 	if err := e.answer(r); err != nil {
 		return err
+	}
+	if o.report.wanted() {
+		if err := e.writeReport(&o.report, e.benchPage(r)); err != nil {
+			return err
+		}
 	}
 	for i := range r.Suites {
 		if f := r.Suites[i].Failed; len(f) > 0 {
@@ -301,7 +315,7 @@ func (e *env) benchData(o *benchOptions, suites []*suite.Suite) (map[string]stri
 			}
 			return nil, v.withHint("they ask for: %s", strings.Join(names, ", "))
 		}
-		if _, err := os.Stat(path); err != nil && !strings.HasPrefix(path, "builtin:") {
+		if _, err := os.Stat(path); err != nil && !isBuiltin(path) {
 			e.notef("%s is left out: %v", k, err)
 			continue
 		}
@@ -321,7 +335,7 @@ type benchRun struct {
 
 // run runs a suite and writes its tables.
 func (b *benchRun) run(ctx context.Context, s *suite.Suite, jobs []*suite.Job) (*benchSuite, error) {
-	r := &benchSuite{Name: s.Name, Missing: map[string]string{}, suite: s}
+	r := &benchSuite{Name: s.Name, Title: s.Title, About: strings.TrimSpace(s.About), Tables: tablesOf(s), Missing: map[string]string{}, suite: s}
 	for _, j := range jobs {
 		for _, k := range j.Missing {
 			r.Missing[k] = s.Data[k].Get

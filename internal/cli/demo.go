@@ -39,10 +39,11 @@ commands make the same files again. Only the key is drawn anew each time, as
 keys have to be, and with it go the mark and what it reads.
 
 It takes about a minute on two processors, and needs neither files nor a
-network. --fast does the same with a LeNet-300-100 and fewer epochs.`,
+network. --fast begins with a LeNet-5 that the program carries, and trains it on
+for fewer epochs.`,
 		Example: example(
 			"the story", "ropewalk demo",
-			"in some ten seconds, in another folder", "ropewalk demo --fast story",
+			"in some twenty seconds, in another folder", "ropewalk demo --fast story",
 		),
 		Args: arguments(0, 1, "at most one DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -54,7 +55,7 @@ network. --fast does the same with a LeNet-300-100 and fewer epochs.`,
 	}
 	fs := cmd.Flags()
 	fs.SortFlags = false
-	fs.BoolVar(&o.fast, "fast", false, "a smaller network, and fewer epochs")
+	fs.BoolVar(&o.fast, "fast", false, "begin with a network that is trained already, and train it on for fewer epochs")
 	fs.Uint64Var(&o.seed, "seed", 0, "`NUMBER` that all that is random follows from, but for the key")
 	fs.BoolVarP(&o.force, "force", "f", false, "replace the files of an earlier demo in DIR")
 	exits(cmd, exitUsage, exitInterrupted)
@@ -79,6 +80,7 @@ type demoResult struct {
 	Aligned  string       `json:"aligned" about:"verdict of align"`
 	Verdict  string       `json:"verdict" about:"of verify, on what the attacker has"`
 	Report   string       `json:"report" about:"page about that, in the folder"`
+	Page     string       `json:"page" about:"page about the whole demo, in the folder"`
 	Present  bool         `json:"present" about:"the mark was read in the stolen network"`
 	Log10P   float64      `json:"log10_p" about:"probability that the reading is chance, after correction, base 10"`
 	Seconds  float64      `json:"seconds"`
@@ -114,18 +116,18 @@ const (
 	demoLossless   = "float.rope"
 	demoSmall      = "small.rope"
 	demoKey        = "owner.key"
-	demoMarked     = "marked.safetensors"
 	demoReleased   = "marked.rope"
 	demoCommitment = "commitment.json"
 	demoStolen     = "stolen.safetensors"
 	demoTruth      = "truth.json"
 	demoReport     = "stolen.html"
 	demoRestored   = "restored.safetensors"
+	demoPage       = "demo.html"
 )
 
 // demoFiles are all that a demo writes, with what train keeps beside its results.
 func demoFiles() []string {
-	files := []string{demoFloat, demoLossless, demoSmall, demoKey, demoMarked, demoReleased, demoCommitment, demoStolen, demoTruth, demoReport, demoRestored}
+	files := []string{demoFloat, demoLossless, demoSmall, demoKey, demoReleased, demoCommitment, demoStolen, demoTruth, demoReport, demoRestored, demoPage}
 	for _, f := range []string{demoFloat, demoSmall} {
 		files = append(files, f+recipeExt, f+historyExt, f+snapshotExt, f+pendingExt, f+lockExt)
 	}
@@ -139,30 +141,41 @@ type demo struct {
 	r    *demoResult
 	bar  *progress
 	done int
+	page demoParts
+	// sparse says that at least half of the weights of each layer of the small network
+	// are zero.
+	sparse bool
 }
 
 // demoSteps is how many there are, for the progress.
-const demoSteps = 11
+const demoSteps = 10
 
 // A demoPlan is what the full demo and the fast one differ in.
 type demoPlan struct {
-	net, title   string
-	epochs, tune int // in floats; for a small file
-	lambda       string
+	carried string // a trained network of the program; empty to train one
+	tune    int    // epochs for a small file
+	lambda  string
 }
+
+// The network of the demo.
+const (
+	demoNet   = "lenet5"
+	demoTitle = "LeNet-5"
+)
 
 func (o *demoOptions) plan() demoPlan {
 	if o.fast {
-		return demoPlan{net: "lenet-300-100", title: "LeNet-300-100", epochs: 8, tune: 3, lambda: "5e-6"}
+		return demoPlan{carried: builtinPrefix + demoNet, tune: 2, lambda: "5e-6"}
 	}
-	return demoPlan{net: "lenet5", title: "LeNet-5", epochs: 10, tune: 8, lambda: "2e-6"}
+	return demoPlan{tune: 8, lambda: "2e-6"}
 }
 
 // demoData is what networks of the demo are trained on.
 const demoData = "builtin:fashion-mnist"
 
-// demoAttack is what the attacker does. Half of the weights of each layer go, of which
-// training for size has left few, and six bits are what such networks are told to take.
+// demoAttack is what the attacker does. Training for size has left less than half of the
+// weights of each layer, mostly, so that pruning to half takes nothing away; pruning more
+// would cost the attacker the accuracy.
 const demoAttack = "prune=0.5+quantize=6+permute+scale"
 
 func (e *env) demo(ctx context.Context, o *demoOptions) (err error) {
@@ -176,7 +189,7 @@ func (e *env) demo(ctx context.Context, o *demoOptions) (err error) {
 	defer func() { err = errors.Join(err, back()) }()
 	start := time.Now()
 	p := o.plan()
-	d := &demo{env: e, ctx: ctx, r: &demoResult{Schema: "ropewalk/demo/1", Folder: o.dir, Net: p.net, Data: demoData, Seed: o.seed}}
+	d := &demo{env: e, ctx: ctx, r: &demoResult{Schema: "ropewalk/demo/1", Folder: o.dir, Net: demoNet, Data: demoData, Seed: o.seed}}
 	d.bar = e.progress("demo", demoSteps)
 	d.bar.mixed.Store(true)
 	err = d.tell(&p)
@@ -185,6 +198,9 @@ func (e *env) demo(ctx context.Context, o *demoOptions) (err error) {
 		return d.failed(o, err)
 	}
 	d.r.Seconds = time.Since(start).Seconds()
+	if err := d.writePage(); err != nil {
+		return err
+	}
 	return e.answer(d.r)
 }
 
@@ -263,7 +279,14 @@ func (d *demo) accuracy(file string) (float64, error) {
 
 // tell is the story.
 func (d *demo) tell(p *demoPlan) error {
-	if err := d.small(p); err != nil {
+	seed := ""
+	if d.r.Seed != 0 {
+		seed = fmt.Sprintf(" --seed %d", d.r.Seed)
+	}
+	if err := d.floats(p, seed); err != nil {
+		return err
+	}
+	if err := d.small(p, seed); err != nil {
 		return err
 	}
 	if err := d.mark(); err != nil {
@@ -272,23 +295,29 @@ func (d *demo) tell(p *demoPlan) error {
 	return d.theft()
 }
 
-// small trains a network, and trains it to be small.
-func (d *demo) small(p *demoPlan) error {
+// floats trains the network that all begins with, or takes the one that the program
+// carries, and packs it.
+func (d *demo) floats(p *demoPlan, seed string) error {
 	r := d.r
-	seed := ""
-	if r.Seed != 0 {
-		seed = fmt.Sprintf(" --seed %d", r.Seed)
+	text := ""
+	if p.carried != "" {
+		u, err := step[unpackResult](d, fmt.Sprintf("unpack %s -o %s", p.carried, demoFloat), demoFloat)
+		if err != nil {
+			return err
+		}
+		r.Bytes.Float, text = u.Bytes, "that the program carries, in BF16"
+	} else {
+		t, err := step[trainResult](d, fmt.Sprintf("train --net %s --data %s --epochs 10 --rate 0.03 --momentum 0.9 --schedule cosine%s -o %s", demoNet, demoData, seed, demoFloat), demoFloat)
+		if err != nil {
+			return err
+		}
+		r.Bytes.Float, text = t.Bytes, fmt.Sprintf("trained on %s images", commas(int64(t.Examples)))
 	}
-	t, err := step[trainResult](d, fmt.Sprintf("train --net %s --data %s --epochs %d --rate 0.03 --momentum 0.9 --schedule cosine%s -o %s", p.net, demoData, p.epochs, seed, demoFloat), demoFloat)
-	if err != nil {
-		return err
-	}
-	r.Bytes.Float = t.Bytes
+	var err error
 	if r.Accuracy.Float, err = d.accuracy(demoFloat); err != nil {
 		return err
 	}
-	d.say("%s, trained on %s images: %s bytes, %s of %s test images right",
-		p.title, commas(int64(t.Examples)), commas(t.Bytes), percent(r.Accuracy.Float), commas(int64(r.Accuracy.Examples)))
+	d.say("%s %s: %s bytes, %s of %s test images right", demoTitle, text, commas(r.Bytes.Float), percent(r.Accuracy.Float), commas(int64(r.Accuracy.Examples)))
 
 	k, err := step[packResult](d, fmt.Sprintf("pack %s -o %s", demoFloat, demoLossless), demoLossless)
 	if err != nil {
@@ -296,8 +325,13 @@ func (d *demo) small(p *demoPlan) error {
 	}
 	r.Bytes.Lossless = k.Packed
 	d.say("packed without loss: %s bytes, %s", commas(k.Packed), percent(float64(k.Packed)/float64(k.Original)))
+	return nil
+}
 
-	s, err := step[trainResult](d, fmt.Sprintf("train --penalty hemp --net %s --init %s --data %s --lambda %s --epochs %d%s -o %s", p.net, demoFloat, demoData, p.lambda, p.tune, seed, demoSmall), demoSmall)
+// small trains the network to be small.
+func (d *demo) small(p *demoPlan, seed string) error {
+	r := d.r
+	s, err := step[trainResult](d, fmt.Sprintf("train --penalty hemp --net %s --init %s --data %s --lambda %s --epochs %d%s -o %s", demoNet, demoFloat, demoData, p.lambda, p.tune, seed, demoSmall), demoSmall)
 	if err != nil {
 		return err
 	}
@@ -311,7 +345,7 @@ func (d *demo) small(p *demoPlan) error {
 	if err != nil {
 		return err
 	}
-	r.Ledger = i.Ledger
+	r.Ledger, d.page.small = i.Ledger, i
 	tensors, sum := int64(0), int64(0)
 	for _, l := range i.Ledger {
 		sum += l.Bytes
@@ -323,10 +357,12 @@ func (d *demo) small(p *demoPlan) error {
 		return fmt.Errorf("%s has %d bytes, and its ledger adds up to %d", demoSmall, s.Bytes, sum)
 	}
 	weights, zeros := int64(0), int64(0)
+	d.sparse = true
 	for _, t := range i.Tensors {
 		if len(t.Shape) > 1 && t.Stats != nil {
 			weights += t.Stats.Values
 			zeros += t.Stats.Zeros
+			d.sparse = d.sparse && 2*t.Stats.Zeros >= t.Stats.Values
 		}
 	}
 	d.say("where these bytes are: %s in tensors, %s in names, shapes, levels and checks; %s of %s weights are not zero",
@@ -334,7 +370,7 @@ func (d *demo) small(p *demoPlan) error {
 	return nil
 }
 
-// mark puts a mark into the small network, and packs what is released.
+// mark puts a mark into the small network.
 func (d *demo) mark() error {
 	r := d.r
 	g, err := step[markKeygenResult](d, fmt.Sprintf("mark keygen -o %s --owner demo", demoKey), demoKey)
@@ -343,24 +379,19 @@ func (d *demo) mark() error {
 	}
 	d.say("a secret key: %s", g.Key)
 
-	m, err := step[markEmbedResult](d, fmt.Sprintf("mark embed %s --key %s --scheme grid --commitment %s -o %s", demoSmall, demoKey, demoCommitment, demoMarked), demoMarked, demoCommitment)
+	m, err := step[markEmbedResult](d, fmt.Sprintf("mark embed %s --key %s --scheme grid --commitment %s -o %s", demoSmall, demoKey, demoCommitment, demoReleased), demoReleased, demoCommitment)
 	if err != nil {
 		return err
 	}
-	if m.Parameters == nil || m.Cost == nil {
+	if m.Parameters == nil || m.Cost == nil || len(m.Files) != 1 {
 		return errors.New("mark embed did not say what it did")
 	}
-	d.say("marked: %s of %s weights went to a neighbouring level", commas(m.Cost.Changed), commas(m.Cost.Weights))
-
-	k, err := step[packResult](d, fmt.Sprintf("pack %s -o %s", demoMarked, demoReleased), demoReleased)
-	if err != nil {
-		return err
-	}
-	r.Bytes.Marked = k.Packed
+	r.Bytes.Marked = m.Files[0].Bytes
 	if r.Accuracy.Marked, err = d.accuracy(demoReleased); err != nil {
 		return err
 	}
-	d.say("released: %s bytes, %s right", commas(k.Packed), percent(r.Accuracy.Marked))
+	d.say("marked, to be released: %s of %s weights went to a neighbouring level; %s bytes, %s right",
+		commas(m.Cost.Changed), commas(m.Cost.Weights), commas(r.Bytes.Marked), percent(r.Accuracy.Marked))
 	return nil
 }
 
@@ -380,7 +411,11 @@ func (d *demo) theft() error {
 	if r.Accuracy.Stolen, err = d.accuracy(demoStolen); err != nil {
 		return err
 	}
-	d.say("stolen: half of the weights pruned, 6 bits left, all neurons shuffled and rescaled; %s right", percent(r.Accuracy.Stolen))
+	pruned := ""
+	if d.sparse {
+		pruned = " (zeros already)"
+	}
+	d.say("stolen: half of each layer pruned%s, 6 bits left, all neurons shuffled and rescaled; %s right", pruned, percent(r.Accuracy.Stolen))
 
 	v, err := step[verifyResult](d, fmt.Sprintf("verify %s --against %s --report %s", demoStolen, demoSmall, demoReport), demoReport)
 	if err != nil {
@@ -389,14 +424,14 @@ func (d *demo) theft() error {
 	if v.Comparison == nil {
 		return errors.New("verify gave no verdict")
 	}
-	r.Verdict, r.Report = string(v.Comparison.Verdict), demoReport
+	r.Verdict, r.Report, d.page.verify = string(v.Comparison.Verdict), demoReport, v
 	d.say("compared with the original: %s (%s); %s is a page about it", r.Verdict, v.Summary, demoReport)
 
 	l, err := step[alignResult](d, fmt.Sprintf("align --to %s %s --map %s -o %s", demoSmall, demoStolen, demoTruth, demoRestored), demoRestored)
 	if err != nil {
 		return err
 	}
-	r.Neurons, r.Certain, r.Aligned = l.Neurons, l.Certain, l.Verdict
+	r.Neurons, r.Certain, r.Aligned, d.page.align = l.Neurons, l.Certain, l.Verdict, l
 	if l.Truth == nil {
 		return errors.New("align did not compare with the truth")
 	}
@@ -410,7 +445,7 @@ func (d *demo) theft() error {
 	if x.Verdict == nil || x.Reading == nil {
 		return errors.New("mark extract gave no verdict")
 	}
-	r.Present, r.Log10P = x.Verdict.Present, x.Verdict.Log10P
+	r.Present, r.Log10P, d.page.mark = x.Verdict.Present, x.Verdict.Log10P, x
 	word := "absent"
 	if r.Present {
 		word = "present"
@@ -427,6 +462,6 @@ func (r *demoResult) text(w *bufio.Writer) {
 		s := &r.Steps[i]
 		fmt.Fprintf(w, "%2d  %s\n      $ %s\n", i+1, printable(s.Text), printable(s.Command))
 	}
-	fmt.Fprintf(w, "\nAll in %s, in %s, seed %d. The commands work in that folder (-f replaces what is there); so does this one\n      $ ropewalk eval FILE --data %s\n",
-		printable(r.Folder), clock(time.Duration(r.Seconds*float64(time.Second))), r.Seed, r.Data)
+	fmt.Fprintf(w, "\n%s shows all of it with charts. Made in %s, seed %d.\nThe commands work in %s (-f replaces what is there); so does this one\n      $ ropewalk eval FILE --data %s\n",
+		printable(filepath.Join(r.Folder, r.Page)), clock(time.Duration(r.Seconds*float64(time.Second))), r.Seed, printable(r.Folder), r.Data)
 }

@@ -268,7 +268,7 @@ func (o *evalOptions) fixBatch(n *network) error {
 // says, or the recipe beside it. "" is not known.
 func (e *env) trainedNormalisation(ctx context.Context, o *netOptions) (string, error) {
 	for _, path := range []string{o.weights, o.net} {
-		if st, err := os.Stat(path); err != nil || st.IsDir() {
+		if st, err := os.Stat(path); !isBuiltin(path) && (err != nil || st.IsDir()) {
 			continue
 		}
 		c, err := e.open(ctx, path, nil)

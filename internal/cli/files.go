@@ -16,10 +16,14 @@ import (
 // dash stands for standard input or output.
 const dash = "-"
 
-// open opens an input: a checkpoint of any format, or standard input.
+// open opens an input: a checkpoint of any format, one that the program carries, or
+// standard input.
 func (e *env) open(ctx context.Context, path string, base *checkpoint.Checkpoint) (*checkpoint.Checkpoint, error) {
 	opt := &checkpoint.Options{Base: base, Memory: int64(e.memory), Threads: e.threads}
-	if path != dash {
+	switch {
+	case isBuiltin(path):
+		return openBuiltin(ctx, path, opt)
+	case path != dash:
 		return checkpoint.Open(path, opt)
 	}
 	if isTerminal(e.stdin) {

@@ -58,7 +58,7 @@ func (o *hempOptions) addFlags(cmd *cobra.Command) {
 	fs.BoolVar(&o.c.FixedLevels, "fixed-levels", false, "do not learn the levels of weights")
 	fs.BoolVar(&o.c.Restless, "restless", false, "after --freeze-at, let weights that change levels to and fro go on with it")
 	fs.StringVar(&o.init, "init", "", "begin with the weights in `FILE`; the same as --weights")
-	fs.Var(&o.target, "target-size", "have a file of at most `SIZE`, and of at least 98 % of that")
+	fs.Var(&o.target, "target-size", "have a file of at most `SIZE`, and of at least 98 % of that (95 % with --mark)")
 	fs.Var(&o.maxDrop, "max-drop", "find the smallest file whose accuracy on the validation data is at most `PERCENT` points below that of the weights it begins with")
 	fs.IntVar(&o.tries, "tries", 0, "--max-drop: train `N` times (default 5)")
 	complete(cmd, "penalty", cobra.FixedCompletions([]string{penaltyHemp}, cobra.ShellCompDirectiveNoFileComp))
@@ -142,6 +142,13 @@ func (o *trainOptions) recipeDefaults() {
 	}
 }
 
+// identity tells a run from others, but not by threads, on which nothing depends.
+func (o *hempOptions) identity() string {
+	c := o.c
+	c.Threads = 0
+	return fmt.Sprintf("%s %+v", o.penalty, c)
+}
+
 // prepareHemp makes the recipe for the program.
 func (r *trainRun) prepareHemp(ctx context.Context) error {
 	h := &r.hemp
@@ -166,6 +173,10 @@ func (r *trainRun) prepareHemp(ctx context.Context) error {
 			}
 			return v.Summary(), nil
 		},
+	}
+	tools.Batch, tools.Narrow = r.t.Batch, r.narrows()
+	if r.marked != nil && r.trainOptions.mark.scheme == markGrid {
+		tools.Mark = func(p *compact.Proposal) ([]compact.Move, []byte, error) { return r.chooseMoves(ctx, p) }
 	}
 	if r.recipe, err = compact.New(r.trained(), layers, h.c, tools); err != nil {
 		if known := r.collapsed(err); known != nil {
@@ -201,7 +212,7 @@ func (r *trainRun) packed(ctx context.Context, values [][]float32) ([]byte, erro
 func (r *trainRun) stored(values [][]float32) (*tensor.Set, error) {
 	weights, i := slices.Clone(r.program.Weights()), 0
 	var shapes []tensor.Shape
-	if r.form == formRope && r.net.built && nets.CanNarrow(r.net.Name) && r.recipe != nil && r.recipe.CanNarrow() {
+	if r.narrows() && r.recipe != nil && r.recipe.CanNarrow() {
 		var err error
 		if shapes, values, err = r.recipe.Narrow(values); err != nil {
 			return nil, err
@@ -219,6 +230,11 @@ func (r *trainRun) stored(values [][]float32) (*tensor.Set, error) {
 		i++
 	}
 	return trainedSet(r.net, weights)
+}
+
+// narrows reports whether the file may leave units out.
+func (r *trainRun) narrows() bool {
+	return r.form == formRope && r.net.built && nets.CanNarrow(r.net.Name)
 }
 
 // coarse returns the values of a weight as they are stored. A recipe that is not there

@@ -43,6 +43,7 @@ type finished struct {
 	validation *train.Result
 	bytes      int64
 	hemp       hempResult
+	kept       []byte // of a mark
 }
 
 // runHemp trains for size and writes the result.
@@ -83,11 +84,17 @@ func (r *trainRun) runHemp(ctx context.Context, stop func()) error {
 	if r.form == formRope && res.Bytes != best.bytes {
 		return fmt.Errorf("internal error: %s has %d bytes, and %d were measured", r.out, res.Bytes, best.bytes)
 	}
+	if res.Mark, err = r.finishMark(ctx, best.kept); err != nil {
+		return err
+	}
 	if err := r.keep(r.out + searchExt); err != nil {
 		return err
 	}
 	stop()
-	if err := r.tell(res); err != nil || short == nil {
+	if err := r.tell(res); err != nil {
+		return err
+	}
+	if err := res.Mark.unread(); err != nil || short == nil {
 		return err
 	}
 	return budgetf("%w", short).withHint("a lower --lambda to begin with, more --tries, more --epochs, or more --levels; %s is the best that was found", r.out)
@@ -140,7 +147,7 @@ func (r *trainRun) finish(ctx context.Context, report *train.Report) (*finished,
 	if err != nil {
 		return nil, err
 	}
-	f := &finished{report: report}
+	f := &finished{report: report, kept: r.recipe.Kept()}
 	size := func(n *compact.Network) (int64, error) {
 		b, err := r.packed(ctx, n.Values())
 		return int64(len(b)), err
@@ -150,7 +157,9 @@ func (r *trainRun) finish(ctx context.Context, report *train.Report) (*finished,
 	}
 	f.hemp.Method, f.hemp.Lambda = r.recipe.Options().Method, r.recipe.Lambda()
 	before, _ := net.Nonzero()
-	if r.hemp.c.Method != compact.Paper && r.hemp.target == 0 {
+	// With a mark, what the file can do without was asked when it was written: weights taken
+	// out later would read as noise.
+	if r.hemp.c.Method != compact.Paper && r.hemp.target == 0 && f.kept == nil {
 		if net, err = r.thin(ctx, net, f.hemp.Trained, size); err != nil {
 			return nil, err
 		}
@@ -387,7 +396,7 @@ func (r *trainRun) try(ctx context.Context, k int, lambda float64, resume bool) 
 	if err := r.prepareHemp(ctx); err != nil {
 		return nil, err
 	}
-	r.t.Identity["penalty"] = fmt.Sprintf("%s %+v", r.hemp.penalty, r.hemp.c)
+	r.t.Identity["penalty"] = r.hemp.identity()
 	r.t.Snapshot = r.trySnapshot(k)
 	_, err := os.Stat(r.t.Snapshot)
 	r.t.Resume = resume && err == nil

@@ -110,7 +110,7 @@ With it, a reading counts from p = 1e-9 on, without it from 2^-128.`,
 	fs := cmd.Flags()
 	fs.SortFlags = false
 	fs.StringVar(&o.key, "key", "", "the key, in `FILE`")
-	fs.StringVarP(&o.out, "out", "o", "", "write to `OUT`: a file, a folder, or - for standard output")
+	fs.StringVarP(&o.out, "out", "o", "", "write to `OUT`: a file, a folder, or - for standard output; .rope packs it")
 	fs.BoolVarP(&o.force, "force", "f", false, "replace existing outputs")
 	o.addFlags(cmd)
 	fs.Float64Var(&o.maxChange, "max-change", 0, "predicted relative change of outputs, at most `X` (default 0.05; 0.15 for grid and uchida)")

@@ -10,6 +10,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,6 +45,9 @@ func newMarkExtract(e *env) *cobra.Command {
 the unmarked network, and rescaling is undone; then what differs from REF is
 held against the key. Nothing of the key is known to the alignment.
 
+REF may also be a passport of the unmarked network, which has sketches of it: z is
+then smaller, by the root of the share that they keep.
+
 Without REF, scheme uchida can be read after alignment to the tensors of a
 marked copy (--copy) that carry no mark. Marked tensors are never looked at: who
 searches for the order in which marked weights fit finds the mark in any
@@ -71,7 +75,7 @@ not that the networks have nothing in common.`,
 	fs := cmd.Flags()
 	fs.SortFlags = false
 	fs.StringArrayVar(&o.keys, "key", nil, "the key, in `FILE` (again for more, of which the best counts)")
-	fs.StringVar(&o.reference, "reference", "", "the unmarked network, in `FILE`")
+	fs.StringVar(&o.reference, "reference", "", "the unmarked network, in `FILE`, or its passport (see passport make)")
 	fs.StringVar(&o.marked, "copy", "", "a marked copy of the owner's, in `FILE`, if there is no reference")
 	fs.StringVar(&o.commitment, "commitment", "", "what was published, in `FILE`; it says scheme and parameters, too")
 	o.addFlags(cmd)
@@ -105,11 +109,12 @@ type markExtractResult struct {
 }
 
 type markAlignment struct {
-	To          string  `json:"to" about:"reference, copy, or nothing"`
+	To          string  `json:"to" about:"reference, passport, copy, or nothing"`
 	Related     bool    `json:"related" about:"a relation was found; if not, the suspect was read as it is"`
 	LogEvidence float64 `json:"log_evidence" about:"natural logarithm"`
 	Neurons     int     `json:"neurons"`
 	Matched     int     `json:"matched"`
+	Share       float64 `json:"share,omitempty" about:"with a passport: which part of a difference its sketches tell; z is about the root of that of what the network would show"`
 }
 
 func (a *markAlignment) String() string {
@@ -118,6 +123,10 @@ func (a *markAlignment) String() string {
 		return "none: read as it is"
 	case !a.Related:
 		return fmt.Sprintf("to the %s: no relation found, read as it is", a.To)
+	}
+	if a.Share > 0 {
+		return fmt.Sprintf("to the %s: %s of %s neurons matched, evidence e^%.0f; it keeps %.0f %% of the weights' differences, so z is about %.2f of what the network shows", a.To,
+			commas(int64(a.Matched)), commas(int64(a.Neurons)), a.LogEvidence, 100*a.Share, math.Sqrt(a.Share))
 	}
 	return fmt.Sprintf("to the %s: %s of %s neurons matched, evidence e^%.0f", a.To, commas(int64(a.Matched)), commas(int64(a.Neurons)), a.LogEvidence)
 }
@@ -179,6 +188,9 @@ func (e *env) markExtract(ctx context.Context, o *extractOptions, suspect string
 		return err
 	}
 	defer sus.Close()
+	if o.reference != "" && isPassport(o.reference) {
+		return e.extractFromPassport(ctx, o, suspect, sus, secrets, mo, start)
+	}
 	own, ref := sus, (*tensor.Set)(nil)
 	if path := o.reference + o.marked; path != "" {
 		if own, err = e.open(ctx, path, nil); err != nil {
@@ -189,7 +201,15 @@ func (e *env) markExtract(ctx context.Context, o *extractOptions, suspect string
 	if o.reference != "" {
 		ref = own.Tensors
 	}
-	cm, err := o.readCommitment(secrets, ref, own.Tensors)
+	cm, err := o.readCommitment(secrets, func(cm *mark.Commitment) error {
+		switch {
+		case ref != nil:
+			return cm.CheckReference(ref)
+		case o.marked != "":
+			return cm.CheckMarked(own.Tensors)
+		}
+		return nil
+	})
 	if err != nil {
 		return err
 	}
@@ -215,21 +235,27 @@ func (e *env) markExtract(ctx context.Context, o *extractOptions, suspect string
 		}
 	}
 	if o.evidence != "" {
-		k, ok := secrets[0].(*mark.Key)
-		if !ok {
-			return &verdict{status: exitRefused, err: errors.New("a layer key signs no evidence; the owner's key does")}
+		var refs []mark.Subject
+		if own != sus {
+			if refs, err = digestsOf(ctx, own); err != nil {
+				return err
+			}
 		}
-		if err := e.writeEvidence(ctx, o, k, cm, sus, own, r); err != nil {
+		if err := e.writeEvidence(ctx, o, secrets[0], cm, sus, refs, r, own); err != nil {
 			return err
 		}
-		r.Evidence = o.evidence
 	}
+	return e.extracted(o, r, start, sus, own)
+}
+
+// extracted tells the result of a reading; inputs are what no report replaces.
+func (e *env) extracted(o *extractOptions, r *markExtractResult, start time.Time, inputs ...*checkpoint.Checkpoint) error {
 	r.Seconds = time.Since(start).Seconds()
 	if err := e.answer(&markExtractText{r, e.verbose}); err != nil {
 		return err
 	}
 	if o.report.wanted() {
-		if err := e.writeReport(&o.report, e.markPage(r), sus, own); err != nil {
+		if err := e.writeReport(&o.report, e.markPage(r), inputs...); err != nil {
 			return err
 		}
 	}
@@ -240,7 +266,7 @@ func (e *env) markExtract(ctx context.Context, o *extractOptions, suspect string
 }
 
 // readCommitment reads what was published, and holds keys and networks against it.
-func (o *extractOptions) readCommitment(secrets []mark.Secrets, ref, own *tensor.Set) (*mark.Commitment, error) {
+func (o *extractOptions) readCommitment(secrets []mark.Secrets, networks func(*mark.Commitment) error) (*mark.Commitment, error) {
 	if o.commitment == "" {
 		return nil, nil
 	}
@@ -257,12 +283,7 @@ func (o *extractOptions) readCommitment(secrets []mark.Secrets, ref, own *tensor
 			return nil, markError(fmt.Errorf("%s: %w", o.keys[i], err))
 		}
 	}
-	if ref != nil {
-		err = cm.CheckReference(ref)
-	} else if o.marked != "" {
-		err = cm.CheckMarked(own)
-	}
-	if err != nil {
+	if err := networks(cm); err != nil {
 		return nil, markError(fmt.Errorf("%s%s: %w", o.reference, o.marked, err))
 	}
 	return cm, nil
@@ -304,7 +325,7 @@ var assumptions = map[bool]string{
 	true:  "the key's projections are drawn independently of the suspect and of how it was aligned; then each bit is read as a fair coin (binomial tail, exact)",
 }
 
-// readWith reads with a key, and keeps the reading if it is the best.
+// readWith reads with a key.
 func (e *env) readWith(o *extractOptions, set, ref *tensor.Set, s mark.Secrets, p *mark.Parameters, r *markExtractResult) error {
 	scheme, err := mark.Find(p.Scheme)
 	if err != nil {
@@ -314,9 +335,15 @@ func (e *env) readWith(o *extractOptions, set, ref *tensor.Set, s mark.Secrets, 
 	if err != nil {
 		return markError(err)
 	}
+	o.judge(reading, s, p, r)
+	return nil
+}
+
+// judge keeps a reading if it is the best.
+func (o *extractOptions) judge(reading *mark.Reading, s mark.Secrets, p *mark.Parameters, r *markExtractResult) {
 	v := mark.Judge(reading, &mark.Circumstances{Committed: r.Committed, Keys: max(o.tried, len(o.keys)), Alignments: o.alignments})
 	if r.Verdict != nil && v.Log10P >= r.Verdict.Log10P {
-		return nil
+		return
 	}
 	r.Key, r.Parameters, r.Reading, r.Verdict = s.ID(), p, reading, v
 	r.Assumption = assumptions[p.Scheme == "uchida"]
@@ -326,11 +353,15 @@ func (e *env) readWith(o *extractOptions, set, ref *tensor.Set, s mark.Secrets, 
 	case mark.LayerKey:
 		r.Owner = k.Owner
 	}
-	return nil
 }
 
-// writeEvidence writes a signed statement.
-func (e *env) writeEvidence(ctx context.Context, o *extractOptions, k *mark.Key, cm *mark.Commitment, sus, own *checkpoint.Checkpoint, r *markExtractResult) error {
+// writeEvidence writes a signed statement; refs are the files of the owner's network, or of
+// its passport.
+func (e *env) writeEvidence(ctx context.Context, o *extractOptions, s mark.Secrets, cm *mark.Commitment, sus *checkpoint.Checkpoint, refs []mark.Subject, r *markExtractResult, inputs ...*checkpoint.Checkpoint) error {
+	k, ok := s.(*mark.Key)
+	if !ok {
+		return &verdict{status: exitRefused, err: errors.New("a layer key signs no evidence; the owner's key does")}
+	}
 	subjects, err := digestsOf(ctx, sus)
 	if err != nil {
 		return err
@@ -340,17 +371,13 @@ func (e *env) writeEvidence(ctx context.Context, o *extractOptions, k *mark.Key,
 		Version: programVersion(), Time: time.Now().UTC().Format(time.RFC3339),
 	}
 	words := []string{"ropewalk mark extract", sus.Path, "--key KEY"}
-	if own != sus {
-		refs, err := digestsOf(ctx, own)
-		if err != nil {
-			return err
-		}
+	if refs != nil {
 		p.Reference = refs
 		flag := "--reference"
 		if o.marked != "" {
 			flag = "--copy"
 		}
-		words = append(words, flag, own.Path)
+		words = append(words, flag, o.reference+o.marked)
 	}
 	if cm != nil {
 		p.Commitment = cm.Digest
@@ -368,12 +395,26 @@ func (e *env) writeEvidence(ctx context.Context, o *extractOptions, k *mark.Key,
 	if err != nil {
 		return err
 	}
-	for _, c := range []*checkpoint.Checkpoint{sus, own} {
-		if err := refuseInput(o.evidence, []*checkpoint.Checkpoint{c}); err != nil {
-			return err
+	if err := refuseInput(o.evidence, append(inputs, sus)); err != nil {
+		return err
+	}
+	for _, path := range append(slices.Clone(o.keys), o.reference, o.marked, o.commitment) {
+		if path != "" && sameFile(path, o.evidence) {
+			return usagef("%s would be input and output at once", path)
 		}
 	}
+	r.Evidence = o.evidence
 	return writeSmall(o.evidence, append(text, '\n'), o.force, false)
+}
+
+// sameFile reports whether two paths are one file that is there.
+func sameFile(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
 }
 
 // digestsOf returns the SHA-256 of all files of a checkpoint.

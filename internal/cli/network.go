@@ -142,7 +142,7 @@ func (e *env) openNetwork(ctx context.Context, o *netOptions, build *nets.Option
 			n = nil
 		}
 	}()
-	if _, err := os.Stat(o.net); err == nil || o.net == dash {
+	if _, err := os.Stat(o.net); err == nil || o.net == dash || isBuiltin(o.net) {
 		return n, e.openNetFile(ctx, n, o, build)
 	}
 	if !isNet(o.net) && strings.ContainsAny(o.net, "./\\") {

@@ -38,8 +38,8 @@ The page needs no network and no other file, and loads nothing: charts, styles
 and scripts are in it. It follows the light or dark colours of the system, and
 can be printed. The same inputs give the same bytes.
 
-The commands inspect, diff, pack, train, eval, align, verify, mark extract write
-such a page of their own with --report FILE, which shows more: what weights say
+The commands inspect, diff, pack, train, eval, align, verify, mark extract and
+bench write such a page of their own with --report FILE, which shows more: what weights say
 is there only while they are at hand.`,
 		Example: example(
 			"a training and what became of it", "ropewalk report lenet5.safetensors.history.jsonl lenet5.safetensors -o run.html",
@@ -286,6 +286,8 @@ var adders = map[string]func(p *pager, raw []byte) error{
 	"passport-show":  adder(func(p *pager, r *passportShowResult) { p.passport(&r.Passport) }),
 	"passport-match": adder(func(p *pager, r *passportMatchResult) { p.matched(r) }),
 	"mark-extract":   adder(func(p *pager, r *markExtractResult) { p.mark(r, "") }),
+	"bench":          adder(func(p *pager, r *benchResult) { p.bench(r, "") }),
+	"demo":           adder(func(p *pager, r *demoResult) { p.demo(r) }),
 	"diff":           adder(func(p *pager, r *diffResult) { p.diff(r, "") }),
 }
 

@@ -23,11 +23,11 @@ func (e *env) alignPage(ctx context.Context, r *alignResult, spec *symmetry.Spec
 		if err != nil {
 			return nil, err
 		}
-		views, err := neuronViews(ctx, spec, ref, sus, restored)
+		views, left, err := neuronViews(ctx, spec, ref, sus, restored)
 		if err != nil {
 			return nil, err
 		}
-		p.neurons(views)
+		p.neurons(views, left)
 	}
 	p.claims(alignClaim(r, e.command()))
 	return p.Page, nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"ropewalk/internal/report"
 	"ropewalk/symmetry"
@@ -34,30 +35,31 @@ const (
 	mostNumbers   = 2048    // numbers of a neuron that a cosine of a heat map is made of
 	mostViewed    = 1 << 22 // values of a tensor
 	mostGroupRows = 48      // rows of the map of changed neurons
+	mostLeftNamed = 8       // groups without charts that are named
 )
 
 // neuronViews compares the neurons of ref with those of restored, the suspect in the
 // order of the reference, and of sus, the suspect as it came. Groups of which no tensor
-// can be looked at are left out.
-func neuronViews(ctx context.Context, spec *symmetry.Spec, ref, sus, restored *tensor.Set) ([]neuronView, error) {
-	var views []neuronView
+// can be looked at are left out, and named.
+func neuronViews(ctx context.Context, spec *symmetry.Spec, ref, sus, restored *tensor.Set) (views []neuronView, left []string, err error) {
 	every := 1 + (len(spec.Groups)-1)/mostMaps
 	for i := range spec.Groups {
 		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+			return nil, nil, context.Cause(ctx)
 		}
 		g := &spec.Groups[i]
 		p := viewed(g, ref, restored)
 		if p == nil {
+			left = append(left, g.Name)
 			continue
 		}
 		a, err := neuronRows(ref.Lookup(p.Tensor), p, g.Size)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		b, err := neuronRows(restored.Lookup(p.Tensor), p, g.Size)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		v := neuronView{group: g.Name, tensor: p.Tensor, n: g.Size}
 		v.compare(a, b)
@@ -67,14 +69,14 @@ func neuronViews(ctx context.Context, spec *symmetry.Spec, ref, sus, restored *t
 			if t := sus.Lookup(p.Tensor); t != nil && t.Shape.Equal(ref.Lookup(p.Tensor).Shape) && t.DType.Known() {
 				own, err := neuronRows(t, p, g.Size)
 				if err != nil {
-					return nil, err
+					return nil, nil, err
 				}
 				v.before = similarities(a, own, v.shown)
 			}
 		}
 		views = append(views, v)
 	}
-	return views, nil
+	return views, left, nil
 }
 
 // viewed returns where the neurons of a group are made: the largest place that both
@@ -177,12 +179,24 @@ func similarities(a, b [][]float64, shown int) []float64 {
 	return c
 }
 
-// neurons draws what the views show.
-func (p *pager) neurons(views []neuronView) {
-	if len(views) == 0 {
+// neurons draws what the views show, and names the groups that are left out.
+func (p *pager) neurons(views []neuronView, left []string) {
+	if len(views)+len(left) == 0 {
 		return
 	}
 	s := p.section("Neurons, by their incoming weights")
+	if len(left) > 0 {
+		few := left[:min(len(left), mostLeftNamed)]
+		text := fmt.Sprintf("%s of %d have no charts here, since no tensor that makes their neurons has one shape on both sides and at most %s numbers of 8 bits or more: %s",
+			count(len(left), "group"), len(left)+len(views), commas(mostViewed), strings.Join(few, ", "))
+		if more := len(left) - len(few); more > 0 {
+			text += fmt.Sprintf(" and %d more", more)
+		}
+		s.Text(text + ". What was found of them is in the tables.")
+	}
+	if len(views) == 0 {
+		return
+	}
 	maps := &report.Choice{Label: "Group"}
 	for i := range views {
 		if v := &views[i]; v.after != nil {

@@ -87,9 +87,19 @@ func newPage(verb, title string) *pager {
 // section adds a section.
 func (p *pager) section(title string) *report.Section {
 	if p.about != "" {
-		title = p.about + ": " + strings.ToLower(title[:1]) + title[1:]
+		title = p.about + ": " + continued(title)
 	}
 	return p.Section(title)
+}
+
+// continued is a title behind a colon: the first letter is small, unless it is part of a
+// name such as LeNet.
+func continued(title string) string {
+	first, _, _ := strings.Cut(title, " ")
+	if len(first) > 1 && first[1:] == strings.ToLower(first[1:]) || len(first) == 1 {
+		return strings.ToLower(title[:1]) + title[1:]
+	}
+	return title
 }
 
 // claims ends the page with the ledger of what it claims.

@@ -26,11 +26,11 @@ func (e *env) verifyPage(ctx context.Context, r *verifyResult, spec *symmetry.Sp
 	}
 	if restored != nil {
 		if spec != nil {
-			views, err := neuronViews(ctx, spec, ref, sus, restored)
+			views, left, err := neuronViews(ctx, spec, ref, sus, restored)
 			if err != nil {
 				return nil, err
 			}
-			p.neurons(views)
+			p.neurons(views, left)
 		}
 		charts, err := histograms(mostChanged(r.Tensors, ref), ref, restored, "reference", "suspect, in order")
 		if err != nil {

@@ -61,8 +61,12 @@ zero, and what the coder will need for them is part of the loss. The file holds
 the levels of the last pass. --lambda says what a bit costs, --target-size how
 large the file may be, --max-drop how much accuracy may be lost.
 
---mark KEY writes a mark of "ropewalk mark" while training, with --penalty hemp
-or without; the weights then need no change afterwards.
+--mark KEY writes a mark of "ropewalk mark" while training; the weights need no
+change afterwards. With --penalty hemp its scheme is grid: half way between
+--freeze-at and the end, the weights that cost least in loss and bits go to the
+next level, up or down as the key says; they are held there, and all else learns
+on. OUT.unmarked is the network before that; keep it, the mark is read against
+it. Otherwise the scheme is uchida: bits in one layer, as a part of the loss.
 
 Every option may stand in a recipe under its name, such as "rate: 0.05"; flags
 win. The formulas of optimizers and schedules are PyTorch's.`,
@@ -71,6 +75,7 @@ win. The formulas of optimizers and schedules are PyTorch's.`,
 			"a ResNet-20 on CIFAR-10, the usual way", "ropewalk train --net resnet20 --data cifar --normalise cifar10 --crop 4 --flip --epochs 200 --batch 128\n    --momentum 0.9 --nesterov --decay 1e-4 --schedule cosine -o resnet20.safetensors",
 			"fine-tune an ONNX model, and stop when it gets no better", "ropewalk train --net model.onnx --data images/ --rate 0.001 --patience 3 -o tuned.onnx",
 			"a LeNet-300-100 in 3 KB", "ropewalk train --net lenet-300-100 --init float.safetensors --data mnist --penalty hemp --target-size 3KB\n    --shift 0.07 --scale 0.1 --rotate 8.6 --epochs 60 -o small.rope",
+			"a small file with its owner's mark", "ropewalk train --net lenet5 --data mnist --penalty hemp --mark alice.key --mark-commitment alice.json -o small.rope\nropewalk mark extract small.rope --key alice.key --reference small.rope.unmarked --commitment alice.json",
 			"go on after an interruption", "ropewalk train --resume -o lenet5.safetensors",
 		),
 		Args:              arguments(0, 0, "no argument"),
@@ -102,28 +107,29 @@ func netLines() string {
 
 // trainResult is what train says in the end.
 type trainResult struct {
-	Schema     string        `json:"schema"`
-	Type       string        `json:"type" about:"result; the lines before have the type epoch"`
-	Output     string        `json:"output"`
-	Bytes      int64         `json:"bytes" about:"of the output"`
-	Net        string        `json:"net"`
-	Parameters int64         `json:"parameters" about:"numbers that were trained"`
-	Data       string        `json:"data"`
-	Examples   int           `json:"examples" about:"of an epoch"`
-	Skipped    int           `json:"skipped" about:"images that did not decode, and were left out"`
-	Seed       uint64        `json:"seed"`
-	Epochs     int           `json:"epochs"`
-	Steps      int64         `json:"steps" about:"updates"`
-	Loss       float64       `json:"loss" about:"mean over the last epoch, while it went on"`
-	Best       int           `json:"best_epoch" about:"from 1, of the weights in the output; 0 if they are the last ones"`
-	Stopped    bool          `json:"stopped" about:"early, because evaluations did not get better"`
-	ValidateOn string        `json:"validate_on" about:"validation, test, none, or a part of train"`
-	Validation *train.Result `json:"validation,omitempty" about:"of the weights in the output"`
-	Test       *train.Result `json:"test,omitempty" about:"of the weights in the output, if the validation was on other data"`
-	Hemp       *hempResult   `json:"hemp,omitempty" about:"of --penalty hemp"`
-	Recipe     string        `json:"recipe" about:"file with the options in effect"`
-	History    string        `json:"history" about:"file with a line for each epoch"`
-	Seconds    float64       `json:"seconds" about:"of training"`
+	Schema     string           `json:"schema"`
+	Type       string           `json:"type" about:"result; the lines before have the type epoch"`
+	Output     string           `json:"output"`
+	Bytes      int64            `json:"bytes" about:"of the output"`
+	Net        string           `json:"net"`
+	Parameters int64            `json:"parameters" about:"numbers that were trained"`
+	Data       string           `json:"data"`
+	Examples   int              `json:"examples" about:"of an epoch"`
+	Skipped    int              `json:"skipped" about:"images that did not decode, and were left out"`
+	Seed       uint64           `json:"seed"`
+	Epochs     int              `json:"epochs"`
+	Steps      int64            `json:"steps" about:"updates"`
+	Loss       float64          `json:"loss" about:"mean over the last epoch, while it went on"`
+	Best       int              `json:"best_epoch" about:"from 1, of the weights in the output; 0 if they are the last ones"`
+	Stopped    bool             `json:"stopped" about:"early, because evaluations did not get better"`
+	ValidateOn string           `json:"validate_on" about:"validation, test, none, or a part of train"`
+	Validation *train.Result    `json:"validation,omitempty" about:"of the weights in the output"`
+	Test       *train.Result    `json:"test,omitempty" about:"of the weights in the output, if the validation was on other data"`
+	Hemp       *hempResult      `json:"hemp,omitempty" about:"of --penalty hemp"`
+	Mark       *trainMarkResult `json:"mark,omitempty" about:"of --mark"`
+	Recipe     string           `json:"recipe" about:"file with the options in effect"`
+	History    string           `json:"history" about:"file with a line for each epoch"`
+	Seconds    float64          `json:"seconds" about:"of training"`
 }
 
 func (r *trainResult) text(w *bufio.Writer) {
@@ -145,6 +151,9 @@ func (r *trainResult) text(w *bufio.Writer) {
 		fmt.Fprintf(w, "%s of %s weights are not zero; %d bytes as trained, %d weights then taken out, %d bytes saved by order\n",
 			commas(int64(h.Nonzero)), commas(int64(h.Quantized)), h.Trained, h.Thinned, h.Sorted)
 		fmt.Fprintf(w, "%d bytes\n", r.Bytes)
+	}
+	if r.Mark != nil {
+		r.Mark.text(w)
 	}
 	fmt.Fprintf(w, "%s (%v), in %s, seed %d\n", printable(r.Output), byteSize(r.Bytes), clock(time.Duration(r.Seconds*float64(time.Second))), r.Seed)
 }
@@ -244,6 +253,9 @@ func (o *trainOptions) begin() error {
 	if err := o.check(); err != nil {
 		return err
 	}
+	if err := o.mark.check(&o.hemp); err != nil {
+		return err
+	}
 	if err := o.report.check(o.net.net, o.net.weights, o.recipe, o.teacher.net, o.teacher.weights); err != nil {
 		return err
 	}
@@ -263,6 +275,9 @@ func (o *trainOptions) inTheWay() error {
 		return nil
 	case err == nil:
 		return &fs.PathError{Op: "create", Path: o.out, Err: fs.ErrExist}
+	}
+	if err := o.markInTheWay(); err != nil {
+		return err
 	}
 	for _, ext := range []string{snapshotExt, searchExt} {
 		if _, err := os.Stat(o.out + ext); err == nil && !o.resume {
@@ -289,7 +304,8 @@ type trainRun struct {
 	recipe     *compact.Recipe // nil without a penalty
 	buffers    []string        // names of weights that training changes without a gradient
 
-	marking      []train.Penalty // the penalty that writes a mark, if one is wanted
+	marked       *trainMark      // nil if no mark is wanted
+	marking      []train.Penalty // the penalty that writes it, for scheme uchida
 	markIdentity string
 }
 
@@ -426,7 +442,7 @@ func (r *trainRun) settle() error {
 		"engine": "native",
 	}
 	if o := &r.hemp; o.penalty != "" {
-		t.Identity["penalty"] = fmt.Sprintf("%s %+v", o.penalty, o.c)
+		t.Identity["penalty"] = o.identity()
 	}
 	if r.markIdentity != "" {
 		t.Identity["mark"] = r.markIdentity
@@ -598,11 +614,17 @@ func (r *trainRun) run(ctx context.Context) error {
 	if res.Bytes, err = r.e.writeNetwork(ctx, r.net, set, r.settings, r.form, r.out, r.force); err != nil {
 		return r.failed(ctx, err)
 	}
+	if res.Mark, err = r.finishMark(ctx, nil); err != nil {
+		return err
+	}
 	if err := r.keep(); err != nil {
 		return err
 	}
 	stop()
-	return r.tell(res)
+	if err := r.tell(res); err != nil {
+		return err
+	}
+	return res.Mark.unread()
 }
 
 // tell prints the result, and writes its page.

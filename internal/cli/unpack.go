@@ -87,6 +87,9 @@ func (o *unpackOptions) check() error {
 		}
 		o.out = dash
 	}
+	if filepath.Ext(o.out) == ext && !isDir(o.out) {
+		return usagef("-o %s: files that end in %s are packed, and unpack writes them unpacked", o.out, ext).withHint("ropewalk pack FILE -o %s packs what unpack writes", o.out)
+	}
 	if o.format != "" && !slices.Contains(formats, o.format) {
 		v := usagef("--format is %q, want %s", o.format, strings.Join(formats, " or "))
 		if n := nearest.Name(o.format, formats); n != "" {

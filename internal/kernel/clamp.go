@@ -40,3 +40,7 @@ func clamp(x, lo, hi float32) float32 {
 func panicShort(what string, have, want int) {
 	panic(fmt.Sprintf("kernel: %s has %d elements, and %d are needed", what, have, want))
 }
+
+func panicRange(what string, have, least, most int) {
+	panic(fmt.Sprintf("kernel: %d %s, want %d to %d", have, what, least, most))
+}

@@ -29,6 +29,8 @@ type inner struct {
 	// Those that are nil are left to Go.
 	splitColumns, joinColumns, maxPool2 func(*columnArgs)
 	depthwise                           func(*depthArgs)
+	locate, hatPull                     func(*hatArgs)
+	scatter, slopes                     [MaxBlock + 1]func(*hatArgs) // by the weights of a block
 
 	copyRows, packRows, transpose func(*copyArgs)
 }

@@ -35,5 +35,6 @@ var avx512Inner = inner{
 	halves: halvesTilesAVX512,
 	dots:   dotTableAVX512, dotHalves: dotHalvesTableAVX512, dotPairs: dotPairsTableAVX512,
 	splitColumns: splitColumnsAVX512, joinColumns: joinColumnsAVX512, maxPool2: maxPool2AVX512, depthwise: depthwiseAVX512,
+	locate: locateAVX512, hatPull: hatPullAVX512, scatter: scatterAVX512, slopes: slopesAVX512,
 	copyRows: copyRowsAVX512, packRows: packRowsAVX512, transpose: transposeAVX512,
 }

@@ -37,6 +37,28 @@ func (s *Strip) MaxAbs(x []float32) float32 {
 	return most
 }
 
+// Range returns the least and the largest of x, which has some elements, and whether
+// all are finite; if not, the others do not matter.
+func (s *Strip) Range(x []float32) (least, largest float32, finite bool) {
+	k := [4]float32{x[0]}
+	largest, finite = x[0], true
+	least = -x[0]
+	for lo := 0; lo < len(x); lo += chunk { // what was read is near
+		part := x[lo:min(lo+chunk, len(x))]
+		s.each(opMax, len(part), nil, part, nil, k, func(r [2]float32) { largest = max(largest, r[0]) })
+		k[0] = least
+		s.each(opMaxNeg, len(part), nil, part, nil, k, func(r [2]float32) { least = max(least, r[0]) })
+		k[0] = largest
+		s.each(opProbe, len(part), nil, part, nil, k, func(r [2]float32) { finite = finite && r[0] == 0 })
+	}
+	return -least, largest, finite
+}
+
+// Add computes dst = a + b.
+func (s *Strip) Add(dst, a, b []float32) {
+	s.each(opAdd, len(dst), dst, a, operand(b), [4]float32{}, nil)
+}
+
 // Pull computes w = clamp(w − (s − t·|g|)·pull, lo, hi).
 func (s *Strip) Pull(w, g, pull []float32, at, less, lo, hi float32) {
 	s.each(opPull, len(w), w, g, operand(pull), [4]float32{at, less, lo, hi}, nil)

@@ -33,6 +33,7 @@ const (
 	opDot                         // r0 = Σ a·b
 	opMax                         // r0 = max a, k0 at least
 	opMaxAbs                      // r0 = max |a|, k0 at least
+	opMaxNeg                      // r0 = max −a, k0 at least
 	opProbe                       // r0 = Σ 0·a, which is NaN if some a is not finite
 	opExpSum                      // dst = exp(a − k0), r0 = Σ dst
 	opNormGradSums                // with d = b: r0 = Σ d, r1 = Σ d·(a − k0)

@@ -83,6 +83,9 @@ func vecMaxAVX2(v *vecArgs)
 func vecMaxAbsAVX2(v *vecArgs)
 
 //go:noescape
+func vecMaxNegAVX2(v *vecArgs)
+
+//go:noescape
 func vecProbeAVX2(v *vecArgs)
 
 //go:noescape
@@ -148,6 +151,7 @@ var opsAVX2 = [numOps]func(*vecArgs){
 	opDot:               vecDotAVX2,
 	opMax:               vecMaxAVX2,
 	opMaxAbs:            vecMaxAbsAVX2,
+	opMaxNeg:            vecMaxNegAVX2,
 	opProbe:             vecProbeAVX2,
 	opExpSum:            vecExpSumAVX2,
 	opNormGradSums:      vecNormGradSumsAVX2,

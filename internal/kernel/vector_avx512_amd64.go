@@ -83,6 +83,9 @@ func vecMaxAVX512(v *vecArgs)
 func vecMaxAbsAVX512(v *vecArgs)
 
 //go:noescape
+func vecMaxNegAVX512(v *vecArgs)
+
+//go:noescape
 func vecProbeAVX512(v *vecArgs)
 
 //go:noescape
@@ -148,6 +151,7 @@ var opsAVX512 = [numOps]func(*vecArgs){
 	opDot:               vecDotAVX512,
 	opMax:               vecMaxAVX512,
 	opMaxAbs:            vecMaxAbsAVX512,
+	opMaxNeg:            vecMaxNegAVX512,
 	opProbe:             vecProbeAVX512,
 	opExpSum:            vecExpSumAVX512,
 	opNormGradSums:      vecNormGradSumsAVX512,

@@ -83,6 +83,9 @@ func vecMaxNEON(v *vecArgs)
 func vecMaxAbsNEON(v *vecArgs)
 
 //go:noescape
+func vecMaxNegNEON(v *vecArgs)
+
+//go:noescape
 func vecProbeNEON(v *vecArgs)
 
 //go:noescape
@@ -148,6 +151,7 @@ var opsNEON = [numOps]func(*vecArgs){
 	opDot:               vecDotNEON,
 	opMax:               vecMaxNEON,
 	opMaxAbs:            vecMaxAbsNEON,
+	opMaxNeg:            vecMaxNegNEON,
 	opProbe:             vecProbeNEON,
 	opExpSum:            vecExpSumNEON,
 	opNormGradSums:      vecNormGradSumsNEON,

@@ -3495,6 +3495,85 @@ done:
 	FMOVS F27, (vecArgs_r+0)(R0)
 	RET
 
+// func vecMaxNegNEON(v *vecArgs)
+TEXT ·vecMaxNegNEON(SB), NOSPLIT, $0-8
+	MOVD v+0(FP), R0
+	MOVD (vecArgs_a+0)(R0), R2
+	MOVD (vecArgs_n+0)(R0), R5
+	MOVWU (vecArgs_k+0)(R0), R11
+	VDUP R11, V31.S4
+	MOVWU (vecArgs_k+0)(R0), R11
+	VDUP R11, V27.S4
+	MOVWU (vecArgs_k+0)(R0), R11
+	VDUP R11, V28.S4
+	MOVWU (vecArgs_k+0)(R0), R11
+	VDUP R11, V29.S4
+	MOVWU (vecArgs_k+0)(R0), R11
+	VDUP R11, V30.S4
+	CMP $16, R5
+	BLT rest
+loop:
+	VLD1 (R2), [V1.S4]
+	VEOR V0.B16, V0.B16, V0.B16
+	WORD $0x4ea1d400 // fsub v0, v0, v1
+	WORD $0x4e3bf41b // fmax v27, v0, v27
+	ADD $16, R2, R12
+	VLD1 (R12), [V1.S4]
+	VEOR V0.B16, V0.B16, V0.B16
+	WORD $0x4ea1d400 // fsub v0, v0, v1
+	WORD $0x4e3cf41c // fmax v28, v0, v28
+	ADD $32, R2, R12
+	VLD1 (R12), [V1.S4]
+	VEOR V0.B16, V0.B16, V0.B16
+	WORD $0x4ea1d400 // fsub v0, v0, v1
+	WORD $0x4e3df41d // fmax v29, v0, v29
+	ADD $48, R2, R12
+	VLD1 (R12), [V1.S4]
+	VEOR V0.B16, V0.B16, V0.B16
+	WORD $0x4ea1d400 // fsub v0, v0, v1
+	WORD $0x4e3ef41e // fmax v30, v0, v30
+	ADD $64, R2
+	SUB $16, R5
+	CMP $16, R5
+	BGE loop
+rest:
+	CMP $4, R5
+	BLT last
+single:
+	VLD1 (R2), [V1.S4]
+	VEOR V0.B16, V0.B16, V0.B16
+	WORD $0x4ea1d400 // fsub v0, v0, v1
+	WORD $0x4e3bf41b // fmax v27, v0, v27
+	ADD $16, R2
+	SUB $4, R5
+	CMP $4, R5
+	BGE single
+last:
+	MOVD $0xffffffff, R11
+	FMOVS ZR, F16
+	VMOV R11, V16.S[0]
+	CMP $1, R5
+	BLT done
+element:
+	FMOVS (R2), F1
+	VEOR V0.B16, V0.B16, V0.B16
+	WORD $0x4ea1d400 // fsub v0, v0, v1
+	WORD $0x4eb01e01 // orr v1, v16, v16
+	WORD $0x6e7b1c01 // bsl v1, v0, v27
+	WORD $0x4e21f77b // fmax v27, v27, v1
+	ADD $4, R2
+	SUB $1, R5
+	CMP $1, R5
+	BGE element
+done:
+	WORD $0x4e3cf77b // fmax v27, v27, v28
+	WORD $0x4e3df77b // fmax v27, v27, v29
+	WORD $0x4e3ef77b // fmax v27, v27, v30
+	WORD $0x6e3bf77b // fmaxp v27, v27, v27
+	WORD $0x6e3bf77b // fmaxp v27, v27, v27
+	FMOVS F27, (vecArgs_r+0)(R0)
+	RET
+
 // func vecProbeNEON(v *vecArgs)
 TEXT ·vecProbeNEON(SB), NOSPLIT, $0-8
 	MOVD v+0(FP), R0

@@ -88,6 +88,15 @@ var portable = [numOps]func(*vecArgs){
 		}
 		v.r[0] = m
 	},
+	opMaxNeg: func(v *vecArgs) {
+		m := v.k[0]
+		for _, a := range v.a[:v.n] {
+			if -a > m {
+				m = -a
+			}
+		}
+		v.r[0] = m
+	},
 	opProbe: func(v *vecArgs) {
 		v.r[0] = v.sum(func(i int) float32 { return 0 * v.a[i] })
 	},

@@ -48,6 +48,7 @@ var vecCases = []vecCase{
 	{name: "dot", op: opDot},
 	{name: "max", op: opMax, k: []float32{float32(math.Inf(-1))}},
 	{name: "maxabs", op: opMaxAbs, k: []float32{0}},
+	{name: "maxneg", op: opMaxNeg, k: []float32{float32(math.Inf(-1))}},
 	{name: "probe", op: opProbe},
 	{name: "expsum", op: opExpSum, k: []float32{0.4}},
 	{name: "normgradsums", op: opNormGradSums, k: []float32{0.2}},

@@ -134,7 +134,7 @@
         tip(d.x + " " + number(p[0].value[0]), ...p.map((q) => q.seriesName + ": " + (d.curves[q.seriesIndex].right ? number : value)(q.value[1]))) :
         tip((d.curves[p.seriesIndex].labels || [])[p.dataIndex] || p.seriesName, d.x + ": " + number(p.value[0]), (d.curves[p.seriesIndex].right ? d.right : d.y) + ": " + value(p.value[1]));
       option.legend = lines ? legend(s, names) : { show: false };
-      option.grid = { left: 4, right: d.right ? 4 : d.bounds ? 52 : 18, top: 26 + 22 * lines, bottom: 24, containLabel: true };
+      option.grid = { left: 4, right: d.right ? 4 : d.bounds ? 52 : d.log_x ? 34 : 18, top: 26 + 22 * lines, bottom: 24, containLabel: true };
       const whole = d.curves.every((c) => c.x.every((x) => Number.isInteger(x)));
       option.xAxis = axis(s, d.x, { type: d.log_x ? "log" : "value", scale: true, min: d.log_x ? undefined : "dataMin", max: d.log_x ? undefined : "dataMax", minInterval: whole ? 1 : 0, splitLine: { show: false } });
       const y = (name, share, right) => upright(s, name, { type: d.log_y ? "log" : "value", scale: true, axisLabel: { color: s.soft, fontSize: 11, formatter: share ? percent : (x) => number(x) } }, right);
@@ -224,12 +224,14 @@
     scatter(spec, s, width) {
       const d = spec.data, option = base(s, spec), names = d.groups.map((c) => c.name), lines = legendLines(names, width);
       option.tooltip.formatter = (p) => tip((d.groups[p.seriesIndex].labels || [])[p.dataIndex] || p.seriesName, d.x + ": " + number(p.value[0]), d.y + ": " + number(p.value[1]));
-      option.legend = lines ? legend(s, names) : { show: false };
-      option.grid = { left: 4, right: d.bounds ? 72 : 18, top: 26 + 22 * lines, bottom: 24, containLabel: true };
+      // There are six colours, and after these other symbols.
+      const symbol = (k) => ["circle", "triangle", "diamond"][Math.floor(k / 6) % 3], few = d.groups.every((c) => c.x.length <= 20);
+      option.legend = lines ? { ...legend(s, names), ...(few ? { icon: undefined, itemHeight: 9 } : {}) } : { show: false };
+      option.grid = { left: 4, right: d.bounds ? 72 : d.log_x ? 34 : 18, top: 26 + 22 * lines, bottom: 24, containLabel: true };
       option.xAxis = axis(s, d.x, { type: d.log_x ? "log" : "value", scale: true });
       option.yAxis = upright(s, d.y, { type: d.log_y ? "log" : "value", scale: true });
       option.series = d.groups.map((c, k) => ({
-        type: "scatter", name: c.name, data: c.x.map((x, i) => [x, c.y[i]]), symbolSize: c.x.length > 400 ? 4 : 6, itemStyle: { opacity: .7 }, markLine: k === 0 ? bounds(s, d.bounds) : undefined,
+        type: "scatter", name: c.name, symbol: symbol(k), data: c.x.map((x, i) => [x, c.y[i]]), symbolSize: c.x.length > 400 ? 4 : few ? 10 : 6, itemStyle: { opacity: few ? .9 : .7 }, markLine: k === 0 ? bounds(s, d.bounds) : undefined,
       }));
       return option;
     },

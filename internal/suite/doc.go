@@ -24,6 +24,8 @@
 //	    columns:
 //	      - {name: bytes, title: bytes}
 //	      - {name: error, title: "test error, %", digits: 2}
+//	    charts:                  on a page of --report
+//	      - {kind: curves, x: bytes, y: error, log_x: true}
 //	    rows:
 //	      - name: float
 //	        what: floats, packed without loss

@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
 
 // An expression is how a value follows from the results of steps: sums of products of
 // numbers and fields, such as "100 - 100 * 2.result.top1". With a ? at its end there may
-// be no such value.
+// be no such value. A field with a text behind it, such as 2.verdict=same_weights, is 1 if
+// that is what it says, and else 0: _ stands for blanks, | stands between texts of which
+// any will do, and * in a path for all elements of a list, one of which has to say it.
 type expression struct {
 	terms    []term
 	optional bool
@@ -30,6 +33,7 @@ type factor struct {
 	number  float64
 	step    int // from 1; 0 for a number
 	path    []string
+	texts   []string // any of which the field has to be, for 1; nil for a number
 }
 
 // field is a step and the path of a field in its result.
@@ -76,7 +80,18 @@ func parseExpression(text string) (*expression, error) {
 func parseFactor(w string) (factor, error) {
 	if m := field.FindStringSubmatch(w); m != nil {
 		step, err := strconv.Atoi(m[1])
-		return factor{step: step, path: strings.Split(m[2], ".")}, err
+		path, text, asks := strings.Cut(m[2], "=")
+		f := factor{step: step, path: strings.Split(path, ".")}
+		if asks {
+			f.texts = strings.Split(strings.ReplaceAll(text, "_", " "), "|")
+		}
+		switch {
+		case asks && slices.Contains(f.texts, ""):
+			return factor{}, fmt.Errorf("%q asks for an empty text", w)
+		case !asks && slices.Contains(f.path, anyElement):
+			return factor{}, fmt.Errorf("%q is many numbers; * goes with a text, such as 1.changes.*.kind=pruned", w)
+		}
+		return f, err
 	}
 	x, err := strconv.ParseFloat(w, 64)
 	if err != nil || math.IsNaN(x) || math.IsInf(x, 0) {
@@ -107,7 +122,11 @@ func (e *expression) value(results []any) (float64, bool, error) {
 		product := t.sign
 		for _, f := range t.factors {
 			x := f.number
-			if f.step > 0 {
+			switch {
+			case f.texts != nil && says(results[f.step-1], f.path, f.texts):
+				x = 1
+			case f.texts != nil:
+			case f.step > 0:
 				var err error
 				if x, err = fieldOf(results[f.step-1], f.path); err != nil {
 					if e.optional && errors.Is(err, errNoField) {
@@ -127,6 +146,28 @@ func (e *expression) value(results []any) (float64, bool, error) {
 		return 0, false, errors.New("it is not a finite number")
 	}
 	return sum, true, nil
+}
+
+// anyElement stands in a path for all elements of a list.
+const anyElement = "*"
+
+// says reports whether a field of a result is one of the texts.
+func says(v any, path, texts []string) bool {
+	if len(path) == 0 {
+		text, ok := v.(string)
+		return ok && slices.Contains(texts, text)
+	}
+	switch w := v.(type) {
+	case map[string]any:
+		return says(w[path[0]], path[1:], texts)
+	case []any:
+		if path[0] == anyElement {
+			return slices.ContainsFunc(w, func(e any) bool { return says(e, path[1:], texts) })
+		}
+		i, err := strconv.Atoi(path[0])
+		return err == nil && i >= 0 && i < len(w) && says(w[i], path[1:], texts)
+	}
+	return false
 }
 
 // fieldOf returns a number of a result; true is 1 and false is 0.

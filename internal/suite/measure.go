@@ -221,7 +221,12 @@ type quiet struct{ r *compact.Recipe }
 func (q quiet) Name() string                       { return q.r.Name() }
 func (q quiet) Follow(m train.Moment)              { q.r.Follow(m) }
 func (q quiet) Substitute(w []engine.Weight) error { return q.r.Substitute(w) }
+func (q quiet) Idle() bool                         { return q.r.Idle() }
+func (q quiet) Show(s, f []engine.Weight) error    { return q.r.Show(s, f) }
 func (q quiet) Adjust(w []engine.Weight) error     { return q.r.Adjust(w) }
+func (q quiet) AdjustPieces(w []engine.Weight, workers int) train.Pieces {
+	return q.r.AdjustPieces(w, workers)
+}
 
 // noise is images of random numbers in ten classes.
 type noise struct {

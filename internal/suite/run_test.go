@@ -239,7 +239,7 @@ func TestRecordsAreWhole(t *testing.T) {
 }
 
 func TestExpressions(t *testing.T) {
-	d := json.NewDecoder(strings.NewReader(`{"a":2,"b":{"c":[1,{"d":8}]},"yes":true,"no":false,"text":"x","null":null}`))
+	d := json.NewDecoder(strings.NewReader(`{"a":2,"b":{"c":[1,{"d":8}]},"yes":true,"no":false,"text":"x","null":null,"blank":"a b","list":[{"k":"one"},{"k":"two"}]}`))
 	d.UseNumber()
 	var v any
 	if err := d.Decode(&v); err != nil {
@@ -247,6 +247,7 @@ func TestExpressions(t *testing.T) {
 	}
 	for text, want := range map[string]float64{
 		"1.a": 2, "1.b.c.1.d": 8, "1.yes": 1, "1.no": 0, "1 - 1.a * 3 + 1.b.c.1.d / 4": -3, "100 * 1.a / 1.b.c.1.d": 25, "-2.5": -2.5, "1.a / 2 / 2": 0.5,
+		"1.text=x": 1, "1.text=y|x": 1, "1.text=y": 0, "100 * 1.text=x * 1.a": 200, "1.nothing=x": 0, "1.a=2": 0, "1.blank=a_b": 1, "1.list.*.k=two": 1, "1.list.0.k=two": 0, "1.list.1.k=two": 1, "1.list.*.k=three": 0, "1.list.9.k=one": 0,
 	} {
 		e, err := parseExpression(text)
 		if err != nil {
@@ -274,7 +275,7 @@ func TestExpressions(t *testing.T) {
 	if _, ok, err := e.value([]any{v}); ok || err != nil {
 		t.Errorf("a value that may be missing: %v, %v", ok, err)
 	}
-	for _, text := range []string{"", "1.a 2", "a.b", "1.a + ", "NaN", "100.x", "Inf"} {
+	for _, text := range []string{"", "1.a 2", "a.b", "1.a + ", "NaN", "100.x", "Inf", "1.text=", "1.text=x|", "1.list.*.k"} {
 		if _, err := parseExpression(text); err == nil {
 			t.Errorf("%q is taken", text)
 		}

@@ -56,6 +56,7 @@ type Table struct {
 	Steps    []Step                `yaml:"steps"`
 	Values   map[string]string     `yaml:"values"`
 	Rows     []Row                 `yaml:"rows"`
+	Charts   []Chart               `yaml:"charts"`
 }
 
 // A Column is a number that rows have.
@@ -251,12 +252,23 @@ func (s *Suite) checkTable(t *Table, each map[string]bool) error {
 	if len(t.Columns) == 0 || len(t.Rows) == 0 {
 		return errors.New("it has no columns, or no rows")
 	}
+	own := map[string]bool{}
+	for _, e := range t.Each {
+		for k := range e {
+			own[k] = true
+		}
+	}
 	columns := map[string]bool{}
 	for _, c := range t.Columns {
 		if !name.MatchString(c.Name) || columns[c.Name] || c.Digits < 0 || c.Digits > 12 {
 			return fmt.Errorf("column %q: want a name that no other has, and 0 to 12 digits", c.Name)
 		}
 		columns[c.Name] = true
+	}
+	for i := range t.Charts {
+		if err := t.Charts[i].check(columns, own); err != nil {
+			return err
+		}
 	}
 	seen := map[string]bool{}
 	for i := range t.Rows {

@@ -201,3 +201,27 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// A chart is of columns and of what there are rows for.
+func TestChartMistakes(t *testing.T) {
+	columns, each := map[string]bool{"a": true, "b": true}, map[string]bool{"e": true}
+	for _, tt := range []struct {
+		chart Chart
+		want  string
+	}{
+		{Chart{Kind: Curves, X: "a", Y: "b", Over: "e"}, ""},
+		{Chart{Kind: Matrix, Values: []string{"a"}, Down: "e", High: 1}, ""},
+		{Chart{Kind: "pie"}, `kind is "pie"`},
+		{Chart{Kind: Curves, X: "a", Y: "c"}, `y is "c", which is no column`},
+		{Chart{Kind: Curves, X: "a", Y: "b", Over: "f"}, `"f" is none of each`},
+		{Chart{Kind: Curves, X: "a", Y: "b", High: 1}, "are for a matrix"},
+		{Chart{Kind: Matrix, Values: []string{"a"}}, "low and high that differ"},
+		{Chart{Kind: Matrix, Values: []string{"a", "c"}, High: 1}, `values c is "c"`},
+		{Chart{Kind: Matrix, Values: []string{"a"}, High: 1, X: "a"}, "are for curves"},
+	} {
+		err := tt.chart.check(columns, each)
+		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%+v: %v, want %q", tt.chart, err, tt.want)
+		}
+	}
+}

@@ -90,8 +90,8 @@ func number(x float64, digits int) string {
 	return s
 }
 
-// cell writes a range: the median, and the least and the most in brackets if they differ.
-func (r Range) cell(digits int) string {
+// Text writes a range: the median, and the least and the most in brackets if they differ.
+func (r Range) Text(digits int) string {
 	m, least, most := number(r.Median, digits), number(r.Least, digits), number(r.Most, digits)
 	if least == most || math.IsNaN(r.Median) {
 		return m
@@ -134,7 +134,7 @@ func (t *Table) cells(lines []Line) (head []string, rows [][]string) {
 		row = append(row, firstOf(l.What, l.Row))
 		for _, c := range t.Columns {
 			if v, ok := l.Values[c.Name]; ok {
-				row = append(row, v.cell(c.Digits))
+				row = append(row, v.Text(c.Digits))
 			} else {
 				row = append(row, "-")
 			}

@@ -66,7 +66,7 @@ func tell(ctx context.Context, s *subject, text string, seed uint64) (*truth, er
 		if err != nil {
 			return nil, err
 		}
-		if err := t.step(s, i, seen, back); err != nil {
+		if err := t.step(ctx, s, i, seen, back, seed); err != nil {
 			return nil, err
 		}
 	}
@@ -157,7 +157,7 @@ func near(what string, got, absolute, relative float64, want ...float64) string 
 }
 
 // step says what is true of a step on weights.
-func (t *truth) step(s *subject, i int, seen bool, back *tensor.Set) error {
+func (t *truth) step(ctx context.Context, s *subject, i int, seen bool, back *tensor.Set, seed uint64) error {
 	step := &t.chain[i]
 	switch step.Kind {
 	case attack.Prune:
@@ -197,6 +197,12 @@ func (t *truth) step(s *subject, i int, seen bool, back *tensor.Set) error {
 		if err != nil {
 			return err
 		}
+		if step.Kind == attack.Finetune && t.has(attack.Quantize) {
+			// What a quantizer does is not training: only the step itself counts.
+			if low, high, err = t.alone(ctx, s, i, seed); err != nil {
+				return err
+			}
+		}
 		kinds := []lineage.Kind{lineage.Noise}
 		if step.Kind == attack.Finetune {
 			kinds = []lineage.Kind{lineage.Training}
@@ -232,6 +238,24 @@ func (t *truth) step(s *subject, i int, seen bool, back *tensor.Set) error {
 		}})
 	}
 	return nil
+}
+
+// alone returns the strength of a step: how far the network is after it from what it was
+// before.
+func (t *truth) alone(ctx context.Context, s *subject, i int, seed uint64) (low, high float64, err error) {
+	before := s.Set
+	if i > 0 {
+		r, err := attacked(ctx, s.Network, t.chain[:i].String(), seed, s.trainer)
+		if err != nil {
+			return 0, 0, err
+		}
+		before = r.Set
+	}
+	r, err := attacked(ctx, s.Network, t.chain[:i+1].String(), seed, s.trainer)
+	if err != nil {
+		return 0, 0, err
+	}
+	return strengths(before, r.Set)
 }
 
 // zeroLevel says whether there is a quantizer that may have zero for a level: then nobody

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"ropewalk/align"
 	"ropewalk/internal/bench/processor"
 	"ropewalk/mark"
 	"ropewalk/tensor"
@@ -33,10 +34,14 @@ func (c *config) null(all []*network) error {
 		if err != nil {
 			return err
 		}
+		stranger, err := c.stranger(n)
+		if err != nil {
+			return err
+		}
 		for _, s := range []struct {
 			name string
 			set  *tensor.Set
-		}{{"marked by another", e.Set}, {"marked by another, noise 0.1", noisy.Set}, {"unmarked, noise 0.1", clean.Set}, {"marked by another, shuffled, not aligned", moved.Set}} {
+		}{{"unrelated, put in the order that fits best", stranger}, {"marked by another", e.Set}, {"marked by another, noise 0.1", noisy.Set}, {"unmarked, noise 0.1", clean.Set}, {"marked by another, shuffled, not aligned", moved.Set}} {
 			z, err := mark.Controls(s.set, n.set, e.Parameters, c.nulls, rand.NewChaCha8([32]byte{9}))
 			if err != nil {
 				return err
@@ -58,6 +63,39 @@ func (c *config) null(all []*network) error {
 		}
 	}
 	return nil
+}
+
+// stranger returns a network that has the numbers of each tensor in random order, put in
+// the order of neurons in which it is most like the unmarked network, whether or not that is
+// a relation.
+func (c *config) stranger(n *network) (*tensor.Set, error) {
+	r := rand.New(rand.NewPCG(3, 5))
+	var list []*tensor.Tensor
+	for _, t := range n.set.All() {
+		if t.DType != tensor.F32 {
+			continue
+		}
+		b, err := t.Bytes()
+		if err != nil {
+			return nil, err
+		}
+		x := t.DType.AppendFloat32s(nil, b)
+		r.Shuffle(len(x), func(i, j int) { x[i], x[j] = x[j], x[i] })
+		list = append(list, &tensor.Tensor{Name: t.Name, DType: t.DType, Shape: t.Shape, Data: tensor.Bytes(t.DType.AppendFloats(nil, x))})
+	}
+	set, err := tensor.Overlay(n.set, list...)
+	if err != nil {
+		return nil, err
+	}
+	spec, err := align.FromSymmetry(n.spec)
+	if err != nil {
+		return nil, err
+	}
+	found, err := align.MatchNetworks(align.Network{Set: n.set, Spec: spec}, align.Network{Set: set, Spec: spec}, &align.NetworkOptions{Context: c.ctx})
+	if err != nil {
+		return nil, err
+	}
+	return align.Restore(n.spec, set, found)
 }
 
 // overwrite marks a network again with five other keys.

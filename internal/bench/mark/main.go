@@ -37,6 +37,7 @@ type config struct {
 	nulls         int
 	parts, attack string
 	quick         bool
+	size          string
 	ctx           context.Context
 	out           *bufio.Writer
 }
@@ -49,6 +50,7 @@ func main() {
 	flag.IntVar(&c.nulls, "nulls", 100000, "wrong keys")
 	flag.StringVar(&c.parts, "parts", "attacks,uchida,null,overwrite,collusion,grid,cost,speed", "what is measured")
 	flag.StringVar(&c.attack, "attacks", "", "attacks, separated by commas, in the place of ours")
+	flag.StringVar(&c.size, "size", "", "scale images to `HxW`")
 	flag.BoolVar(&c.quick, "quick", false, "two keys, fewer attacks and controls")
 	flag.Parse()
 	if c.quick {
@@ -123,6 +125,11 @@ func (c *config) open(word string) (*network, error) {
 	o := &dataset.Options{}
 	if at := strings.LastIndex(data, ":"); at > 0 && data[:at] != "builtin" {
 		data, o.Normalise = data[:at], data[at+1:]
+	}
+	if c.size != "" {
+		if _, err := fmt.Sscanf(c.size+"\n", "%dx%d\n", &o.Size[0], &o.Size[1]); err != nil {
+			return nil, fmt.Errorf("-size is %q, want HxW", c.size)
+		}
 	}
 	ck, err := checkpoint.Open(file, nil) // open until the end
 	if err != nil {

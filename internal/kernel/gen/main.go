@@ -65,5 +65,9 @@ func files() map[string]string {
 	depthwise(f)
 	out["columns_avx512_amd64.s"] = f.text()
 	out["columns_avx512_amd64.go"] = f.declarations()
+	f = &file{machine: avx512}
+	hats(f)
+	out["hats_avx512_amd64.s"] = f.text()
+	out["hats_avx512_amd64.go"] = f.declarations()
 	return out
 }

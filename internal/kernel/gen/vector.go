@@ -793,6 +793,11 @@ var loops = []loop{
 		v.and(v.t(0), v.t(0), v.bits(0x7fffffff))
 		v.collectMax()
 	}},
+	{name: "MaxNeg", arrays: "a", k: []int{0}, sums: 1, isMax: true, body: func(v *vec) {
+		v.load(v.t(1), "a")
+		v.sub(v.t(0), v.zeroIn(0), v.t(1))
+		v.collectMax()
+	}},
 	{name: "Probe", arrays: "a", sums: 1, body: func(v *vec) {
 		v.load(v.t(0), "a")
 		v.mul(v.t(0), v.t(0), v.lit(0))
