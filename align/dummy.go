@@ -36,21 +36,25 @@ type Merge struct {
 }
 
 const (
-	// alike is the cosine from which on incoming weights count as equal up to a factor.
-	// Camouflage by noise of a thousandth leaves 0.999999, quantization to 4 bits
-	// about 0.99; strangers with 27 weights reach 0.98 once in 10^18.
+	// alike is the cosine from which on incoming weights count as equal up to a factor,
+	// whatever others are. Camouflage by noise of a thousandth leaves 0.999999, quantization
+	// to 4 bits about 0.99; strangers with 27 weights reach 0.98 once in 10^18.
 	alike = 0.98
 	// negligible is the share of a usual neuron's effect that counts as none.
 	negligible = 0.01
 	// cancelled is what may be left of the sum of a clique's outgoing weights, as a
 	// share of their sizes.
 	cancelled = 0.05
+	// residual is by how much the weights that damage has made of zeros may be larger than
+	// what it has put into others: to a grid without a zero they are all a half of a step
+	// off, where others are 1/√12 of it on average.
+	residual = 2
 )
 
 // allDummies says what the neurons of all classes without a partner are. What a dummy
 // reads does not matter, so the classes are gone through from the network's end,
 // with those that were explained as if they were gone; again, as long as more are.
-func (s *side) allDummies(classes []Class, r *NetworkResult) (added [][]Dummy, merged [][]Merge) {
+func (s *side) allDummies(classes []Class, r *NetworkResult, left []residue, likes [][]int) (added [][]Dummy, merged [][]Merge) {
 	work := &side{arrays: map[string]*array{}, owners: s.owners}
 	for name, a := range s.arrays {
 		work.arrays[name] = a.clone()
@@ -61,7 +65,7 @@ func (s *side) allDummies(classes []Class, r *NetworkResult) (added [][]Dummy, m
 		for c := len(classes) - 1; c >= 0; c-- {
 			class := &classes[c]
 			before := explained(added[c])
-			list, splits := work.dummies(class, &r.Classes[c].Matching, added[c], merged[c])
+			list, splits := work.dummies(class, &r.Classes[c].Matching, left[c], likes[c], added[c], merged[c])
 			if explained(list) > before {
 				changed = true
 			}
@@ -103,7 +107,7 @@ func (s *side) silence(class *Class, list []Dummy) {
 
 // dummies says what the neurons of one class of the suspect without a partner are,
 // beside those that are explained already.
-func (s *side) dummies(class *Class, m *Matching, was []Dummy, splits []Merge) (added []Dummy, merged []Merge) {
+func (s *side) dummies(class *Class, m *Matching, left residue, like []int, was []Dummy, splits []Merge) (added []Dummy, merged []Merge) {
 	if !slices.Contains(m.Ref, -1) {
 		return nil, nil
 	}
@@ -136,98 +140,167 @@ func (s *side) dummies(class *Class, m *Matching, was []Dummy, splits []Merge) (
 			rest = append(rest, j)
 		}
 	}
-	flips := slices.ContainsFunc(class.Factors, Gauge.flips)
-	// similar returns the factor that makes k's incoming weights of j's, 0 if none does.
+	made := s.made(class)
+	bar := s.likeness(class, made, m, left.in)
+	// similar returns how alike two neurons are made, 0 if they are no copies of one.
 	similar := func(j, k int) float64 {
-		jj, kk, jk := inner(in[j], in[j]), inner(in[k], in[k]), inner(in[j], in[k])
-		if jk < 0 && !flips || math.Abs(jk) < alike*math.Sqrt(jj*kk) || kk == 0 {
+		c := made.cosine(j, k)
+		if c < 0 && !made.flips || math.Abs(c) < bar(j, k) {
 			return 0
 		}
-		return math.Copysign(math.Sqrt(jj/kk), jk)
+		return math.Abs(c)
+	}
+	split := func(j, of int) {
+		added = append(added, Dummy{j, SplitDummy, of})
+		merged = append(merged, Merge{j, of, made.ratio(j, of)})
 	}
 	var alone []int
 	for _, j := range rest {
-		best, ratio, cos := -1, 0.0, 0.0
+		best, top := -1, 0.0
 		for k, i := range m.Ref {
 			if i < 0 {
 				continue
 			}
-			if r := similar(j, k); r != 0 {
-				if c := math.Abs(inner(in[j], in[k])) / math.Sqrt(inner(in[j], in[j])*inner(in[k], in[k])); c > cos {
-					best, ratio, cos = k, r, c
-				}
+			if c := similar(j, k); c > top {
+				best, top = k, c
 			}
 		}
-		switch {
-		case best >= 0: // also of a neuron that does next to nothing
-		case size[j] <= least:
-			added = append(added, Dummy{j, ZeroDummy, -1})
-			continue
-		default:
+		if best >= 0 { // also of a neuron that does next to nothing
+			split(j, best)
+		} else {
 			alone = append(alone, j)
-			continue
 		}
-		added = append(added, Dummy{j, SplitDummy, best})
-		merged = append(merged, Merge{j, best, ratio})
 	}
 	for len(alone) > 0 { // cliques
 		first := alone[0]
-		clique, others := []int{first}, []int(nil)
-		sum := slices.Clone(out[first])
-		total := math.Sqrt(inner(sum, sum))
+		clique := []int{first}
+		ratios := map[int]float64{first: 1}
 		for _, j := range alone[1:] {
-			r := similar(j, first)
-			if r == 0 {
-				others = append(others, j)
-				continue
+			if similar(j, first) != 0 {
+				clique, ratios[j] = append(clique, j), made.ratio(j, first)
 			}
-			clique = append(clique, j)
-			for c, w := range out[j] {
-				sum[c] += float32(r * float64(w))
+		}
+		// silent reports whether nothing is left of the sum of what they are read with.
+		silent := func(set []int) bool {
+			sum := make([]float32, len(out[first]))
+			total, damage := 0.0, 0.0
+			for _, j := range set {
+				for c, w := range out[j] {
+					sum[c] += float32(ratios[j] * float64(w))
+				}
+				total += math.Abs(ratios[j]) * math.Sqrt(inner(out[j], out[j]))
+				damage += ratios[j] * ratios[j] * left.out
 			}
-			total += math.Abs(r) * math.Sqrt(inner(out[j], out[j]))
+			return math.Sqrt(inner(sum, sum)) <= cancelled*total+residual*math.Sqrt(damage)
 		}
-		kind, of := Stranger, -1
-		if len(clique) > 1 && math.Sqrt(inner(sum, sum)) <= cancelled*total {
-			kind, of = CliqueDummy, first
+		if len(clique) > 2 && !silent(clique) { // others may only resemble them
+			if k := slices.IndexFunc(clique[1:], func(j int) bool { return silent([]int{first, j}) }); k >= 0 {
+				clique = []int{first, clique[1+k]}
+			}
 		}
-		for _, j := range clique {
-			added = append(added, Dummy{j, kind, of})
+		if len(clique) > 1 && silent(clique) {
+			for _, j := range clique {
+				added = append(added, Dummy{j, CliqueDummy, first})
+			}
+		} else {
+			clique = clique[:1]
+			switch {
+			case like != nil && like[first] >= 0 && m.Sus[like[first]] >= 0:
+				// What it is like beside the reference is damaged once, and not twice.
+				split(first, m.Sus[like[first]])
+			case size[first] <= least || inner(out[first], out[first]) <= residual*residual*left.out:
+				added = append(added, Dummy{first, ZeroDummy, -1})
+			default:
+				added = append(added, Dummy{first, Stranger, -1})
+			}
 		}
-		alone = others
+		alone = slices.DeleteFunc(alone, func(j int) bool { return slices.Contains(clique, j) })
 	}
 	slices.SortFunc(added, func(a, b Dummy) int { return a.Sus - b.Sus })
 	return added, merged
 }
 
-// makers returns what makes each neuron of a class, as a row of numbers: weights and
-// biases, seen through the batch norm if there is one for all of them.
-func (s *side) makers(class *Class) [][]float32 {
-	var incoming, variance, mean, gamma, beta []*Place
+// likeness returns what the cosine of the incoming weights of two neurons has to be for them
+// to be copies of one: near that of copies after damage, which has put so much into the
+// weights of each, and not nearer to that of neurons with other partners.
+func (s *side) likeness(class *Class, made *making, m *Matching, damage float64) func(j, k int) float64 {
+	var nearest []float64
+	for j, i := range m.Ref {
+		if i < 0 {
+			continue
+		}
+		top := 0.0
+		for k, o := range m.Ref {
+			if o >= 0 && k != j {
+				top = math.Max(top, math.Abs(made.cosine(j, k)))
+			}
+		}
+		nearest = append(nearest, top)
+	}
+	slices.Sort(nearest)
+	others := 0.9 // of few neurons
+	if len(nearest) >= 8 {
+		others = nearest[len(nearest)*9/10]
+	}
+	weights := s.rowsOf(class, func(p *Place) bool { return p.Role == Incoming })
+	intact := make([]float64, len(weights)) // share of the squares
+	for j, w := range weights {
+		if l := inner(w, w); l > 0 {
+			intact[j] = math.Max(0, 1-damage/l)
+		}
+	}
+	return func(j, k int) float64 {
+		copies := math.Sqrt(intact[j] * intact[k])
+		if copies <= others {
+			return alike // what damage has made unlike cannot be told; it may be older than the copy
+		}
+		return math.Min(alike, math.Max((copies+others)/2, copies-3*(1-copies)-(1-alike)))
+	}
+}
+
+// norms are the places of a class that has one batch norm.
+type norms struct{ incoming, variance, mean, gamma, beta *Place }
+
+// normed returns the places of a class all of which one batch norm sees, and whether there
+// is such a norm.
+func (s *side) normed(class *Class) (n norms, ok bool) {
+	count := [5]int{}
 	for k := range class.Places {
 		p := &class.Places[k]
 		power2 := slices.ContainsFunc(p.Acts, func(a Act) bool { return a.Power == 2 })
 		signs := slices.ContainsFunc(p.Acts, func(a Act) bool { return a.Power == 0 && a.Odd })
 		switch {
 		case p.Role == Incoming:
-			incoming = append(incoming, p)
+			n.incoming = p
+			count[0]++
 		case p.Role == Statistic && power2:
-			variance = append(variance, p)
+			n.variance = p
+			count[1]++
 		case p.Role == Statistic:
-			mean = append(mean, p)
+			n.mean = p
+			count[2]++
 		case p.Role == Parameter && signs:
-			gamma = append(gamma, p)
+			n.gamma = p
+			count[3]++
 		case p.Role == Parameter:
-			beta = append(beta, p)
+			n.beta = p
+			count[4]++
 		}
 	}
-	if len(incoming) != 1 || len(variance) != 1 || len(mean) != 1 || len(gamma) != 1 || len(beta) != 1 {
+	return n, count == [5]int{1, 1, 1, 1, 1}
+}
+
+// makers returns what makes each neuron of a class, as a row of numbers: weights and
+// biases, seen through the batch norm if there is one for all of them.
+func (s *side) makers(class *Class) [][]float32 {
+	n, ok := s.normed(class)
+	if !ok {
 		return s.rowsOf(class, func(p *Place) bool { return p.Role == Incoming || p.Role == Parameter })
 	}
 	only := func(p *Place) [][]float32 { return s.rowsOf(class, func(q *Place) bool { return q == p }) }
-	w, v, mu, g, b := only(incoming[0]), only(variance[0]), only(mean[0]), only(gamma[0]), only(beta[0])
+	w, v, mu, g, b := only(n.incoming), only(n.variance), only(n.mean), only(n.gamma), only(n.beta)
 	epsilon := 0.0
-	if variance[0].Epsilon == 0 { // else it is in the numbers
+	if n.variance.Epsilon == 0 { // else it is in the numbers
 		epsilon = 1e-5 // that of nearly all batch norms
 	}
 	for j := range w {

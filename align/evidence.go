@@ -34,6 +34,11 @@ type evidence struct {
 	points  bool     // whether all single numbers of a neuron together show who it is
 	pool    *kernel.Pool
 	errs    [][]float64 // if it is wanted: standard errors of factors, by factor and neuron
+	made    []float32   // of incoming views alone, if the suspect has more neurons
+	uneven  bool        // the sides are of unequal numbers
+	lenient bool        // other classes make it likely that all neurons of the smaller side have partners
+	void    []voids     // by view, of sides of unequal numbers
+	empty   []bool      // suspects that are void in all views; of sides of unequal numbers
 }
 
 // maxRho bounds the correlation that weights are made of. The weight ρ/(1-ρ²) of
@@ -50,8 +55,11 @@ type weak struct {
 // gather computes the evidence of all views with more than one number.
 func gather(g *Group, pool *kernel.Pool) *evidence {
 	ref, sus := g.balanced()
-	e := &evidence{n: g.Ref, m: g.Sus, pool: pool}
+	e := &evidence{n: g.Ref, m: g.Sus, pool: pool, uneven: g.Ref != g.Sus}
 	e.plain = make([]float32, g.Ref*g.Sus)
+	if g.Sus > g.Ref {
+		e.made = make([]float32, g.Ref*g.Sus)
+	}
 	e.scalars = newScalars(g, ref, sus)
 	norms := 0
 	weaks := map[uint64][]weak{}
@@ -66,6 +74,9 @@ func gather(g *Group, pool *kernel.Pool) *evidence {
 			Name: v.Name, Role: v.Role.String(), Dim: v.Dim, Effective: 1 / (f.sd * f.sd),
 			Share: f.share, LogRatio: f.logLR, Imitated: imitated,
 		})
+		if e.uneven {
+			e.note(v)
+		}
 		if f.mu == 0 {
 			weaks[p] = append(weaks[p], weak{c, f, len(e.views) - 1})
 		} else {
@@ -92,6 +103,10 @@ func (e *evidence) add(c []float32, f fit, par uint64, report int) {
 	// If all pairs had the same correlation, the ratio would be 1 at a cosine
 	// between ρ/2 (for small ρ) and ρ. Rows differ; quiet ones must not be denied.
 	offset := -0.6 * rho * weight
+	if e.uneven {
+		e.addUneven(c, e.void[report], rho, d, par, e.made != nil && e.views[report].Role == Incoming.String())
+		return
+	}
 	if par == 0 {
 		sum := e.plain
 		for k, x := range c {
@@ -108,6 +123,127 @@ func (e *evidence) add(c []float32, f fit, par uint64, report int) {
 		sum[k] += float32(weight * float64(x))
 		e.plain[k] += float32(offset)
 	}
+}
+
+// faint are the shares of the correlation of others that a pair may have whose weights are
+// damaged more than those: as small ones are by what noise, a grid or a threshold does to a
+// whole tensor.
+var faint = [...]float64{1, 0.5, 0.25}
+
+// addUneven is add for sides of unequal numbers. Where everybody gets a partner it is enough
+// that a faint pair is likelier than others; here it has to be likelier than none.
+// making says that it is evidence of what makes the neurons.
+func (e *evidence) addUneven(c []float32, skip voids, rho, d float64, par uint64, making bool) {
+	often := e.faintness(c, rho, d)
+	var weight, offset [len(faint)]float64
+	for k, share := range faint {
+		r := share * rho
+		weight[k] = d * r / (1 - r*r)
+		offset[k] = -0.6*r*weight[k] + math.Log(often[k])
+	}
+	ratio := func(x float64) float64 {
+		hi := math.Inf(-1)
+		for k := range weight {
+			hi = max(hi, weight[k]*x+offset[k])
+		}
+		sum := 0.0
+		for k := range weight {
+			sum += math.Exp(weight[k]*x + offset[k] - hi)
+		}
+		l := hi + math.Log(sum)
+		if l > 0 {
+			l = min(l, -d/2*math.Log1p(-min(x*x, 1-1e-6)))
+		}
+		return leak(l)
+	}
+	zero := ratio(0)
+	var sum []float32
+	if par != 0 {
+		sum = e.part(par, len(c))
+	}
+	for i := range e.n {
+		for j, x := range c[i*e.m:][:e.m] {
+			if skip.ref[i] || skip.sus[j] {
+				continue // nothing is there, which does not speak against a pair
+			}
+			k := i*e.m + j
+			l := float32(ratio(float64(x)))
+			if par != 0 { // the sign is taken that all views prefer, so what one says has to be odd
+				l = float32(ratio(math.Abs(float64(x))))
+				sum[k] += float32(math.Copysign(float64(l)-zero, float64(x)))
+				e.plain[k] += float32(zero)
+			} else {
+				e.plain[k] += l
+			}
+			if making {
+				e.made[k] += l
+			}
+		}
+	}
+}
+
+// voids are the neurons of which a view has only zeros.
+type voids struct{ ref, sus []bool }
+
+// note keeps which neurons of a view are void.
+func (e *evidence) note(v *View) {
+	of := func(x []float32) []bool {
+		out := make([]bool, len(x)/v.Dim)
+		for i, l := range lengths(x, v.Dim) {
+			out[i] = l == 0
+		}
+		return out
+	}
+	x := voids{of(v.Ref), of(v.Sus)}
+	e.void = append(e.void, x)
+	if e.empty == nil {
+		e.empty = slices.Clone(x.sus)
+		return
+	}
+	for j, y := range x.sus {
+		e.empty[j] = e.empty[j] && y
+	}
+}
+
+// faintness estimates how often pairs are that faint: from the best candidates that are none
+// by chance.
+func (e *evidence) faintness(c []float32, rho, d float64) (often [len(faint)]float64) {
+	chance := (1 + math.Sqrt(2*math.Log(float64(len(c))))) / math.Sqrt(d)
+	pairs, weak := 1.0, 0.02
+	for i := range e.n {
+		top := 0.0
+		for _, x := range c[i*e.m:][:e.m] {
+			top = max(top, math.Abs(float64(x)))
+		}
+		if top > chance {
+			pairs++
+			if top < 0.75*rho {
+				weak++
+			}
+		}
+	}
+	q := weak / pairs
+	often[1], often[2] = 0.75*q, 0.25*q
+	often[0] = 1 - q
+	return often
+}
+
+// likes returns for each neuron of the suspect the one of the reference that it is made like,
+// as the parts of a split are all like the whole.
+func (e *evidence) likes() []int {
+	if e.made == nil {
+		return nil
+	}
+	out := slices.Repeat([]int{-1}, e.m)
+	for j := range out {
+		best := math.Log(float64(e.n)) // as many strangers as there are, at even odds
+		for i := range e.n {
+			if l := float64(e.made[i*e.m+j]); l > best {
+				best, out[j] = l, i
+			}
+		}
+	}
+	return out
 }
 
 // together looks at views together that show nothing alone: if pairs have the same
@@ -130,7 +266,7 @@ func (e *evidence) together(weaks []weak, par uint64) {
 			sum[k] += a * x
 		}
 	}
-	f := fitNull(observe(sum, e.n, e.m, par != 0, false), 0.5)
+	f := e.fitNull(sum, par != 0, false, 0.5)
 	if f.mu > 0 && len(weaks) > 1 {
 		for _, w := range weaks {
 			one := w.fit
@@ -168,7 +304,7 @@ func (e *evidence) compare(v *View, folded bool, pool *kernel.Pool) (c []float32
 	with := func(ref []float32) ([]float32, fit) {
 		c := products(unit(ref, v.Dim), sus, v.Dim, pool)
 		centre(c, e.n, e.m)
-		return c, fitNull(observe(c, e.n, e.m, folded, true), 0.5/math.Sqrt(float64(v.Dim)))
+		return c, e.fitNull(c, folded, true, 0.5/math.Sqrt(float64(v.Dim)))
 	}
 	c, f = with(v.Ref)
 	if v.imitated != nil {
@@ -179,29 +315,69 @@ func (e *evidence) compare(v *View, folded bool, pool *kernel.Pool) (c []float32
 	return c, f, false
 }
 
+// fitNull fits the model to similarities (n, m), from the side that has more neurons: parts of a
+// split neuron are each as similar to it, so that its second best partner is no stranger,
+// while of each part it still is one.
+func (e *evidence) fitNull(c []float32, two, cosines bool, least float64) fit {
+	if e.m <= e.n {
+		return fitNull(observe(c, e.n, e.m, two, cosines), least)
+	}
+	t := make([]float32, len(c))
+	for i := range e.n {
+		for j, x := range c[i*e.m:][:e.m] {
+			t[j*e.n+i] = x
+		}
+	}
+	return fitNull(observe(t, e.m, e.n, two, cosines), least)
+}
+
 // centre takes the means of rows and columns away from c (n, m): what all neurons
 // have in common is no evidence. Small groups keep theirs: the pair itself
-// would weigh too much in the mean.
+// would weigh too much in the mean. Where some neurons have no partner, the largest number is
+// left out of the means, or those that have one would be less like all others.
 func centre(c []float32, n, m int) {
 	if n < 24 || m < 24 {
 		return
 	}
 	cols := make([]float64, m)
 	rows := make([]float64, n)
+	rowTop, colTop := make([]float64, n), make([]float64, m)
 	total := 0.0
 	for i := range n {
 		for j, x := range c[i*m:][:m] {
-			rows[i] += float64(x)
-			cols[j] += float64(x)
+			y := float64(x)
+			rows[i] += y
+			cols[j] += y
+			if n != m {
+				if math.Abs(y) > math.Abs(rowTop[i]) {
+					rowTop[i] = y
+				}
+				if math.Abs(y) > math.Abs(colTop[j]) {
+					colTop[j] = y
+				}
+			}
 		}
 		total += rows[i]
 	}
-	total /= float64(n * m)
+	wide, high := float64(m), float64(n)
+	if n != m {
+		total = 0
+		for i := range rows {
+			rows[i] -= rowTop[i]
+			total += rows[i]
+		}
+		for j := range cols {
+			cols[j] -= colTop[j]
+		}
+		wide--
+		high--
+	}
+	total /= float64(n) * wide
 	for i := range n {
-		r := rows[i]/float64(m) - total
+		r := rows[i]/wide - total
 		row := c[i*m:][:m]
 		for j := range row {
-			row[j] -= float32(r + cols[j]/float64(n))
+			row[j] -= float32(r + cols[j]/high)
 		}
 	}
 }

@@ -114,7 +114,7 @@ func Match(g *Group, o *Options) (*Result, error) {
 // matches again.
 func (e *evidence) result(g *Group, o *Options) (*Result, error) {
 	base := e.best()
-	of, err := e.assign(base, o)
+	of, err := e.assign(base, base, o)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +132,7 @@ func (e *evidence) result(g *Group, o *Options) (*Result, error) {
 		}
 		total = append([]float32(nil), base...)
 		r.Views = append(slices.Clip(e.views), e.addScalars(total, of, sure)...)
-		again, err := e.assign(total, o)
+		again, err := e.assign(total, base, o)
 		if err != nil {
 			return nil, err
 		}
@@ -156,28 +156,120 @@ func (e *evidence) result(g *Group, o *Options) (*Result, error) {
 	return r, nil
 }
 
-// assign returns the best one-to-one matching.
-func (e *evidence) assign(total []float32, o *Options) ([]int, error) {
+// assign returns the best one-to-one matching. base is the evidence without that of single
+// numbers.
+func (e *evidence) assign(total, base []float32, o *Options) ([]int, error) {
+	if e.n == e.m && !o.Partial {
+		return e.minimize(total, nil) // everybody gets a partner, so a guess is better than none
+	}
+	price := absent(max(e.n, e.m))
+	of, err := e.minimize(total, &assignment.Options{Alone: slices.Repeat([]float64{-price}, e.n)})
+	if err != nil || o.Partial {
+		return of, err
+	}
+	if e.accounted(base, of) {
+		return e.minimize(total, nil)
+	}
+	return of, nil
+}
+
+// minimize solves the assignment of log-likelihood ratios.
+func (e *evidence) minimize(total []float32, o *assignment.Options) ([]int, error) {
 	cost := make([]float32, len(total))
-	var opt *assignment.Options
-	price := 0.0
-	if e.n != e.m || o.Partial {
-		opt = &assignment.Options{Alone: make([]float64, e.n)}
-		price = absent(max(e.n, e.m))
-	}
 	for k, x := range total {
-		cost[k] = float32(price) - x
+		cost[k] = -x
 	}
-	if opt == nil { // everybody gets a partner, so a guess is better than none
+	if o == nil {
 		for k, x := range e.hint {
 			cost[k] -= x
 		}
 	}
-	s, err := assignment.Minimize(e.n, e.m, cost, opt)
+	s, err := assignment.Minimize(e.n, e.m, cost, o)
 	if err != nil {
 		return nil, err
 	}
 	return s.Col, nil
+}
+
+// accounted reports whether all neurons of the smaller side have a partner, as numbers
+// suggest: the other side has neurons that were added, or was the whole. The matching some
+// leaves those alone that damage has left with little evidence. What speaks against is that
+// these resemble what nobody has taken no more than others do that have their partners, as
+// neurons would of which the partner is gone. base is the evidence of weights: single numbers,
+// such as lengths, show that what was removed for its size is like dummies.
+func (e *evidence) accounted(base []float32, some []int) bool {
+	taken := make([]bool, e.m)
+	for _, j := range some {
+		if j >= 0 {
+			taken[j] = true
+		}
+	}
+	wide := e.m >= e.n // the smaller side is that of rows
+	size, others := e.n, e.m
+	if !wide {
+		size, others = e.m, e.n
+	}
+	at := func(a, b int) float64 { // of the smaller side and of the other
+		if wide {
+			return float64(base[a*e.m+b])
+		}
+		return float64(base[b*e.m+a])
+	}
+	matched := func(a int) bool {
+		if wide {
+			return some[a] >= 0
+		}
+		return taken[a]
+	}
+	free, silent := make([]int, 0, others), 0
+	for b := range others {
+		if wide && !taken[b] && e.empty != nil && e.empty[b] {
+			silent++
+			continue
+		}
+		if wide && !taken[b] || !wide && some[b] < 0 {
+			free = append(free, b)
+		}
+	}
+	var chance, left []float64 // the best of what is free
+	for a := range size {
+		best := math.Inf(-1)
+		for _, b := range free {
+			best = max(best, at(a, b))
+		}
+		if matched(a) {
+			chance = append(chance, best)
+		} else {
+			left = append(left, best)
+		}
+	}
+	if !wide {
+		for a := range size {
+			if !matched(a) && e.empty != nil && e.empty[a] {
+				silent++
+			}
+		}
+	}
+	if len(left) <= silent || len(chance) < 4 {
+		return true // those of which nothing is left are among them by number
+	}
+	slices.Sort(chance)
+	slices.Sort(left)
+	left = left[silent:]
+	middle := chance[len(chance)/2]
+	above := chance[len(chance)*21/25] - middle // a deviation of what is above
+	sum := 0.0
+	for _, x := range left {
+		sum += min(4, max(-4, (x-middle)/max(above, 0.1)))
+	}
+	least := 2.5
+	switch {
+	case e.lenient:
+		least = 0
+	case wide && len(left)*16 < size:
+		least = 1 // hardly anybody removes so few, and adds others
+	}
+	return sum/math.Sqrt(float64(len(left))) > least
 }
 
 // certainty returns the posterior of each match: the smaller of that among the

@@ -63,8 +63,11 @@ type NetworkResult struct {
 	// Related says whether LogEvidence exceeds 10 and there is a neuron whose certainty
 	// is 0.9 or more: weights that were learned from the same data are not independent, so
 	// that strangers can resemble each other as a whole; but then each neuron resembles
-	// several others nearly as much. If it is false, all certainties are 0:
-	// a search that goes on until the parts agree finds agreement in anything.
+	// several others nearly as much. It is also true if more than half of at least 32 neurons are
+	// that certain, whatever LogEvidence is: where 5 % of the weights are left, the
+	// correlation of all of them says less than which neuron is which. If it is
+	// false, all certainties are 0: a search that goes on until the parts agree finds
+	// agreement in anything.
 	Related bool
 }
 
@@ -73,14 +76,21 @@ type NetworkResult struct {
 const (
 	minLogEvidence = 10
 	minCertainty   = 0.9
+	minNeurons     = 32 // of which more than a half are that certain
 )
 
 // relate decides whether the networks are related.
 func (r *NetworkResult) relate(results []*Result) {
-	sure := slices.ContainsFunc(results, func(x *Result) bool {
-		return slices.ContainsFunc(x.Certainty, func(p float64) bool { return p >= minCertainty })
-	})
-	r.Related = r.LogEvidence > minLogEvidence && sure
+	certain, all := 0, 0
+	for _, x := range results {
+		for _, p := range x.Certainty {
+			if p >= minCertainty {
+				certain++
+			}
+		}
+		all += len(x.Certainty)
+	}
+	r.Related = certain > 0 && (r.LogEvidence > minLogEvidence || all >= minNeurons && 2*certain > all)
 }
 
 // annealing of the soft sweeps: what share of the evidence counts in which sweep.
@@ -178,6 +188,13 @@ func (d *driver) solveWithout(ref, sus *Spec, r, s *side, added [][]Dummy, merge
 	}
 	for c := range out.Classes {
 		out.Classes[c].restored(keep[c], sus.Classes[c].Size)
+		if d.likes[c] != nil {
+			like := slices.Repeat([]int{-1}, sus.Classes[c].Size)
+			for j, i := range d.likes[c] {
+				like[keep[c][j]] = i
+			}
+			d.likes[c] = like
+		}
 	}
 	return out, nil
 }
@@ -185,7 +202,7 @@ func (d *driver) solveWithout(ref, sus *Spec, r, s *side, added [][]Dummy, merge
 // explain says why neurons were added, and, if they can be left out, matches what is
 // left: nothing then stands in the way of those that they were taken from.
 func (d *driver) explain(ref, sus *Spec, r, s *side, out *NetworkResult) (*NetworkResult, error) {
-	added, merged := s.allDummies(sus.Classes, out)
+	added, merged := s.allDummies(sus.Classes, out, d.residues(ref, sus, r, s, out), d.likes)
 	known := 0
 	for _, list := range added {
 		for _, x := range list {
@@ -304,6 +321,11 @@ type driver struct {
 	sweeps  int
 	soft    bool
 
+	// likes holds, by class, where the suspect has more neurons, the reference neuron that
+	// each is made like, whoever else is: of the parts of a split all. -1 for none; nil
+	// classes are not known.
+	likes [][]int
+
 	sketches *Sketches // of the reference, if there is nothing else of it
 }
 
@@ -311,6 +333,7 @@ type driver struct {
 func (d *driver) start(p *pair) {
 	d.pair = p
 	d.results = make([]*Result, len(d.classes))
+	d.likes = make([][]int, len(d.classes))
 	for c, m := range d.fixed {
 		if m == nil {
 			continue
@@ -359,7 +382,7 @@ func (d *driver) search() error {
 	if d.o.Hard || d.meanCertainty() > sure {
 		return nil
 	}
-	pair, hard, results, before := d.pair, slices.Clone(d.pair.state), slices.Clone(d.results), d.pair.evidence()
+	pair, hard, results, likes, before := d.pair, slices.Clone(d.pair.state), slices.Clone(d.results), d.likes, d.pair.evidence()
 	d.soft = true
 	d.start(d.pair.restart())
 	if err := d.softSweeps(); err != nil {
@@ -369,7 +392,7 @@ func (d *driver) search() error {
 		return err
 	}
 	if d.pair.evidence().z < before.z {
-		d.pair, d.results = pair, results
+		d.pair, d.results, d.likes = pair, results, likes
 		d.pair.state = hard
 	}
 	return nil
@@ -453,6 +476,7 @@ func (d *driver) match(c int) (e *evidence, r *Result, err error) {
 			return e, r, nil
 		}
 		e = gather(g, d.pool)
+		e.lenient = d.accounted(c)
 		if r, err = e.result(g, &d.o.Options); err != nil {
 			return nil, nil, err
 		}
@@ -461,6 +485,23 @@ func (d *driver) match(c int) (e *evidence, r *Result, err error) {
 		}
 	}
 	return e, r, nil
+}
+
+// accounted reports whether in most of the other classes whose sides are of unequal numbers
+// all neurons of the smaller one have a partner: who removes neurons removes them in all
+// layers.
+func (d *driver) accounted(c int) bool {
+	whole, uneven := 0, 0
+	for k, r := range d.results {
+		if k == c || r == nil || d.fixed[k] != nil || len(r.Sus) == len(r.Ref) {
+			continue
+		}
+		uneven++
+		if r.matched() == min(len(r.Sus), len(r.Ref)) {
+			whole++
+		}
+	}
+	return uneven >= 2 && 3*whole >= 2*uneven
 }
 
 func (d *driver) cancelled() error {
@@ -514,6 +555,9 @@ func (d *driver) hardSweeps() error {
 			for _, k := range near[c] {
 				now += changes[k]
 			}
+			if d.accounted(c) {
+				now = -now // what is asked of it is less, so that it is to be looked at again
+			}
 			if seen[c] == now || plain[c] {
 				continue
 			}
@@ -526,7 +570,7 @@ func (d *driver) hardSweeps() error {
 				continue
 			}
 			st := &d.pair.state[c]
-			d.results[c] = r
+			d.results[c], d.likes[c] = r, e.likes()
 			plain[c] = e.plain == nil
 			if !st.known() && !e.informed() && !d.pair.grounded(c) {
 				changed = true
@@ -598,6 +642,7 @@ func (d *driver) softSweeps() error {
 				continue // of sketches, which are not compared by profiles
 			}
 			e := gather(g, d.pool)
+			e.lenient = d.accounted(c)
 			total := e.best()
 			if last[c] == nil { // nothing to weigh single numbers by, but what they show together
 				var err error
@@ -605,8 +650,9 @@ func (d *driver) softSweeps() error {
 					return err
 				}
 			}
+			base := slices.Clone(total)
 			e.addScalars(total, last[c], trust[c])
-			of, err := e.assign(total, &d.o.Options)
+			of, err := e.assign(total, base, &d.o.Options)
 			if err != nil {
 				return err
 			}

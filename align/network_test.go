@@ -154,6 +154,19 @@ func lenet300(r *rand.Rand, g ...Gauge) *testNet {
 	return n
 }
 
+// narrow is 120-60-40-10, fully connected.
+func narrow(r *rand.Rand, g ...Gauge) *testNet {
+	n := newTestNet()
+	n.he(r, "fc1.weight", 60, 120)
+	n.bias(r, "fc1.bias", 60, 0.05)
+	n.he(r, "fc2.weight", 40, 60)
+	n.bias(r, "fc2.bias", 40, 0.05)
+	n.he(r, "fc3.weight", 10, 40)
+	n.bias(r, "fc3.bias", 10, 0.05)
+	n.spec.Classes = []Class{dense("fc1", "fc2", 60, 1, g), dense("fc2", "fc3", 40, 1, g)}
+	return n
+}
+
 // dense is the class of the outputs of a layer with bias that one other reads.
 func dense(layer, next string, size, run int, g []Gauge) Class {
 	c := Class{Name: layer, Size: size, Factors: g, Places: []Place{

@@ -199,17 +199,17 @@ func (e *evidence) begin(base []float32, of []int, trust []float64, o *Options) 
 			}
 		}
 		c := products(unit(ref, k), unit(sus, k), k, e.pool)
-		if x := fitNull(observe(c, e.n, e.m, false, true), 0.5/math.Sqrt(float64(k))); x.mu > 0 && x.logLR > f.logLR {
+		if x := e.fitNull(c, false, true, 0.5/math.Sqrt(float64(k))); x.mu > 0 && x.logLR > f.logLR {
 			cosines, f = c, x
 		}
 	}
 	if f.mu == 0 {
 		return of, trust, nil
 	}
-	alone := &evidence{n: e.n, m: e.m, views: make([]ViewEvidence, 1)}
+	alone := &evidence{n: e.n, m: e.m, views: make([]ViewEvidence, 1), uneven: e.uneven, void: []voids{{make([]bool, e.n), make([]bool, e.m)}}}
 	alone.plain = slices.Clone(base)
 	alone.add(cosines, f, 0, 0)
-	of, err := e.assign(alone.plain, o)
+	of, err := e.assign(alone.plain, base, o)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -10,6 +10,10 @@ import (
 // 0.999999.
 const parallel = 0.9999
 
+// coincidence is how many bits a neuron's weights have to say before another one of the same
+// weights is no coincidence, beside those that it takes to pick one pair of all.
+const coincidence = 20
+
 // twins finds the splits among the neurons of the suspect without looking for partners:
 // neurons that are made by the same weights, up to a factor. Where a half of all neurons
 // has such a twin, the second best partner of a neuron is as good as the best, which
@@ -34,32 +38,60 @@ func (d *driver) twins(ref, sus *Spec, r, s *side) (added [][]Dummy, merged [][]
 
 // alikes are the neurons of a class that are parallel to one before them.
 func (s *side) alikes(class *Class) (added []Dummy, merged []Merge) {
-	made := s.makers(class)
+	made := s.made(class)
 	in := s.rowsOf(class, func(p *Place) bool { return p.Role == Incoming })
-	flips := slices.ContainsFunc(class.Factors, Gauge.flips)
-	norms, lengths := make([]float64, class.Size), make([]float64, class.Size)
-	for j := range made {
-		norms[j], lengths[j] = math.Sqrt(inner(made[j], made[j])), math.Sqrt(inner(in[j], in[j]))
+	rare := surprise(in)
+	lengths := make([]float64, class.Size)
+	for j := range in {
+		lengths[j] = math.Sqrt(inner(in[j], in[j]))
+	}
+	// Of a neuron that training gave up, all but the bias may be nearly zero, so that weights
+	// have to be parallel by themselves. Behind a batch norm their sign is that of its scale.
+	alike := func(j, k int) bool {
+		if len(made.parts) == 1 && math.Abs(inner(in[j], in[k])) < parallel*lengths[j]*lengths[k] {
+			return false
+		}
+		c := made.cosine(j, k)
+		return math.Abs(c) >= parallel && (c > 0 || made.flips)
 	}
 	var first []int // of each set of neurons that are parallel
-	for j := range made {
-		if norms[j] == 0 || lengths[j] == 0 {
-			continue // nothing makes it, which is no likeness
+	for j := range in {
+		if lengths[j] == 0 || rare[j] < coincidence+2*math.Log2(float64(class.Size)) {
+			continue // nothing makes it, or so little, which is no likeness
 		}
-		at := slices.IndexFunc(first, func(k int) bool {
-			// Of a neuron that training gave up, all but the bias may be nearly zero, so
-			// that weights have to be parallel by themselves. Behind a batch norm their
-			// sign is that of its scale.
-			x, y := math.Abs(inner(in[j], in[k])), inner(made[j], made[k])
-			return x >= parallel*lengths[j]*lengths[k] && math.Abs(y) >= parallel*norms[j]*norms[k] && (y > 0 || flips)
-		})
+		at := slices.IndexFunc(first, func(k int) bool { return alike(j, k) })
 		if at < 0 {
 			first = append(first, j)
 			continue
 		}
 		k := first[at]
 		added = append(added, Dummy{j, SplitDummy, k})
-		merged = append(merged, Merge{j, k, math.Copysign(norms[j]/norms[k], inner(made[j], made[k]))})
+		merged = append(merged, Merge{j, k, made.ratio(j, k)})
 	}
 	return added, merged
+}
+
+// surprise returns how many bits it takes to say what the weights of each neuron are, but for
+// zeros, if each is drawn from all of them: many of a tensor that was not damaged, few on a
+// grid of a few levels, or where few are left.
+func surprise(rows [][]float32) []float64 {
+	count := map[float32]float64{}
+	all := 0.0
+	for _, row := range rows {
+		for _, x := range row {
+			if x != 0 {
+				count[x]++
+				all++
+			}
+		}
+	}
+	out := make([]float64, len(rows))
+	for j, row := range rows {
+		for _, x := range row {
+			if x != 0 {
+				out[j] += math.Log2(all / count[x])
+			}
+		}
+	}
+	return out
 }

@@ -142,6 +142,13 @@ func (o *trainOptions) recipeDefaults() {
 	}
 }
 
+// identity tells a run from others, but not by threads, on which nothing depends.
+func (o *hempOptions) identity() string {
+	c := o.c
+	c.Threads = 0
+	return fmt.Sprintf("%s %+v", o.penalty, c)
+}
+
 // prepareHemp makes the recipe for the program.
 func (r *trainRun) prepareHemp(ctx context.Context) error {
 	h := &r.hemp

@@ -396,7 +396,7 @@ func (r *trainRun) try(ctx context.Context, k int, lambda float64, resume bool) 
 	if err := r.prepareHemp(ctx); err != nil {
 		return nil, err
 	}
-	r.t.Identity["penalty"] = fmt.Sprintf("%s %+v", r.hemp.penalty, r.hemp.c)
+	r.t.Identity["penalty"] = r.hemp.identity()
 	r.t.Snapshot = r.trySnapshot(k)
 	_, err := os.Stat(r.t.Snapshot)
 	r.t.Resume = resume && err == nil

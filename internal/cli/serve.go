@@ -187,7 +187,7 @@ func (s *server) page(build func(ctx context.Context, r *http.Request) (*report.
 		status := http.StatusOK
 		if err != nil {
 			status = httpStatus(err)
-			p = newPage("", http.StatusText(status)).Page
+			p = newPage("", refusals[status]).Page
 			sec := p.Section("")
 			sec.Text(err.Error())
 			if hint := hintFor(err); hint != "" {
@@ -229,6 +229,12 @@ type busyError struct{}
 // Error implements error.
 func (*busyError) Error() string {
 	return fmt.Sprintf("the page was not ready after %v; the command line has all the time that it takes", mostPage)
+}
+
+// refusals are the titles of pages in the place of those that there are not.
+var refusals = map[int]string{
+	http.StatusServiceUnavailable: "Not ready", http.StatusNotFound: "Not there", http.StatusForbidden: "Not in this folder", http.StatusBadRequest: "Not understood",
+	http.StatusUnprocessableEntity: "Cannot be shown", http.StatusInternalServerError: "Failed",
 }
 
 // httpStatus is the status of an answer, as exitStatus is that of the program.

@@ -442,7 +442,7 @@ func (r *trainRun) settle() error {
 		"engine": "native",
 	}
 	if o := &r.hemp; o.penalty != "" {
-		t.Identity["penalty"] = fmt.Sprintf("%s %+v", o.penalty, o.c)
+		t.Identity["penalty"] = o.identity()
 	}
 	if r.markIdentity != "" {
 		t.Identity["mark"] = r.markIdentity

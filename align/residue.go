@@ -1,0 +1,88 @@
+package align
+
+import (
+	"math"
+	"slices"
+)
+
+// A residue is what damage has put into the weights of each neuron of a class of the suspect:
+// the sums of squares that do not come from its partner. It is the same for all where
+// noise or a grid did it, and none where nothing was damaged.
+type residue struct{ in, out float64 }
+
+// residues measures it, by class, on the pairs that were found, with their factors taken
+// back. Each is the median of the class, so that wrong pairs don't count.
+func (d *driver) residues(ref, sus *Spec, r, s *side, out *NetworkResult) []residue {
+	sums := make([]residue, len(ref.Classes))
+	if d.sketches != nil || !slices.ContainsFunc(out.Classes, func(c ClassResult) bool { return slices.Contains(c.Ref, -1) }) {
+		return sums // of sketches there are no weights; and without dummies nobody asks
+	}
+	scales := make([][][]float64, len(out.Classes))
+	for c := range out.Classes {
+		scales[c] = out.Classes[c].Scale
+		if len(scales[c]) != len(ref.Classes[c].Factors) {
+			scales[c] = ones(ref.Classes[c : c+1])[0]
+		}
+	}
+	own := r.rescaled(ref.Classes, scales)
+	p := newPair(ref, sus, own, s, d.pool, false)
+	for c := range p.state { // signs are in the factors
+		p.state[c] = state{of: out.Classes[c].Sus, flips: make([]uint64, ref.Classes[c].Size)}
+	}
+	like, partner, known := map[string]*array{}, map[string]*array{}, map[string][]float64{}
+	for _, name := range sortedNames(own.arrays) {
+		a, x := own.arrays[name], s.arrays[name]
+		masks := make([][]bool, len(a.dims))
+		for axis := range a.dims {
+			x, masks[axis] = p.toReference(x, name, axis, -1)
+		}
+		like[name], partner[name] = masked(a, masks), x
+		for axis, mask := range masks {
+			n := 0
+			for _, ok := range mask {
+				if ok {
+					n++
+				}
+			}
+			known[name] = append(known[name], float64(n)/float64(max(1, s.arrays[name].dims[axis])))
+		}
+	}
+	for c := range ref.Classes {
+		class := &ref.Classes[c]
+		for k := range class.Places {
+			place := &class.Places[k]
+			if place.Role != Incoming && place.Role != Outgoing {
+				continue
+			}
+			a, dim := neurons(like[place.Tensor], place, class.Size)
+			b, _ := neurons(partner[place.Tensor], place, class.Size)
+			seen := 1.0 // of the suspect's numbers, the share that has partners
+			for axis, share := range known[place.Tensor] {
+				if axis != place.Axis {
+					seen *= share
+				}
+			}
+			if dim < 2 || seen == 0 {
+				continue
+			}
+			var left []float64
+			for i, j := range out.Classes[c].Sus {
+				if j < 0 {
+					continue
+				}
+				x, y := a[i*dim:][:dim], b[i*dim:][:dim]
+				xx, xy, yy := inner(x, x), inner(x, y), inner(y, y)
+				if xx == 0 || yy == 0 {
+					continue
+				}
+				left = append(left, yy*math.Max(0, 1-xy*xy/(xx*yy))/seen)
+			}
+			if place.Role == Incoming {
+				sums[c].in += median(left)
+			} else {
+				sums[c].out += median(left)
+			}
+		}
+	}
+	return sums
+}
