@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"ropewalk/align"
+	"ropewalk/graph"
 	"ropewalk/symmetry"
 	"ropewalk/tensor"
 )
@@ -34,6 +35,9 @@ func Compare(ctx context.Context, ref, sus Network, o *Options) (*Comparison, er
 	}
 	var err error
 	if c.stock, err = takeStock(ref.Set, sus.Set); err != nil {
+		return nil, err
+	}
+	if err := c.constants(); err != nil {
 		return nil, err
 	}
 	c.containers()
@@ -111,6 +115,29 @@ func (c *comparer) sameFiles() bool {
 		return slices.Equal(slices.Collect(maps.Values(a)), slices.Collect(maps.Values(b)))
 	}
 	return maps.Equal(a, b)
+}
+
+// constants takes out of the lists of added and missing tensors what the other side has as a
+// constant of its operators: a file of one version of ONNX has a tensor for what one of another
+// has as an attribute.
+func (c *comparer) constants() (err error) {
+	held := func(in *tensor.Set, other *graph.Graph) func(string) bool {
+		return func(name string) bool {
+			if other == nil || other.Weights == nil || err != nil {
+				return false
+			}
+			a, b := in.Lookup(name), other.Weights.Lookup(name)
+			if a == nil || b == nil {
+				return false
+			}
+			var same bool
+			same, err = sameBytes(a, b)
+			return same
+		}
+	}
+	c.stock.added = slices.DeleteFunc(c.stock.added, held(c.own.Set, c.ref.Graph))
+	c.stock.missing = slices.DeleteFunc(c.stock.missing, held(c.ref.Set, c.own.Graph))
+	return err
 }
 
 // containers names what is around the tensors.

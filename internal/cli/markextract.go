@@ -45,8 +45,8 @@ func newMarkExtract(e *env) *cobra.Command {
 the unmarked network, and rescaling is undone; then what differs from REF is
 held against the key. Nothing of the key is known to the alignment.
 
-REF may also be a passport of the unmarked network, which has sketches of it: z is
-then smaller, by the root of the share that they keep.
+REF may also be a passport of the unmarked network, which has sketches of it: z
+is then smaller, by the root of the share that they keep.
 
 Without REF, scheme uchida can be read after alignment to the tensors of a
 marked copy (--copy) that carry no mark. Marked tensors are never looked at: who

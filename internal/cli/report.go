@@ -39,8 +39,8 @@ and scripts are in it. It follows the light or dark colours of the system, and
 can be printed. The same inputs give the same bytes.
 
 The commands inspect, diff, pack, train, eval, align, verify, mark extract and
-bench write such a page of their own with --report FILE, which shows more: what weights say
-is there only while they are at hand.`,
+bench write such a page of their own with --report FILE, which shows more: what
+weights say is there only while they are at hand.`,
 		Example: example(
 			"a training and what became of it", "ropewalk report lenet5.safetensors.history.jsonl lenet5.safetensors -o run.html",
 			"results of commands", "ropewalk eval --json a.onnx --data images > eval.json\nropewalk align --json --to a.onnx b.onnx > align.json\nropewalk report eval.json align.json -o both.html",
