@@ -98,7 +98,7 @@ func match(ctx context.Context, spec *symmetry.Spec, ref, sus *tensor.Set, o *Op
 		}
 		return nil, err
 	}
-	told, all, err := byKeys(spec, ref, sus, r)
+	told, all, err := r.ByKeys(spec, ref, sus)
 	if err != nil {
 		return nil, err
 	}

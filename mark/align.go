@@ -72,6 +72,10 @@ func Align(own *tensor.Set, spec *symmetry.Spec, suspect *tensor.Set, o *AlignOp
 	if err != nil {
 		return nil, err
 	}
+	// Weights that were pruned to a few may be any neuron's; its bias or norm says whose they are.
+	if _, _, err := found.ByKeys(seen, own, suspect); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNetwork, err)
+	}
 	r := &Aligned{Set: suspect, Related: found.Related, LogEvidence: found.LogEvidence}
 	classes := found.All()
 	for i := range classes {

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -178,6 +179,14 @@ var gaugeAttacks = []string{
 	"dummy=1+permute+scale=0.7+quantize=8", "remove=0.2+permute", "remove=0.2:random+permute+scale=0.7",
 }
 
+// damagedDummies are no exact dummies any more.
+var damagedDummies = []string{
+	"dummy:zero+quantize=8", "dummy:zero+quantize=4", "dummy:zero+noise=1", "dummy:zero+prune=0.9",
+	"dummy:clique+quantize=4", "dummy:clique+noise=1", "dummy:clique+prune=0.9",
+	"dummy:split+quantize=8", "dummy:split+quantize=4", "dummy:split+noise=1", "dummy:split+prune=0.9",
+	"remove=0.2+dummy:zero", "remove=0.2+dummy:zero+quantize=4",
+}
+
 // gaugeTable looks for neurons that were rescaled, among dummies, or beside gaps.
 func gaugeTable(ctx context.Context, c *config, s *subject, b *strings.Builder) error {
 	flags, err := dead(s.Network)
@@ -186,7 +195,11 @@ func gaugeTable(ctx context.Context, c *config, s *subject, b *strings.Builder) 
 	}
 	fmt.Fprintf(b, "### %s (%s), other attacks\n\n", s.name, s.from)
 	var rows [][]string
-	for _, a := range gaugeAttacks {
+	attacks := gaugeAttacks
+	if !c.quick {
+		attacks = slices.Concat(attacks, damagedDummies)
+	}
+	for _, a := range attacks {
 		if !c.attacks.MatchString(a) {
 			continue
 		}

@@ -1,11 +1,10 @@
-package lineage
+package align
 
 import (
 	"math/rand/v2"
 	"slices"
 	"testing"
 
-	"ropewalk/align"
 	"ropewalk/graph/nets"
 	"ropewalk/symmetry"
 	"ropewalk/tensor"
@@ -39,7 +38,7 @@ func changed(t *testing.T, set *tensor.Set, f func(x *tensor.Tensor, v []float32
 	var list []*tensor.Tensor
 	for _, x := range set.All() {
 		if x.DType == tensor.F32 {
-			v, err := floats(x)
+			v, err := numbersOf(x)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -52,19 +51,19 @@ func changed(t *testing.T, set *tensor.Set, f func(x *tensor.Tensor, v []float32
 }
 
 // unknown returns a match in which nothing is known.
-func unknown(spec *symmetry.Spec) *align.NetworkResult {
-	r := &align.NetworkResult{}
+func unknown(spec *symmetry.Spec) *NetworkResult {
+	r := &NetworkResult{}
 	for i := range spec.Groups {
 		g := &spec.Groups[i]
 		n := make([]int, g.Size)
 		for k := range n {
 			n[k] = k
 		}
-		m, err := align.NewMatching(n, g.Size)
+		m, err := NewMatching(n, g.Size)
 		if err != nil {
 			panic(err)
 		}
-		c := align.ClassResult{Name: g.Name, Result: align.Result{Matching: *m, Certainty: make([]float64, g.Size)}}
+		c := ClassResult{Name: g.Name, Result: Result{Matching: *m, Certainty: make([]float64, g.Size)}}
 		for range g.Factors {
 			c.Scale = append(c.Scale, slices.Repeat([]float64{1}, g.Size))
 		}
@@ -94,7 +93,7 @@ func TestKeysTellNeuronsWhateverBecameOfTheirWeights(t *testing.T) {
 		t.Fatal(err)
 	}
 	found := unknown(spec)
-	told, all, err := byKeys(spec, ref, sus, found)
+	told, all, err := found.ByKeys(spec, ref, sus)
 	if err != nil || told != all || all == 0 {
 		t.Fatalf("%d of %d neurons are in groups that are told, %v; want all", told, all, err)
 	}
@@ -107,7 +106,7 @@ func TestKeysTellNeuronsWhateverBecameOfTheirWeights(t *testing.T) {
 	}
 
 	_, other := keyedNetwork(t, 4)
-	if told, _, err := byKeys(spec, ref, other, unknown(spec)); err != nil || told != 0 {
+	if told, _, err := unknown(spec).ByKeys(spec, ref, other); err != nil || told != 0 {
 		t.Errorf("%d neurons of a stranger are told, %v", told, err)
 	}
 }
@@ -123,19 +122,19 @@ func TestKeysThatAreNotUniqueTellNothing(t *testing.T) {
 			}
 		}
 	})
-	if told, _, err := byKeys(spec, flat, flat, unknown(spec)); err != nil || told != 0 {
+	if told, _, err := unknown(spec).ByKeys(spec, flat, flat); err != nil || told != 0 {
 		t.Errorf("%d neurons are told, %v", told, err)
 	}
 }
 
 // What a known partner takes from others is given to those who are left without one.
 func TestPlaceKeepsAMatching(t *testing.T) {
-	m, err := align.NewMatching([]int{1, 0, 2, 3}, 4)
+	m, err := NewMatching([]int{1, 0, 2, 3}, 4)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &align.ClassResult{Result: align.Result{Matching: *m, Certainty: []float64{1, 1, 1, 1}, Scale: [][]float64{{2, 3, 4, 5}}}}
-	place(c, []int{2, -1, -1, 3})
+	c := &ClassResult{Result: Result{Matching: *m, Certainty: []float64{1, 1, 1, 1}, Scale: [][]float64{{2, 3, 4, 5}}}}
+	c.place([]int{2, -1, -1, 3})
 	if want := []int{2, 0, 1, 3}; !slices.Equal(c.Sus, want) {
 		t.Errorf("the partners are %v, want %v", c.Sus, want)
 	}

@@ -1,11 +1,11 @@
-package lineage
+package align
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 
-	"ropewalk/align"
 	"ropewalk/symmetry"
 	"ropewalk/tensor"
 )
@@ -25,17 +25,19 @@ const (
 	minKeyedShare = 0.8
 )
 
-// byKeys puts the neurons that their keys tell where they belong, with certainty, and returns the
-// number of neurons in groups that are told so, and that of all. Of other neurons in these
-// groups, those keep their partners who still may have them.
-func byKeys(spec *symmetry.Spec, ref, sus *tensor.Set, found *align.NetworkResult) (told, all int, err error) {
+// ByKeys puts the neurons that their keys tell where they belong, with certainty, and returns the
+// number of neurons in groups that are told so, and that of all. Keys are the numbers that a neuron
+// has one of each of: biases, norms and statistics, or products of them that factors do not
+// change. Of other neurons in these groups, those keep their partners who still may have
+// them. spec is of the reference; the result is one of [MatchNetworks] for it, in memory.
+func (r *NetworkResult) ByKeys(spec *symmetry.Spec, ref, sus *tensor.Set) (told, all int, err error) {
 	for g := range spec.Groups {
 		group := &spec.Groups[g]
-		i := slices.IndexFunc(found.Classes, func(c align.ClassResult) bool { return c.Name == group.Name })
+		i := slices.IndexFunc(r.Classes, func(c ClassResult) bool { return c.Name == group.Name })
 		if i < 0 {
 			continue
 		}
-		c := &found.Classes[i]
+		c := &r.Classes[i]
 		all += len(c.Sus)
 		a, b, err := keysOf(group, ref, sus, len(c.Sus), len(c.Ref))
 		if err != nil {
@@ -46,7 +48,7 @@ func byKeys(spec *symmetry.Spec, ref, sus *tensor.Set, found *align.NetworkResul
 			if n < minKeyed || float64(n) < minKeyedShare*float64(min(len(c.Sus), len(c.Ref))) {
 				continue
 			}
-			place(c, partners)
+			c.place(partners)
 			told += len(c.Sus)
 			break
 		}
@@ -70,11 +72,11 @@ func keysOf(g *symmetry.Group, ref, sus *tensor.Set, n, m int) (a, b keys, err e
 		if p.Tensors != nil || p.Run != 1 || x == nil || y == nil || len(x.Shape) != 1 || len(y.Shape) != 1 || !x.DType.Numeric() || !y.DType.Numeric() {
 			continue
 		}
-		v, err := floats(x)
+		v, err := numbersOf(x)
 		if err != nil {
 			return a, b, err
 		}
-		w, err := floats(y)
+		w, err := numbersOf(y)
 		if err != nil {
 			return a, b, err
 		}
@@ -93,6 +95,15 @@ func keysOf(g *symmetry.Group, ref, sus *tensor.Set, n, m int) (a, b keys, err e
 		b.combine(c)
 	}
 	return a, b, nil
+}
+
+// numbersOf reads all numbers of a tensor.
+func numbersOf(t *tensor.Tensor) ([]float32, error) {
+	raw, err := t.Bytes()
+	if err != nil {
+		return nil, fmt.Errorf("tensor %s: %w", t.Name, err)
+	}
+	return t.DType.AppendFloat32s(nil, raw), nil
 }
 
 // add adds the numbers of a place; it returns false if there are not as many as neurons.
@@ -226,7 +237,7 @@ func sameKeys(a, b []float64) bool {
 
 // place gives neurons the partners that are known, and leaves the others theirs as far as
 // these are not taken; where both sides have as many neurons, the rest get what is left.
-func place(r *align.ClassResult, known []int) {
+func (r *ClassResult) place(known []int) {
 	taken := make([]bool, len(r.Ref))
 	for _, j := range known {
 		if j >= 0 {
@@ -272,12 +283,12 @@ func place(r *align.ClassResult, known []int) {
 			r.Ref[j] = i
 		}
 	}
-	r.Added = slices.DeleteFunc(slices.Clone(r.Added), func(d align.Dummy) bool { return r.Ref[d.Sus] >= 0 })
-	r.Merged = slices.DeleteFunc(slices.Clone(r.Merged), func(m align.Merge) bool { return r.Ref[m.Neuron] >= 0 || r.Ref[m.Into] < 0 })
+	r.Added = slices.DeleteFunc(slices.Clone(r.Added), func(d Dummy) bool { return r.Ref[d.Sus] >= 0 })
+	r.Merged = slices.DeleteFunc(slices.Clone(r.Merged), func(m Merge) bool { return r.Ref[m.Neuron] >= 0 || r.Ref[m.Into] < 0 })
 	for j, i := range r.Ref {
-		if i < 0 && len(r.Ref) > len(r.Sus) && !slices.ContainsFunc(r.Added, func(d align.Dummy) bool { return d.Sus == j }) {
-			r.Added = append(r.Added, align.Dummy{Sus: j, Kind: align.Stranger, Of: -1})
+		if i < 0 && len(r.Ref) > len(r.Sus) && !slices.ContainsFunc(r.Added, func(d Dummy) bool { return d.Sus == j }) {
+			r.Added = append(r.Added, Dummy{Sus: j, Kind: Stranger, Of: -1})
 		}
 	}
-	r.Ambiguous = slices.DeleteFunc(slices.Clone(r.Ambiguous), func(a align.Ambiguity) bool { return known[a.Ref] >= 0 })
+	r.Ambiguous = slices.DeleteFunc(slices.Clone(r.Ambiguous), func(a Ambiguity) bool { return known[a.Ref] >= 0 })
 }
