@@ -43,7 +43,7 @@ network. --fast begins with a LeNet-5 that the program carries, and trains it on
 for fewer epochs.`,
 		Example: example(
 			"the story", "ropewalk demo",
-			"in some twenty seconds, in another folder", "ropewalk demo --fast story",
+			"in less than half a minute, in another folder", "ropewalk demo --fast story",
 		),
 		Args: arguments(0, 1, "at most one DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -505,6 +505,9 @@ func (r *markExtractText) text(w *bufio.Writer) {
 		word = "present"
 	}
 	fmt.Fprintf(w, "%s: the threshold is %s, %s\n", word, power(v.Threshold), why)
+	if !v.Present && !r.Committed {
+		fmt.Fprintf(w, "only scheme %s was looked for; --scheme names another, and a commitment says which it is\n", d.Scheme)
+	}
 	if r.Evidence != "" {
 		fmt.Fprintf(w, "wrote %s\n", printable(r.Evidence))
 	}

@@ -410,7 +410,7 @@ func (m *trainMarkResult) text(w *bufio.Writer) {
 		if m.Top1 != nil {
 			fmt.Fprintf(w, "; top-1 before them %.2f %% of the validation data", 100**m.Top1)
 		}
-		fmt.Fprintf(w, "\nwrote %s: keep it, the mark is read against it\n", printable(m.Reference))
+		fmt.Fprintf(w, "\nwrote %s: keep it, the mark is read against it, with --scheme grid or the commitment\n", printable(m.Reference))
 	}
 	if m.Commitment != "" {
 		fmt.Fprintf(w, "wrote %s; publish or time-stamp it before the network: SHA-256 %s\n", printable(m.Commitment), m.Digest)
