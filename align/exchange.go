@@ -122,3 +122,29 @@ func exchanged(xs []Exchange, found []ClassResult, set *tensor.Set) (*tensor.Set
 
 // All returns what is known of all classes, exchanges among them.
 func (r *NetworkResult) All() []ClassResult { return slices.Concat(r.Classes, r.Exchanged) }
+
+// Matched returns how many neurons of the reference have a partner that no other has, and of
+// how many.
+func (r *NetworkResult) Matched() (matched, neurons int) {
+	classes := r.All()
+	for i := range classes {
+		c := &classes[i]
+		neurons += len(c.Sus)
+		matched += c.matched()
+	}
+	return matched, neurons
+}
+
+// WithoutFactors returns a match like r, of which all factors of the classes are 1.
+func (r *NetworkResult) WithoutFactors() *NetworkResult {
+	plain := *r
+	plain.Classes = slices.Clone(r.Classes)
+	for i := range plain.Classes {
+		c := &plain.Classes[i]
+		c.Scale = slices.Clone(c.Scale)
+		for f := range c.Scale {
+			c.Scale[f] = slices.Repeat([]float64{1}, len(c.Scale[f]))
+		}
+	}
+	return &plain
+}

@@ -2,7 +2,6 @@ package align
 
 import (
 	"cmp"
-	"fmt"
 	"math"
 	"slices"
 
@@ -72,11 +71,11 @@ func keysOf(g *symmetry.Group, ref, sus *tensor.Set, n, m int) (a, b keys, err e
 		if p.Tensors != nil || p.Run != 1 || x == nil || y == nil || len(x.Shape) != 1 || len(y.Shape) != 1 || !x.DType.Numeric() || !y.DType.Numeric() {
 			continue
 		}
-		v, err := numbersOf(x)
+		v, err := x.Float32s()
 		if err != nil {
 			return a, b, err
 		}
-		w, err := numbersOf(y)
+		w, err := y.Float32s()
 		if err != nil {
 			return a, b, err
 		}
@@ -95,15 +94,6 @@ func keysOf(g *symmetry.Group, ref, sus *tensor.Set, n, m int) (a, b keys, err e
 		b.combine(c)
 	}
 	return a, b, nil
-}
-
-// numbersOf reads all numbers of a tensor.
-func numbersOf(t *tensor.Tensor) ([]float32, error) {
-	raw, err := t.Bytes()
-	if err != nil {
-		return nil, fmt.Errorf("tensor %s: %w", t.Name, err)
-	}
-	return t.DType.AppendFloat32s(nil, raw), nil
 }
 
 // add adds the numbers of a place; it returns false if there are not as many as neurons.

@@ -38,7 +38,7 @@ func changed(t *testing.T, set *tensor.Set, f func(x *tensor.Tensor, v []float32
 	var list []*tensor.Tensor
 	for _, x := range set.All() {
 		if x.DType == tensor.F32 {
-			v, err := numbersOf(x)
+			v, err := x.Float32s()
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -362,12 +362,9 @@ func read(set *tensor.Set, name string) (*array, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := set.Lookup(name)
-	raw, err := t.Bytes()
-	if err != nil {
-		return nil, fmt.Errorf("tensor %s: %w", name, err)
+	if a.data, err = set.Lookup(name).Float32s(); err != nil {
+		return nil, err
 	}
-	a.data = t.DType.AppendFloat32s(make([]float32, 0, t.Elems()), raw)
 	if i := notFinite(a.data); i >= 0 {
 		return nil, fmt.Errorf("%w: tensor %s has %v at %d; there is nothing to compare it by", ErrInput, name, a.data[i], i)
 	}

@@ -181,7 +181,7 @@ func (c *comparer) finite() error {
 			if !t.DType.Numeric() {
 				continue
 			}
-			x, err := floats(t)
+			x, err := t.Float32s()
 			if err != nil {
 				return fmt.Errorf("tensor %s of the %s: %w", t.Name, side.name, err)
 			}
@@ -258,7 +258,7 @@ func (c *comparer) correct() (err error) {
 		return err
 	}
 	c.out.Match, c.out.Restored = c.edited.Match, c.edited.Back
-	if c.moved, err = align.Restore(c.spec, c.stock.sus, withoutFactors(c.out.Match)); err != nil {
+	if c.moved, err = align.Restore(c.spec, c.stock.sus, c.out.Match.WithoutFactors()); err != nil {
 		return err
 	}
 	c.scaled, err = c.rescaled()
@@ -284,7 +284,7 @@ const minTold = 0.5
 
 // settle finds the factors with which the suspect is most like the reference.
 func (c *comparer) settle() error {
-	plain := withoutFactors(c.out.Match)
+	plain := c.out.Match.WithoutFactors()
 	moved, err := align.Restore(c.spec, c.stock.sus, plain)
 	if err != nil {
 		return err
@@ -315,20 +315,6 @@ func (c *comparer) rescaled() (*tensor.Set, error) {
 		return nil, err
 	}
 	return symmetry.Apply(c.spec, c.ref.Set, e)
-}
-
-// withoutFactors returns a match like r, of which all factors are 1.
-func withoutFactors(r *align.NetworkResult) *align.NetworkResult {
-	plain := *r
-	plain.Classes = slices.Clone(r.Classes)
-	for i := range plain.Classes {
-		c := &plain.Classes[i]
-		c.Scale = slices.Clone(c.Scale)
-		for f := range c.Scale {
-			c.Scale[f] = slices.Repeat([]float64{1}, len(c.Scale[f]))
-		}
-	}
-	return &plain
 }
 
 // differences says what became of neurons and tensors.

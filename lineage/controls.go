@@ -51,7 +51,7 @@ func randomControl(set *tensor.Set, kind string, r *rand.Rand) (*tensor.Set, err
 		if !t.DType.Numeric() {
 			continue
 		}
-		x, err := floats(t)
+		x, err := t.Float32s()
 		if err != nil {
 			return nil, err
 		}

@@ -175,11 +175,11 @@ func resembleTensor(ref, restored *tensor.Set, spec *align.Spec, match *align.Ne
 	if len(rows) < leastRows || len(at) < leastRows {
 		return nil, nil
 	}
-	x, err := floats(t)
+	x, err := t.Float32s()
 	if err != nil {
 		return nil, err
 	}
-	y, err := floats(s)
+	y, err := s.Float32s()
 	if err != nil {
 		return nil, err
 	}

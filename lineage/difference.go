@@ -322,7 +322,7 @@ func (e *examination) fitsOf() {
 			if !finite(v) || !finite(y[k]) || e.o.absent != nil && e.o.absent[at+k] {
 				continue
 			}
-			if off := math.Abs(y[k] - v); off > e.tolerance(v) {
+			if off := math.Abs(y[k] - v); e.o.scaled && off > e.tolerance(v) { // nobody asks of others
 				r.off++
 				for i := range precisions {
 					if off <= coarseFactors*precisions[i].epsilon()*math.Abs(v)+subnormal {

@@ -159,11 +159,11 @@ func compare(a, b *tensor.Tensor, epsilon float64) (*compared, error) {
 	if a == nil || b == nil || !a.Shape.Equal(b.Shape) || !a.DType.Numeric() || !b.DType.Numeric() {
 		return nil, nil
 	}
-	x, err := floats(a)
+	x, err := a.Float32s()
 	if err != nil {
 		return nil, err
 	}
-	y, err := floats(b)
+	y, err := b.Float32s()
 	if err != nil {
 		return nil, err
 	}
@@ -187,15 +187,6 @@ func compare(a, b *tensor.Tensor, epsilon float64) (*compared, error) {
 	}
 	t.scale /= float64(max(1, n))
 	return t, nil
-}
-
-// floats reads all values of a tensor.
-func floats(t *tensor.Tensor) ([]float32, error) {
-	raw, err := t.Bytes()
-	if err != nil {
-		return nil, err
-	}
-	return t.DType.AppendFloat32s(make([]float32, 0, t.Elems()), raw), nil
 }
 
 // gain returns the logarithm of what the owners of a position multiply it by, and its

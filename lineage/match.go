@@ -110,7 +110,7 @@ func match(ctx context.Context, spec *symmetry.Spec, ref, sus *tensor.Set, o *Op
 			return nil, err
 		}
 		if r.Related, _ = derived(r, like); !r.Related {
-			moved, err := align.Restore(spec, sus, withoutFactors(r))
+			moved, err := align.Restore(spec, sus, r.WithoutFactors())
 			if err != nil {
 				return nil, err
 			}

@@ -348,10 +348,10 @@ func both(a, b *tensor.Tensor) (x, y []float32, err error) {
 	if a == nil || b == nil || !a.Shape.Equal(b.Shape) || !a.DType.Numeric() || !b.DType.Numeric() {
 		return nil, nil, nil
 	}
-	if x, err = floats(a); err != nil {
+	if x, err = a.Float32s(); err != nil {
 		return nil, nil, err
 	}
-	y, err = floats(b)
+	y, err = b.Float32s()
 	return x, y, err
 }
 

@@ -13,7 +13,7 @@ func TestSurvivors(t *testing.T) {
 		sus := attacked(t, n, chain, 3)
 		own := must(align.FromSymmetry(n.Spec))
 		m := must(align.MatchNetworks(align.Network{Set: n.Set, Spec: own}, align.Network{Set: sus.Set, Spec: own}, nil))
-		same, pairs, err := survivors(n.Spec, n.Set, must(align.Restore(n.Spec, sus.Set, withoutFactors(m))))
+		same, pairs, err := survivors(n.Spec, n.Set, must(align.Restore(n.Spec, sus.Set, m.WithoutFactors())))
 		if err != nil {
 			t.Fatal(err)
 		}

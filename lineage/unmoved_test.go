@@ -20,7 +20,7 @@ func replaced(n Network, share float64, seed uint64) Network {
 			p := &group.Places[k]
 			t := n.Set.Lookup(p.Tensor)
 			if values[p.Tensor] == nil {
-				values[p.Tensor] = must(floats(t))
+				values[p.Tensor] = must(t.Float32s())
 			}
 			x := values[p.Tensor]
 			sigma := math.Sqrt(square(x) / float64(len(x)))

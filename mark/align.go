@@ -77,16 +77,7 @@ func Align(own *tensor.Set, spec *symmetry.Spec, suspect *tensor.Set, o *AlignOp
 		return nil, fmt.Errorf("%w: %w", ErrNetwork, err)
 	}
 	r := &Aligned{Set: suspect, Related: found.Related, LogEvidence: found.LogEvidence}
-	classes := found.All()
-	for i := range classes {
-		c := &classes[i]
-		r.Neurons += len(c.Sus)
-		for k, j := range c.Sus {
-			if j >= 0 && c.Ref[j] == k {
-				r.Matched++
-			}
-		}
-	}
+	r.Matched, r.Neurons = found.Matched()
 	if found.Related {
 		r.Set, err = restore(own, spec, suspect, found, o.Marked)
 	}
@@ -101,16 +92,7 @@ func restore(own *tensor.Set, spec *symmetry.Spec, suspect *tensor.Set, found *a
 	if err != nil {
 		return nil, err
 	}
-	plain := *found
-	plain.Classes = slices.Clone(found.Classes)
-	for i := range plain.Classes {
-		c := &plain.Classes[i]
-		c.Scale = slices.Clone(c.Scale)
-		for f := range c.Scale {
-			c.Scale[f] = slices.Repeat([]float64{1}, len(c.Scale[f]))
-		}
-	}
-	moved, err := align.Restore(spec, suspect, &plain)
+	moved, err := align.Restore(spec, suspect, found.WithoutFactors())
 	if err != nil {
 		return nil, err
 	}

@@ -303,11 +303,10 @@ func lookup(set *tensor.Set, p *Parameters) ([]*tensor.Tensor, error) {
 
 // floats returns the numbers of a tensor, which have to be finite.
 func floats(t *tensor.Tensor) ([]float32, error) {
-	raw, err := t.Bytes()
+	x, err := t.Float32s()
 	if err != nil {
 		return nil, err
 	}
-	x := t.DType.AppendFloat32s(make([]float32, 0, t.Elems()), raw)
 	for i, v := range x {
 		if v-v != 0 { // NaN and infinities
 			return nil, fmt.Errorf("%w: value %d of %s is %v", ErrNetwork, i, t.Name, v)

@@ -50,6 +50,16 @@ func (t *Tensor) Bytes() ([]byte, error) {
 	return b, nil
 }
 
+// Float32s returns all values of a tensor of numbers, row-major, as float32: rounded, if its
+// type has more digits.
+func (t *Tensor) Float32s() ([]float32, error) {
+	raw, err := t.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	return t.DType.AppendFloat32s(make([]float32, 0, t.Elems()), raw), nil
+}
+
 // maxRead bounds what is read into memory at once: a small file can declare a
 // tensor of any size.
 const maxRead = min(1<<36, math.MaxInt)

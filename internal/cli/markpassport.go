@@ -44,14 +44,7 @@ func (e *env) extractFromPassport(ctx context.Context, o *extractOptions, suspec
 		return err
 	}
 	r.Alignment = &markAlignment{To: "passport", Related: found.Related, LogEvidence: found.LogEvidence}
-	for _, c := range found.Classes {
-		r.Alignment.Neurons += len(c.Sus)
-		for k, j := range c.Sus {
-			if j >= 0 && c.Ref[j] == k {
-				r.Alignment.Matched++
-			}
-		}
-	}
+	r.Alignment.Matched, r.Alignment.Neurons = found.Matched()
 	for _, s := range secrets {
 		params := (*mark.Parameters)(nil)
 		if cm != nil {

@@ -435,15 +435,12 @@ func neuronsOf(own *lineage.Comparison) *verifyNeurons {
 		return nil
 	}
 	n := &verifyNeurons{LogEvidence: m.LogEvidence, Proven: own.Canonical != ""}
+	n.Matched, n.Neurons = m.Matched()
 	classes := m.All()
 	for i := range classes {
 		c := &classes[i]
 		n.Groups++
-		n.Neurons += len(c.Sus)
-		for k, j := range c.Sus {
-			if j >= 0 && c.Ref[j] == k {
-				n.Matched++
-			}
+		for k := range c.Sus {
 			if c.Certainty != nil && c.Certainty[k] >= certain {
 				n.Certain++
 			}

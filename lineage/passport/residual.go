@@ -24,18 +24,9 @@ func Restore(ctx context.Context, p *Passport, sus *tensor.Set, o *align.Network
 		return sus, found, err
 	}
 	found = settled(found)
-	plain := *found
-	plain.Classes = slices.Clone(found.Classes)
-	for i := range plain.Classes {
-		c := &plain.Classes[i]
-		c.Scale = slices.Clone(c.Scale)
-		for f := range c.Scale {
-			c.Scale[f] = slices.Repeat([]float64{1}, len(c.Scale[f]))
-		}
-	}
 	var best *tensor.Set
 	least := math.Inf(1)
-	for _, r := range []*align.NetworkResult{&plain, found} {
+	for _, r := range []*align.NetworkResult{found.WithoutFactors(), found} {
 		set, err := align.Restore(p.Spec, sus, r)
 		if err != nil {
 			return nil, nil, err
@@ -147,11 +138,10 @@ func (p *Passport) differencesOf(t *tensor.Tensor) ([]*sketchedDifference, error
 	case !slices.Equal(u.Shape, t.Shape) || !t.DType.Numeric():
 		return nil, fmt.Errorf("%w: %s is %s of %s, and %s of %s in the passport", ErrMisfit, t.Name, t.DType, t.Shape, u.DType, u.Shape)
 	}
-	raw, err := t.Bytes()
+	x, err := t.Float32s()
 	if err != nil {
 		return nil, err
 	}
-	x := t.DType.AppendFloat32s(make([]float32, 0, t.Elems()), raw)
 	for i, v := range x {
 		if v-v != 0 {
 			return nil, fmt.Errorf("%w: value %d of %s is %v", ErrMisfit, i, t.Name, v)

@@ -152,7 +152,7 @@ func dead(n attack.Network) (map[string][]bool, error) {
 			if len(t.Shape) < 2 || p.Role != symmetry.Incoming && p.Role != symmetry.Outgoing {
 				continue
 			}
-			x, err := floats(t)
+			x, err := t.Float32s()
 			if err != nil {
 				return nil, err
 			}
@@ -197,15 +197,6 @@ func dead(n attack.Network) (map[string][]bool, error) {
 		out[g.Name] = flags
 	}
 	return out, nil
-}
-
-// floats returns the numbers of a tensor.
-func floats(t *tensor.Tensor) ([]float32, error) {
-	b, err := t.Bytes()
-	if err != nil {
-		return nil, err
-	}
-	return t.DType.AppendFloat32s(nil, b), nil
 }
 
 // A spread is the mean, the least and the deviation of several runs.

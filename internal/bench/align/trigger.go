@@ -19,7 +19,7 @@ func triggers(ref attack.Network, layer string, seeds int) ([][]float64, error) 
 	if p := &g.Places[0]; p.Axis != 0 || p.At != nil || p.Run != 1 {
 		return nil, fmt.Errorf("tensor %s does not have a row for each neuron", layer)
 	}
-	w, err := floats(ref.Set.Lookup(layer))
+	w, err := ref.Set.Lookup(layer).Float32s()
 	if err != nil {
 		return nil, err
 	}
@@ -38,11 +38,11 @@ func triggers(ref attack.Network, layer string, seeds int) ([][]float64, error) 
 // to find the image that makes it. It returns Ψ.
 func triggered(ref attack.Network, sus *attack.Result, layer string, x []float64) (float64, error) {
 	g := &ref.Spec.Groups[0]
-	w, err := floats(ref.Set.Lookup(layer))
+	w, err := ref.Set.Lookup(layer).Float32s()
 	if err != nil {
 		return 0, err
 	}
-	v, err := floats(sus.Set.Lookup(layer))
+	v, err := sus.Set.Lookup(layer).Float32s()
 	if err != nil {
 		return 0, err
 	}

@@ -115,7 +115,7 @@ func jittered(n attack.Network, sigma float64, seed uint64) (*tensor.Set, error)
 				continue
 			}
 			seen[t.Name] = true
-			x, err := floats(t)
+			x, err := t.Float32s()
 			if err != nil {
 				return nil, err
 			}

@@ -142,11 +142,11 @@ func TestPlaces(t *testing.T) {
 				}
 				continue
 			}
-			x, err := floats(s.Set.Lookup(m.tensor))
+			x, err := s.Set.Lookup(m.tensor).Float32s()
 			if err != nil {
 				t.Fatal(err)
 			}
-			y, err := floats(changed)
+			y, err := changed.Float32s()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -174,7 +174,7 @@ func TestPlaces(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			z, err := floats(r.Set.Lookup(m.tensor))
+			z, err := r.Set.Lookup(m.tensor).Float32s()
 			if err != nil {
 				t.Fatal(err)
 			}

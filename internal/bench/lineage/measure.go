@@ -47,11 +47,11 @@ func each(ref, back *tensor.Set, f func(a, b []float32)) error {
 		if len(x.Shape) < 2 || !x.DType.Numeric() || y == nil || !y.Shape.Equal(x.Shape) {
 			continue
 		}
-		a, err := floats(x)
+		a, err := x.Float32s()
 		if err != nil {
 			return err
 		}
-		b, err := floats(y)
+		b, err := y.Float32s()
 		if err != nil {
 			return err
 		}
@@ -69,11 +69,11 @@ func zeros(ref, sus *tensor.Set) (float64, error) {
 		if len(t.Shape) < 2 || !t.DType.Numeric() || u == nil {
 			continue
 		}
-		a, err := floats(t)
+		a, err := t.Float32s()
 		if err != nil {
 			return 0, err
 		}
-		b, err := floats(u)
+		b, err := u.Float32s()
 		if err != nil {
 			return 0, err
 		}
@@ -135,7 +135,7 @@ func levels(set *tensor.Set, channel bool) (float64, error) {
 		if len(t.Shape) < 2 || !t.DType.Numeric() {
 			continue
 		}
-		x, err := floats(t)
+		x, err := t.Float32s()
 		if err != nil {
 			return 0, err
 		}
@@ -177,11 +177,11 @@ func beside(ref, sus *tensor.Set, q *attack.Step) (float64, error) {
 		if len(t.Shape) < 2 || !t.DType.Numeric() || u == nil || !u.Shape.Equal(t.Shape) || t.Elems() == 0 {
 			continue
 		}
-		a, err := floats(t)
+		a, err := t.Float32s()
 		if err != nil {
 			return 0, err
 		}
-		b, err := floats(u)
+		b, err := u.Float32s()
 		if err != nil {
 			return 0, err
 		}

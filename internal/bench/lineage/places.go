@@ -219,7 +219,7 @@ func (s *subject) own(m *mark, r *attack.Result) (int, error) {
 	if set, err = symmetry.Apply(s.Spec, set, r.Truth.Element); err != nil {
 		return 0, err
 	}
-	x, err := floats(set.Lookup(m.tensor))
+	x, err := set.Lookup(m.tensor).Float32s()
 	return slices.Index(x, 1), err
 }
 
@@ -279,7 +279,7 @@ func (s *subject) edit(kind string, seed uint64) (*tensor.Tensor, *mark, error) 
 		x := list[r.IntN(len(list))]
 		m := &mark{what: kind, tensor: x.p.Tensor, group: x.g.Name, neuron: r.IntN(x.g.Size), factor: 1.5}
 		t := s.Set.Lookup(m.tensor)
-		data, err := floats(t)
+		data, err := t.Float32s()
 		if err != nil {
 			return nil, nil, err
 		}
@@ -331,7 +331,7 @@ func (s *subject) ulp(r *rand.Rand) (*tensor.Tensor, *mark, error) {
 			at -= t.Elems()
 			continue
 		}
-		data, err := floats(t)
+		data, err := t.Float32s()
 		if err != nil {
 			return nil, nil, err
 		}

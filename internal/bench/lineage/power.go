@@ -98,11 +98,11 @@ func (m *maker) steal(ctx context.Context, x *theft) error {
 				continue
 			}
 			t := other.Set.Lookup(p.Tensor)
-			to, err := floats(t)
+			to, err := t.Float32s()
 			if err != nil {
 				return err
 			}
-			from, err := floats(owner.Set.Lookup(p.Tensor))
+			from, err := owner.Set.Lookup(p.Tensor).Float32s()
 			if err != nil {
 				return err
 			}

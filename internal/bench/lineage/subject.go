@@ -192,12 +192,3 @@ func inMemory(set *tensor.Set) (*tensor.Set, error) {
 	}
 	return tensor.NewSet(list...)
 }
-
-// floats returns the numbers of a tensor.
-func floats(t *tensor.Tensor) ([]float32, error) {
-	b, err := t.Bytes()
-	if err != nil {
-		return nil, err
-	}
-	return t.DType.AppendFloat32s(nil, b), nil
-}
