@@ -149,8 +149,7 @@ func (r *trainRun) finish(ctx context.Context, report *train.Report) (*finished,
 	}
 	f := &finished{report: report, kept: r.recipe.Kept()}
 	size := func(n *compact.Network) (int64, error) {
-		b, err := r.packed(ctx, n.Values())
-		return int64(len(b)), err
+		return r.packedSize(ctx, n.Values())
 	}
 	if f.hemp.Trained, err = size(net); err != nil {
 		return nil, err
