@@ -185,8 +185,7 @@ func (r *trainRun) finish(ctx context.Context, report *train.Report) (*finished,
 
 // size returns the bytes of the file of a network.
 func (r *trainRun) size(ctx context.Context, n *compact.Network) (int64, error) {
-	b, err := r.packed(ctx, n.Values())
-	return int64(len(b)), err
+	return r.packedSize(ctx, n.Values())
 }
 
 // thins reports whether weights are taken out after training. With a mark, what the file
