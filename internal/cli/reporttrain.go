@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,8 +21,8 @@ const maxHistory = 256 << 20
 
 // readHistory reads the history of a run. The last line may be incomplete: the run may
 // be at work on it.
-func readHistory(path string) ([]train.Event, error) {
-	f, err := os.Open(path)
+func (e *env) readHistory(path string) ([]train.Event, error) {
+	f, err := e.openFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -198,7 +197,7 @@ func (p *pager) trained(r *trainResult) {
 func (e *env) trainPage(r *trainResult) (*report.Page, error) {
 	p := newPage("train", filepath.Base(r.Output))
 	p.trained(r)
-	events, err := readHistory(r.History)
+	events, err := e.readHistory(r.History)
 	if err != nil {
 		return nil, err
 	}
