@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -196,6 +198,38 @@ func TestServeIndex(t *testing.T) {
 	s := servedBy(t, dir)
 	if r := ask(s, "GET", "/see?file=deep/in.safetensors.index.json"); r.StatusCode != 200 || !strings.Contains(body(t, r), "8x8") {
 		t.Errorf("status %d", r.StatusCode)
+	}
+}
+
+// Files that no program of ours wrote are refused soon, however large they are.
+func TestServeLarge(t *testing.T) {
+	dir := servedFolder(t)
+	names := []string{"large.json", "large.safetensors", "large.npz", "large.onnx", "large.rope", "large.passport", "large" + historyExt}
+	for _, name := range names {
+		f, err := os.Create(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(f.Truncate(1<<32), f.Close()); err != nil {
+			t.Skipf("no files with holes here: %v", err)
+		}
+	}
+	nested := bytes.Repeat([]byte("["), 1<<20)
+	if err := os.WriteFile(filepath.Join(dir, "nested.json"), append([]byte(`{"schema":"ropewalk/diff/1","a":`), nested...), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	s := servedBy(t, dir)
+	for _, name := range append(names, "nested.json") {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		r := ask(s, "GET", "/see?file="+name)
+		if text := body(t, r); r.StatusCode != http.StatusUnprocessableEntity {
+			t.Errorf("%s: status %d, want 422: %.300q", name, r.StatusCode, text)
+		}
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; n > 64<<20 {
+			t.Errorf("%s took %d MiB of memory", name, n>>20)
+		}
 	}
 }
 
