@@ -174,6 +174,9 @@ func (r *trainRun) prepareHemp(ctx context.Context) error {
 		},
 	}
 	tools.Batch, tools.Narrow = r.t.Batch, r.narrows()
+	if r.thins() {
+		tools.Finished = r.finishedSize
+	}
 	if r.marked != nil && r.trainOptions.mark.scheme == markGrid {
 		tools.Mark = func(p *compact.Proposal) ([]compact.Move, []byte, error) { return r.chooseMoves(ctx, p) }
 	}
