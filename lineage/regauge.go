@@ -37,7 +37,7 @@ func (e *examination) regauged() *numbers {
 	}
 	x, y := e.x.all(), e.z.all()
 	large := magnitude(x, largeShare)
-	m := findMinors(x, y, row, large)
+	m := findMinors(x, y, row, large, e.silent)
 	if len(m) < 16 {
 		return nil
 	}
@@ -67,15 +67,15 @@ func magnitude(x []float64, share float64) float64 {
 	return m[int(float64(len(m)-1)*(1-share))]
 }
 
-// findMinors draws pairs of rows and columns in which all four weights are large.
-func findMinors(x, y []float64, row int, large float64) []minor {
+// findMinors draws pairs of rows and columns in which all four weights are large, and none silent.
+func findMinors(x, y []float64, row int, large float64, silent []bool) []minor {
 	h := uint64(1)
 	draw := func(n int) int {
 		h = h*6364136223846793005 + 1442695040888963407
 		return int(h >> 33 % uint64(n))
 	}
 	ok := func(i int) bool {
-		return math.Abs(x[i]) >= large && x[i] != 0 && finite(x[i]) && y[i] != 0 && finite(y[i])
+		return (silent == nil || !silent[i]) && math.Abs(x[i]) >= large && x[i] != 0 && finite(x[i]) && y[i] != 0 && finite(y[i])
 	}
 	var list []minor
 	rows := len(x) / row
@@ -164,15 +164,16 @@ func (e *examination) divided(x, y []float64, round func(i int) float64, row int
 	}
 	var list []ratio
 	tops := [2][]float64{make([]float64, rows), make([]float64, columns)}
+	looked := func(i int) bool { return e.silent == nil || !e.silent[i] }
 	for i, v := range x {
-		if finite(v) {
+		if finite(v) && looked(i) {
 			tops[0][i/row] = max(tops[0][i/row], math.Abs(v))
 			tops[1][i%row/inner] = max(tops[1][i%row/inner], math.Abs(v))
 		}
 	}
 	for i, v := range x {
 		enough := min(large, tops[0][i/row]/2, tops[1][i%row/inner]/2) // all have some
-		if q := round(i); math.Abs(v) >= enough && q != 0 && y[i] != 0 && finite(y[i]) && finite(v) {
+		if q := round(i); looked(i) && math.Abs(v) >= enough && q != 0 && y[i] != 0 && finite(y[i]) && finite(v) {
 			list = append(list, ratio{i / row, i % row / inner, math.Log(math.Abs(y[i] / q)), math.Abs(v) >= large})
 		}
 	}
@@ -213,7 +214,7 @@ func (e *examination) divided(x, y []float64, round func(i int) float64, row int
 		if u := levels(i); v != 0 && len(u) > 0 {
 			if l := u[nearestLevel(u, v)]; math.Abs(v-l) <= minorError*math.Abs(l) {
 				v = l
-			} else {
+			} else if looked(i) {
 				off++
 			}
 		}

@@ -209,9 +209,51 @@ func (c *comparer) cosines() error {
 				g.Cosines[k] = s.xy[k] / math.Sqrt(d)
 			}
 		}
+		g.lose(c.class(g.Name), s.xx)
 		g.Strangers = strangers(g, s.xx, s.xy, s.yy, dims[g.Name])
 	}
 	return nil
+}
+
+// intact is the cosine of neurons that are what they were but for rounding.
+const intact = 0.9999
+
+// lose takes back that neurons are gone from a group that has others: where damage leaves
+// neurons of their size, by the squares of their weights, hard to know again, they may as well be
+// among these.
+func (g *GroupDifference) lose(x *align.ClassResult, squares []float64) {
+	if len(g.Removed) == 0 || g.Added < len(g.Removed) || x == nil || x.Certainty == nil {
+		return
+	}
+	var of []float64
+	for i, j := range x.Sus {
+		if j >= 0 {
+			of = append(of, g.Cosines[i])
+		}
+	}
+	slices.Sort(of)
+	if len(of) == 0 || of[len(of)/2] >= intact {
+		return
+	}
+	var gone []int
+	for _, i := range g.Removed {
+		alike, known := 0, 0
+		for k, j := range x.Sus {
+			if j >= 0 && squares[k] <= 2*squares[i] {
+				if alike++; x.Certainty[k] >= certain {
+					known++
+				}
+			}
+		}
+		if alike >= 4 && 10*known >= 9*alike {
+			gone = append(gone, i)
+			continue
+		}
+		g.Lost = append(g.Lost, i)
+		g.Added--
+	}
+	g.Removed = gone
+	slices.Sort(g.Lost)
 }
 
 // doubted marks, of the positions on all axes but one, those of neurons that may be others;
@@ -289,6 +331,7 @@ func (c *comparer) forgetStrangers() (err error) {
 		}
 		again := groupDifference(x)
 		again.Cosines, again.Strangers = g.Cosines, g.Strangers
+		again.Removed, again.Lost, again.Added = g.Removed, g.Lost, g.Added
 		*g = again
 	}
 	if !found {
