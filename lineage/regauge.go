@@ -178,18 +178,19 @@ func (e *examination) divided(x, y []float64, round func(i int) float64, row int
 		}
 	}
 	group := make([][]float64, max(rows, columns))
-	settle := func(into []float64, of func(ratio) (int, float64)) {
+	// settle finds what rows, or columns, are multiplied by, from ratios in which the other is known.
+	settle := func(into []float64, found []bool, of func(ratio) (k int, v float64, known bool)) (more bool) {
 		for i := range group {
 			group[i] = group[i][:0]
 		}
 		strong := make([]bool, len(into))
 		for _, q := range list {
-			if k, _ := of(q); q.strong {
+			if k, _, known := of(q); q.strong && known {
 				strong[k] = true
 			}
 		}
 		for _, q := range list {
-			if k, v := of(q); q.strong || !strong[k] {
+			if k, v, known := of(q); known && (q.strong || !strong[k]) {
 				group[k] = append(group[k], v)
 			}
 		}
@@ -197,12 +198,40 @@ func (e *examination) divided(x, y []float64, round func(i int) float64, row int
 			if n := len(group[k]); n > 0 {
 				slices.Sort(group[k])
 				into[k] = group[k][n/2]
+				more = more || !found[k]
+				found[k] = true
 			}
 		}
+		return more
 	}
-	for range 50 {
-		settle(a, func(q ratio) (int, float64) { return q.r, q.log - b[q.c] })
-		settle(b, func(q ratio) (int, float64) { return q.c, q.log - a[q.r] })
+	// Medians alone, of all at once, may end where rows and columns are off together. So one row is
+	// the first, and what is told by those that are known follows.
+	doneA, doneB := make([]bool, rows), make([]bool, columns)
+	byRow := func(q ratio) (int, float64, bool) { return q.r, q.log - b[q.c], doneB[q.c] }
+	byColumn := func(q ratio) (int, float64, bool) { return q.c, q.log - a[q.r], doneA[q.r] }
+	counts := make([]int, rows)
+	for _, q := range list {
+		if counts[q.r]++; q.strong {
+			counts[q.r] += columns
+		}
+	}
+	for {
+		first := -1
+		for r, n := range counts {
+			if n > 0 && !doneA[r] && (first < 0 || n > counts[first]) {
+				first = r
+			}
+		}
+		if first < 0 {
+			break
+		}
+		doneA[first] = true
+		for settle(b, doneB, byColumn) || settle(a, doneA, byRow) {
+		}
+	}
+	for range 10 { // single ratios may be wrong, where rounding was decided otherwise
+		settle(b, doneB, byColumn)
+		settle(a, doneA, byRow)
 	}
 	levels := levelsOf(x, round, row)
 	out := make([]byte, 0, 8*len(y))
