@@ -50,6 +50,11 @@ func (r *NetworkResult) ByKeys(spec *symmetry.Spec, ref, sus *tensor.Set) (told,
 				continue
 			}
 			partners, _ := mutual(list, len(c.Ref))
+			for i, j := range partners { // what was added may have the norms of a neuron that is gone
+				if j >= 0 && slices.ContainsFunc(c.Added, func(d Dummy) bool { return d.Sus == j && d.Kind != Stranger }) {
+					partners[i] = -1
+				}
+			}
 			c.place(partners)
 			told += len(c.Sus)
 			break
@@ -262,9 +267,33 @@ func (e *evidence) addKeys(g *Group) {
 	if !told {
 		return
 	}
+	// What was added may have the norms of a neuron that is gone. Its weights are none of that
+	// neuron's, which shows if they are those of other pairs.
+	weights := func(i, j int) float64 {
+		k := i*e.m + j
+		x := e.plain[k]
+		if len(e.signed) > 0 {
+			y, _ := e.signPlan().best(e.signed, k)
+			x += y
+		}
+		return float64(x)
+	}
+	var usual []float64
+	for i, l := range list {
+		best := math.Inf(-1)
+		for _, j := range l {
+			best = max(best, weights(i, j))
+		}
+		if len(l) > 0 {
+			usual = append(usual, best)
+		}
+	}
+	least := median(usual) / 4
 	for i, l := range list {
 		for _, j := range l {
-			e.plain[i*e.m+j] += keyed
+			if least <= 0 || weights(i, j) >= least {
+				e.plain[i*e.m+j] += keyed
+			}
 		}
 	}
 }

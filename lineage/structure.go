@@ -134,13 +134,13 @@ func displaced(sus []int) int {
 
 // cosines fills in how much neurons resemble their partners, and finds those that do not.
 func (c *comparer) cosines() error {
-	type sums struct{ xx, xy, yy []float64 }
+	type sums struct{ xx, xy, yy, xl, ll []float64 }
 	of := map[string]*sums{}
 	byTensor := map[string][]placeOf{}
 	dims := map[string]float64{} // numbers of a neuron
 	for i := range c.spec.Groups {
 		g := &c.spec.Groups[i]
-		of[g.Name] = &sums{make([]float64, g.Size), make([]float64, g.Size), make([]float64, g.Size)}
+		of[g.Name] = &sums{make([]float64, g.Size), make([]float64, g.Size), make([]float64, g.Size), make([]float64, g.Size), make([]float64, g.Size)}
 		for _, p := range g.Places {
 			if p.Tensors == nil {
 				byTensor[p.Tensor] = append(byTensor[p.Tensor], placeOf{&p, i, 0, g.Size})
@@ -161,6 +161,10 @@ func (c *comparer) cosines() error {
 			continue
 		}
 		weight := 1 / max(square(x), math.SmallestNonzeroFloat64) * float64(len(x))
+		like := align.Imitate(x, y)
+		if like == nil {
+			like = x
+		}
 		for _, p := range places {
 			s := of[c.spec.Groups[p.group].Name]
 			inner := 1
@@ -183,15 +187,17 @@ func (c *comparer) cosines() error {
 				if i < 0 {
 					continue
 				}
-				var xx, xy, yy float64
+				var xx, xy, yy, xl, ll float64
 				for k := at; k < at+inner; k++ {
 					if doubt != nil && doubt[at/inner/axis*inner+k-at] {
 						continue
 					}
-					a, b := float64(x[k]), float64(y[k])
+					a, b, l := float64(x[k]), float64(y[k]), float64(like[k])
 					xx, xy, yy = xx+a*a, xy+a*b, yy+b*b
+					xl, ll = xl+a*l, ll+l*l
 				}
 				s.xx[i], s.xy[i], s.yy[i] = s.xx[i]+weight*xx, s.xy[i]+weight*xy, s.yy[i]+weight*yy
+				s.xl[i], s.ll[i] = s.xl[i]+weight*xl, s.ll[i]+weight*ll
 			}
 			name := c.spec.Groups[p.group].Name
 			dims[name] += float64(len(x)-axis*marked(doubt)) / float64(p.size)
@@ -210,7 +216,9 @@ func (c *comparer) cosines() error {
 			}
 		}
 		g.lose(c.class(g.Name), s.xx)
-		g.Strangers = strangers(g, s.xx, s.xy, s.yy, dims[g.Name])
+		// Of neurons of which pruning or a grid leaves nothing, nothing can be missed.
+		left := func(i int) bool { return s.xl[i] > 2*seenFrom*math.Sqrt(s.xx[i]*s.ll[i]/dims[g.Name]) }
+		g.Strangers = slices.DeleteFunc(strangers(g, s.xx, s.xy, s.yy, dims[g.Name]), func(i int) bool { return !left(i) })
 	}
 	return nil
 }
