@@ -242,34 +242,46 @@ func sized(x *[]float32, n int) []float32 {
 // numbers returns count numbers from place at on, as they are in the tensor. They are
 // valid until the next call with the same scratch.
 func (s *lazySide) numbers(at, count int, w *scratch) ([]float32, error) {
+	x := sized(&w.values, count)
+	return x, s.fill(x, at)
+}
+
+// fill puts the numbers from place at on into dst.
+func (s *lazySide) fill(dst []float32, at int) error {
 	width := int64(s.t.DType.Bits() / 8)
-	off, n := int64(at)*width, int64(count)*width
+	off, n := int64(at)*width, int64(len(dst))*width
 	var b []byte
 	if s.raw != nil {
 		b = s.raw[off : off+n]
 	} else {
 		var ok bool
 		if b, ok = lent(s.t.Data, off, n); !ok {
-			return nil, fmt.Errorf("tensor %s: bytes %d to %d cannot be read", s.t.Name, off, off+n)
+			return fmt.Errorf("tensor %s: bytes %d to %d cannot be read", s.t.Name, off, off+n)
 		}
 	}
 	s.read.Add(n)
-	w.values = s.t.DType.AppendFloat32s(w.values[:0], b)
-	return w.values, nil
+	if s.t.DType == tensor.BF16 { // networks of billions of weights are
+		kernel.BFloat16s(dst, b)
+	} else {
+		s.t.DType.AppendFloat32s(dst[:0], b)
+	}
+	return nil
 }
 
 // row puts the numbers of a neuron into dst.
 func (s *lazySide) row(i int, dst []float32, w *scratch) error {
 	for r := range s.run {
 		k := i*s.run + r
-		x, err := s.numbers(int(s.at[k])*s.inner, s.inner, w)
-		if err != nil {
-			return err
-		}
 		to := dst[r*s.inner:][:s.inner]
 		if s.innerAt == nil {
-			copy(to, x)
+			if err := s.fill(to, int(s.at[k])*s.inner); err != nil {
+				return err
+			}
 		} else {
+			x, err := s.numbers(int(s.at[k])*s.inner, s.inner, w)
+			if err != nil {
+				return err
+			}
 			for c, at := range s.innerAt[:len(to)] {
 				to[c] = x[at]
 			}

@@ -17,6 +17,7 @@ const (
 	looks     = 400  // on the way to Freeze, if there are so many steps
 	pathEnd   = 0.92 // of the way to Freeze the estimate is to be at the target
 	pathBegin = 0.15 // of it, before which lambda is left alone
+	most      = 1000 // times what lambda began with, up or down
 )
 
 // estimate returns the bytes of the file, about: the row x column code of each
@@ -64,7 +65,10 @@ func (r *Recipe) steer() {
 	if way < pathEnd && r.last[0] < pathEnd {
 		want = r.last[1] * (pathEnd - way) / (pathEnd - r.last[0])
 	}
-	r.lambda *= math.Exp(min(gain*float64(pause)/steps, mostGain) * min(max(e-want, -mostError), mostError))
+	lambda := r.lambda * math.Exp(min(gain*float64(pause)/steps, mostGain)*min(max(e-want, -mostError), mostError))
+	// Weights that do not follow the price do not do so at a higher one: all others would
+	// be zero first. The way that is left is for fit.
+	r.lambda = min(max(lambda, r.o.Lambda/most), most*r.o.Lambda)
 }
 
 // fit chooses which weights are zero so that the file has the size of the target:
@@ -94,7 +98,7 @@ func (r *Recipe) fit(values [][]float32) error {
 		r.q.Forward(r.shown, values)
 		return r.tools.Size(r.network(values).ordered().Values())
 	}
-	least, err := try(reach)
+	least, err := try(far)
 	if err != nil {
 		return err
 	}
@@ -117,7 +121,7 @@ func (r *Recipe) fit(values [][]float32) error {
 // bisect finds the smallest zone whose size is at most the target, about, tries it
 // last, and returns the size.
 func bisect(try func(zone float64) (int64, error), target int64) (int64, error) {
-	lo, hi := 0.02, reach
+	lo, hi := 0.02, far
 	for range 12 {
 		mid := (lo + hi) / 2
 		size, err := try(mid)

@@ -24,7 +24,7 @@ func (e *CollapsedError) Error() string { return "training collapsed: " + e.Why 
 //	loss, top1      of the floats behind it, on the validation data
 //	h1, hn          entropy of order 1 and Order, pooled, in bits per weight
 //	nonzero         weights
-//	estimated       bytes of the file, from the symbols alone
+//	estimated       bytes of the file in the end, from the symbols alone
 //	bytes           of the file, if training ended here
 //	lambda          what a bit costs
 func (r *Recipe) Observe(ctx context.Context, w []engine.Weight, m train.Moment) (map[string]float64, error) {
@@ -77,15 +77,49 @@ func (r *Recipe) Observe(ctx context.Context, w []engine.Weight, m train.Moment)
 	if r.tools.Size == nil {
 		return notes, nil
 	}
-	size, err := r.tools.Size(r.network(values).ordered().Values())
+	n := r.network(values)
+	size, err := r.tools.Size(n.ordered().Values())
 	if err != nil {
 		return nil, err
 	}
 	notes["bytes"] = float64(size)
 	if r.paper == nil {
 		e := r.estimate()
-		notes["estimated"] = math.Round(e)
 		r.calibrated *= float64(size) / e
+		if err := r.foresee(ctx, n, size, m); err != nil {
+			return nil, err
+		}
+		notes["estimated"] = math.Round(r.finished(e))
 	}
 	return notes, nil
+}
+
+// looksAhead is how often it is found out what will be done to a network in the end, as a
+// part of the time in which zeros are frozen: it takes as long as several evaluations.
+const looksAhead = 0.25
+
+// foresee finds out what will be done to a network when training has ended.
+func (r *Recipe) foresee(ctx context.Context, n *Network, size int64, m train.Moment) error {
+	f := &r.finishing
+	soon := f.Ratio > 0 && m.Progress()-f.At < looksAhead*(1-r.o.Freeze) && m.Epoch+1 < m.Epochs
+	if r.tools.Finished == nil || r.phase != frozen || soon {
+		return nil
+	}
+	end, err := r.tools.Finished(ctx, n)
+	f.Ratio, f.At = float64(end)/float64(size), m.Progress()
+	return err
+}
+
+// finished returns the bytes of the file in the end, if it had these bytes now.
+func (r *Recipe) finished(size float64) float64 {
+	if r.phase != frozen {
+		return size
+	}
+	if r.finishing.Ratio > 0 {
+		size *= r.finishing.Ratio
+	}
+	if r.o.Target > 0 { // what is too much is taken out
+		size = min(size, float64(r.o.Target))
+	}
+	return size
 }

@@ -82,13 +82,24 @@ type Options struct {
 }
 
 const (
-	reach     = 1.4 // latents are kept within so many outer levels
-	beyond    = 0.3 // slope of the bits beyond the outer level, as a part of that inside
-	every     = 20  // steps between two looks at the densities
-	levelRate = 0.5 // of the learning rate, for levels
+	far       = 1.4   // latents are kept within so many outer levels
+	beyond    = 0.3   // slope of the bits beyond the outer level, as a part of that inside
+	every     = 20    // steps between two looks at the densities
+	levelRate = 0.5   // of the learning rate, for levels
+	just      = 0.999 // within the outer levels
 
 	biasLevels = 7 // on each side of zero
 )
+
+// reach returns within how many outer levels latents are kept. The entropy of blocks has
+// no slope beyond the outer levels, so that weights there would never come back where
+// levels do not move either: as published, none gets there.
+func (o Options) reach() float64 {
+	if o.Model == entropy.Blocks && o.FixedLevels {
+		return just
+	}
+	return far
+}
 
 // settled returns the options with defaults filled in.
 func (o Options) settled(chain bool) (Options, error) {

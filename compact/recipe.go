@@ -22,6 +22,10 @@ type Tools struct {
 	// Judge evaluates the network as it is now; nil leaves the accuracy of the
 	// floats out of the history.
 	Judge func(ctx context.Context) (*train.Summary, error)
+	// Finished returns the bytes of the file that is made of a network as training leaves
+	// it, if more is done to it then than that its units are put in order; nil is none. The
+	// estimate in the history follows it: it is asked some times after zeros are frozen.
+	Finished func(ctx context.Context, n *Network) (int64, error)
 	// Mark chooses the weights that go to a neighbouring level because they carry a mark;
 	// nil is none. It is asked once, half way between Freeze and the end, and its moves
 	// are held from then on, with the support and the order of units in the file, while all
@@ -64,10 +68,17 @@ type Recipe struct {
 	fisher     [][]float32 // squared gradients of batches, averaged
 	mask       [][]bool    // pruned weights
 	calibrated float64     // real bytes over estimated ones
+	finishing  finishing   // what is done to the file in the end
 	order      []int       // keys of units, see Network.arrange
 	last       []float64   // controller: log of the estimate when it began
 	rest       []*settler  // after Freeze
 	mark       *marked     // nil before there is one
+}
+
+// A finishing is what is known of [Tools.Finished].
+type finishing struct {
+	Ratio float64 // bytes of the finished file over those before; 0 is unknown
+	At    float64 // progress of training
 }
 
 type role int
@@ -538,7 +549,7 @@ func (r *Recipe) AdjustPieces(w []engine.Weight, workers int) train.Pieces {
 		return nil
 	}
 	return func(worker, i, from, to int) {
-		r.q.ClampRange(&r.strips[worker], i, values[i][from:to], reach)
+		r.q.ClampRange(&r.strips[worker], i, values[i][from:to], r.o.reach())
 	}
 }
 
@@ -581,9 +592,9 @@ func (r *Recipe) Adjust(w []engine.Weight) error {
 		r.moveLevels()
 	}
 	if begun && r.phase == free {
-		r.q.ClampLive(values, reach)
+		r.q.ClampLive(values, r.o.reach())
 	} else {
-		r.q.Clamp(values, reach)
+		r.q.Clamp(values, r.o.reach())
 	}
 	r.clear(values)
 	r.settle(values)
@@ -685,6 +696,7 @@ type recipeState struct {
 	Cost            float64
 	Lambda          float64
 	Calibrated      float64
+	Finishing       finishing
 	Last            []float64
 	Order           []int
 	Quantizer, Rate []byte
@@ -699,7 +711,7 @@ type recipeState struct {
 
 // State implements [train.Keeper].
 func (r *Recipe) State() ([]byte, error) {
-	s := recipeState{Phase: r.phase, Calls: r.calls, Cost: r.bits, Lambda: r.lambda, Calibrated: r.calibrated, Last: r.last, Order: r.order, Fisher: r.fisher, Mask: r.mask, Mark: r.mark}
+	s := recipeState{Phase: r.phase, Calls: r.calls, Cost: r.bits, Lambda: r.lambda, Calibrated: r.calibrated, Finishing: r.finishing, Last: r.last, Order: r.order, Fisher: r.fisher, Mask: r.mask, Mark: r.mark}
 	var err error
 	if r.paper != nil {
 		if s.Paper, err = r.paper.State(); err != nil {
@@ -814,6 +826,6 @@ func (r *Recipe) SetState(b []byte) error {
 		}
 	}
 	r.mark = s.Mark
-	r.phase, r.calls, r.bits, r.lambda, r.calibrated, r.last, r.order, r.mask = s.Phase, s.Calls, s.Cost, s.Lambda, s.Calibrated, s.Last, s.Order, s.Mask
+	r.phase, r.calls, r.bits, r.lambda, r.calibrated, r.finishing, r.last, r.order, r.mask = s.Phase, s.Calls, s.Cost, s.Lambda, s.Calibrated, s.Finishing, s.Last, s.Order, s.Mask
 	return nil
 }

@@ -49,7 +49,7 @@ func (s *survey) factors() (done map[int]bool) {
 		if u.seat.class < 0 {
 			continue
 		}
-		list := s.numbers(u)
+		list := s.numbers(nil, u)
 		var xx, yy, xy float64
 		for _, k := range list {
 			x, y := s.n.x[k], s.n.y[k]

@@ -2,6 +2,7 @@ package lineage
 
 import (
 	"cmp"
+	"iter"
 	"math"
 	"slices"
 
@@ -160,27 +161,52 @@ func (s *survey) count(k, by int) {
 	}
 }
 
-// numbers returns those of a unit, in the order in which those of others like it are.
-func (s *survey) numbers(u *unit) []int {
-	var out []int
-	outer, inner := 1, 1
-	for a, d := range s.n.dims {
-		switch {
-		case a < u.axis:
-			outer *= d
-		case a > u.axis:
-			inner *= d
+// runs yields the numbers of a unit, as [from, to), in the order in which those of others
+// like it are.
+func (s *survey) runs(u *unit) iter.Seq2[int, int] {
+	return func(yield func(from, to int) bool) {
+		outer, inner := 1, 1
+		for a, d := range s.n.dims {
+			switch {
+			case a < u.axis:
+				outer *= d
+			case a > u.axis:
+				inner *= d
+			}
 		}
-	}
-	for o := range outer {
-		for _, at := range u.positions {
-			base := (o*s.n.dims[u.axis] + at) * inner
-			for k := base; k < base+inner; k++ {
-				out = append(out, k)
+		for o := range outer {
+			for _, at := range u.positions {
+				base := (o*s.n.dims[u.axis] + at) * inner
+				if !yield(base, base+inner) {
+					return
+				}
 			}
 		}
 	}
-	return out
+}
+
+// numbers returns what runs yields, one by one, in place of what is in list.
+func (s *survey) numbers(list []int, u *unit) []int {
+	list = slices.Grow(list[:0], len(u.positions)*len(s.n.x)/s.n.dims[u.axis])
+	for from, to := range s.runs(u) {
+		for k := from; k < to; k++ {
+			list = append(list, k)
+		}
+	}
+	return list
+}
+
+// shows returns how many numbers of a unit could show a change by a factor.
+func (s *survey) shows(u *unit) (count int) {
+	for from, to := range s.runs(u) {
+		y := s.n.y[from:to]
+		for i, x := range s.n.x[from:to] {
+			if x != 0 || y[i] != 0 {
+				count++
+			}
+		}
+	}
+	return count
 }
 
 // next returns the unit that most numbers speak for: at least two, and half of those that can.
@@ -191,7 +217,7 @@ func (s *survey) next() *unit {
 		if u.done || u.differing < 2 || float64(u.differing) < most {
 			continue
 		}
-		seen := s.visible(s.numbers(u))
+		seen := s.shows(u)
 		if 2*u.differing < seen {
 			continue
 		}
@@ -209,8 +235,8 @@ func (s *survey) next() *unit {
 // explain says what was done to a unit; others: also that it is another.
 func (s *survey) explain(u *unit, others bool) bool {
 	n := s.n
-	list := s.numbers(u)
-	seen := s.visible(list)
+	list := s.numbers(nil, u)
+	seen := s.shows(u)
 	// A place of the kernel, or of what has no neurons, is no row of anything.
 	if u.seat.class < 0 && u.differing < seen {
 		return false
@@ -238,7 +264,7 @@ func (s *survey) explain(u *unit, others bool) bool {
 		e.What = EditSwapped
 		s.add(e, u, "have changed places with those of "+s.who(other)+", but nothing else has")
 		s.clear(list)
-		s.clear(s.numbers(other))
+		s.clear(s.numbers(nil, other))
 		return true
 	}
 	if others && len(list) >= 4 && 4*u.differing >= 3*seen {
@@ -386,6 +412,7 @@ func (s *survey) cosine(list []int) float64 {
 // another gauge.
 func (s *survey) copied(u *unit, list []int) (other *unit, back bool) {
 	searched := 0
+	var theirs []int
 	for _, v := range s.units {
 		if v == u || v.axis != u.axis || v.seat.class != u.seat.class || v.seat.place != u.seat.place && u.seat.class >= 0 || len(v.positions) != len(u.positions) {
 			continue
@@ -393,7 +420,7 @@ func (s *survey) copied(u *unit, list []int) (other *unit, back bool) {
 		if searched++; searched > 1<<12 {
 			break
 		}
-		theirs := s.numbers(v)
+		theirs = s.numbers(theirs, v)
 		if !s.proportional(theirs, list) {
 			continue
 		}

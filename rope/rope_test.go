@@ -55,6 +55,9 @@ func pack(t testing.TB, l *layout.Layout, opt *Options) (*File, []byte) {
 	if s.Packed != int64(out.Len()) {
 		t.Fatalf("summary says %d bytes, wrote %d", s.Packed, out.Len())
 	}
+	if size, err := Size(context.Background(), l, opt); err != nil || size != s.Packed {
+		t.Fatalf("Size is %d (%v), and Encode wrote %d bytes", size, err, s.Packed)
+	}
 	oo := &OpenOptions{}
 	if opt != nil {
 		oo.Base, oo.Threads = opt.Base, opt.Threads

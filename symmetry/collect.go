@@ -1,9 +1,11 @@
 package symmetry
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/bits"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -31,12 +33,32 @@ type collector struct {
 	*deriver
 	places []place
 	owner  []int32 // of each factor: the neuron whose it is, or -1
-	local  map[int32][]int32
-	marks  map[int32]*signature
-	occurs map[int32][]occurrence
-	acts   [][]Act
-	actIDs map[string]int32
-	used   map[string]bool
+	// Networks of billions of weights have millions of slots, of which few are neurons of
+	// their own, so what is known of these is in a list.
+	number  []int32 // of each slot: 1 + that of the neuron in neurons, or 0
+	neurons []neuron
+	acts    [][]Act
+	actIDs  map[string]int32
+	key     []byte // of actIDs; scratch
+	used    map[string]bool
+}
+
+// A neuron is what was found of one.
+type neuron struct {
+	occurs []occurrence
+	local  []int32 // its own factors
+	mark   signature
+	copies uint64 // of its slots, so far
+}
+
+// of returns what is known of a neuron, until the next call.
+func (c *collector) of(atom int32) *neuron {
+	k := &c.number[atom]
+	if *k == 0 {
+		c.neurons = append(c.neurons, neuron{})
+		*k = int32(len(c.neurons))
+	}
+	return &c.neurons[*k-1]
 }
 
 // collect returns the specification.
@@ -51,8 +73,8 @@ func (d *deriver) collect() (*Spec, error) {
 // collectOnce is collect; it returns nil if it had to set factors to 1.
 func (d *deriver) collectOnce() (*Spec, error) {
 	c := &collector{
-		deriver: d, local: map[int32][]int32{}, marks: map[int32]*signature{}, occurs: map[int32][]occurrence{},
-		actIDs: map[string]int32{}, used: map[string]bool{},
+		deriver: d, number: make([]int32, len(d.parent)),
+		acts: [][]Act{nil}, actIDs: map[string]int32{"": 0}, used: map[string]bool{},
 	}
 	for _, t := range d.set.All() {
 		if v := d.weights[t.Name]; v != nil {
@@ -107,7 +129,7 @@ func (c *collector) settle() {
 	for again := true; again; {
 		again = false
 		c.owner = make([]int32, len(c.scales.is))
-		candidates := map[int32][]int32{}
+		candidates, seen := make([][]int32, len(c.owner)), make([]bool, len(c.owner))
 		before := c.scales.frozen
 		for id := range c.places {
 			a := c.axis(int32(id))
@@ -124,18 +146,17 @@ func (c *collector) settle() {
 						c.scales.kill(t.v, true, true)
 						continue
 					}
-					old, seen := candidates[t.v]
-					if !seen {
-						candidates[t.v] = slices.Clone(in)
+					if !seen[t.v] {
+						candidates[t.v], seen[t.v] = slices.Clone(in), true
 						continue
 					}
-					candidates[t.v] = slices.DeleteFunc(old, func(x int32) bool { return !slices.Contains(in, x) })
+					candidates[t.v] = slices.DeleteFunc(candidates[t.v], func(x int32) bool { return !slices.Contains(in, x) })
 				}
 			}
 		}
 		for v := range c.owner {
 			c.owner[v] = -1
-			if in, ok := candidates[int32(v)]; ok {
+			if in := candidates[v]; seen[v] {
 				if len(in) != 1 {
 					c.scales.kill(int32(v), true, true)
 					continue
@@ -164,35 +185,39 @@ func (c *collector) note(id int32) {
 		buf = c.parts(buf[:0], l, false)
 		m := c.scales.norm(a.scales[i])
 		for _, atom := range buf {
-			c.occurs[atom] = append(c.occurs[atom], occurrence{id, int32(i), c.actsOf(atom, m)})
+			n := c.of(atom)
+			n.occurs = append(n.occurs, occurrence{id, int32(i), c.actsOf(atom, n, m)})
 		}
 	}
 }
 
 // actsOf returns the number of the acts of a neuron's own factors in m.
-func (c *collector) actsOf(atom int32, m mono) int32 {
+func (c *collector) actsOf(atom int32, n *neuron, m mono) int32 {
 	var acts []Act
 	for _, t := range m {
 		if c.owner[t.v] != atom {
 			continue
 		}
-		own := c.local[atom]
-		k := slices.Index(own, t.v)
+		k := slices.Index(n.local, t.v)
 		if k < 0 {
-			k = len(own)
-			c.local[atom] = append(own, t.v)
+			k = len(n.local)
+			n.local = append(n.local, t.v)
 		}
 		acts = append(acts, Act{k, int(t.p), t.odd})
 	}
 	slices.SortFunc(acts, func(a, b Act) int { return a.Factor - b.Factor })
-	key := fmt.Sprint(acts)
-	n, ok := c.actIDs[key]
+	c.key = c.key[:0]
+	for _, a := range acts {
+		c.key = binary.AppendVarint(binary.AppendVarint(c.key, int64(a.Factor)), int64(a.Power))
+		c.key = strconv.AppendBool(c.key, a.Odd)
+	}
+	id, ok := c.actIDs[string(c.key)]
 	if !ok {
-		n = int32(len(c.acts))
-		c.actIDs[key] = n
+		id = int32(len(c.acts))
+		c.actIDs[string(c.key)] = id
 		c.acts = append(c.acts, acts)
 	}
-	return n
+	return id
 }
 
 // mark computes the signatures of all neurons that occur in a tensor.
@@ -203,18 +228,16 @@ func (c *collector) actsOf(atom int32, m mono) int32 {
 // those of who else is there as they are.
 func (c *collector) mark() {
 	seen := map[*label]bool{}
+	// Most are slots of the neuron at hand; those of tuples have several.
 	type own struct {
 		atom int32
 		slot label
 	}
-	slots := map[own]uint64{}
-	counts := map[int32]uint64{}
-	copyOf := func(atom int32, l label) uint64 {
-		k, ok := slots[own{atom, l}]
-		if !ok {
-			k = counts[atom]
-			counts[atom]++
-			slots[own{atom, l}] = k
+	copies, shared := make([]uint64, len(c.parent)), map[own]uint64{}
+	copyOf := func(n *neuron, k uint64) uint64 {
+		if k == 0 {
+			n.copies++
+			k = n.copies
 		}
 		return k
 	}
@@ -229,16 +252,15 @@ func (c *collector) mark() {
 			raw = c.slots(raw[:0], l)
 			for k, slot := range raw {
 				atom := int32(c.resolve(slot))
-				s := c.marks[atom]
-				if s == nil {
-					s = &signature{}
-					c.marks[atom] = s
-				}
+				n := c.of(atom)
+				s := &n.mark
 				s.add(number)
 				s.add(uint64(k))
-				s.add(copyOf(atom, slot))
+				copies[slot] = copyOf(n, copies[slot])
+				s.add(copies[slot])
 				if l >= 0 && l != slot {
-					s.add(copyOf(atom, l))
+					shared[own{atom, l}] = copyOf(n, shared[own{atom, l}])
+					s.add(shared[own{atom, l}])
 				}
 				for _, other := range raw {
 					if other != slot {
@@ -256,13 +278,13 @@ func (c *collector) mark() {
 			enter(v.axes[k].labels)
 		}
 	}
-	for atom, list := range c.occurs {
-		s := c.marks[atom]
-		for _, o := range list {
-			s.add(uint64(o.place)<<32 | uint64(o.acts))
+	for i := range c.neurons {
+		n := &c.neurons[i]
+		for _, o := range n.occurs {
+			n.mark.add(uint64(o.place)<<32 | uint64(o.acts))
 		}
-		for _, v := range c.local[atom] {
-			s.add(uint64(c.gauge(v)))
+		for _, v := range n.local {
+			n.mark.add(uint64(c.gauge(v)))
 		}
 	}
 }
@@ -282,7 +304,7 @@ func (c *collector) gauge(v int32) Gauge {
 func (c *collector) classes() [][]int32 {
 	var out [][]int32
 	index := map[signature]int{}
-	listed := map[int32]bool{}
+	listed := make([]bool, len(c.parent))
 	for id := range c.places {
 		var buf []int32
 		for _, l := range c.axis(int32(id)).labels {
@@ -292,11 +314,11 @@ func (c *collector) classes() [][]int32 {
 					continue
 				}
 				listed[atom] = true
-				s := *c.marks[atom]
-				k, ok := index[s]
+				mark := c.of(atom).mark
+				k, ok := index[mark]
 				if !ok {
 					k = len(out)
-					index[s] = k
+					index[mark] = k
 					out = append(out, nil)
 				}
 				out[k] = append(out[k], atom)
@@ -309,7 +331,7 @@ func (c *collector) classes() [][]int32 {
 // group returns the group of neurons with the same signature.
 func (c *collector) group(atoms []int32) *Group {
 	g := &Group{Size: len(atoms)}
-	for _, v := range c.local[atoms[0]] {
+	for _, v := range c.of(atoms[0]).local {
 		g.Factors = append(g.Factors, c.gauge(v))
 	}
 	if g.Size < 2 {
@@ -317,7 +339,7 @@ func (c *collector) group(atoms []int32) *Group {
 	}
 	all := make([][]occurrence, len(atoms))
 	for i, a := range atoms {
-		all[i] = c.occurs[a]
+		all[i] = c.of(a).occurs
 	}
 	first := all[0]
 	for k := 0; k < len(first); {
@@ -355,11 +377,11 @@ func (c *collector) even(atoms []int32) {
 		}
 		return out
 	}
-	first := c.occurs[atoms[0]]
+	first := c.of(atoms[0]).occurs
 	for k, o := range first {
 		want := others(atoms[0], o)
 		for _, atom := range atoms[1:] {
-			got := others(atom, c.occurs[atom][k])
+			got := others(atom, c.of(atom).occurs[k])
 			if slices.Equal(want, got) {
 				continue
 			}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"ropewalk/engine"
 	"ropewalk/entropy"
 	"ropewalk/graph/nets"
+	"ropewalk/rope"
 	"ropewalk/tensor"
 	"ropewalk/train"
 )
@@ -162,10 +164,7 @@ func (r *trainRun) prepareHemp(ctx context.Context) error {
 	r.buffers = r.net.Buffers()
 	h.c.Threads = r.e.threads
 	tools := compact.Tools{
-		Size: func(values [][]float32) (int64, error) {
-			b, err := r.packed(ctx, values)
-			return int64(len(b)), err
-		},
+		Size: func(values [][]float32) (int64, error) { return r.packedSize(ctx, values) },
 		Judge: func(ctx context.Context) (*train.Summary, error) {
 			v, err := r.judge(ctx, r.t.Validation)
 			if err != nil {
@@ -175,6 +174,9 @@ func (r *trainRun) prepareHemp(ctx context.Context) error {
 		},
 	}
 	tools.Batch, tools.Narrow = r.t.Batch, r.narrows()
+	if r.thins() {
+		tools.Finished = r.finishedSize
+	}
 	if r.marked != nil && r.trainOptions.mark.scheme == markGrid {
 		tools.Mark = func(p *compact.Proposal) ([]compact.Move, []byte, error) { return r.chooseMoves(ctx, p) }
 	}
@@ -197,13 +199,35 @@ func (r *trainRun) judge(ctx context.Context, x train.Source) (*train.Result, er
 	return train.Evaluate(ctx, r.program, x, &train.EvaluateOptions{Batch: r.t.Batch, FixedBatch: r.t.FixedBatch, Objective: r.t.Objective})
 }
 
-// packed returns the .rope of the network with these values of its trained weights.
-func (r *trainRun) packed(ctx context.Context, values [][]float32) ([]byte, error) {
+// packedSize returns the bytes of the .rope of the network with these values of its trained
+// weights. Many networks are asked for more than once.
+func (r *trainRun) packedSize(ctx context.Context, values [][]float32) (int64, error) {
 	set, err := r.stored(values)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	return r.e.packNetwork(ctx, r.net, set, r.settings, r.out)
+	plain, err := r.e.plainNetwork(r.net, set, r.settings)
+	if err != nil {
+		return 0, err
+	}
+	of := sha256.Sum256(plain)
+	if size, ok := r.sizes[of]; ok {
+		return size, nil
+	}
+	c, err := openPlain(ctx, plain, r.out)
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	size, err := rope.Size(ctx, c.Layout, r.e.packOptions())
+	if err != nil {
+		return 0, err
+	}
+	if r.sizes == nil {
+		r.sizes = map[[sha256.Size]byte]int64{}
+	}
+	r.sizes[of] = size
+	return size, nil
 }
 
 // stored returns the weights that go into the file, where those that are trained have

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"slices"
 
 	"ropewalk/compact"
 	"ropewalk/engine"
@@ -148,19 +149,13 @@ func (r *trainRun) finish(ctx context.Context, report *train.Report) (*finished,
 		return nil, err
 	}
 	f := &finished{report: report, kept: r.recipe.Kept()}
-	size := func(n *compact.Network) (int64, error) {
-		b, err := r.packed(ctx, n.Values())
-		return int64(len(b)), err
-	}
-	if f.hemp.Trained, err = size(net); err != nil {
+	if f.hemp.Trained, err = r.size(ctx, net); err != nil {
 		return nil, err
 	}
 	f.hemp.Method, f.hemp.Lambda = r.recipe.Options().Method, r.recipe.Lambda()
 	before, _ := net.Nonzero()
-	// With a mark, what the file can do without was asked when it was written: weights taken
-	// out later would read as noise.
-	if r.hemp.c.Method != compact.Paper && r.hemp.target == 0 && f.kept == nil {
-		if net, err = r.thin(ctx, net, f.hemp.Trained, size); err != nil {
+	if r.thins() {
+		if net, err = r.thin(ctx, net, f.hemp.Trained); err != nil {
 			return nil, err
 		}
 	}
@@ -169,7 +164,7 @@ func (r *trainRun) finish(ctx context.Context, report *train.Report) (*finished,
 			return nil, err
 		}
 	}
-	plain, err := size(net)
+	plain, err := r.size(ctx, net)
 	if err != nil {
 		return nil, err
 	}
@@ -188,6 +183,38 @@ func (r *trainRun) finish(ctx context.Context, report *train.Report) (*finished,
 	return f, nil
 }
 
+// size returns the bytes of the file of a network.
+func (r *trainRun) size(ctx context.Context, n *compact.Network) (int64, error) {
+	return r.packedSize(ctx, n.Values())
+}
+
+// thins reports whether weights are taken out after training. With a mark, what the file
+// can do without was asked when it was written: weights taken out later would read as
+// noise. With a target, only what is too much is.
+func (r *trainRun) thins() bool {
+	return r.hemp.c.Method != compact.Paper && r.hemp.target == 0 && !(r.marked != nil && r.trainOptions.mark.scheme == markGrid)
+}
+
+// finishedSize returns the bytes of the file if training ended with this network, and leaves
+// the weights as they are.
+func (r *trainRun) finishedSize(ctx context.Context, n *compact.Network) (int64, error) {
+	weights := r.trained()
+	begun := make([][]float32, len(weights))
+	for i, w := range weights {
+		begun[i] = slices.Clone(w.Values)
+	}
+	defer setValues(weights, begun)
+	size, err := r.size(ctx, n)
+	if err != nil {
+		return 0, err
+	}
+	if n, err = r.thin(ctx, n, size); err != nil {
+		return 0, err
+	}
+	_, size, err = n.Sorted()
+	return size, err
+}
+
 // What thinning may cost on the validation data: points of accuracy, or a part of
 // the loss where there is none.
 const (
@@ -197,7 +224,7 @@ const (
 
 // thin takes weights out as long as the file becomes smaller and the network stays
 // as good.
-func (r *trainRun) thin(ctx context.Context, net *compact.Network, least int64, size func(*compact.Network) (int64, error)) (*compact.Network, error) {
+func (r *trainRun) thin(ctx context.Context, net *compact.Network, least int64) (*compact.Network, error) {
 	before, err := r.score(ctx, net)
 	if err != nil {
 		return nil, err
@@ -212,7 +239,7 @@ func (r *trainRun) thin(ctx context.Context, net *compact.Network, least int64, 
 		if v.Top1 != nil && *v.Top1 < *before.Top1-thinTop1 || v.Loss > before.Loss*(1+thinLoss) {
 			break
 		}
-		n, err := size(c)
+		n, err := r.size(ctx, c)
 		if err != nil {
 			return nil, err
 		}

@@ -301,8 +301,9 @@ type trainRun struct {
 	test       *train.Examples // nil if it was the validation
 	parameters int64
 	settings   settings
-	recipe     *compact.Recipe // nil without a penalty
-	buffers    []string        // names of weights that training changes without a gradient
+	recipe     *compact.Recipe             // nil without a penalty
+	buffers    []string                    // names of weights that training changes without a gradient
+	sizes      map[[sha256.Size]byte]int64 // of packed networks, by the digests of their files
 
 	marked       *trainMark      // nil if no mark is wanted
 	marking      []train.Penalty // the penalty that writes it, for scheme uchida

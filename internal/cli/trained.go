@@ -36,24 +36,44 @@ func (e *env) writeNetwork(ctx context.Context, n *network, set *tensor.Set, s s
 
 // packNetwork returns the .rope of a network with other weights. Path is for messages.
 func (e *env) packNetwork(ctx context.Context, n *network, set *tensor.Set, s settings, path string) ([]byte, error) {
-	var plain, packed bytes.Buffer
+	plain, err := e.plainNetwork(n, set, s)
+	if err != nil {
+		return nil, err
+	}
+	c, err := openPlain(ctx, plain, path)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	var packed bytes.Buffer
+	_, err = rope.Encode(ctx, &packed, c.Layout, e.packOptions())
+	return packed.Bytes(), err
+}
+
+// plainNetwork returns the file of a network with other weights that is then packed.
+func (e *env) plainNetwork(n *network, set *tensor.Set, s settings) ([]byte, error) {
+	var plain bytes.Buffer
 	var err error
 	if n.built {
 		err = writeTensors(&plain, set, s.lean())
 	} else {
 		err = e.writeModel(&plain, n, set)
 	}
-	if err != nil {
-		return nil, err
+	return plain.Bytes(), err
+}
+
+// openPlain opens such a file. Path is for messages.
+func openPlain(ctx context.Context, plain []byte, path string) (*checkpoint.Checkpoint, error) {
+	c, err := checkpoint.OpenReader(ctx, path, bytes.NewReader(plain), nil)
+	if err == nil {
+		c.Layout.Files[0].Name = "model." + c.Layout.Format
 	}
-	c, err := checkpoint.OpenReader(ctx, path, &plain, nil)
-	if err != nil {
-		return nil, err
-	}
-	defer c.Close()
-	c.Layout.Files[0].Name = "model." + c.Layout.Format
-	_, err = rope.Encode(ctx, &packed, c.Layout, &rope.Options{Effort: rope.Auto, Threads: e.threads, Memory: int64(e.memory)})
-	return packed.Bytes(), err
+	return c, err
+}
+
+// packOptions are those of networks that were trained.
+func (e *env) packOptions() *rope.Options {
+	return &rope.Options{Effort: rope.Auto, Threads: e.threads, Memory: int64(e.memory)}
 }
 
 // writeTensors writes a safetensors file with what is known of the network.

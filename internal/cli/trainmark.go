@@ -246,11 +246,10 @@ func (r *trainRun) chooseMoves(ctx context.Context, p *compact.Proposal) ([]comp
 		size *int64
 		net  *compact.Network
 	}{{&k.Before, p.Unmarked}, {&k.After, with}} {
-		b, err := r.packed(ctx, s.net.Values())
-		if err != nil {
+		var err error
+		if *s.size, err = r.packedSize(ctx, s.net.Values()); err != nil {
 			return nil, nil, err
 		}
-		*s.size = int64(len(b))
 	}
 	if k.Unmarked, err = r.encoded(ctx, set); err != nil {
 		return nil, nil, err

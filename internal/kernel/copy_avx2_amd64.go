@@ -12,3 +12,6 @@ func packRowsAVX2(t *copyArgs)
 
 //go:noescape
 func transposeAVX2(t *copyArgs)
+
+//go:noescape
+func widenAVX2(t *copyArgs)

@@ -171,3 +171,23 @@ loaded:
 done:
 	VZEROUPPER
 	RET
+
+// func widenAVX2(t *copyArgs)
+TEXT ·widenAVX2(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), DI
+	MOVQ (copyArgs_dst+0)(DI), BX
+	MOVQ (copyArgs_src+0)(DI), SI
+	MOVQ (copyArgs_vectors+0)(DI), CX
+	TESTQ CX, CX
+	JEQ done
+loop:
+	VPMOVZXWD (SI), Y0
+	VPSLLD $16, Y0, Y0
+	VMOVUPS Y0, (BX)
+	ADDQ $16, SI
+	ADDQ $32, BX
+	DECQ CX
+	JNE loop
+done:
+	VZEROUPPER
+	RET

@@ -12,3 +12,6 @@ func packRowsAVX512(t *copyArgs)
 
 //go:noescape
 func transposeAVX512(t *copyArgs)
+
+//go:noescape
+func widenAVX512(t *copyArgs)

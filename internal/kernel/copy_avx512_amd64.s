@@ -259,3 +259,23 @@ loaded:
 done:
 	VZEROUPPER
 	RET
+
+// func widenAVX512(t *copyArgs)
+TEXT ·widenAVX512(SB), NOSPLIT, $0-8
+	MOVQ t+0(FP), DI
+	MOVQ (copyArgs_dst+0)(DI), BX
+	MOVQ (copyArgs_src+0)(DI), SI
+	MOVQ (copyArgs_vectors+0)(DI), CX
+	TESTQ CX, CX
+	JEQ done
+loop:
+	VPMOVZXWD (SI), Z0
+	VPSLLD $16, Z0, Z0
+	VMOVUPS Z0, (BX)
+	ADDQ $32, SI
+	ADDQ $64, BX
+	DECQ CX
+	JNE loop
+done:
+	VZEROUPPER
+	RET

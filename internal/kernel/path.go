@@ -33,6 +33,7 @@ type inner struct {
 	scatter, slopes                     [MaxBlock + 1]func(*hatArgs) // by the weights of a block
 
 	copyRows, packRows, transpose func(*copyArgs)
+	widen                         func(*copyArgs) // nil leaves it to Go
 }
 
 // width is how many columns the largest tile has.

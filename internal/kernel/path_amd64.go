@@ -26,7 +26,7 @@ var avx2Inner = inner{
 	path: AVX2, lanes: 8, rows: 6, ops: opsAVX2,
 	linear: linearTilesAVX2, narrow: linearTilesNarrowAVX2, table: tableTilesAVX2,
 	dots:     dotTableAVX2,
-	copyRows: copyRowsAVX2, packRows: packRowsAVX2, transpose: transposeAVX2,
+	copyRows: copyRowsAVX2, packRows: packRowsAVX2, transpose: transposeAVX2, widen: widenAVX2,
 }
 
 var avx512Inner = inner{
@@ -36,5 +36,5 @@ var avx512Inner = inner{
 	dots:   dotTableAVX512, dotHalves: dotHalvesTableAVX512, dotPairs: dotPairsTableAVX512,
 	splitColumns: splitColumnsAVX512, joinColumns: joinColumnsAVX512, maxPool2: maxPool2AVX512, depthwise: depthwiseAVX512,
 	locate: locateAVX512, hatPull: hatPullAVX512, scatter: scatterAVX512, slopes: slopesAVX512,
-	copyRows: copyRowsAVX512, packRows: packRowsAVX512, transpose: transposeAVX512,
+	copyRows: copyRowsAVX512, packRows: packRowsAVX512, transpose: transposeAVX512, widen: widenAVX512,
 }

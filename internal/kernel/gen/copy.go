@@ -7,6 +7,7 @@ func copies(f *file) {
 	rowsCopy(f)
 	packRows(f)
 	transpose(f)
+	widen(f)
 }
 
 // packRows: each row of dst, which has two registers, becomes the elements of src
@@ -214,4 +215,26 @@ func transpose8(f *file) {
 			f.op("ADDQ", "R8", "BX")
 		}
 	}
+}
+
+// widen: dst becomes the bfloat16s of src, as many registers as there are vectors.
+func widen(f *file) {
+	f.label = 0
+	f.fn("widen"+f.tag, "t", "copyArgs")
+	arg := func(name string) string { return field("copyArgs", name, 0) }
+	f.op("MOVQ", arg("dst"), "BX")
+	f.op("MOVQ", arg("src"), "SI")
+	f.op("MOVQ", arg("vectors"), "CX")
+	f.op("TESTQ", "CX", "CX")
+	f.op("JEQ", "done")
+	f.at("loop")
+	f.op("VPMOVZXWD", "(SI)", f.r(0))
+	f.op("VPSLLD", "$16", f.r(0), f.r(0))
+	f.op("VMOVUPS", f.r(0), "(BX)")
+	f.op("ADDQ", fmt.Sprint("$", f.bytes/2), "SI")
+	f.op("ADDQ", fmt.Sprint("$", f.bytes), "BX")
+	f.op("DECQ", "CX")
+	f.op("JNE", "loop")
+	f.at("done")
+	f.end()
 }
