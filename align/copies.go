@@ -7,10 +7,12 @@ import (
 
 // A making is what makes each neuron of a class of the suspect, seen so that a copy of a neuron
 // has the same numbers up to a factor. Where a neuron has several factors that are free of
-// each other, as with a depthwise convolution between two norms, there are as many parts.
+// each other, as with a depthwise convolution between two norms, there are as many parts; and
+// where its factor leaves alone a part of what makes it, as the gate of a squeeze, that is one.
 type making struct {
 	class *Class
 	parts [][][]float32 // by part and neuron
+	fixed []bool        // parts, if not nil, that no sign of a neuron turns
 	// places are the numbers at all places that are not read, by place and neuron, if there
 	// are several parts: they say together what the factors of a copy are.
 	places [][][]float32
@@ -27,7 +29,9 @@ func (s *side) made(class *Class) *making {
 			free++
 		}
 	}
-	if _, folded := s.normed(class); free < 2 || folded {
+	_, folded := s.normed(class)
+	mixed := class.unequal()
+	if folded || free < 2 && !mixed {
 		x.parts = [][][]float32{s.makers(class)}
 		return x
 	}
@@ -40,30 +44,65 @@ func (s *side) made(class *Class) *making {
 		x.places, x.acts = append(x.places, rows), append(x.acts, p.Acts)
 		if p.Role == Incoming && len(rows[0]) > 1 {
 			x.parts = append(x.parts, rows)
+			if free < 2 {
+				x.fixed = append(x.fixed, !slices.ContainsFunc(p.Acts, func(a Act) bool { return a.Odd }))
+			}
 		}
 	}
 	if x.parts == nil {
-		x.parts, x.places = [][][]float32{s.makers(class)}, nil
+		x.parts, x.places, x.fixed = [][][]float32{s.makers(class)}, nil, nil
 	}
 	return x
 }
 
+// unequal reports whether a factor of the class does not do the same to all weights and
+// parameters that make a neuron.
+func (c *Class) unequal() bool {
+	var first *Place
+	for k := range c.Places {
+		p := &c.Places[k]
+		if p.Role != Incoming && p.Role != Parameter {
+			continue
+		}
+		if first == nil {
+			first = p
+		} else if !slices.Equal(p.Acts, first.Acts) {
+			return true
+		}
+	}
+	return false
+}
+
 // cosine returns how alike two neurons are made: the cosine of the part in which they are least
-// alike, 0 where nothing makes one of them. It is negative for the opposite, of one part.
+// alike, 0 where nothing makes one of them. It is negative for the opposite, of all parts that a
+// sign turns.
 func (x *making) cosine(j, k int) float64 {
 	least := 1.0
-	for _, rows := range x.parts {
+	sign := 0.0
+	for p, rows := range x.parts {
 		jj, kk, jk := inner(rows[j], rows[j]), inner(rows[k], rows[k]), inner(rows[j], rows[k])
 		if jj == 0 || kk == 0 {
 			return 0
 		}
 		c := jk / math.Sqrt(jj*kk)
-		if len(x.parts) > 1 {
+		switch {
+		case x.fixed == nil && len(x.parts) > 1:
 			c = math.Abs(c) // a norm behind takes the sign away
+		case x.fixed != nil && x.fixed[p] && c < 0:
+			return 0
+		case x.fixed != nil && !x.fixed[p]:
+			if sign*c < 0 {
+				return 0
+			}
+			sign = math.Copysign(1, c)
+			c = math.Abs(c)
 		}
 		if math.Abs(c) < math.Abs(least) {
 			least = c
 		}
+	}
+	if sign < 0 {
+		return -least
 	}
 	return least
 }
@@ -87,14 +126,18 @@ func (x *making) ratio(j, k int) float64 {
 		}
 	}
 	logs, _ := solve(x.class.Factors, ratios)
-	sum := 0.0
+	sum, odd := 0.0, false
 	for k := range x.class.Places {
 		if p := &x.class.Places[k]; p.Role == Outgoing {
 			for _, a := range p.Acts {
 				sum -= float64(a.Power) * logs[a.Factor]
+				odd = odd != a.Odd
 			}
 			break
 		}
+	}
+	if odd && x.fixed != nil && x.cosine(j, k) < 0 {
+		return -math.Exp(sum)
 	}
 	return math.Exp(sum)
 }

@@ -91,6 +91,7 @@ func gather(g *Group, pool *kernel.Pool) *evidence {
 	for _, p := range slices.Sorted(maps.Keys(weaks)) {
 		e.together(weaks[p], p)
 	}
+	e.addKeys(g)
 	return e
 }
 

@@ -22,6 +22,8 @@ const (
 	// which share of those that both have.
 	minKeyed      = 4
 	minKeyedShare = 0.8
+	// minAlone is which share of them has to be told from all others by that.
+	minAlone = 0.4
 )
 
 // ByKeys puts the neurons that their keys tell where they belong, with certainty, and returns the
@@ -43,9 +45,15 @@ func (r *NetworkResult) ByKeys(spec *symmetry.Spec, ref, sus *tensor.Set) (told,
 			return 0, 0, err
 		}
 		for _, k := range [][2][][]float64{{a.plain, b.plain}, {a.free, b.free}} {
-			partners, n := mutual(k[0], k[1])
-			if n < minKeyed || float64(n) < minKeyedShare*float64(min(len(c.Sus), len(c.Ref))) {
+			list, tells := keyedPairs(k[0], k[1])
+			if !tells {
 				continue
+			}
+			partners, _ := mutual(list, len(c.Ref))
+			for i, j := range partners { // what was added may have the norms of a neuron that is gone
+				if j >= 0 && slices.ContainsFunc(c.Added, func(d Dummy) bool { return d.Sus == j && d.Kind != Stranger }) {
+					partners[i] = -1
+				}
 			}
 			c.place(partners)
 			told += len(c.Sus)
@@ -171,9 +179,8 @@ func cancelling(rows [][]float64) [][]float64 {
 	return out
 }
 
-// mutual returns the partner of each of a in b, -1 for none: the only one whose keys are the
-// same, if it has no other either. It returns how many have one.
-func mutual(a, b [][]float64) (partners []int, n int) {
+// alikeKeys returns for each of a those of b whose keys are the same.
+func alikeKeys(a, b [][]float64) [][]int {
 	usable := func(k []float64) bool {
 		return len(k) > 0 && !slices.ContainsFunc(k, func(v float64) bool { return v-v != 0 })
 	}
@@ -184,36 +191,137 @@ func mutual(a, b [][]float64) (partners []int, n int) {
 		}
 	}
 	slices.SortFunc(order, func(i, j int) int { return cmp.Compare(b[i][0], b[j][0]) })
-	partners = slices.Repeat([]int{-1}, len(a))
-	back := slices.Repeat([]int{-1}, len(b))
-	const several = -2
-	for i := range a {
+	like := func(i int) (list []int) {
 		if !usable(a[i]) {
-			continue
+			return nil
 		}
 		from, _ := slices.BinarySearchFunc(order, a[i][0]-keyTolerance, func(j int, v float64) int { return cmp.Compare(b[j][0], v) })
 		for _, j := range order[from:] {
 			if b[j][0] > a[i][0]+keyTolerance {
 				break
 			}
-			if !sameKeys(a[i], b[j]) {
-				continue
+			if sameKeys(a[i], b[j]) {
+				list = append(list, j)
 			}
-			if partners[i] != -1 || back[j] != -1 {
-				partners[i], back[j] = several, several
-				continue
-			}
-			partners[i], back[j] = j, i
+		}
+		return list
+	}
+	out := make([][]int, len(a))
+	for i := range a {
+		out[i] = like(i)
+	}
+	return out
+}
+
+// mutual returns the partner of each neuron, -1 for none: the only one of its list, if that is on no
+// other of the lists, which are of size neurons. It returns how many have one.
+func mutual(list [][]int, size int) (partners []int, n int) {
+	back := make([]int, size) // on how many lists each is
+	for _, l := range list {
+		for _, j := range l {
+			back[j]++
 		}
 	}
-	for i, j := range partners {
-		if j >= 0 && back[j] == i {
+	partners = slices.Repeat([]int{-1}, len(list))
+	for i, l := range list {
+		if len(l) == 1 && back[l[0]] == 1 {
+			partners[i] = l[0]
 			n++
-		} else {
-			partners[i] = -1
 		}
 	}
 	return partners, n
+}
+
+const (
+	// keyed is how much likelier, as a natural logarithm, a pair is that has the same keys: less than
+	// what weights say that nobody damaged.
+	keyed = 25
+	// maxCopies is how many neurons may have the keys of one, on average: those that were added have
+	// them of others.
+	maxCopies = 3
+)
+
+// addKeys adds the evidence of keys, where those of most neurons are in both. Several of the suspect's
+// neurons may have the same, as dummies that were made of a neuron do, and weights tell these.
+func (e *evidence) addKeys(g *Group) {
+	var a, b keys
+	var powers [][]float64
+	for k := range g.Views {
+		v := &g.Views[k]
+		if v.Dim != 1 {
+			continue
+		}
+		a.append(v.Ref)
+		b.append(v.Sus)
+		row := make([]float64, len(g.Factors))
+		for _, act := range v.Acts {
+			row[act.Factor] += float64(act.Power)
+		}
+		powers = append(powers, row)
+	}
+	for _, c := range cancelling(powers) {
+		a.combine(c)
+		b.combine(c)
+	}
+	list, told := keyedPairs(a.free, b.free)
+	if !told {
+		return
+	}
+	// What was added may have the norms of a neuron that is gone. Its weights are none of that
+	// neuron's, which shows if they are those of other pairs.
+	weights := func(i, j int) float64 {
+		k := i*e.m + j
+		x := e.plain[k]
+		if len(e.signed) > 0 {
+			y, _ := e.signPlan().best(e.signed, k)
+			x += y
+		}
+		return float64(x)
+	}
+	var usual []float64
+	for i, l := range list {
+		best := math.Inf(-1)
+		for _, j := range l {
+			best = max(best, weights(i, j))
+		}
+		if len(l) > 0 {
+			usual = append(usual, best)
+		}
+	}
+	least := median(usual) / 4
+	for i, l := range list {
+		for _, j := range l {
+			if least <= 0 || weights(i, j) >= least {
+				e.plain[i*e.m+j] += keyed
+			}
+		}
+	}
+}
+
+// keyedPairs returns for each of a those of b with the same keys, and whether that tells who is who:
+// most have some, enough have one of their own, and the others few.
+func keyedPairs(a, b [][]float64) (list [][]int, told bool) {
+	list = alikeKeys(a, b)
+	_, n := mutual(list, len(b))
+	some, all := 0, 0
+	for _, l := range list {
+		if all += len(l); len(l) > 0 {
+			some++
+		}
+	}
+	least := float64(min(len(a), len(b)))
+	told = n >= minKeyed && float64(n) >= minAlone*least && float64(some) >= minKeyedShare*least && all <= maxCopies*some
+	return list, told
+}
+
+// append adds a number of each neuron.
+func (k *keys) append(values []float32) {
+	if k.plain == nil {
+		k.plain, k.free = make([][]float64, len(values)), make([][]float64, len(values))
+	}
+	for i, v := range values {
+		k.plain[i] = append(k.plain[i], math.Log(math.Abs(float64(v))))
+	}
 }
 
 func sameKeys(a, b []float64) bool {

@@ -338,6 +338,7 @@ func (c *comparer) differences() error {
 	if c.out.Match != nil {
 		ways = routes(c.spec, c.ref.Set, c.out.Match)
 	}
+	doubts, resized := c.doubts()
 	var all []examined
 	for _, t := range c.ref.Set.All() {
 		back := c.out.Restored.Lookup(t.Name)
@@ -350,6 +351,10 @@ func (c *comparer) differences() error {
 		}
 		if way := ways[t.Name]; way != nil {
 			o.ownAt, o.absent = way.own, way.absent(t.Shape)
+			o.doubtful = doubts[t.Name].over(t.Shape)
+			if resized[t.Name] {
+				o.file, o.rows = c.stock.sus.Lookup(t.Name), way[0]
+			}
 		}
 		d, r, err := examine(t, back, c.moved.Lookup(t.Name), o)
 		if err != nil {
@@ -381,6 +386,81 @@ func (c *comparer) differences() error {
 	}
 	c.out.Edited = c.edited.Total
 	return c.ctx.Err()
+}
+
+// doubts marks where nothing is to be learned of damage: the places of neurons that may be others
+// than those of the reference, and the weights that read one that was put together of several, of which
+// each was damaged alone. It returns in which tensors neurons were added or are gone, too.
+func (c *comparer) doubts() (doubts map[string]marks, resized map[string]bool) {
+	doubts, resized = map[string]marks{}, map[string]bool{}
+	if c.out.Match == nil {
+		return doubts, resized
+	}
+	for g := range c.spec.Groups {
+		group := &c.spec.Groups[g]
+		x := c.class(group.Name)
+		if x == nil {
+			continue
+		}
+		whole, read := make([]bool, group.Size), make([]bool, group.Size)
+		for i := range whole {
+			whole[i] = x.Sus[i] >= 0 && doubtful(x, i)
+		}
+		if i := slices.IndexFunc(c.out.Groups, func(d GroupDifference) bool { return d.Name == group.Name }); i >= 0 {
+			for _, k := range c.out.Groups[i].Strangers {
+				whole[k] = true
+			}
+		}
+		for _, m := range x.Merged {
+			if i := x.Ref[m.Into]; i >= 0 {
+				read[i] = true
+			}
+		}
+		more := slices.Contains(x.Ref, -1) || slices.Contains(x.Sus, -1)
+		for k := range group.Places {
+			p := &group.Places[k]
+			if p.Tensors != nil {
+				continue
+			}
+			resized[p.Tensor] = resized[p.Tensor] || more && len(c.out.Match.Exchanged) == 0
+			for i := range group.Size {
+				if !whole[i] && !(read[i] && p.Role == symmetry.Outgoing) {
+					continue
+				}
+				for r := range p.Run {
+					doubts[p.Tensor] = doubts[p.Tensor].at(c.ref.Set.Lookup(p.Tensor).Shape, p.Axis, p.Position(i, r))
+				}
+			}
+		}
+	}
+	return doubts, resized
+}
+
+// A marks is positions of a tensor's axes; nil for an axis is none.
+type marks [][]bool
+
+// at adds a position; m may be nil.
+func (m marks) at(shape tensor.Shape, axis, at int) marks {
+	if m == nil {
+		m = make(marks, len(shape))
+	}
+	if m[axis] == nil {
+		m[axis] = make([]bool, shape[axis])
+	}
+	m[axis][at] = true
+	return m
+}
+
+// over marks the values, row-major, at any of the positions; nil is none.
+func (m marks) over(shape tensor.Shape) []bool {
+	if m == nil {
+		return nil
+	}
+	dims := make([]int, len(shape))
+	for a, n := range shape {
+		dims[a] = int(n)
+	}
+	return anyOf(m, dims)
 }
 
 // edits looks for places that were changed where most of what is around them was not.

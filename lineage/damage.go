@@ -74,6 +74,9 @@ func damageOf(k Kind) Kind {
 // rest. Biases and norms are rarely pruned or quantized, but always trained.
 type network struct {
 	weights, vectors []examined
+	// filed says that damage came after factors, and so after neurons that were added with these:
+	// then what is in the suspect's file was damaged, and not only what the reference has.
+	filed bool
 }
 
 // elements is the number of weights of some tensors.
@@ -138,7 +141,7 @@ func (n *network) choose() {
 	for i := range a {
 		if math.Abs(a[i]-b[i]) > 0.1*max(a[i], b[i]) {
 			if b[i] < a[i] {
-				n.weights = own.weights
+				n.weights, n.filed = own.weights, true
 			}
 			return
 		}
@@ -356,6 +359,7 @@ func (n *network) pruned() *Change {
 	if len(list) == 0 {
 		return nil
 	}
+	list = n.sharesOf(list)
 	c := &Change{Kind: Prune}
 	sum, rows := 0.0, 0.0
 	for _, e := range list {
@@ -387,6 +391,45 @@ func (n *network) pruned() *Change {
 		c.Text += " (whole neurons)"
 	}
 	return c
+}
+
+// sharesOf returns cuts with the shares of what was pruned, which may be all weights that the
+// reference has, those that the suspect has of them, or all that the suspect has: neurons were added or
+// removed before, or after. The shares of tensors are alike where that is right: neurons that nobody
+// reads are zeros before anything is pruned, and those that are gone or doubtful were the smallest.
+func (n *network) sharesOf(list []examined) []examined {
+	ways := []func(c *cut) float64{
+		func(c *cut) float64 { return c.share },
+		func(c *cut) float64 { return c.whole },
+		func(c *cut) float64 { return c.filed },
+	}
+	if n.filed {
+		slices.Reverse(ways)
+	}
+	var best []examined
+	for _, way := range ways {
+		some := make([]examined, 0, len(list))
+		sum := 0.0
+		for _, e := range list {
+			r, c := *e.residual, *e.cut
+			if c.share = way(&c); c.share == 0 {
+				break
+			}
+			r.cut = &c
+			sum += c.share * float64(e.Elements)
+			some = append(some, examined{e.TensorDifference, &r})
+		}
+		if len(some) < len(list) {
+			continue
+		}
+		if n.eachAlike(some, sum/float64(elements(some))) {
+			return some
+		}
+		if best == nil {
+			best = some
+		}
+	}
+	return best
 }
 
 // eachAlike reports whether the same share of each tensor is gone.

@@ -16,6 +16,14 @@ type examineOptions struct {
 	// absent marks the places, in the reference's order, of neurons that the suspect has
 	// not; nil is none.
 	absent []bool
+	// doubtful marks places that say nothing of damage, though they are there: those that are
+	// the sum of several of the suspect's, or of neurons that may be others; nil is none.
+	doubtful []bool
+	// file is the tensor as the suspect has it, with neurons that were added, and without those that
+	// are gone: what a quantizer or a cast that came after them has seen. Nil is own. rows says where in it each row of the
+	// reference is, -1 for none; nil is the same place.
+	file *tensor.Tensor
+	rows []int
 	// forth is the reference with the suspect's factors: what own is to be compared with
 	// where factors hide what was done after them. Nil is not known.
 	forth *tensor.Tensor
@@ -67,8 +75,10 @@ func examine(ref, back, own *tensor.Tensor, o examineOptions) (*TensorDifference
 	if !ref.Shape.Equal(back.Shape) {
 		return nil, nil, fmt.Errorf("tensor %s is %v in the reference, and %v in the suspect", ref.Name, ref.Shape, back.Shape)
 	}
-	if o.absent != nil && int64(len(o.absent)) != n {
-		return nil, nil, fmt.Errorf("tensor %s has %d values, of which %d are marked as there or not", ref.Name, n, len(o.absent))
+	for _, marks := range [][]bool{o.absent, o.doubtful} {
+		if marks != nil && int64(len(marks)) != n {
+			return nil, nil, fmt.Errorf("tensor %s has %d values, of which %d are marked as there or not", ref.Name, n, len(marks))
+		}
 	}
 	d := &TensorDifference{Name: ref.Name, Elements: n, DType: string(own.DType), ReferenceDType: string(ref.DType)}
 	r := &residual{axes: len(ref.Shape), elements: n}
@@ -91,7 +101,13 @@ func examine(ref, back, own *tensor.Tensor, o examineOptions) (*TensorDifference
 	if x.len() != y.len() || int64(x.len()) != n {
 		return nil, nil, fmt.Errorf("tensor %s has %d values in the reference and %d in the suspect, want %d", ref.Name, x.len(), y.len(), n)
 	}
-	e := &examination{d: d, r: r, o: o, x: x, y: y, z: z}
+	e := &examination{d: d, r: r, o: o, x: x, y: y, z: z, file: z}
+	if o.file != nil && decodes(o.file.DType) {
+		if e.file, err = numbersOf(o.file); err != nil {
+			return nil, nil, err
+		}
+	}
+	e.silent = o.silent()
 	e.compare()
 	if d.Equal || n == 0 {
 		d.Levels, d.RowLevels, d.ReferenceLevels = e.levels()
@@ -104,7 +120,7 @@ func examine(ref, back, own *tensor.Tensor, o examineOptions) (*TensorDifference
 		return d, r, nil
 	}
 	r.scaled = o.scaled
-	if r.trace = *e.trace(x, y, o.absent); !o.scaled {
+	if r.trace = *e.trace(x, y, !o.scaled); !o.scaled {
 		return d, r, nil
 	}
 	if r.own, err = e.ownTrace(); err != nil {
@@ -114,11 +130,34 @@ func examine(ref, back, own *tensor.Tensor, o examineOptions) (*TensorDifference
 		return d, r, nil
 	}
 	if exact := e.regauged(); exact != nil {
-		if t := e.trace(x, exact, o.absent); t.grid != nil {
+		if t := e.trace(x, exact, false); t.grid != nil {
 			r.trace, r.own = *t, nil
 		}
 	}
 	return d, r, nil
+}
+
+// leastTold is how many weights of a tensor have to be told by, beside those that say nothing.
+const leastTold = 32
+
+// silent marks the places that are not looked at for damage, nil for none: those that are not
+// there, and those that say nothing of it as long as enough are left.
+func (o *examineOptions) silent() []bool {
+	if o.doubtful == nil {
+		return o.absent
+	}
+	both := slices.Clone(o.doubtful)
+	left := 0
+	for i := range both {
+		both[i] = both[i] || o.absent != nil && o.absent[i]
+		if !both[i] {
+			left++
+		}
+	}
+	if left < leastTold {
+		return o.absent
+	}
+	return both
 }
 
 // opaque compares tensors whose values are just bytes.
@@ -175,8 +214,10 @@ type examination struct {
 	r       *residual
 	o       examineOptions
 	x, y, z *numbers
-	rms     float64 // of x
-	lossy   float64 // as in observed
+	file    *numbers // all that the suspect has, z if that is all
+	silent  []bool   // places that are not looked at for damage; nil is none
+	rms     float64  // of x
+	lossy   float64  // as in observed
 	type_   *precision
 }
 
@@ -309,7 +350,7 @@ func (e *examination) fitsOf() {
 			}
 		}
 	}
-	eachOf(e.z, func(_ int, z []float64) {
+	eachOf(e.file, func(_ int, z []float64) {
 		for _, v := range z {
 			if finite(v) && v != 0 {
 				set.add(v)
@@ -372,15 +413,15 @@ func (e *examination) levels() (all, row, ref int) {
 		}
 		return s.count
 	}
-	all, ref = count(e.z), count(e.x)
-	n := e.z.row()
+	all, ref = count(e.file), count(e.x)
+	n := e.file.row()
 	s := newValueSet(min(maxRowLevels, n))
 	buf := make([]float64, min(n, chunk))
-	for at := 0; at+n <= e.z.len() && !s.full; at += n {
+	for at := 0; at+n <= e.file.len() && !s.full; at += n {
 		s.clear()
 		for i := 0; i < n && !s.full; i += len(buf) {
 			k := min(len(buf), n-i)
-			e.z.read(buf[:k], at+i)
+			e.file.read(buf[:k], at+i)
 			for _, v := range buf[:k] {
 				s.add(v)
 			}
@@ -399,13 +440,32 @@ func (e *examination) near(x, y float64) bool {
 	return math.Abs(y-x) <= e.tolerance(x)+1.001*t.epsilon()*math.Abs(x)+math.Ldexp(1, t.least-t.mantissa-1)
 }
 
-// trace looks for damage that makes y of x.
-func (e *examination) trace(x, y *numbers, absent []bool) *trace {
-	s, whole, ref := e.sample(x, y, absent)
-	t := &trace{}
-	t.moved = s.drifted()
-	channels := e.channels(x, y, absent)
-	t.grid = findGrid(whole, ref, channels, s.lossy)
+// trace looks for damage that makes y of x. asFiled says that y has the values of the
+// suspect's file, so that levels, zeros and deviations may be those of all of that.
+func (e *examination) trace(x, y *numbers, asFiled bool) *trace {
+	s, whole, ref := e.sample(x, y)
+	t := &trace{moved: s.drifted()}
+	if !asFiled || !e.o.scaled {
+		s.below = func(magnitude float64) float64 { return below(x, magnitude) }
+	}
+	if !asFiled && e.o.doubtful != nil {
+		s.refDeviation = deviation(x)
+	}
+	if asFiled {
+		e.filed(s)
+	}
+	if asFiled && e.o.file != nil {
+		t.grid = findGrid(e.wholeFile(whole), ref, e.channels(x, y, true), s.lossy)
+	}
+	from, rows := e.file, e.o.rows
+	if t.grid == nil {
+		from, rows = y, nil
+		t.grid = findGrid(whole, ref, e.channels(x, y, false), s.lossy)
+	}
+	defer func() {
+		s.relate(t)
+		s.extend(t)
+	}()
 	if t.grid == nil {
 		s.plain(t)
 		return t
@@ -415,25 +475,114 @@ func (e *examination) trace(x, y *numbers, absent []bool) *trace {
 		if t.grid.beside {
 			u = withoutZero(u)
 		}
+		u = t.grid.apart(u)
 		s.levelled(t, func(int32) []float64 { return u })
 		return t
 	}
-	n := y.row()
 	cache := map[int32][]float64{}
-	buf := make([]float64, n)
 	s.levelled(t, func(row int32) []float64 {
 		u, ok := cache[row]
 		if !ok {
-			y.read(buf, int(row)*n)
-			u = distinct(buf)
+			u = distinct(e.row(from, int(row), rows))
 			if t.grid.beside {
 				u = withoutZero(u)
 			}
+			u = t.grid.apart(u)
 			cache[row] = u
 		}
 		return u
 	})
 	return t
+}
+
+// row returns the values of a row of the reference's, those that are looked at: in the suspect's file,
+// where rows says where they are, all of them.
+func (e *examination) row(v *numbers, row int, rows []int) []float64 {
+	n := v.row()
+	if rows != nil {
+		if row = rows[row]; row < 0 {
+			return nil
+		}
+	}
+	buf := make([]float64, n)
+	v.read(buf, row*n)
+	if v == e.file && e.o.file != nil || e.silent == nil {
+		return buf
+	}
+	kept := buf[:0]
+	for k, a := range buf {
+		if !e.silent[row*n+k] {
+			kept = append(kept, a)
+		}
+	}
+	return kept
+}
+
+// wholeFile is the values of the suspect's file, of which part is known of what is looked at;
+// nil if they are too many.
+func (e *examination) wholeFile(part *levelled) *levelled {
+	s := newValueSet(min(maxLevels, max(1, e.file.len())))
+	eachOf(e.file, func(_ int, z []float64) {
+		for _, v := range z {
+			if finite(v) {
+				s.add(v)
+			}
+		}
+	})
+	if s.full || s.count == 0 || part == nil {
+		return nil
+	}
+	u := distinct(s.values())
+	return &levelled{u, part.low, part.high, part.expected}
+}
+
+// filed counts the zeros of the suspect's file, and measures it.
+func (e *examination) filed(s *observed) {
+	var m moments
+	zeros := 0
+	eachOf(e.file, func(_ int, z []float64) {
+		for _, v := range z {
+			if finite(v) {
+				m.add(v, 0)
+				if v == 0 {
+					zeros++
+				}
+			}
+		}
+	})
+	if m.n == 0 {
+		return
+	}
+	s.fileZeros = float64(zeros) / m.n
+	if e.o.file != nil || e.o.doubtful != nil {
+		s.fileDeviation = m.deviation()
+	}
+}
+
+// deviation returns that of all numbers.
+func deviation(x *numbers) float64 {
+	var m moments
+	eachOf(x, func(_ int, x []float64) {
+		for _, v := range x {
+			if finite(v) {
+				m.add(v, 0)
+			}
+		}
+	})
+	return m.deviation()
+}
+
+// below returns which share of numbers is not above a magnitude.
+func below(x *numbers, magnitude float64) float64 {
+	n, all := 0, 0
+	eachOf(x, func(_ int, x []float64) {
+		for _, v := range x {
+			if all++; math.Abs(v) <= magnitude {
+				n++
+			}
+		}
+	})
+	return float64(n) / float64(max(1, all))
 }
 
 // distinct returns the finite values of x, ascending, each once, 0 and -0 as 0.
@@ -449,8 +598,9 @@ func distinct(x []float64) []float64 {
 }
 
 // sample goes through a pair of tensors, and takes points evenly from it.
-func (e *examination) sample(x, y *numbers, absent []bool) (*observed, *levelled, *levelled) {
+func (e *examination) sample(x, y *numbers) (*observed, *levelled, *levelled) {
 	n, row := x.len(), x.row()
+	silent := e.silent
 	s := &observed{lossy: e.lossy, points: make([]point, 0, min(n, maxPoints))}
 	limit := min(maxLevels, n)
 	values, cast, before := newValueSet(limit), newValueSet(limit), newValueSet(limit)
@@ -478,7 +628,10 @@ func (e *examination) sample(x, y *numbers, absent []bool) (*observed, *levelled
 				h = h*6364136223846793005 + 1442695040888963407
 				pick = i + int(h>>33%uint64(step))
 			}
-			if !finite(v) || !finite(w) || absent != nil && absent[i] {
+			if finite(v) { // a quantizer may have seen what is not looked at, too
+				low, high = min(low, v), max(high, v)
+			}
+			if !finite(v) || !finite(w) || silent != nil && silent[i] {
 				continue
 			}
 			if i == pick {
@@ -486,7 +639,6 @@ func (e *examination) sample(x, y *numbers, absent []bool) (*observed, *levelled
 			}
 			s.n++
 			m.add(v, w)
-			low, high = min(low, v), max(high, v)
 			values.add(w)
 			before.add(v)
 			if v == 0 {
@@ -513,7 +665,7 @@ func (e *examination) sample(x, y *numbers, absent []bool) (*observed, *levelled
 	if s.lost > 0 {
 		each(x, y, func(at int, a, b []float64) {
 			for k, v := range a {
-				if i := at + k; b[k] == 0 && v != 0 && (absent == nil || !absent[i]) && (rowZero[i/row] || len(colZero) > 0 && colZero[column(i)]) {
+				if i := at + k; b[k] == 0 && v != 0 && (silent == nil || !silent[i]) && (rowZero[i/row] || len(colZero) > 0 && colZero[column(i)]) {
 					s.rowsLost++
 				}
 			}
@@ -557,32 +709,38 @@ func spansOf(x *numbers, row int) func(int32) (float64, float64) {
 	return func(r int32) (float64, float64) { return spans[r][0], spans[r][1] }
 }
 
-// channels returns the values of some rows; none if it has no rows to speak of.
-func (e *examination) channels(x, y *numbers, absent []bool) []levelled {
-	row := y.row()
-	rows := y.len() / row
-	if len(y.shape) < 2 || rows < 2 || row < 4 || row > maxLevels {
+// channels returns the values of some rows of y, none if it has no rows to speak of: all those of
+// the suspect's file, if it has more and filed says so.
+func (e *examination) channels(x, y *numbers, filed bool) []levelled {
+	row := x.row()
+	rows := x.len() / row
+	if len(y.shape) < 2 || rows < 2 || row < 4 || row > maxLevels || filed && e.file.row() > maxLevels {
 		return nil
 	}
 	var list []levelled
 	a, b := make([]float64, row), make([]float64, row)
 	step := (rows + maxGridRows - 1) / maxGridRows
 	for r := 0; r < rows; r += step {
-		if absent != nil && slices.Contains(absent[r*row:(r+1)*row], true) {
-			continue
-		}
 		x.read(a, r*row)
 		y.read(b, r*row)
-		l := levelled{values: distinct(b), low: math.Inf(1), high: math.Inf(-1)}
+		l := levelled{low: math.Inf(1), high: math.Inf(-1)}
+		left, expected := make([]float64, 0, row), make([]float64, 0, row)
 		for k, v := range a {
 			if finite(v) {
 				l.low, l.high = min(l.low, v), max(l.high, v)
 			}
-			if a[k] = e.type_.round(v); b[k] == 0 {
-				a[k] = 0
+			if e.silent != nil && e.silent[r*row+k] {
+				continue
 			}
+			if left = append(left, b[k]); b[k] == 0 {
+				v = 0
+			}
+			expected = append(expected, e.type_.round(v))
 		}
-		l.expected = len(distinct(a))
+		l.values, l.expected = distinct(left), len(distinct(expected))
+		if filed && len(l.values) > 0 {
+			l.values = distinct(e.row(e.file, r, e.o.rows))
+		}
 		if len(l.values) > 0 {
 			list = append(list, l)
 		}
@@ -604,7 +762,7 @@ func (e *examination) ownTrace() (*trace, error) {
 	if err != nil {
 		return nil, err
 	}
-	return e.trace(x, e.z, e.o.absent), nil
+	return e.trace(x, e.z, true), nil
 }
 
 // ownGrid looks for levels in the suspect's file alone.
@@ -626,5 +784,5 @@ func (e *examination) ownGrid() *grid {
 			whole.expected = n
 		}
 	}
-	return findGrid(whole, nil, e.channels(e.z, e.z, nil), e.lossy)
+	return findGrid(whole, nil, e.channels(e.z, e.z, false), e.lossy)
 }

@@ -38,7 +38,10 @@ type drift struct {
 // A cut is a pruning, as it shows in one tensor.
 type cut struct {
 	share float64 // of all weights
-	exact bool    // it was counted, not fitted
+	// The same of all in the suspect's file, with neurons that were added; and, by the threshold, of
+	// all in the reference's, with neurons that are gone or are not looked at. 0 is not known.
+	filed, whole float64
+	exact        bool // it was counted, not fitted
 	// The threshold, as a magnitude of the reference's weights, lies between low and high;
 	// with noise in between, only high is known, of the suspect's weights. 0 is not known.
 	low, high float64

@@ -31,6 +31,23 @@ type grid struct {
 	values  []float64 // the levels of the tensor, ascending; nil for channels
 }
 
+// apart returns the levels of u, ascending, each once: those of an even grid that differ by
+// rounding, as where factors were taken back, are one.
+func (g *grid) apart(u []float64) []float64 {
+	if g.uniform != "uniform" || len(u) <= 1<<g.bits {
+		return u
+	}
+	low, high := ends(u)
+	least := (high - low) / math.Ldexp(1, g.bits) / 4
+	out := u[:0:0]
+	for _, v := range u {
+		if len(out) == 0 || v-out[len(out)-1] > least {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
 // A raster is a hypothesis of evenly spaced levels: steps of them between low and high.
 type raster struct{ low, high, steps float64 }
 

@@ -37,7 +37,7 @@ func (e *examination) regauged() *numbers {
 	}
 	x, y := e.x.all(), e.z.all()
 	large := magnitude(x, largeShare)
-	m := findMinors(x, y, row, large)
+	m := findMinors(x, y, row, large, e.silent)
 	if len(m) < 16 {
 		return nil
 	}
@@ -67,15 +67,15 @@ func magnitude(x []float64, share float64) float64 {
 	return m[int(float64(len(m)-1)*(1-share))]
 }
 
-// findMinors draws pairs of rows and columns in which all four weights are large.
-func findMinors(x, y []float64, row int, large float64) []minor {
+// findMinors draws pairs of rows and columns in which all four weights are large, and none silent.
+func findMinors(x, y []float64, row int, large float64, silent []bool) []minor {
 	h := uint64(1)
 	draw := func(n int) int {
 		h = h*6364136223846793005 + 1442695040888963407
 		return int(h >> 33 % uint64(n))
 	}
 	ok := func(i int) bool {
-		return math.Abs(x[i]) >= large && x[i] != 0 && finite(x[i]) && y[i] != 0 && finite(y[i])
+		return (silent == nil || !silent[i]) && math.Abs(x[i]) >= large && x[i] != 0 && finite(x[i]) && y[i] != 0 && finite(y[i])
 	}
 	var list []minor
 	rows := len(x) / row
@@ -164,31 +164,33 @@ func (e *examination) divided(x, y []float64, round func(i int) float64, row int
 	}
 	var list []ratio
 	tops := [2][]float64{make([]float64, rows), make([]float64, columns)}
+	looked := func(i int) bool { return e.silent == nil || !e.silent[i] }
 	for i, v := range x {
-		if finite(v) {
+		if finite(v) && looked(i) {
 			tops[0][i/row] = max(tops[0][i/row], math.Abs(v))
 			tops[1][i%row/inner] = max(tops[1][i%row/inner], math.Abs(v))
 		}
 	}
 	for i, v := range x {
 		enough := min(large, tops[0][i/row]/2, tops[1][i%row/inner]/2) // all have some
-		if q := round(i); math.Abs(v) >= enough && q != 0 && y[i] != 0 && finite(y[i]) && finite(v) {
+		if q := round(i); looked(i) && math.Abs(v) >= enough && q != 0 && y[i] != 0 && finite(y[i]) && finite(v) {
 			list = append(list, ratio{i / row, i % row / inner, math.Log(math.Abs(y[i] / q)), math.Abs(v) >= large})
 		}
 	}
 	group := make([][]float64, max(rows, columns))
-	settle := func(into []float64, of func(ratio) (int, float64)) {
+	// settle finds what rows, or columns, are multiplied by, from ratios in which the other is known.
+	settle := func(into []float64, found []bool, of func(ratio) (k int, v float64, known bool)) (more bool) {
 		for i := range group {
 			group[i] = group[i][:0]
 		}
 		strong := make([]bool, len(into))
 		for _, q := range list {
-			if k, _ := of(q); q.strong {
+			if k, _, known := of(q); q.strong && known {
 				strong[k] = true
 			}
 		}
 		for _, q := range list {
-			if k, v := of(q); q.strong || !strong[k] {
+			if k, v, known := of(q); known && (q.strong || !strong[k]) {
 				group[k] = append(group[k], v)
 			}
 		}
@@ -196,12 +198,40 @@ func (e *examination) divided(x, y []float64, round func(i int) float64, row int
 			if n := len(group[k]); n > 0 {
 				slices.Sort(group[k])
 				into[k] = group[k][n/2]
+				more = more || !found[k]
+				found[k] = true
 			}
 		}
+		return more
 	}
-	for range 50 {
-		settle(a, func(q ratio) (int, float64) { return q.r, q.log - b[q.c] })
-		settle(b, func(q ratio) (int, float64) { return q.c, q.log - a[q.r] })
+	// Medians alone, of all at once, may end where rows and columns are off together. So one row is
+	// the first, and what is told by those that are known follows.
+	doneA, doneB := make([]bool, rows), make([]bool, columns)
+	byRow := func(q ratio) (int, float64, bool) { return q.r, q.log - b[q.c], doneB[q.c] }
+	byColumn := func(q ratio) (int, float64, bool) { return q.c, q.log - a[q.r], doneA[q.r] }
+	counts := make([]int, rows)
+	for _, q := range list {
+		if counts[q.r]++; q.strong {
+			counts[q.r] += columns
+		}
+	}
+	for {
+		first := -1
+		for r, n := range counts {
+			if n > 0 && !doneA[r] && (first < 0 || n > counts[first]) {
+				first = r
+			}
+		}
+		if first < 0 {
+			break
+		}
+		doneA[first] = true
+		for settle(b, doneB, byColumn) || settle(a, doneA, byRow) {
+		}
+	}
+	for range 10 { // single ratios may be wrong, where rounding was decided otherwise
+		settle(b, doneB, byColumn)
+		settle(a, doneA, byRow)
 	}
 	levels := levelsOf(x, round, row)
 	out := make([]byte, 0, 8*len(y))
@@ -213,7 +243,7 @@ func (e *examination) divided(x, y []float64, round func(i int) float64, row int
 		if u := levels(i); v != 0 && len(u) > 0 {
 			if l := u[nearestLevel(u, v)]; math.Abs(v-l) <= minorError*math.Abs(l) {
 				v = l
-			} else {
+			} else if looked(i) {
 				off++
 			}
 		}

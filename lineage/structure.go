@@ -134,13 +134,13 @@ func displaced(sus []int) int {
 
 // cosines fills in how much neurons resemble their partners, and finds those that do not.
 func (c *comparer) cosines() error {
-	type sums struct{ xx, xy, yy []float64 }
+	type sums struct{ xx, xy, yy, xl, ll []float64 }
 	of := map[string]*sums{}
 	byTensor := map[string][]placeOf{}
 	dims := map[string]float64{} // numbers of a neuron
 	for i := range c.spec.Groups {
 		g := &c.spec.Groups[i]
-		of[g.Name] = &sums{make([]float64, g.Size), make([]float64, g.Size), make([]float64, g.Size)}
+		of[g.Name] = &sums{make([]float64, g.Size), make([]float64, g.Size), make([]float64, g.Size), make([]float64, g.Size), make([]float64, g.Size)}
 		for _, p := range g.Places {
 			if p.Tensors == nil {
 				byTensor[p.Tensor] = append(byTensor[p.Tensor], placeOf{&p, i, 0, g.Size})
@@ -161,6 +161,10 @@ func (c *comparer) cosines() error {
 			continue
 		}
 		weight := 1 / max(square(x), math.SmallestNonzeroFloat64) * float64(len(x))
+		like := align.Imitate(x, y)
+		if like == nil {
+			like = x
+		}
 		for _, p := range places {
 			s := of[c.spec.Groups[p.group].Name]
 			inner := 1
@@ -183,15 +187,17 @@ func (c *comparer) cosines() error {
 				if i < 0 {
 					continue
 				}
-				var xx, xy, yy float64
+				var xx, xy, yy, xl, ll float64
 				for k := at; k < at+inner; k++ {
 					if doubt != nil && doubt[at/inner/axis*inner+k-at] {
 						continue
 					}
-					a, b := float64(x[k]), float64(y[k])
+					a, b, l := float64(x[k]), float64(y[k]), float64(like[k])
 					xx, xy, yy = xx+a*a, xy+a*b, yy+b*b
+					xl, ll = xl+a*l, ll+l*l
 				}
 				s.xx[i], s.xy[i], s.yy[i] = s.xx[i]+weight*xx, s.xy[i]+weight*xy, s.yy[i]+weight*yy
+				s.xl[i], s.ll[i] = s.xl[i]+weight*xl, s.ll[i]+weight*ll
 			}
 			name := c.spec.Groups[p.group].Name
 			dims[name] += float64(len(x)-axis*marked(doubt)) / float64(p.size)
@@ -209,9 +215,53 @@ func (c *comparer) cosines() error {
 				g.Cosines[k] = s.xy[k] / math.Sqrt(d)
 			}
 		}
-		g.Strangers = strangers(g, s.xx, s.xy, s.yy, dims[g.Name])
+		g.lose(c.class(g.Name), s.xx)
+		// Of neurons of which pruning or a grid leaves nothing, nothing can be missed.
+		left := func(i int) bool { return s.xl[i] > 2*seenFrom*math.Sqrt(s.xx[i]*s.ll[i]/dims[g.Name]) }
+		g.Strangers = slices.DeleteFunc(strangers(g, s.xx, s.xy, s.yy, dims[g.Name]), func(i int) bool { return !left(i) })
 	}
 	return nil
+}
+
+// intact is the cosine of neurons that are what they were but for rounding.
+const intact = 0.9999
+
+// lose takes back that neurons are gone from a group that has others: where damage leaves
+// neurons of their size, by the squares of their weights, hard to know again, they may as well be
+// among these.
+func (g *GroupDifference) lose(x *align.ClassResult, squares []float64) {
+	if len(g.Removed) == 0 || g.Added < len(g.Removed) || x == nil || x.Certainty == nil {
+		return
+	}
+	var of []float64
+	for i, j := range x.Sus {
+		if j >= 0 {
+			of = append(of, g.Cosines[i])
+		}
+	}
+	slices.Sort(of)
+	if len(of) == 0 || of[len(of)/2] >= intact {
+		return
+	}
+	var gone []int
+	for _, i := range g.Removed {
+		alike, known := 0, 0
+		for k, j := range x.Sus {
+			if j >= 0 && squares[k] <= 2*squares[i] {
+				if alike++; x.Certainty[k] >= certain {
+					known++
+				}
+			}
+		}
+		if alike >= 4 && 10*known >= 9*alike {
+			gone = append(gone, i)
+			continue
+		}
+		g.Lost = append(g.Lost, i)
+		g.Added--
+	}
+	g.Removed = gone
+	slices.Sort(g.Lost)
 }
 
 // doubted marks, of the positions on all axes but one, those of neurons that may be others;
@@ -289,6 +339,7 @@ func (c *comparer) forgetStrangers() (err error) {
 		}
 		again := groupDifference(x)
 		again.Cosines, again.Strangers = g.Cosines, g.Strangers
+		again.Removed, again.Lost, again.Added = g.Removed, g.Lost, g.Added
 		*g = again
 	}
 	if !found {

@@ -18,8 +18,15 @@ type observed struct {
 	lossy float64
 	// rowsLost is how many of the lost weights are in rows, or columns, that are zero as a whole.
 	rowsLost int64
-	low      float64                               // the smallest magnitude of the suspect that is not 0
-	spans    [2]func(row int32) (float64, float64) // least and largest value of tensor and channel; nil if it has none
+	low      float64 // the smallest magnitude of the suspect that is not 0
+	// fileZeros is the share of zeros, and fileDeviation the deviation, of all that the suspect
+	// has, with what was added to it, and refDeviation that of all that the reference has; 0 if that
+	// has other factors, or is just what is looked at.
+	fileZeros, fileDeviation, refDeviation float64
+	// below returns which share of all the reference's weights is not above a magnitude; nil if
+	// it has other factors.
+	below func(magnitude float64) float64
+	spans [2]func(row int32) (float64, float64) // least and largest value of tensor and channel; nil if it has none
 }
 
 const (
@@ -106,6 +113,41 @@ func (s *observed) plain(t *trace) {
 	t.drift, t.noisePrune = likelyDrift(c, s.deviation), before
 	if t.cut.fuzzy {
 		t.cut.low, t.cut.high = 0, edge
+	}
+}
+
+// extend says which share of all that the reference has, or the suspect, a cut has taken.
+func (s *observed) extend(t *trace) {
+	if t.cut == nil || !t.cut.exact {
+		return
+	}
+	t.cut.filed = s.fileZeros
+	if s.below != nil && !t.cut.fuzzy && t.cut.low > 0 {
+		t.cut.whole = s.below(t.cut.low)
+	}
+}
+
+// relate has the strength of a drift be a share of the deviation of all that there was, where
+// that is known: noise is drawn by it, and neurons that nobody reads make it less.
+func (s *observed) relate(t *trace) {
+	if t.drift == nil || !(s.deviation > 0) {
+		return
+	}
+	if s.refDeviation > 0 {
+		t.drift.strength *= s.deviation / s.refDeviation
+		t.drift.strengthError *= s.deviation / s.refDeviation
+	}
+	if !(s.fileDeviation > 0) {
+		return
+	}
+	noise := t.drift.strength * s.deviation
+	was := math.Sqrt(max(0, s.fileDeviation*s.fileDeviation-noise*noise))
+	if t.cut != nil || t.grid != nil { // these have changed both
+		was = s.fileDeviation * s.deviation / math.Hypot(s.deviation, noise)
+	}
+	if was > noise/100 {
+		t.drift.strength *= s.deviation / was
+		t.drift.strengthError *= s.deviation / was
 	}
 }
 

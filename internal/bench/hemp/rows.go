@@ -89,7 +89,7 @@ var allRows = []row{
 	{name: "l5-caffe", table: targets, what: "LeNet-5 with one ReLU, as Caffe's", net: caffe5, data: mnist, start: "float5", args: a20 + mild + " --lambda 10e-6", bytes: 1700, error: 1.0},
 
 	{name: "f300", table: onFashion, what: "LeNet-300-100", net: lenet300, data: fashion, start: "fashion300", args: split + " --epochs 40" + flips + " --lambda 4e-6"},
-	{name: "f5", table: onFashion, what: "LeNet-5", net: lenet5, data: fashion, start: "fashion5", args: split + " --epochs 16" + flips + " --lambda 6e-6"},
+	{name: "f5", table: onFashion, what: "LeNet-5", net: lenet5, data: fashion, start: "fashion5", args: split + " --epochs 16" + flips + " --lambda 2.5e-6"},
 
 	{name: "paper-1", table: paperMode, what: "n = 1", net: lenet300, data: mnist, start: "float300-sgd", args: p15 + " --order 1 --lambda 0.5 --pull 0.01"},
 	{name: "paper-2", table: paperMode, what: "n = 2", net: lenet300, data: mnist, start: "float300-sgd", args: p15 + " --order 2 --lambda 0.35 --pull 0.01", bytes: 45000, error: 2.3},
