@@ -177,9 +177,12 @@
       const value = (v) => d.low + v / 254 * (d.high - d.low);
       const stacked = width < 300 * d.panes.length, across = stacked ? 1 : d.panes.length;
       const named = d.cells && d.cells.text ? d.cells : null, rowNames = d.cells && d.cells.rows;
-      const left = rowNames ? Math.min(width / 3, 200, 26 + 6.8 * Math.max(...rowNames.map((x) => x.length))) : 52, gap = 30;
+      const left = rowNames ? Math.min(width / 3, 240, 26 + 6.8 * Math.max(...rowNames.map((x) => x.length))) : 52, gap = 30;
       const room = (width - across * left - (across - 1) * gap - 12) / across;
-      const top = named ? 8 : 26, bottom = named ? Math.min(120, 16 + 5 * Math.max(...named.cols.map((x) => x.length))) : 42;
+      // Names of columns lie level where they have room, in a few lines.
+      const letters = named ? Math.max(...named.cols.map((x) => x.length)) : 0, cell = named ? room / named.cols.length - 8 : 0, level = cell >= 80;
+      const top = named ? 8 : 26, bottom = !named ? 42 : level ? 16 + 14 * Math.ceil(7 * letters / cell + .4) : Math.min(150, 16 + 5 * letters);
+      const columns = { color: s.soft, fontSize: 11, interval: 0, ...(level ? { width: cell, overflow: "break", lineHeight: 14 } : { rotate: 35, width: 160, overflow: "truncate" }) };
       Object.assign(option, { grid: [], xAxis: [], yAxis: [], series: [], title: [] });
       let down = 0;
       d.panes.forEach((p, k) => {
@@ -192,8 +195,8 @@
         const first = (i, cells, total) => Math.floor(i * (total || cells) / cells);
         const labelled = (names, cells, total) => names || Array.from({ length: cells }, (_, i) => String(first(i, cells, total)));
         const ax = (name, data, more) => axis(s, name, { type: "category", gridIndex: k, data, splitLine: { show: false }, axisLine: { show: false }, ...more });
-        option.xAxis.push(ax(named ? "" : d.x, labelled(named && named.cols, p.cols, p.total_cols), named ? { axisLabel: { color: s.soft, fontSize: 11, rotate: 35, interval: 0, width: 110, overflow: "truncate" } } : {}));
-        option.yAxis.push(ax(rowNames ? "" : d.y, labelled(rowNames, p.rows, p.total_rows), { inverse: true, nameGap: 38, ...(rowNames ? { axisLabel: { color: s.soft, fontSize: 11, interval: 0, width: left - 16, overflow: "truncate" } } : {}) }));
+        option.xAxis.push(ax(named ? "" : d.x, labelled(named && named.cols, p.cols, p.total_cols), named ? { axisLabel: columns } : {}));
+        option.yAxis.push(ax(rowNames ? "" : d.y, labelled(rowNames, p.rows, p.total_rows), { inverse: true, nameGap: 38, ...(rowNames ? { axisLabel: { color: s.soft, fontSize: 11, interval: 0, width: left - 16, overflow: "truncate" } } : { axisLabel: { color: s.soft, fontSize: 11, interval: Math.max(0, Math.ceil(15 * p.rows / h) - 1) } }) }));
         const cells = unpack(p.cells), data = [];
         cells.forEach((v, i) => {
           if (v === 255) return;
