@@ -34,10 +34,12 @@ func TestRandomNetworks(t *testing.T) {
 			if slices.Equal(c.Sus, inv[c.Name].Order) {
 				continue
 			}
-			// Nothing but single numbers: few pairs are no sample to measure them by.
+			// Nothing but single numbers: few pairs are no sample to measure them by. And pairs
+			// of neurons in several groups that cross may hold each other in the wrong order;
+			// then they have to be said to be uncertain.
 			exact = false
 			for i, j := range c.Sus {
-				if j != inv[c.Name].Order[i] && c.Certainty[i] >= 0.99 || slices.ContainsFunc(c.Views, func(v ViewEvidence) bool { return v.Dim > 1 }) {
+				if j != inv[c.Name].Order[i] && c.Certainty[i] >= 0.99 || len(c.Sus) > 2 && slices.ContainsFunc(c.Views, func(v ViewEvidence) bool { return v.Dim > 1 }) {
 					t.Fatalf("%s: neuron %d is taken for %d, with a certainty of %g\n%v\n%+v", c.Name, i, j, c.Certainty[i], s, c)
 				}
 			}

@@ -109,7 +109,8 @@ func (p *pair) refine(r, s *side, results []*Result, out, errs [][][]float64) (c
 		})
 	}
 	xx, xy, yy := sum(like, like), sum(like, partner), sum(partner, partner)
-	for range 100 {
+	begun := cloned(out)
+	for round := range rounds {
 		last := 0.0
 		for c := range p.classes {
 			class := &p.classes[c]
@@ -156,6 +157,15 @@ func (p *pair) refine(r, s *side, results []*Result, out, errs [][][]float64) (c
 		if last < 1e-8 {
 			break
 		}
+		// Neurons that are no pairs contradict each other at places that classes share, and
+		// their factors run away from round to round.
+		if round == rounds-1 && last > 0.1 {
+			for c := range out {
+				for f := range out[c] {
+					copy(out[c][f], begun[c][f])
+				}
+			}
+		}
 	}
 	for c := range p.classes {
 		for k := range p.classes[c].Places {
@@ -167,6 +177,19 @@ func (p *pair) refine(r, s *side, results []*Result, out, errs [][][]float64) (c
 		}
 	}
 	return change, imitated
+}
+
+// rounds are how often factors are found in turn, at most.
+const rounds = 100
+
+func cloned(x [][][]float64) [][][]float64 {
+	out := make([][][]float64, len(x))
+	for c := range x {
+		for _, f := range x[c] {
+			out[c] = append(out[c], slices.Clone(f))
+		}
+	}
+	return out
 }
 
 // contradicted takes the certainty of pairs whose weights at a place are opposite: a sign

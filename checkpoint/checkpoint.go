@@ -43,6 +43,10 @@ type Options struct {
 	// Threads and Memory are those of [rope.OpenOptions].
 	Threads int
 	Memory  int64
+	// Open opens files, this one and those that it names, in the place of os.Open: to
+	// keep to a folder, whatever symbolic links there are in it. It does not wait for
+	// pipes.
+	Open func(path string) (*os.File, error)
 }
 
 // A Checkpoint is an open checkpoint. It is safe for concurrent use. Its
@@ -62,6 +66,7 @@ type Checkpoint struct {
 
 	files []*mapped.File
 	temp  string // to be removed
+	by    func(path string) (*os.File, error)
 }
 
 // Open opens the checkpoint at path: for one of several files, the index or
@@ -112,7 +117,8 @@ func (c *Checkpoint) open(path string, opt *Options) error {
 	if opt == nil {
 		opt = &Options{}
 	}
-	f, err := mapped.Open(path)
+	c.by = opt.Open
+	f, err := c.file(path)
 	if err != nil {
 		return err
 	}
@@ -125,6 +131,14 @@ func (c *Checkpoint) open(path string, opt *Options) error {
 		return &layout.CorruptError{File: c.Path, Offset: -1, Reason: err.Error(), Err: err}
 	}
 	return nil
+}
+
+// file opens a file by the function of the options.
+func (c *Checkpoint) file(path string) (*mapped.File, error) {
+	if c.by != nil {
+		return mapped.OpenBy(c.by, path)
+	}
+	return mapped.Open(path)
 }
 
 // headSize is how much of a file is looked at to tell its format.
@@ -213,7 +227,7 @@ func (c *Checkpoint) openBeside(dir, name string) (tensor.Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := mapped.Open(filepath.Join(dir, filepath.FromSlash(local)))
+	f, err := c.file(filepath.Join(dir, filepath.FromSlash(local)))
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 	"ropewalk/dataset"
 	"ropewalk/engine"
 	"ropewalk/engine/native"
+	"ropewalk/entropy"
 	"ropewalk/graph/nets"
 	"ropewalk/rope"
 	"ropewalk/tensor"
@@ -239,13 +240,17 @@ func TestResume(t *testing.T) {
 func TestTarget(t *testing.T) {
 	for _, target := range []int64{2500, 4500} {
 		l := newLab(t, "lenet-300-100", small)
-		n, report, _ := l.train(t, compact.Options{Start: 0.3, Target: target}, 8)
+		n, report, events := l.train(t, compact.Options{Start: 0.3, Target: target}, 8)
 		_, size, err := n.Sorted()
 		if err != nil {
 			t.Fatal(err)
 		}
 		if size > target+target/100 || size < target*97/100 { // the caller thins what is too much
 			t.Errorf("%d bytes, want at most %d", size, target)
+		}
+		// What is too much goes.
+		if e := events[len(events)-1].Notes["hemp"]["estimated"]; e > float64(target) || math.Abs(e-float64(min(size, target))) > 0.03*e {
+			t.Errorf("%g bytes are expected in the end of %d, and %d are wanted", e, size, target)
 		}
 		if *report.Validation.Top1 < 0.45 { // after 256 steps
 			t.Errorf("%d bytes get %.4f right", size, *report.Validation.Top1)
@@ -256,6 +261,57 @@ func TestTarget(t *testing.T) {
 	var b *compact.BudgetError
 	if !errors.As(err, &b) || b.Target != 50 || b.Smallest <= 50 {
 		t.Errorf("a file of 50 bytes: %v", err)
+	}
+}
+
+// The estimate of the history follows what is said to be done in the end, which is asked
+// some times and no more.
+func TestEstimate(t *testing.T) {
+	l := newLab(t, "lenet-300-100", small)
+	asked := 0
+	tools := l.tools()
+	tools.Finished = func(_ context.Context, n *compact.Network) (int64, error) {
+		asked++
+		_, size, err := n.Sorted()
+		return size / 2, err
+	}
+	r, err := compact.New(l.trained(), l.layers, compact.Options{Start: 0.2, Threads: 1}, tools)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := l.options(r, 6)
+	var last *train.Event
+	o.Epoch = func(e *train.Event) { last = e }
+	if _, err := train.Fit(t.Context(), l.program, l.fit, o); err != nil {
+		t.Fatal(err)
+	}
+	n, err := r.Finish(l.trained())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, size, err := n.Sorted()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := last.Notes["hemp"]["estimated"]; math.Abs(e-float64(size)/2) > 0.03*e {
+		t.Errorf("%g bytes are expected in the end, and there are %d", e, size/2)
+	}
+	if asked < 2 || asked > 5 {
+		t.Errorf("what is done in the end was asked %d times", asked)
+	}
+}
+
+// The entropy of blocks has no slope beyond the outer levels. Where these do not move,
+// the target is reached by weights that are kept within them.
+func TestFixedBlocks(t *testing.T) {
+	l := newLab(t, "lenet-300-100", small)
+	n, report, _ := l.train(t, compact.Options{Start: 0.3, Target: 4000, Model: entropy.Blocks, Order: 2, FixedLevels: true}, 6)
+	_, size, err := n.Sorted()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if size < 3500 || size > 4100 || *report.Validation.Top1 < 0.2 {
+		t.Errorf("%d bytes get %.4f right, want at most 4000", size, *report.Validation.Top1)
 	}
 }
 

@@ -470,7 +470,7 @@ func (c *comparer) edits() (*editReport, error) {
 	if found == nil { // there are no groups
 		found = &align.NetworkResult{}
 	}
-	return findEdits(c.spec, c.ref.Set, c.out.Restored, c.stock.sus, found, &editOptions{Threads: c.o.Threads})
+	return findEdits(c.ctx, c.spec, c.ref.Set, c.out.Restored, c.stock.sus, found, &editOptions{Threads: c.o.Threads})
 }
 
 // unnamed enters that weights are not what they were, if no other change says so.

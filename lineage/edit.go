@@ -2,6 +2,7 @@ package lineage
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"math"
 	"runtime"
@@ -67,12 +68,12 @@ type editReport struct {
 // Where only orders changed, or factors are powers of two, numbers are compared bit for bit;
 // where other factors were taken back, to rounding: what differs by less than 2^-18 of itself
 // (of float32; 2^-9 and 2^-6 of float16 and bfloat16) is not seen.
-func findEdits(spec *symmetry.Spec, ref, back, sus *tensor.Set, match *align.NetworkResult, o *editOptions) (*editReport, error) {
+func findEdits(ctx context.Context, spec *symmetry.Spec, ref, back, sus *tensor.Set, match *align.NetworkResult, o *editOptions) (*editReport, error) {
 	if o == nil {
 		o = &editOptions{}
 	}
 	out := &editReport{Match: match, Back: back}
-	p, err := newPairing(spec, ref, sus, match)
+	p, err := newPairing(ctx, spec, ref, sus, match)
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +83,9 @@ func findEdits(spec *symmetry.Spec, ref, back, sus *tensor.Set, match *align.Net
 	}
 	exact := true
 	for range 3 { // orders are told by factors, and factors by orders
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		if len(differing) == 0 || !exact {
 			break
 		}
@@ -90,7 +94,7 @@ func findEdits(spec *symmetry.Spec, ref, back, sus *tensor.Set, match *align.Net
 			if better, exact, err = p.regauged(active); err != nil {
 				return nil, err
 			}
-			if p, err = newPairing(spec, ref, sus, better); err != nil {
+			if p, err = newPairing(ctx, spec, ref, sus, better); err != nil {
 				return nil, err
 			}
 		}
@@ -101,7 +105,7 @@ func findEdits(spec *symmetry.Spec, ref, back, sus *tensor.Set, match *align.Net
 			match = better
 		}
 		if changed {
-			if p, err = newPairing(spec, ref, sus, better); err != nil {
+			if p, err = newPairing(ctx, spec, ref, sus, better); err != nil {
 				return nil, err
 			}
 		}
@@ -119,6 +123,9 @@ func findEdits(spec *symmetry.Spec, ref, back, sus *tensor.Set, match *align.Net
 		}
 	}
 	if err := p.judge(differing, out); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	slices.SortStableFunc(out.Edits, bySize)
@@ -303,6 +310,9 @@ func (p *pairing) judge(differing []string, out *editReport) error {
 	}
 	p.spoiled(unsettled)
 	for _, name := range differing {
+		if err := p.ctx.Err(); err != nil {
+			return err
+		}
 		n, err := p.read(name)
 		if err != nil {
 			return err

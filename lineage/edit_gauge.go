@@ -269,6 +269,9 @@ func (g *regauge) polish() {
 				continue
 			}
 			for i := range x.Size {
+				if g.p.ctx.Err() != nil {
+					return
+				}
 				steps := medians(x, g.votes(c, i, &buf))
 				most := 0.0
 				for _, s := range steps {
@@ -645,13 +648,16 @@ func (p *pairing) regauged(active []bool) (match *align.NetworkResult, exact boo
 	}
 	for range 4 {
 		g.polish()
+		if err := p.ctx.Err(); err != nil {
+			return nil, false, err
+		}
 		if g.commonLogs() < still {
 			break
 		}
 	}
 	if exact = g.clear(); exact {
 		for range 5 {
-			if changed := g.decide(); !changed {
+			if changed := g.decide(); !changed || p.ctx.Err() != nil {
 				break
 			}
 		}

@@ -39,6 +39,9 @@ func (p *pairing) reordered(differing []string) (match *align.NetworkResult, cha
 	out := *p.match
 	out.Classes = slices.Clone(p.match.Classes)
 	for c := range p.classes {
+		if err := p.ctx.Err(); err != nil {
+			return nil, false, err
+		}
 		x := &p.classes[c]
 		k := slices.IndexFunc(out.Classes, func(r align.ClassResult) bool { return r.Name == x.Name })
 		if k < 0 {

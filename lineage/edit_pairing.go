@@ -1,6 +1,7 @@
 package lineage
 
 import (
+	"context"
 	"fmt"
 	"math"
 
@@ -14,6 +15,7 @@ import (
 // in float64 and without an end at variances that would become negative, and knows of each
 // number where it is in the suspect's file.
 type pairing struct {
+	ctx      context.Context // when it is over, nobody waits for an answer
 	spec     *symmetry.Spec
 	ref, sus *tensor.Set
 	match    *align.NetworkResult
@@ -45,8 +47,8 @@ type axis struct {
 type seat struct{ class, place, neuron int }
 
 // newPairing makes the pairing of a match.
-func newPairing(spec *symmetry.Spec, ref, sus *tensor.Set, match *align.NetworkResult) (*pairing, error) {
-	p := &pairing{spec: spec, ref: ref, sus: sus, match: match, axes: map[string][]axis{}, source: map[string]string{}, epsilon: map[string]float64{}}
+func newPairing(ctx context.Context, spec *symmetry.Spec, ref, sus *tensor.Set, match *align.NetworkResult) (*pairing, error) {
+	p := &pairing{ctx: ctx, spec: spec, ref: ref, sus: sus, match: match, axes: map[string][]axis{}, source: map[string]string{}, epsilon: map[string]float64{}}
 	results := map[string]*align.ClassResult{}
 	for k := range match.Classes {
 		results[match.Classes[k].Name] = &match.Classes[k]

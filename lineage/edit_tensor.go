@@ -53,7 +53,7 @@ func (p *pairing) survey(n *pairedTensor) *survey {
 	s.whole()
 	s.group()
 	for _, others := range [...]bool{false, true} {
-		for u := s.next(); u != nil; u = s.next() {
+		for u := s.next(); u != nil && p.ctx.Err() == nil; u = s.next() {
 			if !s.explain(u, others) {
 				u.done = true
 			}

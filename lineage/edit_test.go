@@ -1,6 +1,8 @@
 package lineage
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -51,7 +53,7 @@ func (l *lab) find(t interface{ Fatal(...any) }, sus *tensor.Set) (*editReport, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := findEdits(l.spec, l.set, back, sus, m, &editOptions{Threads: 1})
+	r, err := findEdits(context.Background(), l.spec, l.set, back, sus, m, &editOptions{Threads: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,4 +203,46 @@ func orders(l *lab, m *align.NetworkResult, e symmetry.Element) (s string) {
 		s += fmt.Sprintf("%s: %v, in truth %v, certainty %.2f\n", c.Name, c.Sus, inv[c.Name], c.Certainty)
 	}
 	return s
+}
+
+// A search that is called off ends at once, wherever it is.
+func TestFindEditsCalledOff(t *testing.T) {
+	l := newLab(trained(must(nets.Build("lenet-300-100", &nets.Options{Seed: 1})), 1))
+	sus := l.set
+	for _, name := range floatNames(l.set) {
+		x := values(l.set, name)
+		for i := range x {
+			if i%5 == 0 {
+				x[i] *= 1.01 + float32(i%7)/1000
+			}
+		}
+		sus = with(sus, name, x)
+	}
+	own := must(align.FromSymmetry(l.spec))
+	m, err := align.MatchNetworks(align.Network{Set: l.set, Spec: own}, align.Network{Set: sus, Spec: own}, &align.NetworkOptions{Options: align.Options{Threads: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for after := range 24 {
+		ctx := &countdown{Context: context.Background(), left: after}
+		if _, err := findEdits(ctx, l.spec, l.set, nil, sus, m, &editOptions{Threads: 1}); !errors.Is(err, context.Canceled) {
+			t.Fatalf("called off when it asked for the %d. time: %v", after, err)
+		}
+		if ctx.asked > after+3 {
+			t.Errorf("called off when it asked for the %d. time, and it asked %d times", after, ctx.asked)
+		}
+	}
+}
+
+// A countdown is a context that ends when it has been asked some times whether it has.
+type countdown struct {
+	context.Context
+	left, asked int
+}
+
+func (c *countdown) Err() error {
+	if c.asked++; c.asked > c.left {
+		return context.Canceled
+	}
+	return nil
 }

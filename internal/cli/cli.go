@@ -64,6 +64,17 @@ type env struct {
 	memory  byteSize
 
 	bar *progress // of the job that goes on, or nil
+
+	// opener opens what is read, in the place of os.Open: in a folder that nothing leads out of.
+	opener func(path string) (*os.File, error)
+}
+
+// openFile opens a file to be read.
+func (e *env) openFile(path string) (*os.File, error) {
+	if e.opener != nil {
+		return e.opener(path)
+	}
+	return os.Open(path)
 }
 
 // run runs one command line and returns the exit status.

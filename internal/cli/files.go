@@ -19,7 +19,7 @@ const dash = "-"
 // open opens an input: a checkpoint of any format, one that the program carries, or
 // standard input.
 func (e *env) open(ctx context.Context, path string, base *checkpoint.Checkpoint) (*checkpoint.Checkpoint, error) {
-	opt := &checkpoint.Options{Base: base, Memory: int64(e.memory), Threads: e.threads}
+	opt := &checkpoint.Options{Base: base, Memory: int64(e.memory), Threads: e.threads, Open: e.opener}
 	switch {
 	case isBuiltin(path):
 		return openBuiltin(ctx, path, opt)

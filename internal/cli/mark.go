@@ -210,8 +210,8 @@ func readBounded(path string, most int64) ([]byte, error) {
 }
 
 // readHead reads the beginning of a file.
-func readHead(path string, most int) ([]byte, error) {
-	f, err := os.Open(path)
+func (e *env) readHead(path string, most int) ([]byte, error) {
+	f, err := e.openFile(path)
 	if err != nil {
 		return nil, err
 	}

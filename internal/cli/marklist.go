@@ -78,7 +78,7 @@ func (e *env) listOne(ctx context.Context, path string, pass *passOptions) (*mar
 	f := &markListFile{File: path}
 	head := make([]byte, 0, 4096)
 	if path != dash {
-		b, err := readHead(path, cap(head))
+		b, err := e.readHead(path, cap(head))
 		if err != nil {
 			return nil, err
 		}

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -131,11 +130,11 @@ const maxResult = 256 << 20
 
 // addRun adds what one file holds to a page, and says what that was.
 func (e *env) addRun(ctx context.Context, p *pager, path string) ([]string, error) {
-	head, err := readHead(path, 512)
+	head, err := e.readHead(path, 512)
 	if err != nil {
 		return nil, err
 	}
-	if text := bytes.TrimLeft(head, " \t\r\n"); len(text) > 0 && text[0] == '{' {
+	if text := bytes.TrimLeft(head, " \t\r\n"); len(text) > 0 && text[0] == '{' && !isIndex(path) {
 		return e.addResults(p, path)
 	}
 	if len(head) == 0 && strings.HasSuffix(path, historyExt) { // a run that has just begun
@@ -176,7 +175,7 @@ func (e *env) addRun(ctx context.Context, p *pager, path string) ([]string, erro
 // addResults adds what commands printed as JSON, a result or the epoch of a history in
 // each line.
 func (e *env) addResults(p *pager, path string) ([]string, error) {
-	f, err := os.Open(path)
+	f, err := e.openFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -207,7 +206,7 @@ func (e *env) addResults(p *pager, path string) ([]string, error) {
 				continue // read with the first of them
 			}
 			kinds = append(kinds, "history")
-			if err := p.addHistory(path); err != nil {
+			if err := e.addHistory(p, path); err != nil {
 				return nil, err
 			}
 			continue
@@ -243,13 +242,8 @@ func notResult(path string, n int, err error) error {
 }
 
 // addHistory adds all epochs of a file.
-func (p *pager) addHistory(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	events, err := parseHistory(path, f)
+func (e *env) addHistory(p *pager, path string) error {
+	events, err := e.readHistory(path)
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ func (d *demo) writePage() error {
 	p.demo(d.r)
 	story := p.ledger
 	for _, run := range []struct{ about, file string }{{"In floats", demoFloat}, {"To be small", demoSmall}} {
-		events, err := readHistory(run.file + historyExt)
+		events, err := d.readHistory(run.file + historyExt)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // it was not trained here
 		}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,10 +19,13 @@ import (
 // maxHistory bounds the history of a run, in bytes.
 const maxHistory = 256 << 20
 
+// maxEpoch bounds a line of it.
+const maxEpoch = 1 << 20
+
 // readHistory reads the history of a run. The last line may be incomplete: the run may
 // be at work on it.
-func readHistory(path string) ([]train.Event, error) {
-	f, err := os.Open(path)
+func (e *env) readHistory(path string) ([]train.Event, error) {
+	f, err := e.openFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -32,10 +34,13 @@ func readHistory(path string) ([]train.Event, error) {
 }
 
 func parseHistory(path string, r io.Reader) ([]train.Event, error) {
-	lines := bufio.NewReaderSize(io.LimitReader(r, maxHistory), 1<<16)
+	lines := bufio.NewReaderSize(io.LimitReader(r, maxHistory), maxEpoch)
 	var events []train.Event
 	for n := 1; ; n++ {
-		line, err := lines.ReadBytes('\n')
+		line, err := lines.ReadSlice('\n')
+		if errors.Is(err, bufio.ErrBufferFull) {
+			return nil, &verdict{status: exitRefused, err: fmt.Errorf("%s: line %d is longer than %v, which no epoch of a history is", path, n, byteSize(maxEpoch))}
+		}
 		if errors.Is(err, io.EOF) {
 			return events, nil // what follows the last line is being written
 		}
@@ -198,7 +203,7 @@ func (p *pager) trained(r *trainResult) {
 func (e *env) trainPage(r *trainResult) (*report.Page, error) {
 	p := newPage("train", filepath.Base(r.Output))
 	p.trained(r)
-	events, err := readHistory(r.History)
+	events, err := e.readHistory(r.History)
 	if err != nil {
 		return nil, err
 	}

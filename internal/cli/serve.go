@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log"
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -131,6 +133,7 @@ var servedPage = &report.Options{Assets: "/assets/", Home: "/"}
 
 func newServer(e *env, dir string, root *os.Root, at *net.TCPAddr) *server {
 	own := &env{stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard, getenv: e.getenv, quiet: true, threads: e.threads, memory: e.memory}
+	own.opener = func(path string) (*os.File, error) { return openIn(root, dir, path) }
 	s := &server{e: own, dir: dir, root: root, local: at != nil && at.IP.IsLoopback(), mux: http.NewServeMux(), turns: make(chan struct{}, 2)}
 	s.mux.HandleFunc("GET /{$}", s.page(s.index))
 	s.mux.HandleFunc("GET /see", s.page(s.see))
@@ -138,6 +141,22 @@ func newServer(e *env, dir string, root *os.Root, at *net.TCPAddr) *server {
 	s.mux.HandleFunc("GET /live", s.live)
 	s.mux.HandleFunc("GET /assets/{name}", asset)
 	return s
+}
+
+// openIn opens a file in the folder that root is of, by its path. It does not wait for
+// pipes.
+func openIn(root *os.Root, dir, path string) (*os.File, error) {
+	name, err := filepath.Rel(dir, path)
+	if err != nil {
+		return nil, fmt.Errorf("%.200q: %w", path, errOutside)
+	}
+	switch st, err := root.Stat(name); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%.200q: %w", name, fs.ErrNotExist)
+	case err != nil || !st.Mode().IsRegular():
+		return nil, fmt.Errorf("%.200q: %w", name, errOutside)
+	}
+	return root.Open(name)
 }
 
 // ServeHTTP implements [http.Handler].

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -153,8 +155,81 @@ func TestServeStaysInside(t *testing.T) {
 			}
 		}
 	}
+	for _, target := range sharded(t, dir) {
+		r := ask(s, "GET", target)
+		if text := body(t, r); r.StatusCode != 403 || strings.Contains(text, "8x8") || strings.Contains(text, "secret&lt;") {
+			t.Errorf("%s: status %d, %.300q", target, r.StatusCode, text)
+		}
+	}
 	if list := body(t, ask(s, "GET", "/")); strings.Contains(list, "link.safetensors") || strings.Contains(list, "up/") {
 		t.Error("the list shows what links lead to outside")
+	}
+}
+
+// sharded puts models into the folder that name files which links of the folder lead out
+// to, and returns what to ask for.
+func sharded(t *testing.T, dir string) []string {
+	t.Helper()
+	if err := os.Symlink(filepath.Join(filepath.Dir(dir), "secret.safetensors"), filepath.Join(dir, "shard.safetensors")); err != nil {
+		t.Logf("no links here: %v", err)
+		return nil
+	}
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("out.safetensors.index.json", `{"metadata":{},"weight_map":{"<b>w":"shard.safetensors"}}`)
+	// A model with one tensor of 4 numbers, w, in an external file.
+	field := func(n int, b string) string { return string([]byte{byte(n<<3 | 2), byte(len(b))}) + b }
+	entry := func(k, v string) string { return field(13, field(1, k)+field(2, v)) }
+	w := "\x08\x04\x10\x01" + field(8, "w") + entry("location", "shard.safetensors") + entry("length", "16") + "\x70\x01"
+	write("out.onnx", "\x08\x08"+field(7, field(2, "g")+field(5, w))+field(8, "\x10\x11"))
+	return []string{"/see?file=out.safetensors.index.json", "/see?file=out.onnx", "/compare?reference=a.safetensors&suspect=out.onnx", "/compare?reference=out.safetensors.index.json&suspect=a.safetensors"}
+}
+
+// A checkpoint of several files is shown by its index.
+func TestServeIndex(t *testing.T) {
+	dir := servedFolder(t)
+	if err := os.WriteFile(filepath.Join(dir, "deep", "in.safetensors.index.json"), []byte(`{"metadata":{},"weight_map":{"<b>w":"b.safetensors"}}`), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	s := servedBy(t, dir)
+	if r := ask(s, "GET", "/see?file=deep/in.safetensors.index.json"); r.StatusCode != 200 || !strings.Contains(body(t, r), "8x8") {
+		t.Errorf("status %d", r.StatusCode)
+	}
+}
+
+// Files that no program of ours wrote are refused soon, however large they are.
+func TestServeLarge(t *testing.T) {
+	dir := servedFolder(t)
+	names := []string{"large.json", "large.safetensors", "large.npz", "large.onnx", "large.rope", "large.passport", "large" + historyExt}
+	for _, name := range names {
+		f, err := os.Create(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(f.Truncate(1<<32), f.Close()); err != nil {
+			t.Skipf("no files with holes here: %v", err)
+		}
+	}
+	nested := bytes.Repeat([]byte("["), 1<<20)
+	if err := os.WriteFile(filepath.Join(dir, "nested.json"), append([]byte(`{"schema":"ropewalk/diff/1","a":`), nested...), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	s := servedBy(t, dir)
+	for _, name := range append(names, "nested.json") {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		r := ask(s, "GET", "/see?file="+name)
+		if text := body(t, r); r.StatusCode != http.StatusUnprocessableEntity {
+			t.Errorf("%s: status %d, want 422: %.300q", name, r.StatusCode, text)
+		}
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; n > 64<<20 {
+			t.Errorf("%s took %d MiB of memory", name, n>>20)
+		}
 	}
 }
 

@@ -37,7 +37,7 @@ func kindOf(name string) string {
 	case ".passport":
 		return kindPassport
 	case ".json":
-		if strings.HasSuffix(name, ".safetensors.index.json") {
+		if isIndex(name) {
 			return kindModel
 		}
 		return kindResult
@@ -49,6 +49,10 @@ func kindOf(name string) string {
 	}
 	return ""
 }
+
+// isIndex reports whether a file is by its name one that says in which files the tensors
+// of a checkpoint are.
+func isIndex(name string) bool { return strings.HasSuffix(name, ".safetensors.index.json") }
 
 // The limits of what a server lists.
 const (
@@ -194,7 +198,7 @@ func (s *server) see(ctx context.Context, r *http.Request) (*report.Page, error)
 }
 
 func (s *server) history(name, file string) (*pager, error) {
-	events, err := readHistory(file)
+	events, err := s.e.readHistory(file)
 	if err != nil {
 		return nil, err
 	}

@@ -418,6 +418,9 @@ func TestBrowserFiles(t *testing.T) {
 			b.eval(blank, &empty)
 			b.eval(`document.documentElement.scrollWidth`, &wide)
 			t.Logf("%s, %s: opened in %v, all drawn in %v of the processor, %d charts", filepath.Base(path), scheme, took, work, n)
+			if work > 2*time.Second {
+				t.Errorf("%s: it takes %v of the processor to be drawn", path, work)
+			}
 			if empty != 0 {
 				t.Errorf("%s: %d of %d charts are empty", path, empty, n)
 			}

@@ -85,7 +85,11 @@ func (t *Table) cleaned() *Table {
 	for i, r := range t.Rows {
 		c.Rows[i] = slices.Clone(r)
 		for k := range c.Rows[i] {
-			c.Rows[i][k].Text = label(r[k].Text)
+			if r[k].Code {
+				c.Rows[i][k].Text = label(r[k].Text)
+				continue
+			}
+			c.Rows[i][k].Text = text(r[k].Text)
 		}
 	}
 	return &c

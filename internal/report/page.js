@@ -16,7 +16,7 @@
   const number = (x, digits = 4) => {
     if (x === null || x === undefined || Number.isNaN(x)) return "–";
     const a = Math.abs(x);
-    if (a !== 0 && (a < 1e-3 || a >= 1e7)) return x.toExponential(2).replace("e+", "e");
+    if (a !== 0 && (a < 1e-3 || a >= 1e10)) return x.toExponential(2).replace("e+", "e");
     if (Number.isInteger(x)) return x.toLocaleString("en-US");
     return x.toLocaleString("en-US", { maximumSignificantDigits: digits });
   };
@@ -134,7 +134,7 @@
         tip(d.x + " " + number(p[0].value[0]), ...p.map((q) => q.seriesName + ": " + (d.curves[q.seriesIndex].right ? number : value)(q.value[1]))) :
         tip((d.curves[p.seriesIndex].labels || [])[p.dataIndex] || p.seriesName, d.x + ": " + number(p.value[0]), (d.curves[p.seriesIndex].right ? d.right : d.y) + ": " + value(p.value[1]));
       option.legend = lines ? legend(s, names) : { show: false };
-      option.grid = { left: 4, right: d.right ? 4 : d.bounds ? 52 : d.log_x ? 34 : 18, top: 26 + 22 * lines, bottom: 24, containLabel: true };
+      option.grid = { left: 4, right: d.right ? 4 : d.bounds ? 52 : d.log_x ? 34 : 18, top: 26 + 22 * lines, bottom: 28, containLabel: true };
       const whole = d.curves.every((c) => c.x.every((x) => Number.isInteger(x)));
       option.xAxis = axis(s, d.x, { type: d.log_x ? "log" : "value", scale: true, min: d.log_x ? undefined : "dataMin", max: d.log_x ? undefined : "dataMax", minInterval: whole ? 1 : 0, splitLine: { show: false } });
       const y = (name, share, right) => upright(s, name, { type: d.log_y ? "log" : "value", scale: true, axisLabel: { color: s.soft, fontSize: 11, formatter: share ? percent : (x) => number(x) } }, right);
@@ -157,7 +157,7 @@
         return tip(number(d.edges[i]) + " to " + number(d.edges[i + 1]), ...d.counts.map((c) => c.name + ": " + number(c.n[i])));
       };
       option.legend = lines ? legend(s, names) : { show: false };
-      option.grid = { left: 4, right: 18, top: 26 + 22 * lines, bottom: 24, containLabel: true };
+      option.grid = { left: 4, right: 18, top: 26 + 22 * lines, bottom: 28, containLabel: true };
       option.xAxis = axis(s, d.x, { type: "value", min: d.edges[0], max: d.edges[d.edges.length - 1], splitLine: { show: false } });
       option.xAxis.axisLabel.showMinLabel = option.xAxis.axisLabel.showMaxLabel = false;
       option.yAxis = upright(s, "values", { type: d.log_y ? "log" : "value", min: d.log_y ? .5 : 0 });
@@ -177,9 +177,12 @@
       const value = (v) => d.low + v / 254 * (d.high - d.low);
       const stacked = width < 300 * d.panes.length, across = stacked ? 1 : d.panes.length;
       const named = d.cells && d.cells.text ? d.cells : null, rowNames = d.cells && d.cells.rows;
-      const left = rowNames ? Math.min(width / 3, 200, 26 + 6.8 * Math.max(...rowNames.map((x) => x.length))) : 52, gap = 30;
+      const left = rowNames ? Math.min(width / 3, 240, 26 + 6.8 * Math.max(...rowNames.map((x) => x.length))) : 52, gap = 30;
       const room = (width - across * left - (across - 1) * gap - 12) / across;
-      const top = named ? 8 : 26, bottom = named ? Math.min(120, 16 + 5 * Math.max(...named.cols.map((x) => x.length))) : 42;
+      // Names of columns lie level where they have room, in a few lines.
+      const letters = named ? Math.max(...named.cols.map((x) => x.length)) : 0, cell = named ? room / named.cols.length - 8 : 0, level = cell >= 80;
+      const top = named ? 8 : 26, bottom = !named ? 42 : level ? 16 + 14 * Math.ceil(7 * letters / cell + .4) : Math.min(150, 16 + 5 * letters);
+      const columns = { color: s.soft, fontSize: 11, interval: 0, ...(level ? { width: cell, overflow: "break", lineHeight: 14 } : { rotate: 35, width: 160, overflow: "truncate" }) };
       Object.assign(option, { grid: [], xAxis: [], yAxis: [], series: [], title: [] });
       let down = 0;
       d.panes.forEach((p, k) => {
@@ -192,8 +195,8 @@
         const first = (i, cells, total) => Math.floor(i * (total || cells) / cells);
         const labelled = (names, cells, total) => names || Array.from({ length: cells }, (_, i) => String(first(i, cells, total)));
         const ax = (name, data, more) => axis(s, name, { type: "category", gridIndex: k, data, splitLine: { show: false }, axisLine: { show: false }, ...more });
-        option.xAxis.push(ax(named ? "" : d.x, labelled(named && named.cols, p.cols, p.total_cols), named ? { axisLabel: { color: s.soft, fontSize: 11, rotate: 35, interval: 0, width: 110, overflow: "truncate" } } : {}));
-        option.yAxis.push(ax(rowNames ? "" : d.y, labelled(rowNames, p.rows, p.total_rows), { inverse: true, nameGap: 38, ...(rowNames ? { axisLabel: { color: s.soft, fontSize: 11, interval: 0, width: left - 16, overflow: "truncate" } } : {}) }));
+        option.xAxis.push(ax(named ? "" : d.x, labelled(named && named.cols, p.cols, p.total_cols), named ? { axisLabel: columns } : {}));
+        option.yAxis.push(ax(rowNames ? "" : d.y, labelled(rowNames, p.rows, p.total_rows), { inverse: true, nameGap: 38, ...(rowNames ? { axisLabel: { color: s.soft, fontSize: 11, interval: 0, width: left - 16, overflow: "truncate" } } : { axisLabel: { color: s.soft, fontSize: 11, interval: Math.max(0, Math.ceil(15 * p.rows / h) - 1) } }) }));
         const cells = unpack(p.cells), data = [];
         cells.forEach((v, i) => {
           if (v === 255) return;
@@ -227,11 +230,14 @@
       // There are six colours, and after these other symbols.
       const symbol = (k) => ["circle", "triangle", "diamond"][Math.floor(k / 6) % 3], few = d.groups.every((c) => c.x.length <= 20);
       option.legend = lines ? { ...legend(s, names), ...(few ? { icon: undefined, itemHeight: 9 } : {}) } : { show: false };
-      option.grid = { left: 4, right: d.bounds ? 72 : d.log_x ? 34 : 18, top: 26 + 22 * lines, bottom: 24, containLabel: true };
+      option.grid = { left: 4, right: d.bounds ? 72 : d.log_x ? 34 : 18, top: 26 + 22 * lines, bottom: 28, containLabel: true };
       option.xAxis = axis(s, d.x, { type: d.log_x ? "log" : "value", scale: true });
       option.yAxis = upright(s, d.y, { type: d.log_y ? "log" : "value", scale: true });
+      // Where points of several groups lie on each other, those below stand out as rings.
+      const span = Math.max(...d.groups.flatMap((c) => c.y)) - Math.min(...d.groups.flatMap((c) => c.y));
+      const covers = (k, v) => d.groups.slice(k + 1).filter((c) => c.x.some((x, i) => Math.abs(x - v[0]) <= .01 * Math.abs(v[0]) && Math.abs(c.y[i] - v[1]) <= .01 * span)).length;
       option.series = d.groups.map((c, k) => ({
-        type: "scatter", name: c.name, symbol: symbol(k), data: c.x.map((x, i) => [x, c.y[i]]), symbolSize: c.x.length > 400 ? 4 : few ? 10 : 6, itemStyle: { opacity: few ? .9 : .7 }, markLine: k === 0 ? bounds(s, d.bounds) : undefined,
+        type: "scatter", name: c.name, symbol: symbol(k), data: c.x.map((x, i) => [x, c.y[i]]), symbolSize: c.x.length > 400 ? 4 : few ? (v) => 10 + 6 * covers(k, v) : 6, itemStyle: { opacity: few ? .9 : .7 }, markLine: k === 0 ? bounds(s, d.bounds) : undefined,
       }));
       return option;
     },
@@ -243,7 +249,7 @@
       option.tooltip.axisPointer = { type: "shadow", shadowStyle: { color: s.line, opacity: .4 } };
       option.tooltip.formatter = (p) => tip(d.names ? d.names[p[0].dataIndex] : d.x + " " + span(p[0].dataIndex), d.y + ": " + value(p[0].value) + (d.total ? " (lowest)" : ""));
       const long = d.names && d.names.length > 3 && Math.max(...d.names.map((x) => x.length)) > 10;
-      option.grid = { left: 4, right: d.bounds ? 44 : 18, top: 26, bottom: long ? 8 : 24, containLabel: true };
+      option.grid = { left: 4, right: d.bounds ? 44 : 18, top: 26, bottom: long ? 8 : 28, containLabel: true };
       const label = { color: s.soft, fontSize: 11 };
       option.xAxis = axis(s, long ? "" : d.x, { type: "category", data: d.names || d.values.map((_, i) => d.total ? String(Math.ceil(i * d.total / d.values.length)) : String(i)), splitLine: { show: false }, axisLabel: long ? { ...label, rotate: 35, width: 110, overflow: "truncate", interval: Math.ceil(d.values.length / Math.max(1, wide / 22)) - 1 } : { ...label, hideOverlap: true } });
       option.yAxis = upright(s, d.y, { type: "value", min: d.low, max: d.high, axisLabel: { ...label, formatter: (x) => value(x) } }); // not its index, too

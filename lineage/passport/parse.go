@@ -1,8 +1,11 @@
 package passport
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 
 	"ropewalk/symmetry"
@@ -73,7 +76,7 @@ func Open(path string, trust *Trust) (*Passport, error) {
 		return nil, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
+	b, err := readFile(f)
 	if err != nil {
 		return nil, err
 	}
@@ -88,6 +91,24 @@ func Open(path string, trust *Trust) (*Passport, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return p, nil
+}
+
+// maxTail is how much may follow the sections: a digest, and a signature with its key.
+const maxTail = 32 + 1 + 2*(2+math.MaxUint16)
+
+// readFile reads no more than a passport may have that begins as this one does.
+func readFile(f io.Reader) ([]byte, error) {
+	head := make([]byte, headerSize)
+	n, err := io.ReadFull(f, head)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, err
+	}
+	if head = head[:n]; n < headerSize || !Is(head) {
+		return head, nil // which Parse refuses
+	}
+	length := min(binary.LittleEndian.Uint64(head[12:]), MaxFile)
+	rest, err := io.ReadAll(io.LimitReader(f, min(int64(length)+maxTail+1, MaxFile+1-headerSize)))
+	return append(head, rest...), err
 }
 
 // Is reports whether a file that begins with b is a passport, or begins as one.

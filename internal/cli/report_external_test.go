@@ -1,0 +1,112 @@
+//go:build external
+
+package cli
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"ropewalk/checkpoint"
+	"ropewalk/tensor"
+)
+
+// Pages about a network of a hundred million weights stay below 5 MB. They are left in the
+// folder ROPEWALK_REPORTS, where TestBrowserFiles of internal/report opens them.
+func TestReportHundredMillion(t *testing.T) {
+	dir := t.TempDir()
+	pages := os.Getenv("ROPEWALK_REPORTS")
+	if pages == "" {
+		pages = dir
+	}
+	ref, sus := filepath.Join(dir, "reference.safetensors"), filepath.Join(dir, "suspect.safetensors")
+	if n := llama(t, ref); n < 100e6 {
+		t.Fatalf("it has %d weights", n)
+	}
+	for _, c := range []struct {
+		page   string
+		args   []string
+		status int
+	}{
+		{"", []string{"attack", "permute", ref, "--heads", "16", "--no-proof", "-o", sus}, exitOK},
+		{"large-inspect.html", []string{"inspect", "--stats", "--groups", "--heads", "16", ref}, exitOK},
+		{"large-pack.html", []string{"pack", "--effort", "fast", ref, "-o", filepath.Join(dir, "reference.rope")}, exitOK},
+		{"large-verify.html", []string{"verify", sus, "--against", ref, "--heads", "16"}, exitNegative},
+		{"large-align.html", []string{"align", "--to", ref, sus, "--heads", "16"}, exitOK},
+	} {
+		page := filepath.Join(pages, c.page)
+		if c.page != "" {
+			c.args = append(c.args, "--report", page, "-f")
+		}
+		var out, errs bytes.Buffer
+		e := &env{stdin: bytes.NewReader(nil), stdout: &out, stderr: &errs, getenv: func(string) string { return "" }}
+		if status := e.run(t.Context(), append(c.args, "-q")); status != c.status {
+			t.Fatalf("%q: status %d, want %d: %s%s", c.args, status, c.status, out.String(), errs.String())
+		}
+		if c.page == "" {
+			continue
+		}
+		st, err := os.Stat(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%s: %d bytes", c.page, st.Size())
+		if st.Size() > 5e6 {
+			t.Errorf("%s has %d bytes, more than 5 MB", c.page, st.Size())
+		}
+	}
+}
+
+// llama writes a small Llama of random weights in F16, and returns how many.
+func llama(t *testing.T, path string) (weights int64) {
+	t.Helper()
+	const wide, inner, words = 1024, 2816, 14_000
+	var list []*tensor.Tensor
+	r := rand.New(rand.NewPCG(1, 2))
+	add := func(name string, shape ...int64) {
+		n, err := tensor.Shape(shape).Elems()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, 0, 2*n)
+		for range n / 4 {
+			// A sign, an exponent of about 2^-6, and noise.
+			b = binary.LittleEndian.AppendUint64(b, r.Uint64()&0x87ff87ff87ff87ff|0x2000200020002000)
+		}
+		list = append(list, &tensor.Tensor{Name: name, DType: tensor.F16, Shape: shape, Data: tensor.Bytes(b)})
+		weights += n
+	}
+	add("model.embed_tokens.weight", words, wide)
+	for i := range 6 {
+		layer := fmt.Sprintf("model.layers.%d.", i)
+		for _, x := range []string{"q", "k", "v", "o"} {
+			add(layer+"self_attn."+x+"_proj.weight", wide, wide)
+		}
+		add(layer+"mlp.gate_proj.weight", inner, wide)
+		add(layer+"mlp.up_proj.weight", inner, wide)
+		add(layer+"mlp.down_proj.weight", wide, inner)
+		add(layer+"input_layernorm.weight", wide)
+		add(layer+"post_attention_layernorm.weight", wide)
+	}
+	add("model.norm.weight", wide)
+	add("lm_head.weight", words, wide)
+	set, err := tensor.NewSet(list...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := checkpoint.Convert(f, "safetensors", set, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return weights
+}
