@@ -407,7 +407,7 @@ func (c *comparer) doubts() (doubts map[string]marks, resized map[string]bool) {
 			whole[i] = x.Sus[i] >= 0 && doubtful(x, i)
 		}
 		if i := slices.IndexFunc(c.out.Groups, func(d GroupDifference) bool { return d.Name == group.Name }); i >= 0 {
-			for _, k := range c.out.Groups[i].Strangers {
+			for _, k := range slices.Concat(c.out.Groups[i].Strangers, c.out.Groups[i].unlike) {
 				whole[k] = true
 			}
 		}

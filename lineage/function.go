@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 
 	"ropewalk/symmetry"
@@ -59,14 +60,32 @@ const (
 )
 
 // rounding returns how far the suspect's outputs may be from those of the reference if all that
-// was done to it are factors: some times as far as the outputs of the reference itself are
-// when its neurons are multiplied by these, which differ by nothing but rounding.
+// was done to it preserves the function: some times as far as the outputs of the reference itself are
+// when its neurons are multiplied by the suspect's factors, and in another order if that has one or
+// more neurons, so that sums are added up otherwise. These differ by nothing but rounding.
 func (c *comparer) rounding(o *symmetry.VerifyOptions) float64 {
-	if c.scaled == nil || c.scaled == c.ref.Set {
+	if c.scaled == nil || c.out.Match == nil {
+		return runTolerance
+	}
+	set := c.scaled
+	if slices.ContainsFunc(c.out.Changes, func(x Change) bool { return x.Kind == Reorder || x.Kind == Padding }) {
+		e := symmetry.Element{}
+		r := rand.New(rand.NewPCG(c.o.Seed, 1))
+		for i := range c.out.Match.Classes {
+			x := &c.out.Match.Classes[i]
+			e[x.Name] = &symmetry.Move{Order: r.Perm(len(x.Sus))}
+		}
+		moved, err := symmetry.Apply(c.spec, set, e)
+		if err != nil {
+			return runTolerance
+		}
+		set = moved
+	}
+	if set == c.ref.Set {
 		return runTolerance
 	}
 	scaled := *c.ref.Graph
-	scaled.Weights = c.scaled
+	scaled.Weights = set
 	d, err := symmetry.Compare(c.ref.Graph, &scaled, o)
 	if err != nil && !errors.Is(err, symmetry.ErrChanged) {
 		return runTolerance

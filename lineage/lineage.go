@@ -150,6 +150,8 @@ type GroupDifference struct {
 	// Strangers are neurons that resemble their partner no more than chance, where others
 	// of the group do.
 	Strangers []int `json:"strangers,omitempty"`
+	// unlike are those that may just as well have another partner, among neurons that were added.
+	unlike []int
 }
 
 // An Edit is a place that differs where most of its surroundings do not.

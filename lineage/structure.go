@@ -215,53 +215,50 @@ func (c *comparer) cosines() error {
 				g.Cosines[k] = s.xy[k] / math.Sqrt(d)
 			}
 		}
-		g.lose(c.class(g.Name), s.xx)
 		// Of neurons of which pruning or a grid leaves nothing, nothing can be missed.
 		left := func(i int) bool { return s.xl[i] > 2*seenFrom*math.Sqrt(s.xx[i]*s.ll[i]/dims[g.Name]) }
 		g.Strangers = slices.DeleteFunc(strangers(g, s.xx, s.xy, s.yy, dims[g.Name]), func(i int) bool { return !left(i) })
 	}
+	c.lose()
 	return nil
 }
 
-// intact is the cosine of neurons that are what they were but for rounding.
-const intact = 0.9999
+const (
+	// intact is the cosine of neurons that are what they were but for rounding, and minIntact the
+	// share of them in a network that nobody has damaged: factors of some may be off.
+	intact    = 0.9999
+	minIntact = 0.25
+)
 
-// lose takes back that neurons are gone from a group that has others: where damage leaves
-// neurons of their size, by the squares of their weights, hard to know again, they may as well be
-// among these.
-func (g *GroupDifference) lose(x *align.ClassResult, squares []float64) {
-	if len(g.Removed) == 0 || g.Added < len(g.Removed) || x == nil || x.Certainty == nil {
-		return
-	}
-	var of []float64
-	for i, j := range x.Sus {
-		if j >= 0 {
-			of = append(of, g.Cosines[i])
-		}
-	}
-	slices.Sort(of)
-	if len(of) == 0 || of[len(of)/2] >= intact {
-		return
-	}
-	var gone []int
-	for _, i := range g.Removed {
-		alike, known := 0, 0
-		for k, j := range x.Sus {
-			if j >= 0 && squares[k] <= 2*squares[i] {
-				if alike++; x.Certainty[k] >= certain {
-					known++
-				}
+// lose takes back that neurons are gone, or are others, from groups of a damaged network that have more
+// than the reference: those that damage has made hard to know again may as well be among these.
+func (c *comparer) lose() {
+	whole, all := 0, 0
+	for i := range c.out.Groups {
+		for _, x := range c.out.Groups[i].Cosines {
+			if x != 0 {
+				all++
+			}
+			if x >= intact {
+				whole++
 			}
 		}
-		if alike >= 4 && 10*known >= 9*alike {
-			gone = append(gone, i)
-			continue
-		}
-		g.Lost = append(g.Lost, i)
-		g.Added--
 	}
-	g.Removed = gone
-	slices.Sort(g.Lost)
+	if float64(whole) >= minIntact*float64(all) {
+		return
+	}
+	for i := range c.out.Groups {
+		g := &c.out.Groups[i]
+		if n := len(g.Removed); n > 0 && n <= g.Added {
+			g.Lost = append(g.Lost, g.Removed...)
+			slices.Sort(g.Lost)
+			g.Removed = nil
+			g.Added -= n
+		}
+		if g.Suspect > g.Neurons {
+			g.unlike, g.Strangers = g.Strangers, nil
+		}
+	}
 }
 
 // doubted marks, of the positions on all axes but one, those of neurons that may be others;
@@ -339,7 +336,7 @@ func (c *comparer) forgetStrangers() (err error) {
 		}
 		again := groupDifference(x)
 		again.Cosines, again.Strangers = g.Cosines, g.Strangers
-		again.Removed, again.Lost, again.Added = g.Removed, g.Lost, g.Added
+		again.Removed, again.Lost, again.Added, again.unlike = g.Removed, g.Lost, g.Added, g.unlike
 		*g = again
 	}
 	if !found {

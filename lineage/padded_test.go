@@ -1,0 +1,64 @@
+package lineage
+
+import (
+	"strings"
+	"testing"
+)
+
+// What is said of damage is about the neurons that both networks have, or about all that the suspect
+// has, whichever was damaged; dummies, and what reads neurons that were split, are no part of that.
+func TestDamagesBesideDummies(t *testing.T) {
+	n := bundled(t)
+	for _, test := range []struct {
+		chain string
+		want  string
+		seeds []uint64
+	}{
+		{"quantize=4+dummy:zero", "quantized to 4 bits", []uint64{4, 5}},
+		{"dummy:zero+quantize=4", "quantized to 4 bits", []uint64{1}},
+		{"quantize=4:channel+dummy:clique", "quantized to 4 bits per channel", []uint64{5}},
+		{"dummy:zero+quantize=4:channel", "quantized to 4 bits per channel", []uint64{1}},
+		{"dummy:clique+quantize=2", "quantized to 2 bits", []uint64{1, 2}},
+		{"dummy:split+quantize=2", "quantized to 2 bits", []uint64{1}},
+		{"prune=0.9+dummy:clique", "pruned 90 %", []uint64{2, 3}},
+		{"dummy:zero+prune=0.5", "pruned 50 %", []uint64{2}},
+		{"dummy:zero+prune=0.9", "pruned 90 %", []uint64{1}},
+		{"dummy:clique+noise=0.5", "noise of 0.5 sigma", []uint64{1, 2}},
+	} {
+		for _, seed := range test.seeds {
+			c := must(Compare(t.Context(), n, attacked(t, n, test.chain, seed), &Options{Threads: 1}))
+			var got []string
+			for _, x := range c.Changes {
+				if !x.Preserves {
+					got = append(got, x.Text)
+				}
+				if x.Kind == Padding && x.Neurons != 80 {
+					t.Errorf("%s, seed %d: %d neurons are padding, want 80", test.chain, seed, x.Neurons)
+				}
+				if x.Kind == Prune && x.Scope != "tensor" {
+					t.Errorf("%s, seed %d: scope %q, want tensor", test.chain, seed, x.Scope)
+				}
+			}
+			if strings.Join(got, ", ") != test.want {
+				t.Errorf("%s, seed %d, is called %q, want %s", test.chain, seed, c.Summary(), test.want)
+			}
+		}
+	}
+}
+
+// A quantizer before factors is known by its levels, also where the factors of some neurons are near 1
+// and those of rows and columns have nothing to begin with.
+func TestLevelsUnderFactors(t *testing.T) {
+	n := bundled(t)
+	for chain, want := range map[string]string{
+		"quantize=2+scale":          "rescaled, quantized to 2 bits",
+		"quantize=4:gaussian+scale": "rescaled, quantized to 4 bits",
+	} {
+		for _, seed := range []uint64{4, 5} {
+			c := must(Compare(t.Context(), n, attacked(t, n, chain, seed), &Options{Threads: 1}))
+			if c.Summary() != want {
+				t.Errorf("%s, seed %d, is called %q", chain, seed, c.Summary())
+			}
+		}
+	}
+}
