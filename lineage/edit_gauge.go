@@ -256,12 +256,16 @@ const (
 	still     = 0x1p-27
 	maxSwept  = 1 << 28
 	minSweeps = 20
+	firstLook = 2 // sweeps, after which it is clear whether large networks were damaged
 )
 
-// polish goes through all neurons until medians agree.
-func (g *regauge) polish() {
+// sweeps is how often polish goes through all neurons, at most.
+func (g *regauge) sweeps() int { return max(minSweeps, min(maxSwept/max(1, 2*g.size()), 400)) }
+
+// polish goes through all neurons until medians agree, or for that many sweeps.
+func (g *regauge) polish(sweeps int) {
 	var buf []float64
-	for range max(minSweeps, min(maxSwept/max(1, 2*g.size()), 400)) {
+	for range sweeps {
 		last := 0.0
 		for c := range g.p.classes {
 			x := &g.p.classes[c]
@@ -617,10 +621,10 @@ func (g *regauge) clear() bool {
 				if len(buf) < 2 {
 					continue
 				}
-				middle := centre(buf, t.error)
+				middle, off := centre(buf, t.error), min(64*t.error, max(4*t.error, 0.01)) // a type of 16 bits is coarse itself
 				for _, l := range buf {
 					n++
-					if math.Abs(l-middle) < 64*t.error {
+					if math.Abs(l-middle) < off {
 						agree++
 					}
 				}
@@ -646,8 +650,15 @@ func (p *pairing) regauged(active []bool) (match *align.NetworkResult, exact boo
 	if err != nil {
 		return nil, false, err
 	}
+	sweeps := g.sweeps()
+	if sweeps == minSweeps { // many weights: a look says whether anything is exact, before hours are spent on it
+		g.polish(firstLook)
+		if !g.clear() {
+			sweeps = 0
+		}
+	}
 	for range 4 {
-		g.polish()
+		g.polish(sweeps)
 		if err := p.ctx.Err(); err != nil {
 			return nil, false, err
 		}
