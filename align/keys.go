@@ -97,28 +97,42 @@ func keysOf(g *symmetry.Group, ref, sus *tensor.Set, n, m int) (a, b keys, err e
 		}
 		powers = append(powers, row)
 	}
+	release(&a, &b, powers)
+	return a, b, nil
+}
+
+// release finds the free keys of both sides, where powers are those of each factor in each number.
+func release(a, b *keys, powers [][]float64) {
 	for _, c := range cancelling(powers) {
 		a.combine(c)
 		b.combine(c)
 	}
-	return a, b, nil
 }
 
 // add adds the numbers of a place; it returns false if there are not as many as neurons.
 func (k *keys) add(p *symmetry.Place, values []float32, neurons int) bool {
-	if k.plain == nil {
-		k.plain, k.free = make([][]float64, neurons), make([][]float64, neurons)
-	}
+	k.room(neurons)
 	for i := range neurons {
 		if p.Position(i, 0) >= len(values) {
 			return false
 		}
 	}
 	for i := range neurons {
-		v := float64(values[p.Position(i, 0)]) + p.Epsilon
-		k.plain[i] = append(k.plain[i], math.Log(math.Abs(v)))
+		k.append(i, float64(values[p.Position(i, 0)])+p.Epsilon)
 	}
 	return true
+}
+
+// room makes some for the keys of neurons, if there is none.
+func (k *keys) room(neurons int) {
+	if k.plain == nil {
+		k.plain, k.free = make([][]float64, neurons), make([][]float64, neurons)
+	}
+}
+
+// append adds a number of neuron i.
+func (k *keys) append(i int, v float64) {
+	k.plain[i] = append(k.plain[i], math.Log(math.Abs(v)))
 }
 
 // drop leaves only the first n numbers.
@@ -251,18 +265,15 @@ func (e *evidence) addKeys(g *Group) {
 		if v.Dim != 1 {
 			continue
 		}
-		a.append(v.Ref)
-		b.append(v.Sus)
+		a.each(v.Ref)
+		b.each(v.Sus)
 		row := make([]float64, len(g.Factors))
 		for _, act := range v.Acts {
 			row[act.Factor] += float64(act.Power)
 		}
 		powers = append(powers, row)
 	}
-	for _, c := range cancelling(powers) {
-		a.combine(c)
-		b.combine(c)
-	}
+	release(&a, &b, powers)
 	list, told := keyedPairs(a.free, b.free)
 	if !told {
 		return
@@ -314,13 +325,11 @@ func keyedPairs(a, b [][]float64) (list [][]int, told bool) {
 	return list, told
 }
 
-// append adds a number of each neuron.
-func (k *keys) append(values []float32) {
-	if k.plain == nil {
-		k.plain, k.free = make([][]float64, len(values)), make([][]float64, len(values))
-	}
+// each adds a number of each neuron.
+func (k *keys) each(values []float32) {
+	k.room(len(values))
 	for i, v := range values {
-		k.plain[i] = append(k.plain[i], math.Log(math.Abs(float64(v))))
+		k.append(i, float64(v))
 	}
 }
 
