@@ -78,17 +78,22 @@ func newRatios(n *pairedTensor) *ratioTensor {
 	return t
 }
 
+// around returns how many numbers of a tensor there are before an axis, and within one of
+// its positions.
+func around(dims []int, axis int) (outer, inner int) {
+	outer, inner = 1, 1
+	for _, d := range dims[:axis] {
+		outer *= d
+	}
+	for _, d := range dims[axis+1:] {
+		inner *= d
+	}
+	return outer, inner
+}
+
 // slab calls f with each number of neuron i at a place.
 func slab(dims []int, p *symmetry.Place, i int, f func(k int)) {
-	outer, inner := 1, 1
-	for a, d := range dims {
-		switch {
-		case a < p.Axis:
-			outer *= d
-		case a > p.Axis:
-			inner *= d
-		}
-	}
+	outer, inner := around(dims, p.Axis)
 	for o := range outer {
 		for r := range p.Run {
 			base := (o*dims[p.Axis] + p.Position(i, r)) * inner

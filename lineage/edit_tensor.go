@@ -165,15 +165,7 @@ func (s *survey) count(k, by int) {
 // like it are.
 func (s *survey) runs(u *unit) iter.Seq2[int, int] {
 	return func(yield func(from, to int) bool) {
-		outer, inner := 1, 1
-		for a, d := range s.n.dims {
-			switch {
-			case a < u.axis:
-				outer *= d
-			case a > u.axis:
-				inner *= d
-			}
-		}
+		outer, inner := around(s.n.dims, u.axis)
 		for o := range outer {
 			for _, at := range u.positions {
 				base := (o*s.n.dims[u.axis] + at) * inner
