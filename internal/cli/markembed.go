@@ -368,11 +368,7 @@ func (e *env) packedSize(ctx context.Context, c *checkpoint.Checkpoint, set *ten
 		return 0, err
 	}
 	defer u.Close()
-	sum, err := rope.Encode(ctx, io.Discard, u.Layout, &rope.Options{Threads: e.threads, Memory: int64(e.memory)})
-	if err != nil {
-		return 0, err
-	}
-	return sum.Packed, nil
+	return rope.Size(ctx, u.Layout, e.packOptions())
 }
 
 func (r *markEmbedResult) text(w *bufio.Writer) {

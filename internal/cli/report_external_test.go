@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"ropewalk/checkpoint"
+	"ropewalk/internal/atomicfile"
 	"ropewalk/tensor"
 )
 
@@ -98,14 +99,7 @@ func llama(t *testing.T, path string) (weights int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := checkpoint.Convert(f, "safetensors", set, nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Close(); err != nil {
+	if _, err := writeFile(path, true, func(f *atomicfile.File) error { return checkpoint.Convert(f, "safetensors", set, nil) }); err != nil {
 		t.Fatal(err)
 	}
 	return weights

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"ropewalk/checkpoint"
+	"ropewalk/internal/atomicfile"
 	"ropewalk/tensor"
 )
 
@@ -365,14 +366,7 @@ func TestReportLarge(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "large.safetensors")
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := checkpoint.Convert(f, "safetensors", set, nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Close(); err != nil {
+	if _, err := writeFile(path, true, func(f *atomicfile.File) error { return checkpoint.Convert(f, "safetensors", set, nil) }); err != nil {
 		t.Fatal(err)
 	}
 	var pages [2]string

@@ -71,7 +71,7 @@ func openPlain(ctx context.Context, plain []byte, path string) (*checkpoint.Chec
 	return c, err
 }
 
-// packOptions are those of networks that were trained.
+// packOptions are those of networks that ropewalk made, by training or with a mark.
 func (e *env) packOptions() *rope.Options {
 	return &rope.Options{Effort: rope.Auto, Threads: e.threads, Memory: int64(e.memory)}
 }
