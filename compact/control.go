@@ -17,7 +17,7 @@ const (
 	looks     = 400  // on the way to Freeze, if there are so many steps
 	pathEnd   = 0.92 // of the way to Freeze the estimate is to be at the target
 	pathBegin = 0.15 // of it, before which lambda is left alone
-	most      = 1000 // times what lambda began with, up or down
+	mostTimes = 1000 // times what lambda began with, up or down
 )
 
 // estimate returns the bytes of the file, about: the row x column code of each
@@ -68,7 +68,7 @@ func (r *Recipe) steer() {
 	lambda := r.lambda * math.Exp(min(gain*float64(pause)/steps, mostGain)*min(max(e-want, -mostError), mostError))
 	// Weights that do not follow the price do not do so at a higher one: all others would
 	// be zero first. The way that is left is for fit.
-	r.lambda = min(max(lambda, r.o.Lambda/most), most*r.o.Lambda)
+	r.lambda = min(max(lambda, r.o.Lambda/mostTimes), mostTimes*r.o.Lambda)
 }
 
 // fit chooses which weights are zero so that the file has the size of the target:
