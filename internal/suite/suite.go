@@ -143,14 +143,17 @@ func Parse(file string, r io.Reader) (*Suite, error) {
 	if len(text) > maxSuite {
 		return nil, &Error{File: file, Text: fmt.Sprintf("it has more than %d bytes, which is no suite", maxSuite)}
 	}
-	// A few aliases of aliases are gigabytes.
+	// A few aliases of aliases are gigabytes, and there is nothing that a tag could say.
 	for _, t := range lexer.Tokenize(string(text)) {
-		if t.Type == token.AnchorType || t.Type == token.AliasType {
+		switch t.Type {
+		case token.AnchorType, token.AliasType:
 			return nil, &Error{file, t.Position.Line, "anchors and aliases are not for suites; vars are"}
+		case token.TagType:
+			return nil, &Error{file, t.Position.Line, "tags (!...) are not for suites; text that begins with ! is quoted"}
 		}
 	}
 	s := &Suite{}
-	if err := yaml.UnmarshalWithOptions(text, s, yaml.Strict()); err != nil {
+	if err := decode(text, s); err != nil {
 		line, _, _ := strings.Cut(yaml.FormatError(err, false, false), "\n")
 		e := &Error{File: file, Text: line}
 		if m := placed.FindStringSubmatch(line); m != nil {
@@ -164,6 +167,17 @@ func Parse(file string, r io.Reader) (*Suite, error) {
 		return nil, &Error{File: file, Text: err.Error()}
 	}
 	return s, nil
+}
+
+// decode is the strict decoder of YAML, of which a panic (it has some for what is hardly
+// YAML: a tag where a list should be) is an error like any other.
+func decode(text []byte, s *Suite) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("this YAML cannot be decoded (%v)", p)
+		}
+	}()
+	return yaml.UnmarshalWithOptions(text, s, yaml.Strict())
 }
 
 // name is what tables, rows, columns and variables may be called: they become names of

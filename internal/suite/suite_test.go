@@ -100,6 +100,7 @@ func TestParseErrors(t *testing.T) {
 		{change("    steps:", "    stepps:"), `unknown field "stepps"`, 20},
 		{change("what: the first", "that: the first"), `unknown field "that"`, 24},
 		{change("title: small", "title: &a small"), "anchors and aliases", 2},
+		{change("title: small", "title: !!str small"), "tags", 2},
 		{change("title: small", "title: small\ntitle: again"), `"title"`, 3},
 		{change("title: small", "title: [small"), "", -1},
 		{change("bytes: 1.bytes", "bites: 1.bytes"), "table one: row first: it has a value \"bites\"", 0},
