@@ -103,7 +103,7 @@ var allRows = []row{
 	{name: "l300-plain", table: targets, what: "LeNet-300-100, no augmentation", net: lenet300, data: mnist, start: "float300-plain", args: a60 + " --lambda 6e-6", bytes: 3500, error: 1.9},
 	{name: "l5-10", table: targets, what: "LeNet-5", net: lenet5, data: mnist, start: "float5", args: a20 + mild + " --lambda 14e-6", bytes: 1700, error: 1.0},
 	{name: "l5-09", table: targets, what: "LeNet-5", net: lenet5, data: mnist, start: "float5", args: a20 + mild + " --lambda 9e-6", bytes: 2100, error: 0.9},
-	{name: "l5-goal", table: targets, what: "LeNet-5", net: lenet5, data: mnist, start: "float5", args: split + " --epochs 30" + mild + " --lambda 15.5e-6", bytes: 1273, error: 1.0},
+	{name: "l5-goal", table: targets, what: "LeNet-5", net: lenet5, data: mnist, start: "float5", args: split + " --epochs 30" + mild + " --lambda 17.5e-6", bytes: 1273, error: 1.0},
 	{name: "l5-caffe", table: targets, what: "LeNet-5 with one ReLU, as Caffe's", net: caffe5, data: mnist, start: "float5", args: a20 + mild + " --lambda 10e-6", bytes: 1700, error: 1.0},
 
 	{name: "f300", table: onFashion, what: "LeNet-300-100", net: lenet300, data: fashion, start: "fashion300", args: split + " --epochs 40" + flips + " --lambda 4e-6"},
