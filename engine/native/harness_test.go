@@ -221,7 +221,8 @@ func checkGraph(t fataler, g *graph.Graph, weights map[string]*graph.Value, tr t
 	}
 	for _, v := range trained {
 		for _, x := range v.Float {
-			tr.noStep = tr.noStep || math.IsInf(x, 0) // the maximum of a window of padding
+			// The maximum of a window of padding; a mean of nothing, all of which is left out.
+			tr.noStep = tr.noStep || math.IsInf(x, 0) || math.IsNaN(x)
 		}
 	}
 	var first []string // bits of the first variant
@@ -280,7 +281,7 @@ func compare(t fataler, what string, got []float32, want []float64, tolerance fl
 	}
 	scale := 1.0
 	for _, w := range want {
-		if !math.IsInf(w, 0) {
+		if !math.IsInf(w, 0) && !math.IsNaN(w) {
 			scale = max(scale, math.Abs(w))
 		}
 	}

@@ -32,6 +32,8 @@ type config struct {
 	work     string
 	mnist    string
 	fashion  string
+	cifar    string
+	given    string
 	match    string
 	seeds    int
 	first    int
@@ -47,6 +49,8 @@ func main() {
 	flag.StringVar(&c.work, "work", "build/bench-hemp", "the `folder` of runs")
 	flag.StringVar(&c.mnist, "mnist", "../shared/data", "a `folder` with MNIST, as IDX")
 	flag.StringVar(&c.fashion, "fashion", "", "a `folder` with Fashion-MNIST, as IDX; without it its rows are left out")
+	flag.StringVar(&c.cifar, "cifar", "", "a `folder` with CIFAR-10; without it its rows are left out")
+	flag.StringVar(&c.given, "given", "../shared/data", "a `folder` with resnet20_cifar10.safetensors and resnet32_cifar10.safetensors, with which rows of CIFAR-10 begin")
 	flag.StringVar(&c.match, "match", ".", "run only rows whose name matches the `regexp`")
 	flag.IntVar(&c.seeds, "seeds", 5, "`runs` of each row")
 	flag.IntVar(&c.first, "first-seed", 0, "the first `seed`")

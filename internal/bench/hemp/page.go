@@ -49,18 +49,19 @@ func tableOf(s *strings.Builder, b *bench, title string, rows []*row) {
 			if r.start != "" {
 				fmt.Fprintf(&commands, "    ropewalk train --net %s --data DATA%s -o FLOAT.safetensors\n", r.net, starts[r.start])
 			}
-			fmt.Fprintf(&commands, "    ropewalk train --net %s --data DATA --penalty hemp%s %s -o %s.rope\n", r.net, given(r.start != "", " --init FLOAT.safetensors"), strings.TrimSpace(r.args), r.name)
+			if r.pack != "" {
+				fmt.Fprintf(&commands, "    ropewalk pack FLOAT.safetensors %s -o %s.rope\n", r.pack, r.name)
+				continue
+			}
+			init := ""
+			if r.start != "" {
+				init = " --init FLOAT.safetensors"
+			}
+			fmt.Fprintf(&commands, "    ropewalk train --net %s --data DATA --penalty hemp%s %s -o %s.rope\n", r.net, init, strings.TrimSpace(r.args), r.name)
 		}
 	}
 	rival.Table(s, head, lines)
 	fmt.Fprintf(s, "\n%s", commands.String())
-}
-
-func given(is bool, text string) string {
-	if is {
-		return text
-	}
-	return ""
 }
 
 // lineOf is the row of a table.

@@ -104,13 +104,19 @@ func (b *bench) folder(data string) string {
 		return b.c.mnist
 	case fashion:
 		return b.c.fashion
+	case cifar:
+		return b.c.cifar
 	}
 	return data
 }
 
 // digest is of the options of a row and of the start that it needs.
 func (r *row) digest() string {
-	text := strings.Join([]string{r.net, r.data, r.start, starts[r.start], r.args}, "\n")
+	list := []string{r.net, r.data, r.start, starts[r.start], r.args}
+	if r.pack != "" {
+		list = append(list, r.pack)
+	}
+	text := strings.Join(list, "\n")
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:6])
 }
@@ -132,6 +138,12 @@ func (b *bench) measure(ctx context.Context, r *row, seed int) error {
 		x.Float = b.floats[init]
 	}
 	out := filepath.Join(b.c.work, fmt.Sprintf("%s-%s-%d.rope", r.name, x.Options, seed))
+	if r.pack != "" {
+		if err := b.pack(ctx, &x, r, init, out); err != nil {
+			return err
+		}
+		return b.keep(&x)
+	}
 	args := []string{"--net", r.net, "--penalty", "hemp"}
 	if init != "" {
 		args = append(args, "--init", init)
@@ -150,16 +162,38 @@ func (b *bench) measure(ctx context.Context, r *row, seed int) error {
 			return err
 		}
 	}
-	line, err := json.Marshal(&x)
+	return b.keep(&x)
+}
+
+// keep writes the line of a run.
+func (b *bench) keep(x *result) error {
+	line, err := json.Marshal(x)
 	if err != nil {
 		return err
 	}
 	if _, err := b.file.Write(append(line, '\n')); err != nil {
 		return err
 	}
-	b.results = append(b.results, x)
-	fmt.Fprintf(os.Stderr, "%s, seed %d: %d bytes, %.2f %% validation, %.2f %% test, %.0f s %s\n", r.name, seed, x.Bytes, x.Validation, x.Test, x.Seconds, x.Failed)
+	b.results = append(b.results, *x)
+	fmt.Fprintf(os.Stderr, "%s, seed %d: %d bytes, %.2f %% validation, %.2f %% test, %.0f s %s\n", x.Row, x.Seed, x.Bytes, x.Validation, x.Test, x.Seconds, x.Failed)
 	return nil
+}
+
+// pack packs the floats of a row with loss, and takes its figures. There are none of
+// the validation data.
+func (b *bench) pack(ctx context.Context, x *result, r *row, init, out string) error {
+	args := append([]string{"pack", "-q", "-f", init, "-o", out}, strings.Fields(r.pack)...)
+	x.Command = "ropewalk " + strings.Join(args, " ")
+	if _, err := b.call(ctx, args); err != nil {
+		return err
+	}
+	st, err := os.Stat(out)
+	if err != nil {
+		return err
+	}
+	x.Bytes = st.Size()
+	x.Test, err = b.eval(ctx, out, r.data)
+	return err
 }
 
 // fill takes the figures of a run.
@@ -193,7 +227,7 @@ func (b *bench) begin(ctx context.Context, r *row, seed int) (string, error) {
 	sum := sha256.Sum256([]byte(s))
 	name := filepath.Join(b.c.work, fmt.Sprintf("%s-%s-%s-%d.safetensors", r.start, r.net, hex.EncodeToString(sum[:4]), seed))
 	if _, err := os.Stat(name); err != nil {
-		if _, err := b.train(ctx, name, r.data, seed, append([]string{"--net", r.net}, strings.Fields(s)...)); err != nil {
+		if _, err := b.train(ctx, name, r.data, seed, append([]string{"--net", r.net}, strings.Fields(strings.ReplaceAll(s, given, b.c.given))...)); err != nil {
 			return "", fmt.Errorf("%s: %w", name, err)
 		}
 	}
