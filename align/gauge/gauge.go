@@ -577,12 +577,10 @@ const (
 	tiny      = 1.0 / (1 << 8)
 	minErrors = 6
 	minExact  = 0.02 // share of numbers that agree exactly
-	minGain   = 1.5
 	minSpread = 0.25
-	// In a group of which fewer than minShare seem to be multiplied, and none exactly, it is training
-	// that made some neurons larger or smaller, unless they gain as much as minFewGain.
-	minShare   = 0.25
-	minFewGain = 4
+	// minGain is for factors that are told by nothing exact, in a group whose factors do not spread: training
+	// makes neurons larger or smaller, too, and often all that are in a layer.
+	minGain = 4
 )
 
 // decide takes factors of 1 where others explain little, writes all into the result,
@@ -602,7 +600,7 @@ func (f *factors) decide() (left bool, told float64) {
 				case one[n].exact > 0 && one[n].exact+1 >= own[n].exact && one[n].vectors >= own[n].vectors:
 					class.logs[k][n] = 0
 					known++
-				case own[n].exact > 1 && float64(own[n].exact) > minExact*count[n] || class.told[k][n]:
+				case own[n].stands(count[n]) || class.told[k][n]:
 					sure[n] = true
 					known++
 				}
@@ -613,7 +611,7 @@ func (f *factors) decide() (left bool, told float64) {
 				return float64(own[n].exact) > 0.9*count[n] && own[n].made > 0 && own[n].read > 0
 			}
 			logs := make([]float64, class.Size)
-			few := 0
+			usual := usualMisfit(own, count)
 			for n := range logs {
 				if class.result.Sus[n] < 0 {
 					continue
@@ -630,24 +628,16 @@ func (f *factors) decide() (left bool, told float64) {
 				case sure[n]:
 				case one[n].square-own[n].square <= minErrors*minErrors*own[n].square/max(1, count[n]):
 					x = 0
-				case one[n].square < minGain*own[n].square && !wide:
+				case one[n].square < minGain*max(own[n].square, usual*count[n]) && !wide:
 					x = 0
 				}
-				if logs[n] = x; x != 0 && !sure[n] {
-					few++
-				}
-			}
-			if few >= int(minShare*float64(class.Size)) || wide {
-				few = 0
+				logs[n] = x
 			}
 			for n, s := range class.signs[k] {
 				if class.result.Sus[n] < 0 {
 					continue
 				}
 				x := logs[n]
-				if few > 0 && !sure[n] && one[n].square < minFewGain*own[n].square {
-					x = 0
-				}
 				if e := math.Round(x / math.Ln2); math.Abs(x-e*math.Ln2) < Rounding {
 					x = e * math.Ln2
 					class.logs[k][n] = x
@@ -672,6 +662,29 @@ type misfit struct {
 	// made are those of exact that the factor multiplies, and read those that it divides.
 	made, read int
 	vectors    int // those of exact that are of biases, norms and statistics
+}
+
+// stands reports whether so many of count numbers agree exactly that the factor is no estimate. Each
+// fit has one of them for nothing, and the fits of neighbours some more, one each.
+func (m *misfit) stands(count float64) bool {
+	n := float64(m.exact)
+	return n > 1 && 2*n > count || n >= minCluster && n > minExact*count
+}
+
+// usualMisfit returns how far a number of most neurons is off, squared: a fit to few numbers is
+// nearer by chance.
+func usualMisfit(own []misfit, count []float64) float64 {
+	var x []float64
+	for n, m := range own {
+		if count[n] > 0 {
+			x = append(x, m.square/count[n])
+		}
+	}
+	if len(x) == 0 {
+		return 0
+	}
+	slices.Sort(x)
+	return x[len(x)/2]
 }
 
 func (m *misfit) add(y, x, scale, power float64, vector bool) {

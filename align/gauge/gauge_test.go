@@ -63,7 +63,7 @@ func TestFactors(t *testing.T) {
 		"permute+scale+prune=0.5":        1e-6,
 		"permute+scale+quantize=5":       0.02,
 		"permute+scale+prune=0.8+sign":   0.02,
-		"permute+scale=0.3+quantize=6":   0.05,
+		"permute+scale=0.5+quantize=6":   0.05,
 		"remove=0.2+permute+scale":       1e-6,
 		"dummy=0.3:zero+permute+scale=1": 1e-6,
 	} {
