@@ -48,6 +48,9 @@ type Options struct {
 	Trainer *Trainer
 	// Progress is called when a step begins, with its number in the chain; nil is not.
 	Progress func(step int)
+	// Watch is called after each step, with its number in the chain and the network before
+	// and after it; nil is not. Its error ends the attack.
+	Watch func(step int, before, after *Network) error
 }
 
 // A Result is an attacked network.
@@ -134,11 +137,17 @@ func (c Chain) Apply(ctx context.Context, n Network, o *Options) (*Result, error
 		if o.Progress != nil {
 			o.Progress(i)
 		}
-		rep := Report{Step: c[i].String()}
+		rep, before := Report{Step: c[i].String()}, r.Network
 		if err := ruleOf(c[i].Kind).run(r, &c[i], &rep); err != nil {
 			return nil, fmt.Errorf("%s: %w", c[i].String(), err)
 		}
 		res.Reports = append(res.Reports, rep)
+		if o.Watch != nil {
+			after := r.Network
+			if err := o.Watch(i, &before, &after); err != nil {
+				return nil, err
+			}
+		}
 	}
 	r.truth.Attack, r.truth.Seed = c.String(), o.Seed
 	res.Network, res.Truth, res.Reshaped, res.Regraphed = r.Network, r.truth.finished(), r.reshaped, r.regraphed

@@ -38,6 +38,7 @@ type attackOptions struct {
 	heads   headsFlag
 	noProof bool
 	data    dataOptions
+	report  reportFlag
 }
 
 func newAttack(e *env) *cobra.Command {
@@ -75,8 +76,8 @@ they prove it: outputs before and after are equal to rounding, or nothing is
 written. What can move is found as by "ropewalk align". noise, prune, quantize
 and overwrite change weights of two axes or more, not biases and norms.
 
---map writes what happened to which neuron, for "ropewalk align --map". The same
-seed does the same again.`,
+--map writes what happened to which neuron, for "ropewalk align --map". --report
+also tells what each step did to each tensor. The same seed does the same again.`,
 		Example: example(
 			"shuffle, and keep the truth", "ropewalk attack permute model.onnx -o suspect.onnx --map truth.json",
 			"and see whether it is found", "ropewalk align --to model.onnx suspect.onnx --map truth.json",
@@ -112,6 +113,7 @@ seed does the same again.`,
 	o.heads.addFlag(fs)
 	fs.BoolVar(&o.noProof, "no-proof", false, "do not compare outputs")
 	o.data.addFlags(cmd)
+	o.report.addFlag(cmd, &o.force)
 	complete(cmd, "net", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return nets.Names(), cobra.ShellCompDirectiveDefault
 	})
@@ -126,6 +128,7 @@ type attackResult struct {
 	Attack  string          `json:"attack" about:"with the strengths that were not given"`
 	Seed    uint64          `json:"seed"`
 	Steps   []attack.Report `json:"steps"`
+	Changes []stepChanges   `json:"changes,omitempty" about:"with --report: what each step did to each tensor that it changed"`
 	Map     string          `json:"map,omitempty" about:"the file with the truth"`
 	Files   []fileSize      `json:"files" about:"that were written"`
 	Seconds float64         `json:"seconds"`
@@ -135,6 +138,9 @@ func (e *env) attack(ctx context.Context, o *attackOptions, kinds, input string)
 	start := time.Now()
 	chain, err := o.check(kinds)
 	if err != nil {
+		return err
+	}
+	if err := o.report.check(input, o.net, o.spec, o.data.data); err != nil {
 		return err
 	}
 	c, err := e.open(ctx, input, nil)
@@ -153,11 +159,19 @@ func (e *env) attack(ctx context.Context, o *attackOptions, kinds, input string)
 			return err
 		}
 	}
+	r := &attackResult{Schema: "ropewalk/attack/1", Input: input, Attack: chain.String(), Seed: o.seed, Map: o.truth}
+	if o.report.wanted() {
+		ao.Watch = func(i int, before, after *attack.Network) error {
+			list, err := changesOf(ctx, before.Set, after.Set)
+			r.Changes = append(r.Changes, stepChanges{chain[i].String(), list})
+			return err
+		}
+	}
 	res, err := e.applied(ctx, chain, target, ao)
 	if err != nil {
 		return attackError(input, err)
 	}
-	r := &attackResult{Schema: "ropewalk/attack/1", Input: input, Attack: chain.String(), Seed: o.seed, Steps: res.Reports, Map: o.truth}
+	r.Steps = res.Reports
 	parts, err := e.attacked(o, c, input, res)
 	if err != nil {
 		return err
@@ -179,10 +193,18 @@ func (e *env) attack(ctx context.Context, o *attackOptions, kinds, input string)
 		r.Files = append(r.Files, fileSize{o.truth, n})
 	}
 	r.Seconds = time.Since(start).Seconds()
+	say := e.answer
 	if o.out == dash {
-		return e.remark(r)
+		say = e.remark
 	}
-	return e.answer(r)
+	if err := say(r); err != nil || !o.report.wanted() {
+		return err
+	}
+	page, err := e.attackPage(r, c.Tensors, res)
+	if err != nil {
+		return err
+	}
+	return e.writeReport(&o.report, page, c)
 }
 
 // applied does the attack, and shows which step it is at.
@@ -221,6 +243,8 @@ func (o *attackOptions) check(kinds string) (attack.Chain, error) {
 		return nil, usagef("-o and --map are both %s", o.out)
 	case o.truth == dash:
 		return nil, usagef("--map is a file")
+	case o.report.wanted() && (o.report.path == o.out || o.report.path == o.truth):
+		return nil, usagef("%s is the report and another output", o.report.path)
 	case chain.Trains() && o.data.data == "":
 		return nil, usagef("finetune needs --data").withHint("--data DIR; --data builtin:fashion-mnist is at hand")
 	case !chain.Trains() && o.data.data != "":

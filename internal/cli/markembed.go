@@ -75,6 +75,7 @@ type embedOptions struct {
 	data       dataOptions
 	split      string
 	maxDrop    percentFlag
+	report     reportFlag
 }
 
 func newMarkEmbed(e *env) *cobra.Command {
@@ -122,6 +123,7 @@ With it, a reading counts from p = 1e-9 on, without it from 2^-128.`,
 	o.data.addFlags(cmd)
 	fs.StringVar(&o.split, "split", "", "measure on `SPLIT` validation, test or train; else the first that there is of test, validation, train")
 	fs.Var(&o.maxDrop, "max-drop", "with --data: lose at most `PERCENT` points of accuracy")
+	o.report.addFlag(cmd, &o.force)
 	exits(cmd, exitUsage, exitRefused, exitBudget, exitInterrupted)
 	return cmd
 }
@@ -133,8 +135,9 @@ type markEmbedResult struct {
 	Key        string           `json:"key" about:"public name of the key"`
 	Parameters *mark.Parameters `json:"parameters"`
 	Cost       *mark.Cost       `json:"cost"`
+	Changes    []tensorChange   `json:"changes,omitempty" about:"with --report: what the mark did to each tensor that it changed"`
 	Capacity   int              `json:"capacity" about:"bits of payload that would fit"`
-	Packed     *markPacked      `json:"packed,omitempty" about:"scheme grid: sizes of packed files"`
+	Packed     *markPacked      `json:"packed,omitempty" about:"scheme grid, and with --report: sizes of packed files"`
 	Accuracy   *markAccuracy    `json:"accuracy,omitempty" about:"with --data"`
 	Commitment string           `json:"commitment,omitempty" about:"the file"`
 	Digest     string           `json:"digest,omitempty" about:"of the commitment: what to time-stamp"`
@@ -162,6 +165,12 @@ func (e *env) markEmbed(ctx context.Context, o *embedOptions, model string) erro
 	}
 	if o.original != "" && o.scheme != "grid" {
 		return usagef("--original goes with --scheme grid only")
+	}
+	if o.report.wanted() && (o.report.path == o.out || o.report.path == o.commitment) {
+		return usagef("%s is the report and another output", o.report.path)
+	}
+	if err := o.report.check(model, o.key, o.original, o.net, o.data.data); err != nil {
+		return err
 	}
 	s, err := schemeOf(o.scheme)
 	if err != nil {
@@ -217,7 +226,12 @@ func (e *env) markEmbed(ctx context.Context, o *embedOptions, model string) erro
 			return err
 		}
 	}
-	if o.scheme == "grid" {
+	if o.report.wanted() {
+		if r.Changes, err = changesOf(ctx, c.Tensors, made.Set); err != nil {
+			return err
+		}
+	}
+	if o.scheme == "grid" || o.report.wanted() {
 		if r.Packed, err = e.packedSizes(ctx, c, made.Set); err != nil {
 			return err
 		}
@@ -231,10 +245,18 @@ func (e *env) markEmbed(ctx context.Context, o *embedOptions, model string) erro
 		}
 	}
 	r.Seconds = time.Since(start).Seconds()
+	say := e.answer
 	if o.out == dash {
-		return e.remark(r)
+		say = e.remark
 	}
-	return e.answer(r)
+	if err := say(r); err != nil || !o.report.wanted() {
+		return err
+	}
+	page, err := e.embedPage(r, o, c.Tensors, made.Set)
+	if err != nil {
+		return err
+	}
+	return e.writeReport(&o.report, page, inputs...)
 }
 
 // filterAxes says where output filters are not on the first axis, as far as the graph

@@ -204,6 +204,7 @@ type passportInfo struct {
 	Algorithm string            `json:"algorithm,omitempty" about:"of the signature"`
 	Signer    string            `json:"signer,omitempty" about:"SHA-256 of the public key that signed, as PKIX DER"`
 	Files     map[string]string `json:"files,omitempty" about:"SHA-256 of the network's files"`
+	Ledger    []passport.Entry  `json:"ledger" about:"what the bytes are spent on"`
 }
 
 func newPassportInfo(path string, p *passport.Passport) passportInfo {
@@ -211,6 +212,7 @@ func newPassportInfo(path string, p *passport.Passport) passportInfo {
 	i := passportInfo{
 		File: path, Bytes: int64(len(p.Bytes())), Name: p.Name, Metadata: p.Metadata, Version: passport.Version, Numbers: p.Numbers,
 		Tensors: len(p.Tensors), Elements: p.Elements(), Groups: len(p.Groups), Neurons: p.Neurons(), Digest: hex.EncodeToString(d[:]), Files: p.Files,
+		Ledger: p.Ledger(),
 	}
 	for g := range p.Groups {
 		for k := range p.Groups[g].Places {

@@ -31,6 +31,7 @@ type passportMakeOptions struct {
 	commitment string
 	net, spec  string
 	heads      headsFlag
+	report     reportFlag
 }
 
 func newPassportMake(e *env) *cobra.Command {
@@ -70,6 +71,7 @@ What can move follows from the graph, --net, or names of tensors; see align.`,
 	fs.StringVar(&o.net, "net", "", "the network of MODEL: a `NET` that train knows, or an ONNX file")
 	fs.StringVar(&o.spec, "spec", "", "read what can move from `FILE`, and derive nothing")
 	o.heads.addFlag(fs)
+	o.report.addFlag(cmd, &o.force)
 	complete(cmd, "numbers", cobra.FixedCompletions([]string{"32", "64", "128"}, cobra.ShellCompDirectiveNoFileComp))
 	complete(cmd, "net", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return nets.Names(), cobra.ShellCompDirectiveDefault
@@ -108,6 +110,9 @@ func (e *env) passportMake(ctx context.Context, o *passportMakeOptions, model st
 	start := time.Now()
 	metadata, err := o.check()
 	if err != nil {
+		return err
+	}
+	if err := o.report.check(model, o.key, o.net, o.spec); err != nil {
 		return err
 	}
 	var key crypto.Signer
@@ -186,10 +191,14 @@ func (e *env) passportMake(ctx context.Context, o *passportMakeOptions, model st
 		r.Commitment = o.commitment
 	}
 	r.Seconds = time.Since(start).Seconds()
+	say := e.answer
 	if out.isStdout() {
-		return e.remark(r)
+		say = e.remark
 	}
-	return e.answer(r)
+	if err := say(r); err != nil || !o.report.wanted() {
+		return err
+	}
+	return e.writeReport(&o.report, e.passportPage("passport make", &r.Passport, made, model), c)
 }
 
 // check checks the flags, and returns the metadata.
@@ -199,6 +208,9 @@ func (o *passportMakeOptions) check() (map[string]string, error) {
 	}
 	if o.numbers != 32 && o.numbers != 64 && o.numbers != 128 {
 		return nil, usagef("--numbers is %d, want 32, 64 or 128", o.numbers)
+	}
+	if o.report.wanted() && (o.report.path == o.out || o.report.path == o.commitment) {
+		return nil, usagef("%s is the report and another output", o.report.path)
 	}
 	if o.spec != "" && o.net != "" {
 		return nil, usagef("--spec and --net both say what can move")

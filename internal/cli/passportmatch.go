@@ -18,7 +18,8 @@ import (
 
 type passportMatchOptions struct {
 	trustFlags
-	most int
+	most   int
+	report reportFlag
 }
 
 func newPassportMatch(e *env) *cobra.Command {
@@ -54,6 +55,7 @@ The status is 0 if a relation was found, and 3 if none was.`,
 	fs.SortFlags = false
 	fs.IntVar(&o.most, "most", 10, "show at most `N`; 0 is all")
 	o.addFlags(fs)
+	o.report.addFlag(cmd, nil)
 	exits(cmd, exitUsage, exitNegative, exitRefused, exitBudget, exitInterrupted)
 	return cmd
 }
@@ -118,6 +120,9 @@ func (e *env) passportRank(ctx context.Context, o *passportMatchOptions, suspect
 	if err != nil {
 		return err
 	}
+	if err := o.report.check(append(slices.Clip(files), suspect, o.signer)...); err != nil {
+		return err
+	}
 	c, err := e.open(ctx, suspect, nil)
 	if err != nil {
 		return err
@@ -154,6 +159,14 @@ func (e *env) passportRank(ctx context.Context, o *passportMatchOptions, suspect
 	r.Seconds.All = time.Since(start).Seconds()
 	if err := e.answer(r); err != nil {
 		return err
+	}
+	if o.report.wanted() {
+		p := newPage("passport match", filepath.Base(suspect))
+		p.matched(r)
+		p.claims(matchClaims(r, e.command())...)
+		if err := e.writeReport(&o.report, p.Page, c); err != nil {
+			return err
+		}
 	}
 	if len(r.Ranked) == 0 || !slices.Contains([]passport.Relation{passport.SameWeights, passport.SameNumbers, passport.Related}, r.Ranked[0].Relation) {
 		return &verdict{status: exitNegative}

@@ -7,7 +7,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
-type passportShowOptions struct{ trustFlags }
+type passportShowOptions struct {
+	trustFlags
+	report reportFlag
+}
 
 func newPassportShow(e *env) *cobra.Command {
 	var o passportShowOptions
@@ -29,6 +32,7 @@ is, --signer tells: without it, anybody can have signed.`,
 	fs := cmd.Flags()
 	fs.SortFlags = false
 	o.addFlags(fs)
+	o.report.addFlag(cmd, nil)
 	exits(cmd, exitUsage, exitNegative, exitRefused)
 	return cmd
 }
@@ -49,9 +53,16 @@ func (r *passportShowResult) text(w *bufio.Writer) {
 }
 
 func (e *env) passportShow(o *passportShowOptions, path string) error {
+	if err := o.report.check(path, o.signer); err != nil {
+		return err
+	}
 	p, err := openPassport(path, &o.trustFlags)
 	if err != nil {
 		return err
 	}
-	return e.answer(&passportShowResult{Schema: "ropewalk/passport-show/1", Passport: newPassportInfo(path, p), Spec: p.Spec.String(), verbose: e.verbose})
+	r := &passportShowResult{Schema: "ropewalk/passport-show/1", Passport: newPassportInfo(path, p), Spec: p.Spec.String(), verbose: e.verbose}
+	if err := e.answer(r); err != nil || !o.report.wanted() {
+		return err
+	}
+	return e.writeReport(&o.report, e.passportPage("passport show", &r.Passport, p, ""))
 }

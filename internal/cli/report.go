@@ -13,9 +13,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ropewalk/attack"
 	"ropewalk/internal/atomicfile"
 	"ropewalk/internal/nearest"
 	"ropewalk/internal/report"
+	"ropewalk/lineage/passport"
 )
 
 type reportOptions struct {
@@ -31,15 +33,17 @@ func newReport(e *env) *cobra.Command {
 		Short: "join results, runs and checkpoints into one HTML page",
 		Long: `Write one HTML file about each RUN, in their order: the history of a training
 (OUT.history.jsonl of train, also while it goes on), what a command printed with
---json (one result or several, a line each), or a checkpoint, packed or not.
+--json (one result or several, a line each), the map of an attack, a passport, or
+a checkpoint, packed or not.
 
 The page needs no network and no other file, and loads nothing: charts, styles
 and scripts are in it. It follows the light or dark colours of the system, and
 can be printed. The same inputs give the same bytes.
 
-The commands inspect, diff, pack, train, eval, align, verify, mark extract and
-bench write such a page of their own with --report FILE, which shows more: what
-weights say is there only while they are at hand.`,
+Commands that compute something (inspect, diff, pack, train, eval, align, verify,
+attack, mark embed and extract, passport make, show and match, bench) write such
+a page of their own with --report FILE, which shows more: what weights say is
+there only while they are at hand.`,
 		Example: example(
 			"a training and what became of it", "ropewalk report lenet5.safetensors.history.jsonl lenet5.safetensors -o run.html",
 			"results of commands", "ropewalk eval --json a.onnx --data images > eval.json\nropewalk align --json --to a.onnx b.onnx > align.json\nropewalk report eval.json align.json -o both.html",
@@ -67,7 +71,7 @@ type reportResult struct {
 // reportedRun is one thing that a page is about.
 type reportedRun struct {
 	File string `json:"file"`
-	Kind string `json:"kind" about:"history, checkpoint, or the command that printed the result"`
+	Kind string `json:"kind" about:"history, checkpoint, passport, or the command that printed the result"`
 }
 
 func (r *reportResult) text(w *bufio.Writer) {
@@ -140,6 +144,17 @@ func (e *env) addRun(ctx context.Context, p *pager, path string) ([]string, erro
 	if len(head) == 0 && strings.HasSuffix(path, historyExt) { // a run that has just begun
 		p.history(nil)
 		return []string{"history"}, nil
+	}
+	if passport.Is(head) {
+		kept, err := openPassport(path, &trustFlags{})
+		if err != nil {
+			return nil, err
+		}
+		info := newPassportInfo(path, kept)
+		p.passport(&info)
+		p.kept(kept)
+		p.ledger = append(p.ledger, passportClaims(&info, "")...)
+		return []string{"passport"}, nil
 	}
 	c, err := e.open(ctx, path, nil)
 	if err != nil {
@@ -276,13 +291,32 @@ var adders = map[string]func(p *pager, raw []byte) error{
 		p.trained(r)
 		p.ledger = append(p.ledger, trainClaim(r, ""))
 	}),
-	"eval":           adder(func(p *pager, r *evalResult) { p.eval(r, "") }),
-	"passport-show":  adder(func(p *pager, r *passportShowResult) { p.passport(&r.Passport) }),
-	"passport-match": adder(func(p *pager, r *passportMatchResult) { p.matched(r) }),
-	"mark-extract":   adder(func(p *pager, r *markExtractResult) { p.mark(r, "") }),
-	"bench":          adder(func(p *pager, r *benchResult) { p.bench(r, "") }),
-	"demo":           adder(func(p *pager, r *demoResult) { p.demo(r) }),
-	"diff":           adder(func(p *pager, r *diffResult) { p.diff(r, "") }),
+	"eval": adder(func(p *pager, r *evalResult) { p.eval(r, "") }),
+	"passport-make": adder(func(p *pager, r *passportMakeResult) {
+		p.passport(&r.Passport)
+		p.ledger = append(p.ledger, passportClaims(&r.Passport, "")...)
+	}),
+	"passport-show": adder(func(p *pager, r *passportShowResult) {
+		p.passport(&r.Passport)
+		p.ledger = append(p.ledger, passportClaims(&r.Passport, "")...)
+	}),
+	"passport-match": adder(func(p *pager, r *passportMatchResult) {
+		p.matched(r)
+		p.ledger = append(p.ledger, matchClaims(r, "")...)
+	}),
+	"mark-embed": adder(func(p *pager, r *markEmbedResult) {
+		p.embedded(r)
+		p.ledger = append(p.ledger, embedClaims(r, "", nil)...)
+	}),
+	"mark-extract": adder(func(p *pager, r *markExtractResult) { p.mark(r, "") }),
+	"attack": adder(func(p *pager, r *attackResult) {
+		p.attack(r)
+		p.ledger = append(p.ledger, attackClaims(r, "")...)
+	}),
+	"attack-map": adder(func(p *pager, t *attack.Truth) { p.truth(t) }),
+	"bench":      adder(func(p *pager, r *benchResult) { p.bench(r, "") }),
+	"demo":       adder(func(p *pager, r *demoResult) { p.demo(r) }),
+	"diff":       adder(func(p *pager, r *diffResult) { p.diff(r, "") }),
 }
 
 // adder reads a result before it is added. A result is what this program printed, or

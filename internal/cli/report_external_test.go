@@ -33,24 +33,15 @@ func TestReportHundredMillion(t *testing.T) {
 		args   []string
 		status int
 	}{
-		{"", []string{"attack", "permute", ref, "--heads", "16", "--no-proof", "-o", sus}, exitOK},
+		{"large-attack.html", []string{"attack", "permute", ref, "--heads", "16", "--no-proof", "-o", sus}, exitOK},
 		{"large-inspect.html", []string{"inspect", "--stats", "--groups", "--heads", "16", ref}, exitOK},
 		{"large-pack.html", []string{"pack", "--effort", "fast", ref, "-o", filepath.Join(dir, "reference.rope")}, exitOK},
 		{"large-verify.html", []string{"verify", sus, "--against", ref, "--heads", "16"}, exitNegative},
 		{"large-align.html", []string{"align", "--to", ref, sus, "--heads", "16"}, exitOK},
+		{"large-passport.html", []string{"passport", "make", ref, "--heads", "16", "-o", filepath.Join(dir, "reference.passport")}, exitOK},
 	} {
 		page := filepath.Join(pages, c.page)
-		if c.page != "" {
-			c.args = append(c.args, "--report", page, "-f")
-		}
-		var out, errs bytes.Buffer
-		e := &env{stdin: bytes.NewReader(nil), stdout: &out, stderr: &errs, getenv: func(string) string { return "" }}
-		if status := e.run(t.Context(), append(c.args, "-q")); status != c.status {
-			t.Fatalf("%q: status %d, want %d: %s%s", c.args, status, c.status, out.String(), errs.String())
-		}
-		if c.page == "" {
-			continue
-		}
+		typed(t, c.status, append(c.args, "--report", page, "-f"))
 		st, err := os.Stat(page)
 		if err != nil {
 			t.Fatal(err)
@@ -59,6 +50,69 @@ func TestReportHundredMillion(t *testing.T) {
 		if st.Size() > 5e6 {
 			t.Errorf("%s has %d bytes, more than 5 MB", c.page, st.Size())
 		}
+	}
+}
+
+// typed runs a command line.
+func typed(t *testing.T, status int, args []string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	e := &env{stdin: bytes.NewReader(nil), stdout: &out, stderr: &errs, getenv: func(string) string { return "" }}
+	if got := e.run(t.Context(), append(args, "-q")); got != status {
+		t.Fatalf("%q: status %d, want %d: %s%s", args, got, status, out.String(), errs.String())
+	}
+}
+
+// Each kind of page is left in the folder ROPEWALK_REPORTS, where TestBrowserFiles of
+// internal/report opens and prints them.
+func TestReportKinds(t *testing.T) {
+	pages := os.Getenv("ROPEWALK_REPORTS")
+	if pages == "" {
+		t.Skip("ROPEWALK_REPORTS names no folder for pages")
+	}
+	ref, err := filepath.Abs("../../testdata/fashion-cnn.onnx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err = filepath.Abs(pages)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	fashion := []string{"--data", "builtin:fashion-mnist"}
+	for _, c := range []struct {
+		page   string
+		status int
+		args   []string
+	}{
+		{"train", exitOK, append([]string{"train", "--net", "lenet5", "--epochs", "2", "-o", "m.safetensors"}, fashion...)},
+		{"train-small", exitOK, append([]string{"train", "--penalty", "hemp", "--net", "lenet5", "--init", "m.safetensors", "--epochs", "3", "-o", "small.rope"}, fashion...)},
+		{"eval", exitOK, append([]string{"eval", "m.safetensors"}, fashion...)},
+		{"eval-against", exitOK, []string{"eval", "small.rope", "--against", "m.safetensors"}},
+		{"inspect", exitOK, []string{"inspect", "--entropy", "small.rope"}},
+		{"inspect-onnx", exitOK, []string{"inspect", "--groups", ref}},
+		{"pack", exitOK, []string{"pack", "--bits", "4", ref, "-o", "lossy.rope"}},
+		{"diff", exitNegative, []string{"diff", "m.safetensors", "small.rope"}},
+		{"attack", exitOK, []string{"attack", "permute+scale+dummy=0.3+prune=0.5+quantize=4", ref, "-o", "sus.onnx", "--map", "map.json"}},
+		{"attack-one", exitOK, []string{"attack", "quantize=3", ref, "-o", "coarse.onnx"}},
+		{"attack-moves", exitOK, []string{"attack", "permute+scale", ref, "-o", "moved.onnx"}},
+		{"align", exitOK, []string{"align", "--to", ref, "sus.onnx", "--map", "map.json"}},
+		{"verify", exitNegative, []string{"verify", "sus.onnx", "--against", ref, "--evidence"}},
+		{"verify-same", exitOK, []string{"verify", ref, "--against", ref}},
+		{"", exitOK, []string{"mark", "keygen", "-o", "my.key"}},
+		{"mark-embed", exitOK, append([]string{"mark", "embed", ref, "--key", "my.key", "--scheme", "payload", "--payload", "cust0042", "-o", "marked.onnx"}, fashion...)},
+		{"mark-extract", exitOK, []string{"mark", "extract", "marked.onnx", "--key", "my.key", "--reference", ref, "--scheme", "payload", "--bits", "64"}},
+		{"passport-make", exitOK, []string{"passport", "make", ref, "-o", "ref.passport", "--metadata", "owner=somebody", "--hash-files"}},
+		{"passport-show", exitOK, []string{"passport", "show", "ref.passport"}},
+		{"", exitOK, []string{"passport", "make", "m.safetensors", "-o", "m.passport"}},
+		{"passport-match", exitOK, []string{"passport", "match", "moved.onnx", "."}},
+		{"bench", exitOK, []string{"bench", "codec", "--quick", "-o", "tables"}},
+		{"", exitOK, []string{"report", "m.safetensors.history.jsonl", "map.json", "ref.passport", "small.rope", "-o", filepath.Join(pages, "report.html"), "-f"}},
+	} {
+		if c.page != "" {
+			c.args = append(c.args, "--report", filepath.Join(pages, c.page+".html"), "-f")
+		}
+		typed(t, c.status, c.args)
 	}
 }
 

@@ -188,6 +188,8 @@ func (s *server) see(ctx context.Context, r *http.Request) (*report.Page, error)
 		}
 		info := newPassportInfo(file, pass)
 		p.passport(&info)
+		p.kept(pass)
+		p.claims(passportClaims(&info, "")...)
 		return p.Page, nil
 	}
 	if _, err := s.e.addRun(ctx, p, file); err != nil {

@@ -83,6 +83,8 @@
     label: { color: s.soft, fontSize: 11, position: "end", formatter: (p) => p.name },
     data: list.map((b) => ({ name: b.name, [b.vertical ? "xAxis" : "yAxis"]: b.at })),
   } : undefined;
+  // The room that the names of bounds take on the right.
+  const beside = (list, least) => list && list.length ? Math.max(least, ...list.map((b) => b.vertical ? 0 : 14 + 6.4 * b.name.length)) : least;
   // How many lines the names of a legend take.
   const legendLines = (names, width) => names.length < 2 ? 0 : Math.ceil(names.reduce((n, x) => n + 34 + 6.6 * x.length, 0) / Math.max(width, 200));
 
@@ -134,7 +136,7 @@
         tip(d.x + " " + number(p[0].value[0]), ...p.map((q) => q.seriesName + ": " + (d.curves[q.seriesIndex].right ? number : value)(q.value[1]))) :
         tip((d.curves[p.seriesIndex].labels || [])[p.dataIndex] || p.seriesName, d.x + ": " + number(p.value[0]), (d.curves[p.seriesIndex].right ? d.right : d.y) + ": " + value(p.value[1]));
       option.legend = lines ? legend(s, names) : { show: false };
-      option.grid = { left: 4, right: d.right ? 4 : d.bounds ? 52 : d.log_x ? 34 : 18, top: 26 + 22 * lines, bottom: 28, containLabel: true };
+      option.grid = { left: 4, right: d.right ? 4 : beside(d.bounds, d.log_x ? 34 : 18), top: 26 + 22 * lines, bottom: 28, containLabel: true };
       const whole = d.curves.every((c) => c.x.every((x) => Number.isInteger(x)));
       option.xAxis = axis(s, d.x, { type: d.log_x ? "log" : "value", scale: true, min: d.log_x ? undefined : "dataMin", max: d.log_x ? undefined : "dataMax", minInterval: whole ? 1 : 0, splitLine: { show: false } });
       const y = (name, share, right) => upright(s, name, { type: d.log_y ? "log" : "value", scale: true, axisLabel: { color: s.soft, fontSize: 11, formatter: share ? percent : (x) => number(x) } }, right);
@@ -230,7 +232,7 @@
       // There are six colours, and after these other symbols.
       const symbol = (k) => ["circle", "triangle", "diamond"][Math.floor(k / 6) % 3], few = d.groups.every((c) => c.x.length <= 20);
       option.legend = lines ? { ...legend(s, names), ...(few ? { icon: undefined, itemHeight: 9 } : {}) } : { show: false };
-      option.grid = { left: 4, right: d.bounds ? 72 : d.log_x ? 34 : 18, top: 26 + 22 * lines, bottom: 28, containLabel: true };
+      option.grid = { left: 4, right: beside(d.bounds, d.log_x ? 34 : 18), top: 26 + 22 * lines, bottom: 28, containLabel: true };
       option.xAxis = axis(s, d.x, { type: d.log_x ? "log" : "value", scale: true });
       option.yAxis = upright(s, d.y, { type: d.log_y ? "log" : "value", scale: true });
       // Where points of several groups lie on each other, those below stand out as rings.
@@ -249,7 +251,7 @@
       option.tooltip.axisPointer = { type: "shadow", shadowStyle: { color: s.line, opacity: .4 } };
       option.tooltip.formatter = (p) => tip(d.names ? d.names[p[0].dataIndex] : d.x + " " + span(p[0].dataIndex), d.y + ": " + value(p[0].value) + (d.total ? " (lowest)" : ""));
       const long = d.names && d.names.length > 3 && Math.max(...d.names.map((x) => x.length)) > 10;
-      option.grid = { left: 4, right: d.bounds ? 44 : 18, top: 26, bottom: long ? 8 : 28, containLabel: true };
+      option.grid = { left: 4, right: beside(d.bounds, 18), top: 26, bottom: long ? 8 : 28, containLabel: true };
       const label = { color: s.soft, fontSize: 11 };
       option.xAxis = axis(s, long ? "" : d.x, { type: "category", data: d.names || d.values.map((_, i) => d.total ? String(Math.ceil(i * d.total / d.values.length)) : String(i)), splitLine: { show: false }, axisLabel: long ? { ...label, rotate: 35, width: 110, overflow: "truncate", interval: Math.ceil(d.values.length / Math.max(1, wide / 22)) - 1 } : { ...label, hideOverlap: true } });
       option.yAxis = upright(s, d.y, { type: "value", min: d.low, max: d.high, axisLabel: { ...label, formatter: (x) => value(x) } }); // not its index, too

@@ -244,6 +244,34 @@ func TestSize(t *testing.T) {
 	}
 }
 
+// The ledger accounts for every byte, of passports that were read, too.
+func TestLedger(t *testing.T) {
+	p := made(small(1), &MakeOptions{Name: "n", Metadata: map[string]string{"a": "b"}})
+	if err := p.Sign(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, 32))); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []*Passport{p, must(Parse(p.Bytes()))} {
+		sum, parts := int64(0), map[string]int64{}
+		for _, x := range p.Ledger() {
+			if x.Bytes <= 0 {
+				t.Errorf("%+v", x)
+			}
+			sum += x.Bytes
+			parts[x.Part+" "+x.Group+" "+x.Place] += x.Bytes
+		}
+		if want := int64(len(p.Bytes())); sum != want {
+			t.Errorf("the parts add up to %d bytes, want %d", sum, want)
+		}
+		// 40 neurons with a bias each, in float32.
+		if got := parts["group fc1 fc1.bias[0]*a"]; got != 40*4 {
+			t.Errorf("the biases of fc1 take %d bytes, want 160: %v", got, parts)
+		}
+	}
+	if l := new(Passport).Ledger(); l != nil {
+		t.Errorf("a passport that is none has parts: %v", l)
+	}
+}
+
 func TestEighths(t *testing.T) {
 	for k, x := range eighths {
 		if math.Abs(x-math.Exp2(float64(k)/8)) > 1e-15 {
