@@ -293,6 +293,19 @@ func (n *network) quantized() *Change {
 	if len(list) == 0 {
 		return nil
 	}
+	even := 0.0 // of all that can't tell alone
+	for _, e := range list {
+		even += e.grid.even
+	}
+	for _, e := range list {
+		switch {
+		case e.grid.uniform != "":
+		case e.grid.even > 0 && even >= uniformEvidence:
+			e.grid.uniform = "uniform"
+		case e.grid.levels > 3:
+			e.grid.uniform = "not uniform"
+		}
+	}
 	words := func(f func(e examined) string) string {
 		votes, best := map[string]int64{}, ""
 		for _, e := range list {

@@ -145,7 +145,7 @@ var pairs = []string{
 	"prune=0.9+noise=0.5", "prune=0.5+noise=0.1", "prune=0.9:global+noise=0.5",
 	"quantize=4+noise=0.5", "quantize=4+noise=0.02", "quantize=4:channel+noise=0.5", "quantize=8+noise=0.1",
 	"quantize=4:lloyd-max+noise=0.1", "quantize=4:gaussian+noise=0.1",
-	"prune=0.9+cast=bf16", "quantize=4+cast=f16", "quantize=4:channel+cast=bf16", "noise=0.5+cast=bf16:round", "noise=0.5+cast=f16",
+	"prune=0.9+cast=bf16", "quantize=2+cast=bf16", "quantize=4+cast=f16", "quantize=4:channel+cast=bf16", "noise=0.5+cast=bf16:round", "noise=0.5+cast=f16",
 }
 
 func open(t testing.TB, path string) *tensor.Set {

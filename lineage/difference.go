@@ -601,7 +601,7 @@ func distinct(x []float64) []float64 {
 func (e *examination) sample(x, y *numbers) (*observed, *levelled, *levelled) {
 	n, row := x.len(), x.row()
 	silent := e.silent
-	s := &observed{lossy: e.lossy, points: make([]point, 0, min(n, maxPoints))}
+	s := &observed{lossy: e.lossy, scaled: e.o.scaled, points: make([]point, 0, min(n, maxPoints))}
 	limit := min(maxLevels, n)
 	values, cast, before := newValueSet(limit), newValueSet(limit), newValueSet(limit)
 	var m moments

@@ -29,6 +29,9 @@ type grid struct {
 	zero    bool      // 0 is a level
 	beside  bool      // there are zeros that are none of the grid's levels
 	values  []float64 // the levels of the tensor, ascending; nil for channels
+	// even is how improbable it is by chance, in bits, that levels are even which are too few, or too
+	// coarse, to show it alone; 0 if they are not, or if uniform says so.
+	even float64
 }
 
 // apart returns the levels of u, ascending, each once: those of an even grid that differ by
@@ -234,20 +237,42 @@ func findGrid(whole, ref *levelled, channels []levelled, epsilon float64) *grid 
 			g.bits = logLevels(m)
 			if n := evenSteps(whole.values, epsilon); n > 0 {
 				g.uniform, g.bits = "uniform", logLevels(n)
-			} else if m <= 3 {
-				g.uniform = ""
+			} else {
+				g.doubt([]levelled{*whole}, epsilon)
 			}
 			return g
 		}
 	}
 	if own && (3*values <= expected || most <= 16 && tied(values, expected)) {
 		g := &grid{scope: "channel", levels: most, bits: logLevels(most), uniform: "not uniform", zero: true}
-		if most <= 3 {
-			g.uniform = ""
-		}
+		g.doubt(channels, epsilon)
 		return g
 	}
 	return nil
+}
+
+// doubt has it open whether levels are even of which there are too few to tell, alone.
+func (g *grid) doubt(parts []levelled, epsilon float64) {
+	kinds := len(rasters(0, 1, g.bits))
+	for kind := range kinds {
+		sum, all := 0.0, true
+		for i := range parts {
+			u := parts[i].values
+			if len(u) < 2 {
+				continue
+			}
+			low, high := ends(u)
+			e, ok := rasters(low, high, g.bits)[kind].fit(u, epsilon)
+			all = all && ok
+			sum += e
+		}
+		if all {
+			g.even = max(g.even, sum-math.Log2(float64(kinds)))
+		}
+	}
+	if g.levels <= 3 || g.even > 0 {
+		g.uniform = ""
+	}
 }
 
 // apart reports whether channels have levels of their own, few of which the next one has.

@@ -15,7 +15,8 @@ type observed struct {
 	deviation                       float64 // of the reference
 	// lossy is the relative error of the suspect's values beside all damage: of its type,
 	// and of factors that were taken back.
-	lossy float64
+	lossy  float64
+	scaled bool // factors were taken back
 	// rowsLost is how many of the lost weights are in rows, or columns, that are zero as a whole.
 	rowsLost int64
 	low      float64 // the smallest magnitude of the suspect that is not 0
@@ -77,6 +78,8 @@ func (s *observed) plain(t *trace) {
 		}
 	}
 	t.cut.fuzzy = float64(wrong) > 0.002*float64(len(sorted))+1
+	// Factors that are not known exactly move weights across the edge as well as what was added.
+	crossed := wrong > 0 && t.cut.low > t.cut.high && !s.scaled
 	if !s.drifted() {
 		return
 	}
@@ -94,7 +97,7 @@ func (s *observed) plain(t *trace) {
 	if len(left) < telling { // they may as well be on levels, of which there are about as many
 		return
 	}
-	if !t.cut.fuzzy {
+	if t.cut.fuzzy = t.cut.fuzzy || crossed; !t.cut.fuzzy {
 		// The zeros outlived what was added: it was not added to them.
 		if d := plainDrift(left); d != nil && d.strength < 0.02 || wrong == 0 && d != nil && d.strength > 0.1 {
 			t.drift, t.noisePrune = d, after

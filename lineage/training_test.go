@@ -7,8 +7,10 @@ import (
 	"testing"
 
 	"ropewalk/attack"
+	"ropewalk/checkpoint"
 	"ropewalk/dataset"
 	"ropewalk/engine/native"
+	"ropewalk/graph"
 	"ropewalk/graph/nets"
 	"ropewalk/tensor"
 	"ropewalk/train"
@@ -57,6 +59,32 @@ func TestDamagesOfTraining(t *testing.T) {
 		}
 		if !slices.Equal(kinds, test.kinds) {
 			t.Errorf("%s is called %q", test.chain, describe(got))
+		}
+	}
+}
+
+// Training that makes all neurons of a layer smaller, or leaves some weight just where factors would
+// have it, is not called a rescaling; and pruning after it is told from pruning before by the edge, which
+// it has crossed.
+func TestTrainingIsNoRescaling(t *testing.T) {
+	n := bundled(t)
+	c := must(checkpoint.Open("../testdata/fashion-cnn.onnx", nil))
+	t.Cleanup(func() { _ = c.Close() })
+	g := must(graph.FromLayout(c.Layout))
+	data := must(dataset.Open("builtin:fashion-mnist", &dataset.Options{Normalise: "measured"}))
+	trainer := &attack.Trainer{Backend: native.Backend{}, Data: &train.Examples{Data: data.Train, Classes: len(data.Classes)}}
+	for _, test := range []struct {
+		chain string
+		seed  uint64
+		want  string
+	}{
+		{"cast=bf16:round+finetune=1:rate=0.01", 112, "trained further"},
+		{"finetune=1:rate=0.01+prune=0.9:global", 139, "trained further, pruned 89.1 % by one threshold"},
+	} {
+		sus := must(must(attack.Parse(test.chain)).Apply(t.Context(), attack.Network{Set: g.Weights, Spec: n.Spec, Graph: g}, &attack.Options{Seed: test.seed, Trainer: trainer}))
+		c := must(Compare(t.Context(), Network{Set: g.Weights, Spec: n.Spec}, Network{Set: sus.Set}, nil))
+		if c.Summary() != test.want {
+			t.Errorf("%s is called %q, want %q", test.chain, c.Summary(), test.want)
 		}
 	}
 }
