@@ -109,11 +109,11 @@ var allRows = []row{
 	{name: "f300", table: onFashion, what: "LeNet-300-100", net: lenet300, data: fashion, start: "fashion300", args: split + " --epochs 40" + flips + " --lambda 4e-6"},
 	{name: "f5", table: onFashion, what: "LeNet-5", net: lenet5, data: fashion, start: "fashion5", args: split + " --epochs 16" + flips + " --lambda 2.5e-6"},
 
-	{name: "r20", table: residual, what: "ResNet-20", net: "resnet20", data: cifar, start: "tuned20", args: crops + " --epochs 10 --batch 128 --rate 0.001 --lambda 2e-6"},
+	{name: "r20", table: residual, what: "ResNet-20", net: "resnet20", data: cifar, start: "tuned20", args: crops + " --epochs 10 --batch 128 --rate 0.001 --lambda 5e-6"},
 	{name: "r20-pack-4", table: residual, what: "ResNet-20, packed", net: "resnet20", data: cifar, start: "tuned20", pack: "--bits 4"},
 	{name: "r20-pack-35", table: residual, what: "ResNet-20, packed", net: "resnet20", data: cifar, start: "tuned20", pack: "--bits 3.5"},
 	{name: "r20-pack-3", table: residual, what: "ResNet-20, packed", net: "resnet20", data: cifar, start: "tuned20", pack: "--bits 3"},
-	{name: "r32", table: residual, what: "ResNet-32", net: "resnet32", data: cifar, start: "tuned32", args: crops + " --epochs 10 --batch 128 --rate 0.001 --lambda 2e-6"},
+	{name: "r32", table: residual, what: "ResNet-32", net: "resnet32", data: cifar, start: "tuned32", args: crops + " --epochs 10 --batch 128 --rate 0.001 --lambda 5e-6"},
 	{name: "r32-pack-4", table: residual, what: "ResNet-32, packed", net: "resnet32", data: cifar, start: "tuned32", pack: "--bits 4"},
 	{name: "r32-pack-35", table: residual, what: "ResNet-32, packed", net: "resnet32", data: cifar, start: "tuned32", pack: "--bits 3.5"},
 	{name: "r32-pack-3", table: residual, what: "ResNet-32, packed", net: "resnet32", data: cifar, start: "tuned32", pack: "--bits 3"},
