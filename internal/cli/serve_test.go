@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -246,6 +247,22 @@ func TestServeRefuses(t *testing.T) {
 		if r := ask(s, "GET", "/", func(r *http.Request) { r.Host = host }); r.StatusCode != 200 {
 			t.Errorf("host %q: status %d", host, r.StatusCode)
 		}
+	}
+	// Who listens elsewhere is asked for by any address, but not by names that are not its own.
+	s.local, s.hosts = false, []string{"gpu1.lab", "gpu1"}
+	for host, want := range map[string]int{
+		"192.0.2.7:7673": 200, "[2001:db8::1]:7673": 200, "[fe80::1%25eth0]:7673": 200, "127.0.0.1": 200, "localhost:7673": 200, "gpu1.lab": 200, "GPU1.LAB.:7673": 200, "gpu1:7673": 200,
+		"evil.example:7673": 421, "gpu1.lab.evil.example": 421, "192.0.2.7.evil.example": 421, "": 421, "[gpu1": 200, "0x7f.1": 421, "gpu": 421,
+	} {
+		if r := ask(s, "GET", "/", func(r *http.Request) { r.Host = host }); r.StatusCode != want {
+			t.Errorf("elsewhere, host %q: status %d, want %d", host, r.StatusCode, want)
+		}
+	}
+	if names := ownNames("lab.example:80"); !slices.Contains(names, "lab.example") {
+		t.Errorf("own names are %q", names)
+	}
+	if slices.Contains(ownNames(":80"), "") {
+		t.Error("no name is a name")
 	}
 	for _, method := range []string{"POST", "PUT", "DELETE", "PATCH", "OPTIONS"} {
 		if r := ask(s, method, "/see?file=a.safetensors"); r.StatusCode != http.StatusMethodNotAllowed {
