@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -107,7 +108,7 @@ func (e *env) serve(ctx context.Context, o *serveOptions, dir string) error {
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ErrorLog:    log.New(io.Discard, "", 0), // of browsers that went away
 	}
-	if err := e.answer(&serveResult{Schema: "ropewalk/serve/1", Folder: dir, Address: "http://" + at.String() + "/"}); err != nil {
+	if err := e.answer(&serveResult{Schema: "ropewalk/serve/1", Folder: dir, Address: addressOf(at)}); err != nil {
 		return errors.Join(err, l.Close())
 	}
 	var closing sync.WaitGroup
@@ -205,6 +206,15 @@ func (s *server) isFor(host string) bool {
 		return !s.local || ip.Unmap().IsLoopback()
 	}
 	return strings.EqualFold(host, "localhost") || slices.ContainsFunc(s.hosts, func(name string) bool { return strings.EqualFold(host, strings.TrimSuffix(name, ".")) })
+}
+
+// addressOf is where the first page is. Who listens everywhere is reached by name.
+func addressOf(at *net.TCPAddr) string {
+	host := at.String()
+	if name, err := os.Hostname(); err == nil && name != "" && at.IP.IsUnspecified() {
+		host = net.JoinHostPort(name, strconv.Itoa(at.Port))
+	}
+	return "http://" + host + "/"
 }
 
 // ownNames are the names that a server that listens at an address has without being told.
