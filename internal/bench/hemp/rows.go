@@ -114,11 +114,13 @@ var allRows = []row{
 	{name: "f5", table: onFashion, what: "LeNet-5", net: lenet5, data: fashion, start: "fashion5", args: split + " --epochs 16" + flips + " --lambda 2.5e-6"},
 
 	{name: "r20", table: residual, what: "ResNet-20", net: "resnet20", data: cifar, start: "tuned20", args: crops + " --epochs 10 --batch 128 --rate 0.001 --lambda 5e-6"},
+	{name: "r20-small", table: residual, what: "ResNet-20, smaller", net: "resnet20", data: cifar, start: "tuned20", args: crops + " --epochs 10 --batch 128 --rate 0.001 --lambda 15e-6"},
 	{name: "r20-paper", table: residual, what: "ResNet-20, as published, 8 levels, n = 2", net: "resnet20", data: cifar, start: "tuned20", args: crops + published},
 	{name: "r20-pack-4", table: residual, what: "ResNet-20, packed", net: "resnet20", data: cifar, start: "tuned20", pack: "--bits 4"},
 	{name: "r20-pack-35", table: residual, what: "ResNet-20, packed", net: "resnet20", data: cifar, start: "tuned20", pack: "--bits 3.5"},
 	{name: "r20-pack-3", table: residual, what: "ResNet-20, packed", net: "resnet20", data: cifar, start: "tuned20", pack: "--bits 3"},
 	{name: "r32", table: residual, what: "ResNet-32", net: "resnet32", data: cifar, start: "tuned32", args: crops + " --epochs 10 --batch 128 --rate 0.001 --lambda 5e-6"},
+	{name: "r32-small", table: residual, what: "ResNet-32, smaller", net: "resnet32", data: cifar, start: "tuned32", args: crops + " --epochs 10 --batch 128 --rate 0.001 --lambda 15e-6"},
 	{name: "r32-paper", table: residual, what: "ResNet-32, as published, 8 levels, n = 2", net: "resnet32", data: cifar, start: "tuned32", args: crops + published},
 	{name: "r32-pack-4", table: residual, what: "ResNet-32, packed", net: "resnet32", data: cifar, start: "tuned32", pack: "--bits 4"},
 	{name: "r32-pack-35", table: residual, what: "ResNet-32, packed", net: "resnet32", data: cifar, start: "tuned32", pack: "--bits 3.5"},
