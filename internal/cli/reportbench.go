@@ -381,7 +381,10 @@ func (p *pager) records(list []suite.Record) {
 			row := []report.Cell{report.Name(r.Row), report.Number(fmt.Sprint(r.Seed), float64(r.Seed))}
 			for _, k := range columns[name] {
 				c := noCell
-				if x, ok := r.Values[k]; ok {
+				switch x, ok := r.Values[k]; {
+				case ok && x == math.Trunc(x) && math.Abs(x) < 1<<53:
+					c = numberCell(int64(x))
+				case ok:
 					c = realCell("%.6g", x)
 				}
 				row = append(row, c)

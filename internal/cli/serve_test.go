@@ -263,7 +263,7 @@ func TestServeOdd(t *testing.T) {
 	see := func(name string) string { return "/see?file=" + url.QueryEscape(name) }
 	for target, want := range map[string]string{
 		"/":                    `<option value="cut.safetensors" selected>cut.safetensors</option>`,
-		see("small.jsonl"):     "172753</td>",
+		see("small.jsonl"):     "172,753</td>",
 		see("cut.safetensors"): "the file is truncated",
 		see("my models/模型/net #1 & 100%+.safetensors"): "<h1>my models/模型/net #1 &amp; 100%&#43;.safetensors</h1>",
 	} {
