@@ -247,7 +247,11 @@ func (s *server) page(build func(ctx context.Context, r *http.Request) (*report.
 		status := http.StatusOK
 		if err != nil {
 			status = httpStatus(err)
-			p = newPage("", refusals[status]).Page
+			title := refusals[status]
+			if errors.Is(err, os.ErrPermission) {
+				title = "May not be read"
+			}
+			p = newPage("", title).Page
 			sec := p.Section("")
 			sec.Text(err.Error())
 			if hint := hintFor(err); hint != "" {
