@@ -130,6 +130,7 @@ func solve(factors []Gauge, ratios []ratio) (logs, errs []float64) {
 	scaling := 0
 	for range 8 {
 		scaling = 0
+		change := 0.0
 		for f, gauge := range factors {
 			if !gauge.scales() {
 				continue
@@ -144,10 +145,14 @@ func solve(factors []Gauge, ratios []ratio) (logs, errs []float64) {
 				den += r.prec * p * p
 			}
 			if den > 0 {
+				change = max(change, math.Abs(num/den-logs[f]))
 				logs[f] = num / den
 				errs[f] = 1 / math.Sqrt(den)
 				scaling++
 			}
+		}
+		if scaling == 1 || change < 1e-12 {
+			break // one factor has nothing to wait for
 		}
 	}
 	// Places that contradict each other more than their errors allow, as after

@@ -158,7 +158,7 @@ func (c *Checkpoint) parse(f *mapped.File, dir string, opt *Options) error {
 	switch {
 	case rope.Sniff(head):
 		return c.openRope(f, opt)
-	case safetensors.Sniff(head, f.Size()):
+	case safetensors.Sniff(head, f.Size()), safetensors.SniffCut(head, f.Size()):
 		c.Layout, err = safetensors.Parse(name, f)
 	case npz.Sniff(head) && torch.Is(f):
 		c.Layout, err = torch.Parse(name, f)

@@ -144,7 +144,7 @@ func readArrays(path string, d tensor.Data, o *Options) (*loaded, error) {
 	switch {
 	case npz.Sniff(head):
 		l, err = npz.Parse(path, d)
-	case safetensors.Sniff(head, d.Size()):
+	case safetensors.Sniff(head, d.Size()), safetensors.SniffCut(head, d.Size()):
 		l, err = safetensors.Parse(path, d)
 	default:
 		return nil, &layout.UnsupportedError{File: path, Offset: 0, Reason: "not a data set; want .npz or .safetensors with arrays such as x_train and y_train, or a folder"}

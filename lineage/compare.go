@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"ropewalk/align"
+	"ropewalk/align/gauge"
 	"ropewalk/graph"
 	"ropewalk/symmetry"
 	"ropewalk/tensor"
@@ -290,7 +291,7 @@ func (c *comparer) settle() error {
 		return err
 	}
 	c.moved, c.scaled = moved, c.ref.Set
-	rescaled, told, err := settle(c.spec, c.ref.Set, moved, c.out.Match)
+	rescaled, told, err := gauge.Settle(c.spec, c.ref.Set, moved, c.out.Match)
 	if err != nil {
 		return err
 	}
@@ -413,7 +414,7 @@ func (c *comparer) doubts() (doubts map[string]marks, resized map[string]bool) {
 		}
 		whole, read := make([]bool, group.Size), make([]bool, group.Size)
 		for i := range whole {
-			whole[i] = x.Sus[i] >= 0 && doubtful(x, i)
+			whole[i] = x.Sus[i] >= 0 && gauge.Doubtful(x, i)
 		}
 		if i := slices.IndexFunc(c.out.Groups, func(d GroupDifference) bool { return d.Name == group.Name }); i >= 0 {
 			for _, k := range slices.Concat(c.out.Groups[i].Strangers, c.out.Groups[i].unlike) {
@@ -469,7 +470,7 @@ func (m marks) over(shape tensor.Shape) []bool {
 	for a, n := range shape {
 		dims[a] = int(n)
 	}
-	return anyOf(m, dims)
+	return gauge.AnyOf(m, dims)
 }
 
 // edits looks for places that were changed where most of what is around them was not.

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"ropewalk/align"
+	"ropewalk/align/gauge"
 	"ropewalk/tensor"
 )
 
@@ -276,7 +277,7 @@ func (c *comparer) doubted(places []placeOf, shape tensor.Shape, but int) []bool
 		}
 		x := c.class(c.spec.Groups[p.group].Name)
 		for i := range p.size {
-			if x == nil || !doubtful(x, i) {
+			if x == nil || !gauge.Doubtful(x, i) {
 				continue
 			}
 			if marks[p.Axis] == nil {
@@ -291,7 +292,7 @@ func (c *comparer) doubted(places []placeOf, shape tensor.Shape, but int) []bool
 	if !found {
 		return nil
 	}
-	before, behind := anyOf(marks[:but], dims[:but]), anyOf(marks[but+1:], dims[but+1:])
+	before, behind := gauge.AnyOf(marks[:but], dims[:but]), gauge.AnyOf(marks[but+1:], dims[but+1:])
 	out := make([]bool, 0, len(before)*len(behind))
 	for _, a := range before {
 		for _, b := range behind {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"ropewalk/align"
+	"ropewalk/align/gauge"
 	"ropewalk/symmetry"
 	"ropewalk/tensor"
 )
@@ -79,20 +80,23 @@ func Align(own *tensor.Set, spec *symmetry.Spec, suspect *tensor.Set, o *AlignOp
 	r := &Aligned{Set: suspect, Related: found.Related, LogEvidence: found.LogEvidence}
 	r.Matched, r.Neurons = found.Matched()
 	if found.Related {
-		r.Set, err = restore(own, spec, suspect, found, o.Marked)
+		r.Set, err = restore(own, spec, seen, suspect, found, o.Marked)
 	}
 	return r, err
 }
 
 // restore undoes the order, and factors if that fits better: those of pruned neurons are
 // estimated from what is left of them, and may be worse than none. How well it fits is
-// seen on tensors without a mark.
-func restore(own *tensor.Set, spec *symmetry.Spec, suspect *tensor.Set, found *align.NetworkResult, marked []string) (*tensor.Set, error) {
-	both, err := align.Restore(spec, suspect, found)
+// seen on tensors without a mark, those of the symmetries seen.
+func restore(own *tensor.Set, spec, seen *symmetry.Spec, suspect *tensor.Set, found *align.NetworkResult, marked []string) (*tensor.Set, error) {
+	moved, err := align.Restore(spec, suspect, found.WithoutFactors())
 	if err != nil {
 		return nil, err
 	}
-	moved, err := align.Restore(spec, suspect, found.WithoutFactors())
+	if _, _, err := gauge.Settle(seen, own, moved, found); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNetwork, err)
+	}
+	both, err := align.Restore(spec, suspect, found)
 	if err != nil {
 		return nil, err
 	}

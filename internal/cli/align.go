@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ropewalk/align"
+	"ropewalk/align/gauge"
 	"ropewalk/attack"
 	"ropewalk/checkpoint"
 	"ropewalk/graph/nets"
@@ -355,7 +356,16 @@ func (e *env) match(ctx context.Context, method align.Method, spec *symmetry.Spe
 	if errors.Is(got.err, align.ErrMemory) {
 		return nil, budgetf("%w", got.err).withHint("--memory %v holds both networks in memory", byteSize(align.Memory(own, ref, sus)))
 	}
-	return got.r, misfit(got.err)
+	if got.err != nil || method != align.Joint || got.r.Streamed || !got.r.Related {
+		return got.r, misfit(got.err)
+	}
+	// What was damaged is compared number by number: sums of squares take a quantizer for factors.
+	moved, err := align.Restore(spec, sus, got.r.WithoutFactors())
+	if err != nil {
+		return nil, err
+	}
+	_, _, err = gauge.Settle(spec, ref, moved, got.r)
+	return got.r, err
 }
 
 // heldMemory is what networks may take that are held in memory, unless --memory says

@@ -26,7 +26,7 @@ import (
 type benchOptions struct {
 	out           string
 	quick, resume bool
-	keep          bool
+	keep, list    bool
 	seeds, jobs   int
 	match         string
 	data          []string
@@ -67,12 +67,16 @@ imperceptibility, robustness and computational cost.
 
 The same seeds give the same numbers, but for times. What was interrupted goes
 on with --resume, and so does a suite of which some rows were changed: rows that
-were measured as they are now are not measured again.`,
+were measured as they are now are not measured again.
+
+A row is TABLE/ROW, and /VALUE of each thing that its table is measured for, as
+in lenet5/conv2/noise=7: --list shows them, and --match selects among them.`,
 		Example: example(
 			"all of it, quickly", "ropewalk bench all --quick",
 			"sizes on MNIST, five seeds, two runs at a time", "ropewalk bench hemp --data mnist=mnist/ --seeds 5 --jobs 2 -o hemp/",
 			"go on after an interruption", "ropewalk bench hemp --data mnist=mnist/ --seeds 5 --jobs 2 -o hemp/ --resume",
 			"some rows", "ropewalk bench lady --match 'lenet5/' -o lady/",
+			"what would be run, and how", "ropewalk bench hemp --match resnet20 --list -v",
 		),
 		Args: arguments(1, 100, "SUITE"),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
@@ -88,7 +92,8 @@ were measured as they are now are not measured again.`,
 	fs.BoolVar(&o.resume, "resume", false, "go on with the results in the folder")
 	fs.IntVar(&o.jobs, "jobs", 1, "`N` runs at a time; tables of times are measured alone")
 	fs.StringArrayVar(&o.data, "data", nil, "data `NAME=WHERE` that the suite asks for (again for more)")
-	fs.StringVar(&o.match, "match", "", "only rows whose TABLE/ROW matches the `REGEXP`")
+	fs.StringVar(&o.match, "match", "", "only rows whose TABLE/ROW/VALUE... matches the `REGEXP`")
+	fs.BoolVar(&o.list, "list", false, "only list the rows; with -v what each runs")
 	fs.BoolVar(&o.keep, "keep", false, "keep the files of all runs, in the folder work")
 	o.report.addFlag(cmd, nil)
 	exits(cmd, exitUsage, exitRefused, exitInterrupted)
@@ -131,6 +136,9 @@ func (e *env) bench(ctx context.Context, o *benchOptions, names []string) error 
 	suites, plan, err := e.benchPlan(o, names)
 	if err != nil {
 		return err
+	}
+	if o.list {
+		return e.answer(newBenchList(suites, plan, e.verbose))
 	}
 	if err := os.MkdirAll(o.out, 0o777); err != nil {
 		return err
@@ -213,6 +221,8 @@ func (e *env) benchPlan(o *benchOptions, names []string) ([]*suite.Suite, *bench
 		return nil, nil, usagef("--seeds is %d, want 1 to 1000", o.seeds)
 	case o.jobs < 1 || o.jobs > 256:
 		return nil, nil, usagef("--jobs is %d, want 1 to 256", o.jobs)
+	case o.list && o.report.wanted():
+		return nil, nil, usagef("--list measures nothing that a report would be of")
 	}
 	po := &suite.PlanOptions{Quick: o.quick, Seeds: o.seeds}
 	if o.match != "" {
@@ -238,7 +248,7 @@ func (e *env) benchPlan(o *benchOptions, names []string) ([]*suite.Suite, *bench
 			return nil, nil, usagef("%w", err)
 		}
 		if len(jobs) == 0 {
-			return nil, nil, usagef("no row of %s matches --match %q", s.Name, o.match)
+			return nil, nil, usagef("no row of %s matches --match %q", s.Name, o.match).withHint("--list without --match shows all")
 		}
 		p.jobs = append(p.jobs, jobs)
 	}

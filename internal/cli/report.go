@@ -17,6 +17,7 @@ import (
 	"ropewalk/internal/atomicfile"
 	"ropewalk/internal/nearest"
 	"ropewalk/internal/report"
+	"ropewalk/internal/suite"
 	"ropewalk/lineage/passport"
 )
 
@@ -129,6 +130,9 @@ func (e *env) reportOn(ctx context.Context, o *reportOptions, runs []string) err
 	return e.answer(r)
 }
 
+// benchRecords are the lines of results that bench writes while it runs.
+const benchRecords = "results of bench"
+
 // maxResult bounds what a command printed, in bytes.
 const maxResult = 256 << 20
 
@@ -197,13 +201,15 @@ func (e *env) addResults(p *pager, path string) ([]string, error) {
 	defer f.Close()
 	dec := json.NewDecoder(io.LimitReader(f, maxResult))
 	var kinds []string
+	var records []suite.Record
+	defer func() { p.records(records) }()
 	for n := 1; ; n++ {
 		var raw json.RawMessage
 		err := dec.Decode(&raw)
 		if errors.Is(err, io.EOF) {
 			return kinds, nil
 		}
-		if errors.Is(err, io.ErrUnexpectedEOF) && len(kinds) > 0 && kinds[0] == "history" {
+		if errors.Is(err, io.ErrUnexpectedEOF) && len(kinds) > 0 && (kinds[0] == "history" || kinds[0] == benchRecords) {
 			return kinds, nil // its last line is being written
 		}
 		if err != nil {
@@ -223,6 +229,16 @@ func (e *env) addResults(p *pager, path string) ([]string, error) {
 			kinds = append(kinds, "history")
 			if err := e.addHistory(p, path); err != nil {
 				return nil, err
+			}
+			continue
+		}
+		if head.Schema == suite.RecordSchema {
+			var r suite.Record
+			if err := json.Unmarshal(raw, &r); err != nil {
+				return nil, notResult(path, n, err)
+			}
+			if records = append(records, r); len(records) == 1 {
+				kinds = append(kinds, benchRecords)
 			}
 			continue
 		}

@@ -223,18 +223,10 @@ func changeTable(steps []stepChanges, several bool) *report.Table {
 	if several {
 		t.Columns = append(t.Columns, report.Column{Name: "step", Text: true})
 	}
-	t.Columns = append(t.Columns, []report.Column{
-		{Name: "tensor", Text: true},
-		{Name: "shape", Text: true},
-		{Name: "values", Note: "that were looked at"},
-		{Name: "changed"},
-		{Name: "difference", Note: "norm of the difference / norm before"},
-		{Name: "norm", Note: "after / before"},
-		{Name: "zeros before"},
-		{Name: "zeros after"},
-		{Name: "distinct before", Note: "different values; more than 4096 are not counted"},
-		{Name: "distinct after", Note: "different values; more than 4096 are not counted"},
-	}...)
+	t.Columns = append(t.Columns,
+		report.Column{Name: "tensor", Text: true}, report.Column{Name: "shape", Text: true}, report.Column{Name: "values", Note: "that were looked at"}, report.Column{Name: "changed"},
+		report.Column{Name: "difference", Note: "norm of the difference / norm before"}, report.Column{Name: "norm", Note: "after / before"},
+		report.Column{Name: "zeros"}, report.Column{Name: "distinct", Note: "different values; more than 4096 are not counted"})
 	for _, x := range steps {
 		for i := range x.Tensors {
 			c := &x.Tensors[i]
@@ -242,40 +234,59 @@ func changeTable(steps []stepChanges, several bool) *report.Table {
 			if several {
 				row = append(row, report.Name(x.Step))
 			}
-			row = append(row, report.Name(c.Name), report.Text(formText(c)), numberCell(c.Looked), noCell, noCell, noCell, numberCell(c.ZerosBefore), numberCell(c.ZerosAfter), distinctCell(c.DistinctBefore), distinctCell(c.DistinctAfter))
-			at := len(row) - 7
+			changed, difference, norm := noCell, noCell, noCell
 			if c.Changed != nil {
-				row[at] = shareCell(float64(*c.Changed) / float64(max(1, c.Looked)))
+				changed = shareCell(float64(*c.Changed) / float64(max(1, c.Looked)))
 			}
 			if c.Relative != nil {
-				row[at+1] = realCell("%.3g", *c.Relative)
+				difference = realCell("%.3g", *c.Relative)
 			}
 			if c.NormBefore > 0 {
-				row[at+2] = realCell("%.4g", c.NormAfter/c.NormBefore)
+				norm = realCell("%.4g", c.NormAfter/c.NormBefore)
 			}
-			t.Row(row...)
+			t.Row(append(row, report.Name(c.Name), report.Text(formText(c)), numberCell(c.Looked), changed, difference, norm,
+				fromTo(commas(c.ZerosBefore), commas(c.ZerosAfter), float64(c.ZerosAfter)), fromTo(distinctText(c.DistinctBefore), distinctText(c.DistinctAfter), distinctKey(c.DistinctAfter)))...)
 		}
 	}
 	return t
 }
 
-// formText is the type and shape of a tensor, and what they were if they were others.
+// fromTo is a number before and after, which is sorted by as key.
+func fromTo(before, after string, key float64) report.Cell {
+	if before == after {
+		return report.Number(after, key)
+	}
+	return report.Number(before+" → "+after, key)
+}
+
+func distinctText(n *int) string {
+	if n == nil {
+		return "> 4,096"
+	}
+	return commas(int64(*n))
+}
+
+func distinctKey(n *int) float64 {
+	if n == nil {
+		return mostDistinct + 1
+	}
+	return float64(*n)
+}
+
+// formText is the shape of a tensor, and what it was if it was another; with types, if these
+// are others.
 func formText(c *tensorChange) string {
 	if c.Before == nil || c.After == nil {
 		return "" // another program's JSON
 	}
-	before, after := string(c.Before.DType)+" "+c.Before.Shape.String(), string(c.After.DType)+" "+c.After.Shape.String()
+	before, after := c.Before.Shape.String(), c.After.Shape.String()
+	if c.Before.DType != c.After.DType {
+		before, after = string(c.Before.DType)+" "+before, string(c.After.DType)+" "+after
+	}
 	if before == after {
 		return after
 	}
 	return before + " → " + after
-}
-
-func distinctCell(n *int) report.Cell {
-	if n == nil {
-		return report.Number("> 4,096", mostDistinct+1)
-	}
-	return numberCell(int64(*n))
 }
 
 // changeCharts draw how much changed, and what became of norms: bars for one step, and

@@ -342,3 +342,65 @@ func (t *benchTable) matrix(c *suite.Chart, lines []*suite.Line) *report.Chart {
 		Low: report.Value(c.Low), High: report.Value(c.High), Panes: []report.Pane{report.NewPane("", len(rows), len(labels.Cols), values, low, high)}, Cells: labels,
 	}}
 }
+
+// records shows results of a bench as they are written down, run by run, while it goes on,
+// too. Their tables, with medians and titles, are on the page of the bench.
+func (p *pager) records(list []suite.Record) {
+	if len(list) == 0 {
+		return
+	}
+	var tables []string
+	columns, runs := map[string][]string{}, map[string][]*suite.Record{}
+	failed, seconds := 0, 0.0
+	for i := range list {
+		r := &list[i]
+		if runs[r.Table] == nil {
+			tables = append(tables, r.Table)
+		}
+		runs[r.Table] = append(runs[r.Table], r)
+		for k := range r.Values {
+			if !slices.Contains(columns[r.Table], k) && len(columns[r.Table]) < mostValueColumns {
+				columns[r.Table] = append(columns[r.Table], k)
+			}
+		}
+		if r.Failed != "" {
+			failed++
+		}
+		seconds += r.Seconds
+	}
+	s := p.section("Runs of suite " + list[0].Suite)
+	s.Facts(fact("runs", "%s", commas(int64(len(list)))), fact("tables", "%s", commas(int64(len(tables)))), fact("failed", "%s", commas(int64(failed))), fact("time of all", "%.1f s", seconds))
+	for _, name := range tables[:min(len(tables), mostValueTables)] {
+		slices.Sort(columns[name])
+		t := &report.Table{Title: name, Columns: []report.Column{{Name: "row", Text: true}, {Name: "seed"}}}
+		for _, k := range columns[name] {
+			t.Columns = append(t.Columns, report.Column{Name: k})
+		}
+		t.Columns = append(t.Columns, report.Column{Name: "seconds"}, report.Column{Name: "note", Text: true})
+		for _, r := range runs[name] {
+			row := []report.Cell{report.Name(r.Row), report.Number(fmt.Sprint(r.Seed), float64(r.Seed))}
+			for _, k := range columns[name] {
+				c := noCell
+				switch x, ok := r.Values[k]; {
+				case ok && x == math.Trunc(x) && math.Abs(x) < 1<<53:
+					c = numberCell(int64(x))
+				case ok:
+					c = realCell("%.6g", x)
+				}
+				row = append(row, c)
+			}
+			note := report.Text(r.Failed)
+			if !r.Whole() {
+				note = report.Cell{Text: "this line is not as it was written: its digest is another", Tone: report.Bad}
+			}
+			t.Row(append(row, realCell("%.1f", r.Seconds), note)...)
+		}
+		s.Table(t)
+	}
+}
+
+// The limits of what is shown of results that somebody wrote.
+const (
+	mostValueColumns = 24
+	mostValueTables  = 64
+)

@@ -131,7 +131,9 @@ func (p *pager) verify(r *verifyResult) {
 			passed.Note += map[bool]string{true: "; "}[i > 0] + b.Text
 		}
 	}
-	facts = append(facts, passed)
+	if !r.unjudged {
+		facts = append(facts, passed)
+	}
 	p.section("Answer").Verdict(&report.Verdict{Word: string(c.Verdict), Tone: verdictTones[c.Verdict], Text: text, Ladder: ladder, Facts: facts})
 	p.changes(c.Changes)
 	p.evidence(c.Evidence)

@@ -40,6 +40,7 @@ var results = map[string]any{
 	"passport-commitment": passportCommitment{},
 	"demo":                demoResult{},
 	"bench":               benchResult{},
+	"bench-list":          benchListResult{},
 	"report":              reportResult{},
 	"serve":               serveResult{},
 	"verify":              verifyResult{},

@@ -10,8 +10,11 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -22,7 +25,10 @@ import (
 	"ropewalk/internal/report"
 )
 
-type serveOptions struct{ listen string }
+type serveOptions struct {
+	listen string
+	hosts  []string
+}
 
 // defaultListen is reachable from this machine only.
 const defaultListen = "127.0.0.1:7673"
@@ -40,10 +46,13 @@ report".
 Nothing in DIR is ever changed, and nothing outside of it is shown, wherever
 links lead. Only this machine can reach the pages, unless --listen says
 otherwise; there is no password, so then everybody can who reaches the address.
-Ctrl-C ends it.`,
+Requests have to be for an address, localhost, the name in --listen or of this
+machine, or a --host: pages of strangers that give their own name this address
+(DNS rebinding) get nothing. Ctrl-C ends it.`,
 		Example: example(
 			"a folder of runs", "ropewalk serve runs/",
 			"on a port that is free", "ropewalk serve --listen 127.0.0.1:0 runs/",
+			"for all of a trusted network, which calls this machine gpu1.lab", "ropewalk serve --listen :7673 --host gpu1.lab runs/",
 		),
 		Args: arguments(1, 1, "DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error { return e.serve(cmd.Context(), &o, args[0]) },
@@ -51,6 +60,7 @@ Ctrl-C ends it.`,
 	fs := cmd.Flags()
 	fs.SortFlags = false
 	fs.StringVar(&o.listen, "listen", defaultListen, "listen at `ADDRESS`, HOST:PORT; port 0 is any that is free")
+	fs.StringArrayVar(&o.hosts, "host", nil, "answer requests for the `NAME`, too (again for more)")
 	exits(cmd, exitUsage)
 	return cmd
 }
@@ -67,6 +77,11 @@ func (r *serveResult) text(w *bufio.Writer) {
 }
 
 func (e *env) serve(ctx context.Context, o *serveOptions, dir string) error {
+	for _, h := range o.hosts {
+		if h == "" || strings.ContainsAny(h, "/:@* ") {
+			return usagef("--host is %q, want the name of a machine, without a port", h).withHint("--host gpu1.lab")
+		}
+	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
@@ -84,7 +99,7 @@ func (e *env) serve(ctx context.Context, o *serveOptions, dir string) error {
 		return err
 	}
 	at, _ := l.Addr().(*net.TCPAddr) // which is what tcp gives
-	s := newServer(e, dir, root, at)
+	s := newServer(e, dir, root, at, append(ownNames(o.listen), o.hosts...)...)
 	if !s.local {
 		e.notef("everybody who reaches %v can look at %s", at, dir)
 	}
@@ -93,7 +108,7 @@ func (e *env) serve(ctx context.Context, o *serveOptions, dir string) error {
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ErrorLog:    log.New(io.Discard, "", 0), // of browsers that went away
 	}
-	if err := e.answer(&serveResult{Schema: "ropewalk/serve/1", Folder: dir, Address: "http://" + at.String() + "/"}); err != nil {
+	if err := e.answer(&serveResult{Schema: "ropewalk/serve/1", Folder: dir, Address: addressOf(at)}); err != nil {
 		return errors.Join(err, l.Close())
 	}
 	var closing sync.WaitGroup
@@ -124,6 +139,7 @@ type server struct {
 	dir   string
 	root  *os.Root // of dir: what is opened through it cannot lie outside
 	local bool     // listens to this machine only
+	hosts []string // names that requests may be for, beside localhost
 	mux   *http.ServeMux
 	turns chan struct{} // pages being made
 }
@@ -131,10 +147,10 @@ type server struct {
 // Served pages load their parts from here.
 var servedPage = &report.Options{Assets: "/assets/", Home: "/"}
 
-func newServer(e *env, dir string, root *os.Root, at *net.TCPAddr) *server {
+func newServer(e *env, dir string, root *os.Root, at *net.TCPAddr, hosts ...string) *server {
 	own := &env{stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard, getenv: e.getenv, quiet: true, threads: e.threads, memory: e.memory}
 	own.opener = func(path string) (*os.File, error) { return openIn(root, dir, path) }
-	s := &server{e: own, dir: dir, root: root, local: at != nil && at.IP.IsLoopback(), mux: http.NewServeMux(), turns: make(chan struct{}, 2)}
+	s := &server{e: own, dir: dir, root: root, local: at != nil && at.IP.IsLoopback(), hosts: hosts, mux: http.NewServeMux(), turns: make(chan struct{}, 2)}
 	s.mux.HandleFunc("GET /{$}", s.page(s.index))
 	s.mux.HandleFunc("GET /see", s.page(s.see))
 	s.mux.HandleFunc("GET /compare", s.page(s.compare))
@@ -168,9 +184,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Cache-Control", "no-store")
 	switch {
-	case s.local && !isLocalHost(r.Host):
-		// A page of a stranger that gave its own name our address may not read this.
-		http.Error(w, "ask for localhost or 127.0.0.1", http.StatusMisdirectedRequest)
+	case !s.isFor(r.Host):
+		http.Error(w, "This is not answered for that name. Ask for the address itself, or start ropewalk serve with --host NAME.", http.StatusMisdirectedRequest)
 	case r.Header.Get("Sec-Fetch-Site") == "cross-site" && r.URL.Path != "/":
 		http.Error(w, "pages of other sites may not ask for work", http.StatusForbidden)
 	default:
@@ -178,14 +193,40 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// isLocalHost reports whether a request was meant for this machine.
-func isLocalHost(host string) bool {
+// isFor reports whether a request with that Host is for this server. A page of a stranger
+// that gave its own name our address is asked for by that name, which is none of ours;
+// nobody can do that to an address. Who listens to this machine only is asked for by
+// addresses of this machine only.
+func (s *server) isFor(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
-	host = strings.Trim(host, "[]")
-	ip := net.ParseIP(host)
-	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+	host = strings.TrimSuffix(strings.Trim(host, "[]"), ".")
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return !s.local || ip.Unmap().IsLoopback()
+	}
+	return strings.EqualFold(host, "localhost") || slices.ContainsFunc(s.hosts, func(name string) bool { return strings.EqualFold(host, strings.TrimSuffix(name, ".")) })
+}
+
+// addressOf is where the first page is. Who listens everywhere is reached by name.
+func addressOf(at *net.TCPAddr) string {
+	host := at.String()
+	if name, err := os.Hostname(); err == nil && name != "" && at.IP.IsUnspecified() {
+		host = net.JoinHostPort(name, strconv.Itoa(at.Port))
+	}
+	return "http://" + host + "/"
+}
+
+// ownNames are the names that a server that listens at an address has without being told.
+func ownNames(listen string) []string {
+	var names []string
+	if h, _, err := net.SplitHostPort(listen); err == nil && h != "" {
+		names = append(names, h)
+	}
+	if h, err := os.Hostname(); err == nil && h != "" {
+		names = append(names, h)
+	}
+	return names
 }
 
 func asset(w http.ResponseWriter, r *http.Request) {
@@ -206,7 +247,11 @@ func (s *server) page(build func(ctx context.Context, r *http.Request) (*report.
 		status := http.StatusOK
 		if err != nil {
 			status = httpStatus(err)
-			p = newPage("", refusals[status]).Page
+			title := refusals[status]
+			if errors.Is(err, os.ErrPermission) {
+				title = "May not be read"
+			}
+			p = newPage("", title).Page
 			sec := p.Section("")
 			sec.Text(err.Error())
 			if hint := hintFor(err); hint != "" {

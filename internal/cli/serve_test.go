@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +22,7 @@ import (
 
 	"ropewalk/checkpoint"
 	"ropewalk/internal/atomicfile"
+	"ropewalk/internal/suite"
 	"ropewalk/tensor"
 )
 
@@ -234,6 +236,65 @@ func TestServeLarge(t *testing.T) {
 	}
 }
 
+// What may not be read is said, and the rest is shown; what bench wrote is a table, also
+// while it runs; two different models are offered to be compared.
+func TestServeOdd(t *testing.T) {
+	dir := servedFolder(t)
+	record := suite.Record{Schema: suite.RecordSchema, Suite: "small", Table: "sizes", Row: "sizes/floats/<b>", Values: map[string]float64{"bytes": 172753}}
+	line, err := json.Marshal(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "my models", "模型"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	model, err := os.ReadFile(filepath.Join(dir, "a.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"small.jsonl": string(line) + "\n" + `{"schema":"ropewalk/ben`, "cut.safetensors": string(model[:30]), "my models/模型/net #1 & 100%+.safetensors": string(model),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, filepath.FromSlash(name)), []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := servedBy(t, dir)
+	see := func(name string) string { return "/see?file=" + url.QueryEscape(name) }
+	for target, want := range map[string]string{
+		"/":                    `<option value="cut.safetensors" selected>cut.safetensors</option>`,
+		see("small.jsonl"):     "172,753</td>",
+		see("cut.safetensors"): "the file is truncated",
+		see("my models/模型/net #1 & 100%+.safetensors"): "<h1>my models/模型/net #1 &amp; 100%&#43;.safetensors</h1>",
+	} {
+		if text := body(t, ask(s, "GET", target)); !strings.Contains(text, want) {
+			t.Errorf("%s: no %q in %.3000q", target, want, text)
+		}
+	}
+	if text := body(t, ask(s, "GET", see("small.jsonl"))); !strings.Contains(text, "not as it was written") || strings.Contains(text, "<b>") {
+		t.Errorf("a record without its digest: %.3000q", text)
+	}
+	text := body(t, ask(s, "GET", "/compare?reference=a.safetensors&suspect=deep/b.safetensors"))
+	if strings.Contains(text, "<dt>policy</dt>") {
+		t.Error("a page that nobody gave a policy to judges")
+	}
+	if os.Getuid() <= 0 {
+		t.Skip("whoever is root may read everything, and Windows has other permissions")
+	}
+	for _, name := range []string{"deep", "a.safetensors"} {
+		if err := os.Chmod(filepath.Join(dir, name), 0); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.Chmod(filepath.Join(dir, name), 0o700) })
+	}
+	if text := body(t, ask(s, "GET", "/")); !strings.Contains(text, "nothing in it is listed: deep") {
+		t.Errorf("the closed folder is not named: %.3000q", text)
+	}
+	if text := body(t, ask(s, "GET", see("a.safetensors"))); !strings.Contains(text, "<h1>May not be read</h1>") {
+		t.Errorf("a closed file: %.3000q", text)
+	}
+}
+
 // Only this machine is answered, only pages of its own may ask, and only to look.
 func TestServeRefuses(t *testing.T) {
 	s := servedBy(t, servedFolder(t))
@@ -246,6 +307,22 @@ func TestServeRefuses(t *testing.T) {
 		if r := ask(s, "GET", "/", func(r *http.Request) { r.Host = host }); r.StatusCode != 200 {
 			t.Errorf("host %q: status %d", host, r.StatusCode)
 		}
+	}
+	// Who listens elsewhere is asked for by any address, but not by names that are not its own.
+	s.local, s.hosts = false, []string{"gpu1.lab", "gpu1"}
+	for host, want := range map[string]int{
+		"192.0.2.7:7673": 200, "[2001:db8::1]:7673": 200, "[fe80::1%25eth0]:7673": 200, "127.0.0.1": 200, "localhost:7673": 200, "gpu1.lab": 200, "GPU1.LAB.:7673": 200, "gpu1:7673": 200,
+		"evil.example:7673": 421, "gpu1.lab.evil.example": 421, "192.0.2.7.evil.example": 421, "": 421, "[gpu1": 200, "0x7f.1": 421, "gpu": 421,
+	} {
+		if r := ask(s, "GET", "/", func(r *http.Request) { r.Host = host }); r.StatusCode != want {
+			t.Errorf("elsewhere, host %q: status %d, want %d", host, r.StatusCode, want)
+		}
+	}
+	if names := ownNames("lab.example:80"); !slices.Contains(names, "lab.example") {
+		t.Errorf("own names are %q", names)
+	}
+	if slices.Contains(ownNames(":80"), "") {
+		t.Error("no name is a name")
 	}
 	for _, method := range []string{"POST", "PUT", "DELETE", "PATCH", "OPTIONS"} {
 		if r := ask(s, method, "/see?file=a.safetensors"); r.StatusCode != http.StatusMethodNotAllowed {

@@ -71,8 +71,8 @@ type listedFile struct {
 	modified   string // UTC
 }
 
-// files lists what there is to be seen.
-func (s *server) files(ctx context.Context) (list []listedFile, more bool, err error) {
+// files lists what there is to be seen, and names folders that may not be read.
+func (s *server) files(ctx context.Context) (list []listedFile, closed []string, more bool, err error) {
 	walked := 0
 	err = fs.WalkDir(s.root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		if ctx.Err() != nil {
@@ -83,7 +83,10 @@ func (s *server) files(ctx context.Context) (list []listedFile, more bool, err e
 		case err != nil && name == ".":
 			return err
 		case err != nil:
-			return nil // a folder that may not be read, or is gone
+			if errors.Is(err, fs.ErrPermission) {
+				closed = append(closed, name)
+			}
+			return nil // else it is gone
 		case walked > mostWalked || len(list) >= mostListed:
 			more = true
 			return fs.SkipAll
@@ -105,11 +108,11 @@ func (s *server) files(ctx context.Context) (list []listedFile, more bool, err e
 		return nil
 	})
 	slices.SortStableFunc(list, func(a, b listedFile) int { return cmp.Compare(a.name, b.name) })
-	return list, more, err
+	return list, closed, more, err
 }
 
 func (s *server) index(ctx context.Context, _ *http.Request) (*report.Page, error) {
-	list, more, err := s.files(ctx)
+	list, closed, more, err := s.files(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -135,13 +138,20 @@ func (s *server) index(ctx context.Context, _ *http.Request) (*report.Page, erro
 	} else {
 		sec.Table(t)
 	}
+	if n := len(closed); n > 0 {
+		text := "May not be read, so that nothing in it is listed: " + strings.Join(closed[:min(n, mostLeftNamed)], ", ")
+		if n > mostLeftNamed {
+			text += fmt.Sprintf(" and %d more", n-mostLeftNamed)
+		}
+		sec.Text(text)
+	}
 	if more {
 		sec.Text(fmt.Sprintf("The folder has more than is listed here: at most %s files of %s.", commas(mostListed), commas(mostWalked)))
 	}
 	if len(models) > 1 {
 		sec = p.section("Compare two")
 		sec.Text("What was done to the suspect, held against the reference: tensor by tensor, in the order of the reference.")
-		sec.Form(&report.Form{To: "/compare", Button: "Compare", Fields: []report.Field{{Name: "reference", Label: "reference", Options: models}, {Name: "suspect", Label: "suspect", Options: models}}})
+		sec.Form(&report.Form{To: "/compare", Button: "Compare", Fields: []report.Field{{Name: "reference", Label: "reference", Options: models}, {Name: "suspect", Label: "suspect", Options: models, Chosen: models[1].Value}}})
 	}
 	return p.Page, nil
 }
@@ -277,14 +287,11 @@ func (s *server) compare(ctx context.Context, r *http.Request) (*report.Page, er
 // verified is the page of verify without a policy.
 func (e *env) verified(ctx context.Context, paths [2]string, open [2]*checkpoint.Checkpoint) (*report.Page, error) {
 	o := &verifyOptions{against: paths[0]}
-	r := &verifyResult{Schema: "ropewalk/verify/1", Reference: paths[0], Suspect: paths[1]}
+	r := &verifyResult{Schema: "ropewalk/verify/1", Reference: paths[0], Suspect: paths[1], unjudged: true}
 	v := &verification{e: e, o: o, r: r, ref: &side{c: open[0], role: "REF", path: paths[0]}, sus: &side{c: open[1], role: "SUSPECT", path: paths[1]}}
 	defer v.close()
 	if err := v.run(ctx); err != nil {
 		return nil, err
 	}
-	var p policy
-	r.Breaches = p.judge(r)
-	r.Passed = len(r.Breaches) == 0
 	return v.page(ctx)
 }

@@ -164,6 +164,8 @@ type verifyResult struct {
 	Seconds        float64                   `json:"seconds"`
 
 	would []string // what --allow would have to say
+
+	unjudged bool // nobody asked for a policy: a page of serve
 }
 
 // unchecked is a check that could not be made.

@@ -306,6 +306,64 @@ func TestBrowser(t *testing.T) {
 	}
 }
 
+// On paper a page is black on white, also of who reads by night; charts lie in their
+// frames, heads of columns are text, and what only a screen shows is said.
+func TestBrowserPaper(t *testing.T) {
+	b := openBrowser(t)
+	path := filepath.Join(t.TempDir(), "report.html")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Write(f, sample(400), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b.show("file://"+path, 1280, "dark")
+	b.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": 688, "height": 1000, "deviceScaleFactor": 1, "mobile": false}, nil) // A4 between its margins
+	b.call("Emulation.setEmulatedMedia", map[string]any{"media": "print", "features": []any{map[string]any{"name": "prefers-color-scheme", "value": "dark"}}}, nil)
+	var got struct {
+		Body, Ink, Head                string
+		Outside, Charts, Wide, Buttons int
+		Notes                          []string
+	}
+	b.eval(`(() => {
+	window.dispatchEvent(new Event("beforeprint"));
+	const all = (q) => [...document.querySelectorAll(q)], seen = (e) => getComputedStyle(e).display !== "none";
+	const figures = all("figure.chart:not([hidden])");
+	return {
+		Body: getComputedStyle(document.body).backgroundColor, Ink: getComputedStyle(document.body).color,
+		Head: getComputedStyle(document.querySelector("th"), "::before").content,
+		Outside: figures.filter((f) => { const a = f.getBoundingClientRect(), c = f.querySelector("canvas").getBoundingClientRect(); return c.right > a.right || c.bottom > a.bottom; }).length,
+		Charts: figures.length, Wide: document.documentElement.scrollWidth,
+		Buttons: all("button, select, input").filter((e) => e.offsetParent !== null).length,
+		Notes: all(".paper").filter(seen).map((e) => e.textContent),
+	};
+})()`, &got)
+	if got.Body != "rgb(255, 255, 255)" || got.Ink != "rgb(28, 30, 33)" {
+		t.Errorf("the page is %s on %s", got.Ink, got.Body)
+	}
+	if got.Head != `"tensor"` || got.Buttons != 0 {
+		t.Errorf("the first column is %s, and there are %d buttons", got.Head, got.Buttons)
+	}
+	if got.Outside != 0 || got.Charts == 0 || got.Wide > 688 {
+		t.Errorf("%d of %d charts lie outside of their frames, and the page is %d wide", got.Outside, got.Charts, got.Wide)
+	}
+	if want := []string{"One of 3; the page shows the others on a screen.", "300 of 400 rows; the page has all on a screen."}; strings.Join(got.Notes, "|") != strings.Join(want, "|") {
+		t.Errorf("it says %q", got.Notes)
+	}
+	// Afterwards all is as it was.
+	theme, left := "", 0
+	b.call("Emulation.setEmulatedMedia", map[string]any{"features": []any{map[string]any{"name": "prefers-color-scheme", "value": "dark"}}}, nil)
+	b.eval(`(window.dispatchEvent(new Event("afterprint")), getComputedStyle(document.body).backgroundColor)`, &theme)
+	b.eval(`document.querySelectorAll(".broad").length`, &left)
+	if theme != "rgb(19, 21, 25)" || left != 0 {
+		t.Errorf("after printing the page is %s, and %d charts are as on paper", theme, left)
+	}
+}
+
 // A page of a network with 3000 tensors opens in less than two seconds.
 func TestBrowserLarge(t *testing.T) {
 	b := openBrowser(t)

@@ -123,6 +123,7 @@ type Form struct {
 type Field struct {
 	Name, Label string
 	Options     []Option
+	Chosen      string // the value of the option that is chosen at first; "" is the first
 }
 
 // An Option is an answer, and how it is shown.

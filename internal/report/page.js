@@ -251,7 +251,9 @@
       option.tooltip.axisPointer = { type: "shadow", shadowStyle: { color: s.line, opacity: .4 } };
       option.tooltip.formatter = (p) => tip(d.names ? d.names[p[0].dataIndex] : d.x + " " + span(p[0].dataIndex), d.y + ": " + value(p[0].value) + (d.total ? " (lowest)" : ""));
       const long = d.names && d.names.length > 3 && Math.max(...d.names.map((x) => x.length)) > 10;
-      option.grid = { left: 4, right: beside(d.bounds, 18), top: 26, bottom: long ? 8 : 28, containLabel: true };
+      // The first name begins to the left of its bar.
+      const lean = long ? Math.min(110, 6.2 * d.names[0].length) * .82 - 34 - wide / d.values.length / 2 : 0;
+      option.grid = { left: Math.max(4, lean), right: beside(d.bounds, 18), top: 26, bottom: long ? 8 : 28, containLabel: true };
       const label = { color: s.soft, fontSize: 11 };
       option.xAxis = axis(s, long ? "" : d.x, { type: "category", data: d.names || d.values.map((_, i) => d.total ? String(Math.ceil(i * d.total / d.values.length)) : String(i)), splitLine: { show: false }, axisLabel: long ? { ...label, rotate: 35, width: 110, overflow: "truncate", interval: Math.ceil(d.values.length / Math.max(1, wide / 22)) - 1 } : { ...label, hideOverlap: true } });
       option.yAxis = upright(s, d.y, { type: "value", min: d.low, max: d.high, axisLabel: { ...label, formatter: (x) => value(x) } }); // not its index, too
@@ -281,9 +283,11 @@
     if (!figure || figure.hidden) return;
     const box = one(".canvas", figure), wide = width || box.clientWidth;
     if (!wide) return;
-    const option = kinds[spec.kind](spec, style(), wide), { scale, height } = option;
+    const option = kinds[spec.kind](spec, style(), wide), { scale } = option;
+    const height = option.height || (width ? (width > 400 ? 270 : 220) : 0);
     delete option.scale;
     delete option.height;
+    if (width) option.series.filter((x) => x.breadcrumb).forEach((x) => { x.breadcrumb = { show: false }; }); // nobody clicks on paper
     box.style.height = height ? Math.round(height) + "px" : "";
     let chart = drawn.get(spec.id);
     if (!chart) {
@@ -338,13 +342,29 @@
 
   // Paper is white, and as wide as paper.
   let before;
+  const broad = (x) => ["heatmap", "treemap"].includes(x.kind);
   window.addEventListener("beforeprint", () => {
     before = root.dataset.theme || "";
     root.dataset.theme = "light";
-    specs.forEach((x) => { waiting.delete(x.id); draw(x, 640); });
+    // Two charts stand side by side, but those that need room and those that would stand alone.
+    all("figure.chart").forEach((f) => f.classList.add("broad"));
+    all(".charts").forEach((c) => {
+      let left = null;
+      [...c.children].forEach((f) => {
+        if (f.classList.contains("wide") || broad(byId(f.id))) { left = null; return; }
+        if (left) { left.classList.remove("broad"); f.classList.remove("broad"); left = null; } else left = f;
+      });
+    });
+    specs.forEach((x) => {
+      const figure = document.getElementById(x.id);
+      if (!figure) return;
+      waiting.delete(x.id);
+      draw(x, figure.classList.contains("broad") ? 640 : 306);
+    });
   });
   window.addEventListener("afterprint", () => {
     if (before) root.dataset.theme = before; else delete root.dataset.theme;
+    all("figure.broad").forEach((f) => f.classList.remove("broad"));
     again();
   });
 

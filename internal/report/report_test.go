@@ -92,7 +92,7 @@ func TestHostileNames(t *testing.T) {
 		s.Verdict(&Verdict{Word: evil, Text: evil, Ladder: []string{evil, "other"}, Facts: []Fact{{evil, evil, evil}}})
 		s.Claims(Claim{evil, evil, evil, evil})
 		s.Links(Link{evil, "javascript:alert(1)", evil}, Link{evil, "/inspect?file=" + evil, evil})
-		s.Form(&Form{To: "/compare", Button: evil, Fields: []Field{{"a", evil, []Option{{"a&b", evil}}}}})
+		s.Form(&Form{To: "/compare", Button: evil, Fields: []Field{{Name: "a", Label: evil, Options: []Option{{"c", evil}, {"a&b", evil}}, Chosen: "a&b"}}})
 		tab := &Table{Title: evil, Note: evil, Columns: []Column{{Name: evil, Note: evil}}}
 		tab.Row(Cell{Text: evil, Link: evil})
 		s.Table(tab)

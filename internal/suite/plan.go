@@ -16,7 +16,7 @@ import (
 type PlanOptions struct {
 	Quick bool
 	Seeds int            // 0 for as many as the suite says
-	Match *regexp.Regexp // of TABLE/ROW; nil for all
+	Match *regexp.Regexp // of [Job.Line], or of its TABLE/ROW; nil for all
 	// Data says where data is, by the names of the suite. What is missing there is left
 	// out.
 	Data map[string]string
@@ -41,7 +41,8 @@ type Choice struct {
 	Name, Value string
 }
 
-// Line names the line of the table that a job belongs to.
+// Line names the line of the table that a job belongs to: TABLE/ROW, and a /VALUE for
+// each of each.
 func (j *Job) Line() string {
 	words := []string{j.Table.Name, j.Row.Name}
 	for _, c := range j.Each {
@@ -66,10 +67,13 @@ func (s *Suite) Plan(o *PlanOptions) ([]*Job, error) {
 			t := &s.Tables[i]
 			for k := range t.Rows {
 				r := &t.Rows[k]
-				if o.Quick && r.Full || o.Match != nil && !o.Match.MatchString(t.Name+"/"+r.Name) {
+				if o.Quick && r.Full {
 					continue
 				}
 				for _, each := range s.choices(t, o.Quick) {
+					if !o.matches(&Job{Table: t, Row: r, Each: each}) {
+						continue
+					}
 					j, err := s.job(t, r, each, uint64(seed), o)
 					if err != nil {
 						return nil, fmt.Errorf("%s: table %s, row %s: %w", s.Name, t.Name, r.Name, err)
@@ -80,6 +84,11 @@ func (s *Suite) Plan(o *PlanOptions) ([]*Job, error) {
 		}
 	}
 	return jobs, nil
+}
+
+// matches reports whether a job is one of those that are wanted.
+func (o *PlanOptions) matches(j *Job) bool {
+	return o.Match == nil || o.Match.MatchString(j.Line()) || o.Match.MatchString(j.Table.Name+"/"+j.Row.Name)
 }
 
 // choices returns all combinations of each, the first of them changing last.

@@ -28,8 +28,8 @@ type Record struct {
 	Digest   string             `json:"digest" about:"SHA-256 of the line without it"`
 }
 
-// recordSchema names the form of records.
-const recordSchema = "ropewalk/bench-record/1"
+// RecordSchema names the form of records.
+const RecordSchema = "ropewalk/bench-record/1"
 
 // sum returns the digest of all else.
 func (r Record) sum() (string, error) {
@@ -40,6 +40,12 @@ func (r Record) sum() (string, error) {
 	}
 	d := sha256.Sum256(b)
 	return hex.EncodeToString(d[:16]), nil
+}
+
+// Whole reports whether a record is as it was written, by its digest.
+func (r *Record) Whole() bool {
+	d, err := r.sum()
+	return err == nil && d == r.Digest
 }
 
 // A ChangedError is about a line of results that is not as it was written.
@@ -96,7 +102,7 @@ func readRecords(name string) (records []Record, size int64, err error) {
 		if err != nil {
 			return nil, 0, err
 		}
-		if sum != r.Digest || r.Schema != recordSchema {
+		if sum != r.Digest || r.Schema != RecordSchema {
 			return nil, 0, &ChangedError{name, n + 1, "its digest is another"}
 		}
 		records = append(records, r)
@@ -106,7 +112,7 @@ func readRecords(name string) (records []Record, size int64, err error) {
 
 // appendRecord writes a line at the end of an open file, as a whole.
 func appendRecord(w io.Writer, r *Record) error {
-	r.Schema = recordSchema
+	r.Schema = RecordSchema
 	var err error
 	if r.Digest, err = r.sum(); err != nil {
 		return err

@@ -101,10 +101,12 @@ func (r Range) Text(digits int) string {
 
 // cells returns the head of a table, and its rows, as text.
 func (t *Table) cells(lines []Line) (head []string, rows [][]string) {
-	var shown []int // each with more than one value, or all are the same
+	// A column for each with several values. One that has but one here needs no column if
+	// it has no other, or if the others are told of as left out for want of data.
+	var shown []int
 	for i, e := range t.Each {
-		for k := range e {
-			if varies(t, lines, i) {
+		for k, values := range e {
+			if varies(t, lines, i, false) || len(values) > 1 && !varies(t, lines, i, true) {
 				shown = append(shown, i)
 				head = append(head, k)
 			}
@@ -150,10 +152,12 @@ func (t *Table) cells(lines []Line) (head []string, rows [][]string) {
 // without reports whether there is nothing of a line, for want of data.
 func (l *Line) without() bool { return len(l.Missing) > 0 && l.Seeds == 0 && l.Failed == 0 }
 
-func varies(t *Table, lines []Line, i int) bool {
+// varies reports whether lines of a table have several values of one of each; all counts
+// those, too, of which there is nothing for want of data.
+func varies(t *Table, lines []Line, i int, all bool) bool {
 	first := ""
 	for k := range lines {
-		if l := &lines[k]; l.Table == t.Name && !l.without() {
+		if l := &lines[k]; l.Table == t.Name && (all || !l.without()) {
 			if first == "" {
 				first = l.Each[i]
 			}

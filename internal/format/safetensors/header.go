@@ -62,7 +62,7 @@ func readHeader(file string, d tensor.Data) (*header, error) {
 	if int64(n) > size-lengthSize {
 		return nil, &layout.CorruptError{
 			File: file, Err: io.ErrUnexpectedEOF,
-			Reason: fmt.Sprintf("header of %d bytes, only %d follow", n, size-lengthSize),
+			Reason: fmt.Sprintf("header of %d bytes, only %d follow: the file is truncated", n, size-lengthSize),
 		}
 	}
 	text, err := read(file, d, lengthSize, int64(n))

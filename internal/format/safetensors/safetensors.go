@@ -22,6 +22,18 @@ func Sniff(head []byte, size int64) bool {
 	return n >= 2 && n <= MaxHeader && int64(n) <= size-lengthSize
 }
 
+// SniffCut reports whether a file of the given size that begins with head (64 bytes, or all
+// of a smaller file) looks like a safetensors file that ends within its header: a length
+// of a header that does not fit, then a brace if there is anything. No other format begins
+// so: the upper bytes of the length are zero.
+func SniffCut(head []byte, size int64) bool {
+	if len(head) < lengthSize || len(head) > lengthSize && head[lengthSize] != '{' {
+		return false
+	}
+	n := binary.LittleEndian.Uint64(head)
+	return n >= 2 && n <= MaxHeader && int64(n) > size-lengthSize
+}
+
 // Parse reads the header of one file. The arrays are in the order of the
 // values, the views in that of the header, which may differ. A type that
 // [tensor.DType.Known] does not know is carried as it is, its size taken from

@@ -316,6 +316,27 @@ func TestSniff(t *testing.T) {
 	}
 }
 
+// A file that is cut within its header is known as one, at every length that has the
+// length of the header; whole files, and others, are not.
+func TestSniffCut(t *testing.T) {
+	good := file(`{"a":{"dtype":"I8","shape":[1],"data_offsets":[0,1]}}`, 1)
+	for n := range len(good) + 1 {
+		cut := good[:n]
+		want := n >= lengthSize && n < len(good)-1
+		if got := SniffCut(cut[:min(64, n)], int64(n)); got != want {
+			t.Errorf("%d of %d bytes: %v", n, len(good), got)
+		}
+		if _, err := Parse("cut", tensor.Bytes(cut)); n < len(good) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%d of %d bytes: %v", n, len(good), err)
+		}
+	}
+	for _, head := range []string{"PK\x03\x04\x14\x00\x00\x00{", `{"metadata":{}}`, "\xff\xff\xff\xff\xff\xff\xff\xff{", "\x01\x00\x00\x00\x00\x00\x00\x00{", "\x08\x07\x12\x04test{", "\xe8\x1f\x00\x00\x00\x00\x00\x00["} {
+		if SniffCut([]byte(head), int64(len(head))) {
+			t.Errorf("%q is taken for a safetensors file", head)
+		}
+	}
+}
+
 // small is a file with everything in it.
 var small = file(`{"__metadata__":{"k":"v\u00e9"},"b":{"dtype":"BF16","shape":[2,1],"data_offsets":[3,7]},`+
 	`"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},"o":{"dtype":"X","shape":[],"data_offsets":[7,8]}} `, 8)

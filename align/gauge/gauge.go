@@ -1,4 +1,7 @@
-package lineage
+// Package gauge finds what neurons of a network were multiplied by, once it is known
+// which they are: better than the sums of squares that a match rests on can. Most damage
+// leaves some numbers as they were, or nearly; the ratios of these tell the factor.
+package gauge
 
 import (
 	"cmp"
@@ -10,7 +13,7 @@ import (
 	"ropewalk/tensor"
 )
 
-// settle decides what neurons were multiplied by, better than the sums of squares
+// Settle decides what neurons were multiplied by, better than the sums of squares
 // that a match rests on can: each number that is left of a neuron has a ratio to what
 // it was, of which the median is taken. What was pruned, edited or rounded far off then says
 // nothing. Factors that do not explain much more than none does become 1.
@@ -18,14 +21,14 @@ import (
 // The suspect's tensors are in the reference's order with no factor taken back. It
 // changes the scales of found, and returns whether any is left, and which share of the
 // factors is told by what is exact.
-func settle(spec *symmetry.Spec, ref, moved *tensor.Set, found *align.NetworkResult) (rescaled bool, told float64, err error) {
+func Settle(spec *symmetry.Spec, ref, moved *tensor.Set, found *align.NetworkResult) (rescaled bool, told float64, err error) {
 	f, err := newFactors(spec, ref, moved, found)
 	if err != nil || len(f.tensors) == 0 {
 		return false, 0, err
 	}
 	f.begin()
 	for range 16 {
-		if f.sweep() < rounding {
+		if f.sweep() < Rounding {
 			break
 		}
 	}
@@ -34,8 +37,8 @@ func settle(spec *symmetry.Spec, ref, moved *tensor.Set, found *align.NetworkRes
 	return rescaled, told, nil
 }
 
-// rounding bounds the logarithm of what float32 makes of a factor that is known exactly.
-const rounding = 2e-6
+// Rounding bounds the logarithm of what float32 makes of a factor that is known exactly.
+const Rounding = 2e-6
 
 // factors is a fit of all factors of a network.
 type factors struct {
@@ -131,7 +134,7 @@ func newFactors(spec *symmetry.Spec, ref, moved *tensor.Set, found *align.Networ
 		for a := range t.own {
 			for at, owners := range t.own[a] {
 				for _, o := range owners {
-					if doubtful(f.classes[o.class].result, o.neuron) {
+					if Doubtful(f.classes[o.class].result, o.neuron) {
 						if t.doubt[a] == nil {
 							t.doubt[a] = make([]bool, t.dims[a])
 						}
@@ -144,13 +147,16 @@ func newFactors(spec *symmetry.Spec, ref, moved *tensor.Set, found *align.Networ
 	return f, nil
 }
 
-// doubtful says whether a neuron may be another than its partner, in a group of which
+// Certain is what a certainty has to be for a neuron to count as found.
+const Certain = 0.99
+
+// Doubtful says whether a neuron may be another than its partner, in a group of which
 // others are certain.
-func doubtful(x *align.ClassResult, neuron int) bool {
+func Doubtful(x *align.ClassResult, neuron int) bool {
 	if x.Certainty == nil || x.Certainty[neuron] >= 0.5 {
 		return false
 	}
-	return slices.ContainsFunc(x.Certainty, func(p float64) bool { return p >= certain })
+	return slices.ContainsFunc(x.Certainty, func(p float64) bool { return p >= Certain })
 }
 
 // compare reads a tensor on both sides, with epsilon added to all numbers: it is what
@@ -370,7 +376,7 @@ const minCluster = 8
 func cluster(s []sample) (middle float64, most int) {
 	from := 0
 	for to := range s {
-		for s[to].log-s[from].log > 2*rounding {
+		for s[to].log-s[from].log > 2*Rounding {
 			from++
 		}
 		if n := to - from + 1; n > most {
@@ -480,7 +486,7 @@ func (f *factors) visit(p *seen, c, skip int, yield func(neuron int, x, y, log, 
 	// The gains of what is before and behind the axis, by position.
 	before, sBefore := product(logs[:p.Axis], signs[:p.Axis], t.dims[:p.Axis])
 	behind, sBehind := product(logs[p.Axis+1:], signs[p.Axis+1:], t.dims[p.Axis+1:])
-	doubtBefore, doubtBehind := anyOf(t.doubt[:p.Axis], t.dims[:p.Axis]), anyOf(t.doubt[p.Axis+1:], t.dims[p.Axis+1:])
+	doubtBefore, doubtBehind := AnyOf(t.doubt[:p.Axis], t.dims[:p.Axis]), AnyOf(t.doubt[p.Axis+1:], t.dims[p.Axis+1:])
 	all := outer * inner * p.Run
 	step := (all + maxSamples - 1) / maxSamples
 	for n := range p.size {
@@ -499,8 +505,8 @@ func (f *factors) visit(p *seen, c, skip int, yield func(neuron int, x, y, log, 
 	}
 }
 
-// anyOf says of each position of several axes whether any axis marks it.
-func anyOf(marks [][]bool, dims []int) []bool {
+// AnyOf says of each position of several axes whether any axis marks it.
+func AnyOf(marks [][]bool, dims []int) []bool {
 	out := []bool{false}
 	for a, n := range dims {
 		next := make([]bool, 0, len(out)*n)
@@ -613,11 +619,11 @@ func (f *factors) decide() (left bool, told float64) {
 					continue
 				}
 				x := class.logs[k][n]
-				if doubtful(class.result, n) && !sure[n] {
+				if Doubtful(class.result, n) && !sure[n] {
 					x = 0
 				}
 				switch {
-				case gauge == symmetry.Sign || math.Abs(x) < rounding:
+				case gauge == symmetry.Sign || math.Abs(x) < Rounding:
 					x = 0
 				case math.Abs(x) <= tiny && !agree(n):
 					x = 0
@@ -634,7 +640,7 @@ func (f *factors) decide() (left bool, told float64) {
 					continue
 				}
 				x := logs[n]
-				if e := math.Round(x / math.Ln2); math.Abs(x-e*math.Ln2) < rounding {
+				if e := math.Round(x / math.Ln2); math.Abs(x-e*math.Ln2) < Rounding {
 					x = e * math.Ln2
 					class.logs[k][n] = x
 					class.result.Scale[k][n] = math.Copysign(math.Ldexp(1, int(e)), s)
@@ -686,7 +692,7 @@ func usualMisfit(own []misfit, count []float64) float64 {
 func (m *misfit) add(y, x, scale, power float64, vector bool) {
 	d := y - x
 	m.square += d * d / scale
-	if math.Abs(d) <= 2*rounding*math.Abs(y) {
+	if math.Abs(d) <= 2*Rounding*math.Abs(y) {
 		m.exact++
 		if power > 0 {
 			m.made++
