@@ -51,6 +51,9 @@ func (r *NetworkResult) ByKeys(spec *symmetry.Spec, ref, sus *tensor.Set) (told,
 			}
 			partners, _ := mutual(list, len(c.Ref))
 			for i, j := range partners { // what was added may have the norms of a neuron that is gone
+				if j >= 0 && r.Whole && len(c.Sus) != len(c.Ref) && c.Sus[i] < 0 {
+					partners[i] = -1
+				}
 				if j >= 0 && slices.ContainsFunc(c.Added, func(d Dummy) bool { return d.Sus == j && d.Kind != Stranger }) {
 					partners[i] = -1
 				}

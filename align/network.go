@@ -69,6 +69,9 @@ type NetworkResult struct {
 	// false, all certainties are 0: a search that goes on until the parts agree finds
 	// agreement in anything.
 	Related bool
+	// Whole says that nearly all pairs have just the weights that they had, up to factors and rounding, where
+	// sides are of unequal numbers. Who has no partner then has none: nothing has made it hard to know again.
+	Whole bool
 }
 
 // When two networks count as related: see [NetworkResult]. The most certain neuron of
@@ -202,23 +205,59 @@ func (d *driver) solveWithout(ref, sus *Spec, r, s *side, added [][]Dummy, merge
 // explain says why neurons were added, and, if they can be left out, matches what is
 // left: nothing then stands in the way of those that they were taken from.
 func (d *driver) explain(ref, sus *Spec, r, s *side, out *NetworkResult) (*NetworkResult, error) {
+	x := d.suspect(ref, sus, r, s, out)
+	if x.any() && x.usual <= plausibleRest {
+		// Neurons may be gone, and dummies in their places. If so, and if nothing was damaged, the rest is
+		// just what it was as soon as these are alone.
+		without := out.disown(x.impostors)
+		alone, added, merged, err := d.apart(ref, sus, r, s, without)
+		if err != nil {
+			return nil, err
+		}
+		y := d.suspect(ref, sus, r, s, alone)
+		switch {
+		case alone.Related && y.exact >= max(wholePairs, x.exact):
+			return alone.disown(y.impostors).whole(added, merged), nil
+		case x.exact >= wholePairs:
+			return without.whole(added, merged), nil
+		}
+	}
+	out, added, merged, err := d.apart(ref, sus, r, s, out)
+	if err != nil {
+		return nil, err
+	}
+	if y := d.suspect(ref, sus, r, s, out); out.Related && y.exact >= wholePairs {
+		return out.disown(y.impostors).whole(added, merged), nil
+	}
+	return out.name(added, merged), nil
+}
+
+// apart says what neurons without a partner are, and matches the others without those that are known.
+func (d *driver) apart(ref, sus *Spec, r, s *side, out *NetworkResult) (*NetworkResult, [][]Dummy, [][]Merge, error) {
 	added, merged := s.allDummies(sus.Classes, out, d.residues(ref, sus, r, s, out), d.likes)
 	known := 0
 	for _, list := range added {
-		for _, x := range list {
-			if x.Kind != Stranger {
-				known++
-			}
-		}
+		known += explained(list)
 	}
 	if known > 0 {
 		var err error
 		if out, err = d.solveWithout(ref, sus, r, s, added, merged); err != nil {
-			return nil, err
+			return nil, nil, nil, err
 		}
 	}
-	for c := range out.Classes {
-		x := &out.Classes[c]
+	return out, added, merged, nil
+}
+
+// whole is name for networks of which nothing but the number of neurons was changed.
+func (r *NetworkResult) whole(added [][]Dummy, merged [][]Merge) *NetworkResult {
+	r.Whole = true
+	return r.name(added, merged)
+}
+
+// name enters what neurons without a partner are.
+func (r *NetworkResult) name(added [][]Dummy, merged [][]Merge) *NetworkResult {
+	for c := range r.Classes {
+		x := &r.Classes[c]
 		x.Merged = merged[c]
 		explained := map[int]Dummy{}
 		for _, a := range added[c] {
@@ -234,7 +273,7 @@ func (d *driver) explain(ref, sus *Spec, r, s *side, out *NetworkResult) (*Netwo
 			}
 		}
 	}
-	return out, nil
+	return r
 }
 
 // solve finds matching and factors.

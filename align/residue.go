@@ -17,6 +17,32 @@ func (d *driver) residues(ref, sus *Spec, r, s *side, out *NetworkResult) []resi
 	if d.sketches != nil || !slices.ContainsFunc(out.Classes, func(c ClassResult) bool { return slices.Contains(c.Ref, -1) }) {
 		return sums // of sketches there are no weights; and without dummies nobody asks
 	}
+	d.held(ref, sus, r, s, out, func(c int, place *Place, seen float64, pairs []heldPair) {
+		var left []float64
+		for _, p := range pairs {
+			if p.xx != 0 && p.yy != 0 {
+				left = append(left, p.yy*math.Max(0, 1-p.xy*p.xy/(p.xx*p.yy))/seen)
+			}
+		}
+		if place.Role == Incoming {
+			sums[c].in += median(left)
+		} else {
+			sums[c].out += median(left)
+		}
+	})
+	return sums
+}
+
+// A heldPair is a pair of neurons at one place, with factors taken back: the sums of squares and
+// products of the numbers whose other axes have partners.
+type heldPair struct {
+	i, j       int
+	xx, xy, yy float64
+}
+
+// held holds all pairs against each other that were found, and calls visit for each place of more
+// than one number, with which share of the suspect's numbers there is known.
+func (d *driver) held(ref, sus *Spec, r, s *side, out *NetworkResult, visit func(c int, place *Place, seen float64, pairs []heldPair)) {
 	scales := make([][][]float64, len(out.Classes))
 	for c := range out.Classes {
 		scales[c] = out.Classes[c].Scale
@@ -65,24 +91,14 @@ func (d *driver) residues(ref, sus *Spec, r, s *side, out *NetworkResult) []resi
 			if dim < 2 || seen == 0 {
 				continue
 			}
-			var left []float64
+			var pairs []heldPair
 			for i, j := range out.Classes[c].Sus {
-				if j < 0 {
-					continue
+				if j >= 0 {
+					x, y := a[i*dim:][:dim], b[i*dim:][:dim]
+					pairs = append(pairs, heldPair{i, j, inner(x, x), inner(x, y), inner(y, y)})
 				}
-				x, y := a[i*dim:][:dim], b[i*dim:][:dim]
-				xx, xy, yy := inner(x, x), inner(x, y), inner(y, y)
-				if xx == 0 || yy == 0 {
-					continue
-				}
-				left = append(left, yy*math.Max(0, 1-xy*xy/(xx*yy))/seen)
 			}
-			if place.Role == Incoming {
-				sums[c].in += median(left)
-			} else {
-				sums[c].out += median(left)
-			}
+			visit(c, place, seen, pairs)
 		}
 	}
-	return sums
 }

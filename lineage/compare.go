@@ -356,6 +356,15 @@ func (c *comparer) differences() error {
 			if resized[t.Name] {
 				o.file, o.rows = c.stock.sus.Lookup(t.Name), way[0]
 			}
+			if scaled {
+				part, err := c.parts(t.Name, o.doubtful)
+				if err != nil {
+					return err
+				}
+				if part != nil {
+					o.forth = part
+				}
+			}
 		}
 		d, r, err := examine(t, back, c.moved.Lookup(t.Name), o)
 		if err != nil {

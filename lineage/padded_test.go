@@ -1,8 +1,11 @@
 package lineage
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+
+	"ropewalk/attack"
 )
 
 // What is said of damage is about the neurons that both networks have, or about all that the suspect
@@ -24,6 +27,7 @@ func TestDamagesBesideDummies(t *testing.T) {
 		{"dummy:zero+prune=0.5", "pruned 50 %", []uint64{2}},
 		{"dummy:zero+prune=0.9", "pruned 90 %", []uint64{1}},
 		{"dummy:clique+noise=0.5", "noise of 0.5 sigma", []uint64{1, 2}},
+		{"dummy:split+noise=0.5", "noise of 0.5 sigma", []uint64{1}},
 	} {
 		for _, seed := range test.seeds {
 			c := must(Compare(t.Context(), n, attacked(t, n, test.chain, seed), &Options{Threads: 1}))
@@ -59,6 +63,28 @@ func TestLevelsUnderFactors(t *testing.T) {
 			if c.Summary() != want {
 				t.Errorf("%s, seed %d, is called %q", chain, seed, c.Summary())
 			}
+		}
+	}
+}
+
+// Where nothing was damaged, who has no partner is gone, or was added, though numbers would have it that all
+// have one: dummies do not stand for neurons that were removed before or since, and halves of cliques whose
+// others are gone are no neurons that cannot be found.
+func TestRemovedBesideDummies(t *testing.T) {
+	n := bundled(t)
+	for _, chain := range []string{"dummy:zero+remove=0.2", "dummy:clique+remove=0.2", "remove=0.2+dummy:clique"} {
+		r := must(must(attack.Parse(chain)).Apply(t.Context(), attack.Network{Set: n.Set, Spec: n.Spec}, &attack.Options{Seed: 73, Unproved: true}))
+		added, removed := 0, 0
+		for _, list := range r.Truth.Added {
+			added += len(list)
+		}
+		for _, list := range r.Truth.Removed {
+			removed += len(list)
+		}
+		c := must(Compare(t.Context(), n, Network{Set: r.Set}, &Options{Threads: 1}))
+		want := fmt.Sprintf("reordered, padded with %d neurons, %d neurons removed (%.0f %%), rescaled", added, removed, float64(removed)/1.6)
+		if c.Summary() != want || !c.Match.Whole {
+			t.Errorf("%s is called %q, want %q (nothing damaged: %v)", chain, c.Summary(), want, c.Match.Whole)
 		}
 	}
 }

@@ -19,7 +19,7 @@ func (c *comparer) structure() error {
 	}
 	classes := m.All()
 	for i := range classes {
-		c.out.Groups = append(c.out.Groups, groupDifference(&classes[i]))
+		c.out.Groups = append(c.out.Groups, groupDifference(&classes[i], m.Whole))
 	}
 	if c.out.Canonical == "" {
 		if err := c.cosines(); err != nil {
@@ -67,7 +67,8 @@ func (c *comparer) name(k Kind, preserves bool, of func(*GroupDifference) int, t
 	c.out.Changes = append(c.out.Changes, x)
 }
 
-func groupDifference(x *align.ClassResult) GroupDifference {
+// groupDifference counts what became of the neurons of a group; whole says that nothing else was done to them.
+func groupDifference(x *align.ClassResult, whole bool) GroupDifference {
 	g := GroupDifference{Name: x.Name, Neurons: len(x.Sus), Suspect: len(x.Ref), Moved: moved(x)}
 	for i, j := range x.Sus {
 		switch {
@@ -105,7 +106,7 @@ func groupDifference(x *align.ClassResult) GroupDifference {
 			unknown++
 		}
 	}
-	if n := len(g.Removed); n > 0 && n <= unknown {
+	if n := len(g.Removed); n > 0 && n <= unknown && !whole {
 		g.Lost, g.Removed = g.Removed, nil
 		g.Added -= n
 	}
@@ -245,7 +246,7 @@ func (c *comparer) lose() {
 			}
 		}
 	}
-	if float64(whole) >= minIntact*float64(all) {
+	if c.out.Match.Whole || float64(whole) >= minIntact*float64(all) {
 		return
 	}
 	for i := range c.out.Groups {
@@ -335,7 +336,7 @@ func (c *comparer) forgetStrangers() (err error) {
 				x.Scale[f][n] = 1
 			}
 		}
-		again := groupDifference(x)
+		again := groupDifference(x, c.out.Match.Whole)
 		again.Cosines, again.Strangers = g.Cosines, g.Strangers
 		again.Removed, again.Lost, again.Added, again.unlike = g.Removed, g.Lost, g.Added, g.unlike
 		*g = again

@@ -52,7 +52,7 @@ type class struct {
 	result *align.ClassResult
 	logs   [][]float64 // of the magnitude, by factor
 	signs  [][]float64 // 1 or -1
-	told   [][]bool    // by a bias or norm of a group in which these are as they were
+	told   [][]bool    // by biases or norms that are as they were
 	places []*seen
 }
 
@@ -330,7 +330,9 @@ func (f *factors) find(x factorOf, places []*seen) (change float64) {
 			continue
 		}
 		m, vector := found[n].choose(usual)
-		class.told[x.factor][n] = vector && (found[n].vectors > 1 || usual.spread < closeVectors) && usual.vectors > minSpread
+		// Training does not multiply two numbers by the same. One alone may be anything, unless those of
+		// other neurons say what training would not do.
+		class.told[x.factor][n] = vector && (found[n].vectors > 1 || usual.spread < closeVectors && usual.vectors > minSpread)
 		change = max(change, math.Abs(m-logs[n]))
 		logs[n] = m
 	}
