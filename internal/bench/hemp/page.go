@@ -97,16 +97,22 @@ func lineOf(r *row, results []result) []string {
 	if !math.IsNaN(worst) {
 		est = fmt.Sprintf("%+.1f %%", worst)
 	}
+	trained := func(text string) string { // what packing does not tell
+		if r.pack != "" {
+			return "-"
+		}
+		return text
+	}
 	return []string{
 		r.name, r.what,
 		column(func(x *result) float64 { return float64(x.Bytes) }, 0),
-		column(func(x *result) float64 { return x.Validation }, 2),
+		trained(column(func(x *result) float64 { return x.Validation }, 2)),
 		column(func(x *result) float64 { return x.Test }, 2),
 		column(func(x *result) float64 { return x.Float }, 2),
-		column(func(x *result) float64 { return float64(x.Nonzero) }, 0),
-		column(func(x *result) float64 { return float64(x.Xz) }, 0),
+		trained(column(func(x *result) float64 { return float64(x.Nonzero) }, 0)),
+		trained(column(func(x *result) float64 { return float64(x.Xz) }, 0)),
 		est,
-		column(func(x *result) float64 { return x.Seconds }, 0),
+		trained(column(func(x *result) float64 { return x.Seconds }, 0)),
 		seeds,
 		verdict(r, results),
 	}

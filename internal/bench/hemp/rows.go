@@ -47,11 +47,18 @@ var starts = map[string]string{
 	"tuned32":        " --weights $given/resnet32_cifar10.safetensors" + tuned,
 }
 
+// once are starts that take so long that runs of all seeds begin with those of seed 0.
+var once = []string{"tuned20", "tuned32"}
+
 // given stands in options for the folder of networks that were trained before.
 const given = "$given"
 
 // crops are the data of the ResNets.
 const crops = " --normalise imagenet --validation 0.1 --crop 4 --flip"
+
+// published is, beside the levels, HEMP as published for them. Far larger lambdas take the accuracy (81 % of the
+// validation data at 4, chance at 20) and hardly any bytes.
+const published = " --order 2 --lambda 0.5 --pull 0.01 --optimizer sgd --rate 0.05 --schedule cosine --batch 128 --epochs 10"
 
 // tuned trains those on the images as they are here, JPEG.
 const tuned = crops + " --epochs 8 --batch 128 --rate 0.02 --momentum 0.9 --nesterov --decay 1e-4 --schedule cosine"
@@ -79,7 +86,7 @@ var tables = []string{targets, onFashion, residual, paperMode, ablation, synergy
 var notes = map[string]string{
 	targets:   "LeNet-5 has 20 and 50 channels, 500 units, and a ReLU after each layer but the last, as most papers have it; Caffe's own has one.",
 	onFashion: "The target is an error at most one point above that of the floats.",
-	residual:  "The weights that were given, fine-tuned in floats, then trained with levels; as published; or packed with loss (`pack`). The floats' validation data was in the training data of those weights.",
+	residual:  "The weights that were given, fine-tuned in floats (once: all seeds begin with these), then trained with levels; as published; or packed with loss (`pack`). The floats' validation data was in the training data of those weights.",
 	paperMode: "`--method paper`, 4 levels, no augmentation, equal epochs. The first target is for 45 KB by xz.",
 	ablation: "Each row changes what the one above it has, but for those that say what they are beside. All but those of `--method paper` are steered to 3,000 bytes by `--target-size`, " +
 		"so that errors are at matched bytes. No augmentation; 40 epochs, those as published 15 from floats that suit them.",
@@ -100,17 +107,23 @@ var allRows = []row{
 	{name: "l300-plain", table: targets, what: "LeNet-300-100, no augmentation", net: lenet300, data: mnist, start: "float300-plain", args: a60 + " --lambda 6e-6", bytes: 3500, error: 1.9},
 	{name: "l5-10", table: targets, what: "LeNet-5", net: lenet5, data: mnist, start: "float5", args: a20 + mild + " --lambda 14e-6", bytes: 1700, error: 1.0},
 	{name: "l5-09", table: targets, what: "LeNet-5", net: lenet5, data: mnist, start: "float5", args: a20 + mild + " --lambda 9e-6", bytes: 2100, error: 0.9},
-	{name: "l5-goal", table: targets, what: "LeNet-5", net: lenet5, data: mnist, start: "float5", args: split + " --epochs 24" + mild + " --lambda 18e-6", bytes: 1273, error: 1.0},
+	{name: "l5-goal", table: targets, what: "LeNet-5", net: lenet5, data: mnist, start: "float5", args: split + " --epochs 30" + mild + " --lambda 17.5e-6", bytes: 1273, error: 1.0},
 	{name: "l5-caffe", table: targets, what: "LeNet-5 with one ReLU, as Caffe's", net: caffe5, data: mnist, start: "float5", args: a20 + mild + " --lambda 10e-6", bytes: 1700, error: 1.0},
 
 	{name: "f300", table: onFashion, what: "LeNet-300-100", net: lenet300, data: fashion, start: "fashion300", args: split + " --epochs 40" + flips + " --lambda 4e-6"},
 	{name: "f5", table: onFashion, what: "LeNet-5", net: lenet5, data: fashion, start: "fashion5", args: split + " --epochs 16" + flips + " --lambda 2.5e-6"},
 
-	{name: "r20", table: residual, what: "ResNet-20", net: "resnet20", data: cifar, start: "tuned20", args: crops + " --epochs 10 --batch 128 --rate 0.001 --lambda 2e-6"},
+	{name: "r20", table: residual, what: "ResNet-20", net: "resnet20", data: cifar, start: "tuned20", args: crops + " --epochs 10 --batch 128 --rate 0.001 --lambda 5e-6"},
+	{name: "r20-small", table: residual, what: "ResNet-20, smaller", net: "resnet20", data: cifar, start: "tuned20", args: crops + " --epochs 10 --batch 128 --rate 0.001 --lambda 15e-6"},
+	{name: "r20-paper", table: residual, what: "ResNet-20, as published, 8 levels, n = 2", net: "resnet20", data: cifar, start: "tuned20", args: crops + " --method paper --levels 8" + published},
+	{name: "r20-paper-16", table: residual, what: "ResNet-20, as published, 16 levels, n = 2", net: "resnet20", data: cifar, start: "tuned20", args: crops + " --method paper --levels 16" + published},
 	{name: "r20-pack-4", table: residual, what: "ResNet-20, packed", net: "resnet20", data: cifar, start: "tuned20", pack: "--bits 4"},
 	{name: "r20-pack-35", table: residual, what: "ResNet-20, packed", net: "resnet20", data: cifar, start: "tuned20", pack: "--bits 3.5"},
 	{name: "r20-pack-3", table: residual, what: "ResNet-20, packed", net: "resnet20", data: cifar, start: "tuned20", pack: "--bits 3"},
-	{name: "r32", table: residual, what: "ResNet-32", net: "resnet32", data: cifar, start: "tuned32", args: crops + " --epochs 10 --batch 128 --rate 0.001 --lambda 2e-6"},
+	{name: "r32", table: residual, what: "ResNet-32", net: "resnet32", data: cifar, start: "tuned32", args: crops + " --epochs 10 --batch 128 --rate 0.001 --lambda 5e-6"},
+	{name: "r32-small", table: residual, what: "ResNet-32, smaller", net: "resnet32", data: cifar, start: "tuned32", args: crops + " --epochs 10 --batch 128 --rate 0.001 --lambda 15e-6"},
+	{name: "r32-paper", table: residual, what: "ResNet-32, as published, 8 levels, n = 2", net: "resnet32", data: cifar, start: "tuned32", args: crops + " --method paper --levels 8" + published},
+	{name: "r32-paper-16", table: residual, what: "ResNet-32, as published, 16 levels, n = 2", net: "resnet32", data: cifar, start: "tuned32", args: crops + " --method paper --levels 16" + published},
 	{name: "r32-pack-4", table: residual, what: "ResNet-32, packed", net: "resnet32", data: cifar, start: "tuned32", pack: "--bits 4"},
 	{name: "r32-pack-35", table: residual, what: "ResNet-32, packed", net: "resnet32", data: cifar, start: "tuned32", pack: "--bits 3.5"},
 	{name: "r32-pack-3", table: residual, what: "ResNet-32, packed", net: "resnet32", data: cifar, start: "tuned32", pack: "--bits 3"},

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -224,6 +225,9 @@ func (b *bench) fill(ctx context.Context, x *result, r *row, out string, t *trai
 // begin returns the float weights of a seed that a row begins with.
 func (b *bench) begin(ctx context.Context, r *row, seed int) (string, error) {
 	s := starts[r.start]
+	if slices.Contains(once, r.start) {
+		seed = 0
+	}
 	sum := sha256.Sum256([]byte(s))
 	name := filepath.Join(b.c.work, fmt.Sprintf("%s-%s-%s-%d.safetensors", r.start, r.net, hex.EncodeToString(sum[:4]), seed))
 	if _, err := os.Stat(name); err != nil {
