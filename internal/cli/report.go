@@ -34,17 +34,17 @@ func newReport(e *env) *cobra.Command {
 		Short: "join results, runs and checkpoints into one HTML page",
 		Long: `Write one HTML file about each RUN, in their order: the history of a training
 (OUT.history.jsonl of train, also while it goes on), what a command printed with
---json (one result or several, a line each), the map of an attack, a passport, or
-a checkpoint, packed or not.
+--json (one result or several, a line each), the map of an attack, a passport,
+or a checkpoint, packed or not.
 
 The page needs no network and no other file, and loads nothing: charts, styles
 and scripts are in it. It follows the light or dark colours of the system, and
 can be printed. The same inputs give the same bytes.
 
-Commands that compute something (inspect, diff, pack, train, eval, align, verify,
-attack, mark embed and extract, passport make, show and match, bench) write such
-a page of their own with --report FILE, which shows more: what weights say is
-there only while they are at hand.`,
+Commands that compute something (inspect, diff, pack, train, eval, align,
+verify, attack, mark embed and extract, passport make, show and match, bench)
+write such a page of their own with --report FILE, which shows more: what
+weights say is there only while they are at hand.`,
 		Example: example(
 			"a training and what became of it", "ropewalk report lenet5.safetensors.history.jsonl lenet5.safetensors -o run.html",
 			"results of commands", "ropewalk eval --json a.onnx --data images > eval.json\nropewalk align --json --to a.onnx b.onnx > align.json\nropewalk report eval.json align.json -o both.html",
