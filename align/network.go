@@ -210,6 +210,7 @@ func (d *driver) explain(ref, sus *Spec, r, s *side, out *NetworkResult) (*Netwo
 		// Neurons may be gone, and dummies in their places. If so, and if nothing was damaged, the rest is
 		// just what it was as soon as these are alone.
 		without := out.disown(x.impostors)
+		before := *d // what it knows of the match that is tried goes with it
 		alone, added, merged, err := d.apart(ref, sus, r, s, without)
 		if err != nil {
 			return nil, err
@@ -218,9 +219,10 @@ func (d *driver) explain(ref, sus *Spec, r, s *side, out *NetworkResult) (*Netwo
 		switch {
 		case alone.Related && y.exact >= max(wholePairs, x.exact):
 			return alone.disown(y.impostors).whole(added, merged), nil
-		case x.exact >= wholePairs:
+		case without.Related && x.exact >= wholePairs:
 			return without.whole(added, merged), nil
 		}
+		*d = before
 	}
 	out, added, merged, err := d.apart(ref, sus, r, s, out)
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 
 	"ropewalk/internal/atomicfile"
 	"ropewalk/internal/nearest"
+	"ropewalk/internal/nesting"
 )
 
 // A recipe is the flags of a command in a file of YAML: a key for each flag, by its
@@ -57,6 +58,9 @@ func readRecipe(path string, fs *pflag.FlagSet) error {
 }
 
 func setFlags(path string, text []byte, fs *pflag.FlagSet) error {
+	if err := nesting.Check(text); err != nil {
+		return usagef("%s is not for this program: %w", path, err)
+	}
 	file, err := parser.ParseBytes(text, 0)
 	if err != nil {
 		return notYAML(path, firstLine(yaml.FormatError(err, false, false)))

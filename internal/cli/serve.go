@@ -195,8 +195,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // isFor reports whether a request with that Host is for this server. A page of a stranger
 // that gave its own name our address is asked for by that name, which is none of ours;
-// nobody can do that to an address. Who listens to this machine only is asked for by
-// addresses of this machine only.
+// nobody can do that to an address. Of addresses, who listens to this machine only is
+// asked for by those of this machine.
 func (s *server) isFor(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h

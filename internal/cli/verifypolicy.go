@@ -13,6 +13,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 
 	"ropewalk/internal/nearest"
+	"ropewalk/internal/nesting"
 	"ropewalk/lineage"
 	"ropewalk/tensor"
 )
@@ -143,6 +144,9 @@ func readPolicy(path string) (*policy, error) {
 
 // parsePolicy reads a policy. Errors name the line.
 func parsePolicy(path string, text []byte) (*policy, error) {
+	if err := nesting.Check(text); err != nil {
+		return nil, usagef("%s is not for this program: %w", path, err)
+	}
 	p := &policy{file: path, limits: map[string]float64{}}
 	file, err := parser.ParseBytes(text, 0)
 	if err != nil {

@@ -14,6 +14,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/token"
+
+	"ropewalk/internal/nesting"
 )
 
 // A Suite is tables of measurements.
@@ -142,6 +144,9 @@ func Parse(file string, r io.Reader) (*Suite, error) {
 	}
 	if len(text) > maxSuite {
 		return nil, &Error{File: file, Text: fmt.Sprintf("it has more than %d bytes, which is no suite", maxSuite)}
+	}
+	if err := nesting.Check(text); err != nil {
+		return nil, &Error{File: file, Text: err.Error()}
 	}
 	// A few aliases of aliases are gigabytes, and there is nothing that a tag could say.
 	for _, t := range lexer.Tokenize(string(text)) {

@@ -101,6 +101,7 @@ func TestParseErrors(t *testing.T) {
 		{change("what: the first", "that: the first"), `unknown field "that"`, 24},
 		{change("title: small", "title: &a small"), "anchors and aliases", 2},
 		{change("title: small", "title: !!str small"), "tags", 2},
+		{"tables: " + strings.Repeat("[", 60000), "more than 100 brackets are open", 0},
 		{change("title: small", "title: small\ntitle: again"), `"title"`, 3},
 		{change("title: small", "title: [small"), "", -1},
 		{change("bytes: 1.bytes", "bites: 1.bytes"), "table one: row first: it has a value \"bites\"", 0},
