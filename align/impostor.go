@@ -39,13 +39,8 @@ func (d *driver) suspect(ref, sus *Spec, r, s *side, out *NetworkResult) suspici
 		told[c] = make([]bool, ref.Classes[c].Size)
 	}
 	d.held(ref, sus, r, s, out, func(c int, place *Place, seen float64, pairs []heldPair) {
-		numbers := 1
-		for axis, n := range r.arrays[place.Tensor].dims {
-			if axis != place.Axis {
-				numbers *= n
-			}
-		}
-		many := float64(numbers)*seen >= impostorNumbers
+		outer, inner := r.arrays[place.Tensor].split(place.Axis)
+		many := float64(outer*inner)*seen >= impostorNumbers
 		for _, p := range pairs {
 			if p.xx == 0 {
 				continue

@@ -41,6 +41,18 @@ type ClassResult struct {
 	Merged []Merge
 }
 
+// Certain is what the certainty of a match has to be for it to count as one.
+const Certain = 0.99
+
+// Doubtful says whether a neuron of the reference may be another than its partner, in a class
+// of which others are certain.
+func (r *ClassResult) Doubtful(neuron int) bool {
+	if r.Certainty == nil || r.Certainty[neuron] >= 0.5 {
+		return false
+	}
+	return slices.ContainsFunc(r.Certainty, func(p float64) bool { return p >= Certain })
+}
+
 // A NetworkResult is what is known of all classes of two networks.
 type NetworkResult struct {
 	Classes []ClassResult

@@ -185,18 +185,18 @@ func (r *ratio) rest(logs []float64) float64 {
 	return x
 }
 
-// rounding bounds what float32 makes of a factor that is known exactly.
-const rounding = 2e-6
+// Rounding bounds the logarithm of what float32 makes of a factor that is known exactly.
+const Rounding = 2e-6
 
 // settled returns 1 for a factor that cannot be told from it, and a power of two for
 // one that is it but for rounding, so that what was not rescaled, or exactly, comes
 // back bit for bit. err is the standard error of its logarithm.
 func settled(x, err float64) float64 {
 	l := math.Log(math.Abs(x))
-	if math.Abs(l) < max(rounding, 4.5*err) {
+	if math.Abs(l) < max(Rounding, 4.5*err) {
 		return math.Copysign(1, x)
 	}
-	if e := math.Round(l / math.Ln2); math.Abs(l-e*math.Ln2) < rounding {
+	if e := math.Round(l / math.Ln2); math.Abs(l-e*math.Ln2) < Rounding {
 		return math.Copysign(math.Ldexp(1, int(e)), x)
 	}
 	return x

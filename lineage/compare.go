@@ -414,7 +414,7 @@ func (c *comparer) doubts() (doubts map[string]marks, resized map[string]bool) {
 		}
 		whole, read := make([]bool, group.Size), make([]bool, group.Size)
 		for i := range whole {
-			whole[i] = x.Sus[i] >= 0 && gauge.Doubtful(x, i)
+			whole[i] = x.Sus[i] >= 0 && x.Doubtful(i)
 		}
 		if i := slices.IndexFunc(c.out.Groups, func(d GroupDifference) bool { return d.Name == group.Name }); i >= 0 {
 			for _, k := range slices.Concat(c.out.Groups[i].Strangers, c.out.Groups[i].unlike) {

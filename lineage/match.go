@@ -11,9 +11,6 @@ import (
 	"ropewalk/tensor"
 )
 
-// certain is where a match counts as one.
-const certain = 0.99
-
 // common returns the groups of spec as far as both networks have them: places of
 // tensors that one lacks, or that have other shapes for no reason that neurons give, are left
 // out, and groups without places.
@@ -144,7 +141,7 @@ func stay(r *align.Result) {
 		ambiguous[a.Ref] = true
 	}
 	for i, j := range r.Sus {
-		if j != i && (r.Certainty == nil || r.Certainty[i] >= certain && !ambiguous[i]) {
+		if j != i && (r.Certainty == nil || r.Certainty[i] >= align.Certain && !ambiguous[i]) {
 			return
 		}
 	}

@@ -75,7 +75,7 @@ func groupDifference(x *align.ClassResult, whole bool) GroupDifference {
 		case j < 0:
 			g.Removed = append(g.Removed, i)
 			continue
-		case x.Certainty != nil && x.Certainty[i] >= certain:
+		case x.Certainty != nil && x.Certainty[i] >= align.Certain:
 			g.Certain++
 		}
 		scaled, flipped := false, false
@@ -277,7 +277,7 @@ func (c *comparer) doubted(places []placeOf, shape tensor.Shape, but int) []bool
 		}
 		x := c.class(c.spec.Groups[p.group].Name)
 		for i := range p.size {
-			if x == nil || !gauge.Doubtful(x, i) {
+			if x == nil || !x.Doubtful(i) {
 				continue
 			}
 			if marks[p.Axis] == nil {

@@ -3,7 +3,7 @@ package lineage
 import (
 	"math"
 
-	"ropewalk/align/gauge"
+	"ropewalk/align"
 
 	"ropewalk/symmetry"
 	"ropewalk/tensor"
@@ -66,7 +66,7 @@ func survivors(spec *symmetry.Spec, ref, moved *tensor.Set) (same, pairs int, er
 				}
 				if last >= 0 && x[i] != x[last] {
 					a, b := float64(x[i])*float64(y[last]), float64(x[last])*float64(y[i])
-					if math.Abs(a-b) <= 2*gauge.Rounding*math.Abs(a) {
+					if math.Abs(a-b) <= 2*align.Rounding*math.Abs(a) {
 						same++
 					}
 					seen++

@@ -28,7 +28,7 @@ func Settle(spec *symmetry.Spec, ref, moved *tensor.Set, found *align.NetworkRes
 	}
 	f.begin()
 	for range 16 {
-		if f.sweep() < Rounding {
+		if f.sweep() < align.Rounding {
 			break
 		}
 	}
@@ -36,9 +36,6 @@ func Settle(spec *symmetry.Spec, ref, moved *tensor.Set, found *align.NetworkRes
 	rescaled, told = f.decide()
 	return rescaled, told, nil
 }
-
-// Rounding bounds the logarithm of what float32 makes of a factor that is known exactly.
-const Rounding = 2e-6
 
 // factors is a fit of all factors of a network.
 type factors struct {
@@ -134,7 +131,7 @@ func newFactors(spec *symmetry.Spec, ref, moved *tensor.Set, found *align.Networ
 		for a := range t.own {
 			for at, owners := range t.own[a] {
 				for _, o := range owners {
-					if Doubtful(f.classes[o.class].result, o.neuron) {
+					if f.classes[o.class].result.Doubtful(o.neuron) {
 						if t.doubt[a] == nil {
 							t.doubt[a] = make([]bool, t.dims[a])
 						}
@@ -145,18 +142,6 @@ func newFactors(spec *symmetry.Spec, ref, moved *tensor.Set, found *align.Networ
 		}
 	}
 	return f, nil
-}
-
-// Certain is what a certainty has to be for a neuron to count as found.
-const Certain = 0.99
-
-// Doubtful says whether a neuron may be another than its partner, in a group of which
-// others are certain.
-func Doubtful(x *align.ClassResult, neuron int) bool {
-	if x.Certainty == nil || x.Certainty[neuron] >= 0.5 {
-		return false
-	}
-	return slices.ContainsFunc(x.Certainty, func(p float64) bool { return p >= Certain })
 }
 
 // compare reads a tensor on both sides, with epsilon added to all numbers: it is what
@@ -376,7 +361,7 @@ const minCluster = 8
 func cluster(s []sample) (middle float64, most int) {
 	from := 0
 	for to := range s {
-		for s[to].log-s[from].log > 2*Rounding {
+		for s[to].log-s[from].log > 2*align.Rounding {
 			from++
 		}
 		if n := to - from + 1; n > most {
@@ -619,11 +604,11 @@ func (f *factors) decide() (left bool, told float64) {
 					continue
 				}
 				x := class.logs[k][n]
-				if Doubtful(class.result, n) && !sure[n] {
+				if class.result.Doubtful(n) && !sure[n] {
 					x = 0
 				}
 				switch {
-				case gauge == symmetry.Sign || math.Abs(x) < Rounding:
+				case gauge == symmetry.Sign || math.Abs(x) < align.Rounding:
 					x = 0
 				case math.Abs(x) <= tiny && !agree(n):
 					x = 0
@@ -640,7 +625,7 @@ func (f *factors) decide() (left bool, told float64) {
 					continue
 				}
 				x := logs[n]
-				if e := math.Round(x / math.Ln2); math.Abs(x-e*math.Ln2) < Rounding {
+				if e := math.Round(x / math.Ln2); math.Abs(x-e*math.Ln2) < align.Rounding {
 					x = e * math.Ln2
 					class.logs[k][n] = x
 					class.result.Scale[k][n] = math.Copysign(math.Ldexp(1, int(e)), s)
@@ -692,7 +677,7 @@ func usualMisfit(own []misfit, count []float64) float64 {
 func (m *misfit) add(y, x, scale, power float64, vector bool) {
 	d := y - x
 	m.square += d * d / scale
-	if math.Abs(d) <= 2*Rounding*math.Abs(y) {
+	if math.Abs(d) <= 2*align.Rounding*math.Abs(y) {
 		m.exact++
 		if power > 0 {
 			m.made++

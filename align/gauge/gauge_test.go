@@ -78,7 +78,7 @@ func TestFactors(t *testing.T) {
 			m := truth[c.Name]
 			for k, scale := range c.Scale {
 				for n, x := range scale {
-					if c.Sus[n] < 0 || c.Certainty[n] < Certain || m.Order[c.Sus[n]] != n {
+					if c.Sus[n] < 0 || c.Certainty[n] < align.Certain || m.Order[c.Sus[n]] != n {
 						continue
 					}
 					all++

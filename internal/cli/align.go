@@ -161,9 +161,6 @@ type alignPsi struct {
 	Psi  float64 `json:"psi"`
 }
 
-// certain is where a match counts as one.
-const certain = 0.99
-
 func (e *env) align(ctx context.Context, o *alignOptions, suspect string) error {
 	start := time.Now()
 	method, err := o.check(suspect)
@@ -402,7 +399,7 @@ func newAlignResult(o *alignOptions, suspect string, method align.Method, found 
 			}
 			if c.Certainty != nil {
 				total += c.Certainty[k]
-				if c.Certainty[k] >= certain {
+				if c.Certainty[k] >= align.Certain {
 					g.Certain++
 				}
 			}

@@ -26,6 +26,14 @@ type tensorChange struct {
 	DistinctAfter  *int    `json:"distinct_after,omitempty" about:"different values, if at most 4096"`
 }
 
+// share is the part of the values that are others, NaN if that is not known.
+func (c *tensorChange) share() float64 {
+	if c.Changed == nil {
+		return math.NaN()
+	}
+	return float64(*c.Changed) / float64(max(1, c.Looked))
+}
+
 // stepChanges is what a step of an attack did to each tensor that it changed.
 type stepChanges struct {
 	Step    string         `json:"step"`

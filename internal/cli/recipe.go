@@ -57,13 +57,22 @@ func readRecipe(path string, fs *pflag.FlagSet) error {
 	return setFlags(path, text, fs)
 }
 
-func setFlags(path string, text []byte, fs *pflag.FlagSet) error {
+// parseYAML parses the text of a recipe or a policy.
+func parseYAML(path string, text []byte) (*ast.File, error) {
 	if err := nesting.Check(text); err != nil {
-		return usagef("%s is not for this program: %w", path, err)
+		return nil, usagef("%s is not for this program: %w", path, err)
 	}
 	file, err := parser.ParseBytes(text, 0)
 	if err != nil {
-		return notYAML(path, firstLine(yaml.FormatError(err, false, false)))
+		return nil, notYAML(path, firstLine(yaml.FormatError(err, false, false)))
+	}
+	return file, nil
+}
+
+func setFlags(path string, text []byte, fs *pflag.FlagSet) error {
+	file, err := parseYAML(path, text)
+	if err != nil {
+		return err
 	}
 	given := map[string]bool{}
 	fs.Visit(func(f *pflag.Flag) { given[f.Name] = true })

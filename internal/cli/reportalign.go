@@ -93,7 +93,7 @@ func (p *pager) align(r *alignResult) {
 	s = p.section("Groups of neurons")
 	if len(all) > 0 {
 		s.Chart(
-			&report.Chart{Title: "Certainty of each neuron", Caption: "The probability that its partner is the right one, neurons of all groups in their order.", Data: &report.Bars{X: "neuron", Y: "certainty", Values: all, Low: value(0), High: value(1), Bounds: []report.Bounds{{Name: "0.99", At: certain}}}},
+			&report.Chart{Title: "Certainty of each neuron", Caption: "The probability that its partner is the right one, neurons of all groups in their order.", Data: &report.Bars{X: "neuron", Y: "certainty", Values: all, Low: value(0), High: value(1), Bounds: []report.Bounds{{Name: "0.99", At: align.Certain}}}},
 			&report.Chart{Title: "Certainty of each group", Caption: "Means over its neurons.", Data: &report.Bars{X: "group", Y: "certainty", Names: names, Values: means, Low: value(0), High: value(1)}},
 		)
 	}

@@ -145,14 +145,24 @@ func noteText(x *attack.Report) string {
 // mostDamaged returns the names of the tensors that changed most, in their order, or of the
 // largest if nothing is told of changes.
 func mostDamaged(r *attackResult, set *tensor.Set) []string {
-	worst := map[string]float64{}
-	for _, c := range r.Changes {
-		for i := range c.Tensors {
-			t := &c.Tensors[i]
+	_, worst := worstOf(r.Changes)
+	return firstOf(worst, set)
+}
+
+// worstOf returns the names of the tensors that steps changed, in the order of the steps, and the
+// weight of the largest change of each.
+func worstOf(steps []stepChanges) (names []string, worst map[string]float64) {
+	worst = map[string]float64{}
+	for _, x := range steps {
+		for i := range x.Tensors {
+			t := &x.Tensors[i]
+			if _, ok := worst[t.Name]; !ok {
+				names = append(names, t.Name)
+			}
 			worst[t.Name] = max(worst[t.Name], t.weight())
 		}
 	}
-	return firstOf(worst, set)
+	return names, worst
 }
 
 // firstOf returns the names of the tensors with the largest weights, as many as have a
@@ -198,17 +208,7 @@ const (
 
 // stepChanges draws what each step did to each tensor.
 func (p *pager) stepChanges(steps []stepChanges) {
-	var names []string
-	worst := map[string]float64{}
-	for _, x := range steps {
-		for i := range x.Tensors {
-			t := &x.Tensors[i]
-			if _, ok := worst[t.Name]; !ok {
-				names = append(names, t.Name)
-			}
-			worst[t.Name] = max(worst[t.Name], t.weight())
-		}
-	}
+	names, worst := worstOf(steps)
 	if len(names) == 0 {
 		return
 	}
@@ -236,7 +236,7 @@ func changeTable(steps []stepChanges, several bool) *report.Table {
 			}
 			changed, difference, norm := noCell, noCell, noCell
 			if c.Changed != nil {
-				changed = shareCell(float64(*c.Changed) / float64(max(1, c.Looked)))
+				changed = shareCell(c.share())
 			}
 			if c.Relative != nil {
 				difference = realCell("%.3g", *c.Relative)
@@ -362,9 +362,7 @@ func matrixOf(steps []stepChanges, names []string) (changed, norms report.Number
 				continue
 			}
 			at = at*len(steps) + k
-			if c.Changed != nil {
-				changed[at] = float64(*c.Changed) / float64(max(1, c.Looked))
-			}
+			changed[at] = c.share()
 			if c.NormBefore > 0 {
 				norms[at] = c.NormAfter / c.NormBefore
 			}

@@ -158,14 +158,11 @@ func (p *pager) marked(list []tensorChange) {
 	for i := range list {
 		c := &list[i]
 		names = append(names, c.Name)
-		x, y := math.NaN(), math.NaN()
-		if c.Changed != nil {
-			x = float64(*c.Changed) / float64(max(1, c.Looked))
-		}
+		y := math.NaN()
 		if c.Relative != nil {
 			y = *c.Relative
 		}
-		share, relative = append(share, x), append(relative, y)
+		share, relative = append(share, c.share()), append(relative, y)
 	}
 	s := p.section("Tensors")
 	s.Chart(

@@ -443,7 +443,7 @@ func neuronsOf(own *lineage.Comparison) *verifyNeurons {
 		c := &classes[i]
 		n.Groups++
 		for k := range c.Sus {
-			if c.Certainty != nil && c.Certainty[k] >= certain {
+			if c.Certainty != nil && c.Certainty[k] >= align.Certain {
 				n.Certain++
 			}
 		}

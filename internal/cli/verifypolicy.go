@@ -8,12 +8,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 
 	"ropewalk/internal/nearest"
-	"ropewalk/internal/nesting"
 	"ropewalk/lineage"
 	"ropewalk/tensor"
 )
@@ -144,13 +141,10 @@ func readPolicy(path string) (*policy, error) {
 
 // parsePolicy reads a policy. Errors name the line.
 func parsePolicy(path string, text []byte) (*policy, error) {
-	if err := nesting.Check(text); err != nil {
-		return nil, usagef("%s is not for this program: %w", path, err)
-	}
 	p := &policy{file: path, limits: map[string]float64{}}
-	file, err := parser.ParseBytes(text, 0)
+	file, err := parseYAML(path, text)
 	if err != nil {
-		return nil, notYAML(path, firstLine(yaml.FormatError(err, false, false)))
+		return nil, err
 	}
 	seen := map[string]int{}
 	for _, doc := range file.Docs {

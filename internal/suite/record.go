@@ -98,11 +98,7 @@ func readRecords(name string) (records []Record, size int64, err error) {
 		if err := d.Decode(&r); err != nil {
 			return nil, 0, &ChangedError{name, n + 1, err.Error()}
 		}
-		sum, err := r.sum()
-		if err != nil {
-			return nil, 0, err
-		}
-		if sum != r.Digest || r.Schema != RecordSchema {
+		if !r.Whole() || r.Schema != RecordSchema {
 			return nil, 0, &ChangedError{name, n + 1, "its digest is another"}
 		}
 		records = append(records, r)

@@ -1,5 +1,7 @@
 package main
 
+import "slices"
+
 // The data that a user has folders of; other names are ropewalk's own.
 const (
 	mnist   = "mnist"
@@ -100,7 +102,26 @@ const (
 	p15 = split + " --method paper --optimizer sgd --rate 0.2 --schedule cosine --batch 100 --epochs 15"
 )
 
-var allRows = []row{
+// residuals are the rows of a ResNet for CIFAR-10 of so many layers.
+func residuals(layers string) []row {
+	of := func(name, what, args, pack string) row {
+		return row{name: "r" + layers + name, table: residual, what: "ResNet-" + layers + what, net: "resnet" + layers, data: cifar, start: "tuned" + layers, args: args, pack: pack}
+	}
+	const levels = crops + " --epochs 10 --batch 128 --rate 0.001 --lambda "
+	return []row{
+		of("", "", levels+"5e-6", ""),
+		of("-small", ", smaller", levels+"15e-6", ""),
+		of("-paper", ", as published, 8 levels, n = 2", crops+" --method paper --levels 8"+published, ""),
+		of("-paper-16", ", as published, 16 levels, n = 2", crops+" --method paper --levels 16"+published, ""),
+		of("-pack-4", ", packed", "", "--bits 4"),
+		of("-pack-35", ", packed", "", "--bits 3.5"),
+		of("-pack-3", ", packed", "", "--bits 3"),
+	}
+}
+
+var allRows = slices.Concat(lenets, residuals("20"), residuals("32"))
+
+var lenets = []row{
 	{name: "l300-19", table: targets, what: "LeNet-300-100", net: lenet300, data: mnist, start: "float300", args: a60 + mild + " --lambda 15e-6", bytes: 2900, error: 1.9},
 	{name: "l300-goal", table: targets, what: "LeNet-300-100, longer", net: lenet300, data: mnist, start: "float300", args: split + " --epochs 100" + mild + " --lambda 16e-6", bytes: 2048, error: 1.9},
 	{name: "l300-16", table: targets, what: "LeNet-300-100", net: lenet300, data: mnist, start: "float300", args: a60 + mild + " --lambda 9e-6", bytes: 3200, error: 1.6},
@@ -112,21 +133,6 @@ var allRows = []row{
 
 	{name: "f300", table: onFashion, what: "LeNet-300-100", net: lenet300, data: fashion, start: "fashion300", args: split + " --epochs 40" + flips + " --lambda 4e-6"},
 	{name: "f5", table: onFashion, what: "LeNet-5", net: lenet5, data: fashion, start: "fashion5", args: split + " --epochs 16" + flips + " --lambda 2.5e-6"},
-
-	{name: "r20", table: residual, what: "ResNet-20", net: "resnet20", data: cifar, start: "tuned20", args: crops + " --epochs 10 --batch 128 --rate 0.001 --lambda 5e-6"},
-	{name: "r20-small", table: residual, what: "ResNet-20, smaller", net: "resnet20", data: cifar, start: "tuned20", args: crops + " --epochs 10 --batch 128 --rate 0.001 --lambda 15e-6"},
-	{name: "r20-paper", table: residual, what: "ResNet-20, as published, 8 levels, n = 2", net: "resnet20", data: cifar, start: "tuned20", args: crops + " --method paper --levels 8" + published},
-	{name: "r20-paper-16", table: residual, what: "ResNet-20, as published, 16 levels, n = 2", net: "resnet20", data: cifar, start: "tuned20", args: crops + " --method paper --levels 16" + published},
-	{name: "r20-pack-4", table: residual, what: "ResNet-20, packed", net: "resnet20", data: cifar, start: "tuned20", pack: "--bits 4"},
-	{name: "r20-pack-35", table: residual, what: "ResNet-20, packed", net: "resnet20", data: cifar, start: "tuned20", pack: "--bits 3.5"},
-	{name: "r20-pack-3", table: residual, what: "ResNet-20, packed", net: "resnet20", data: cifar, start: "tuned20", pack: "--bits 3"},
-	{name: "r32", table: residual, what: "ResNet-32", net: "resnet32", data: cifar, start: "tuned32", args: crops + " --epochs 10 --batch 128 --rate 0.001 --lambda 5e-6"},
-	{name: "r32-small", table: residual, what: "ResNet-32, smaller", net: "resnet32", data: cifar, start: "tuned32", args: crops + " --epochs 10 --batch 128 --rate 0.001 --lambda 15e-6"},
-	{name: "r32-paper", table: residual, what: "ResNet-32, as published, 8 levels, n = 2", net: "resnet32", data: cifar, start: "tuned32", args: crops + " --method paper --levels 8" + published},
-	{name: "r32-paper-16", table: residual, what: "ResNet-32, as published, 16 levels, n = 2", net: "resnet32", data: cifar, start: "tuned32", args: crops + " --method paper --levels 16" + published},
-	{name: "r32-pack-4", table: residual, what: "ResNet-32, packed", net: "resnet32", data: cifar, start: "tuned32", pack: "--bits 4"},
-	{name: "r32-pack-35", table: residual, what: "ResNet-32, packed", net: "resnet32", data: cifar, start: "tuned32", pack: "--bits 3.5"},
-	{name: "r32-pack-3", table: residual, what: "ResNet-32, packed", net: "resnet32", data: cifar, start: "tuned32", pack: "--bits 3"},
 
 	{name: "paper-1", table: paperMode, what: "n = 1", net: lenet300, data: mnist, start: "float300-sgd", args: p15 + " --order 1 --lambda 0.5 --pull 0.01"},
 	{name: "paper-2", table: paperMode, what: "n = 2", net: lenet300, data: mnist, start: "float300-sgd", args: p15 + " --order 2 --lambda 0.35 --pull 0.01", bytes: 45000, error: 2.3},
