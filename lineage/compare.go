@@ -91,8 +91,9 @@ type comparer struct {
 	ref, own Network
 	o        *Options
 	stock    *inventory
-	spec     *symmetry.Spec // of what both have
-	edited   *editReport    // nil if nothing was looked for
+	spec     *symmetry.Spec  // of what both have
+	edited   *editReport     // nil if nothing was looked for
+	few      *align.Verbatim // what neurons are the reference's, if all others are those of a stranger
 	// moved is the suspect in the reference's order with its own factors, and scaled the
 	// reference with those of the suspect: what both are the same in but for damage, as
 	// it was done to the suspect.
@@ -232,11 +233,11 @@ func (c *comparer) align() error {
 		return nil
 	}
 	c.progress("alignment")
-	found, err := match(c.ctx, c.spec, ref, sus, c.o)
+	found, few, err := match(c.ctx, c.spec, ref, sus, c.o)
 	if err != nil {
 		return err
 	}
-	c.out.Match = found
+	c.out.Match, c.few = found, few
 	if !found.Related {
 		if err := c.unmoved(); err != nil || !found.Related {
 			return err

@@ -14,6 +14,7 @@ import (
 // number says what it assumes. None of them shows that networks are independent.
 type Evidence struct {
 	FixedPoints *FixedPoints  `json:"fixed_points,omitempty" about:"an exact test for suspects whose neurons were not moved"`
+	Verbatim    *Verbatim     `json:"verbatim,omitempty" about:"a count of neurons whose weights are in the suspect whole, whatever became of the others"`
 	Score       *Score        `json:"score,omitempty" about:"a score for suspects whose neurons may have been moved, beside those of controls"`
 	Resemblance *Resemblance  `json:"resemblance,omitempty" about:"of what kind the similarity is: that of a derived network, or of one that learned the same"`
 	Derived     bool          `json:"derived" about:"whether the similarity is more than that of networks that learned the same"`
@@ -21,6 +22,18 @@ type Evidence struct {
 	Neurons     *NeuronClaims `json:"neurons,omitempty" about:"how many matches can be claimed together"`
 	Caution     string        `json:"caution" about:"what does not follow, in words"`
 }
+
+// Verbatim is how many of the reference's neurons are in the suspect with all weights that
+// they read with.
+type Verbatim struct {
+	Neurons    int     `json:"neurons" about:"of the reference that one neuron of the suspect, and no other, reads like: with the same weights in some order, up to a factor and rounding"`
+	Tested     int     `json:"tested" about:"neurons that could have been found: those that read with two dozen different weights"`
+	Log10P     float64 `json:"log10_p" about:"decimal logarithm of a bound on the probability of so many, under the assumption; 0 is no evidence"`
+	Assumption string  `json:"assumption" about:"in words"`
+}
+
+const verbatimAssumption = "log10_p is a bound for weights of the two networks that are independent and Gaussian, in any order. Trained weights are neither, but those of networks that learned the same agree in no more than two or three digits. " +
+	"Weights that no training made, as filters that were computed, are the same in networks that have nothing else to do with each other."
 
 // Score is how well the weights of matched neurons agree.
 type Score struct {
@@ -119,6 +132,14 @@ func weigh(ctx context.Context, ref, sus Network, match *align.NetworkResult, o 
 	out.Derived, out.Reason = derived(match, out.Resemblance)
 	if f := out.FixedPoints; !out.Derived && f.Log10P < exactLevel {
 		out.Derived, out.Reason = true, fmt.Sprintf("%d of %d neurons are in their own places, which has a probability of 10^%.1f for strangers", f.Fixed, f.Neurons, f.Log10P)
+	}
+	few, err := match.FindVerbatim(w.spec, w.ref, w.sus)
+	if err != nil {
+		return nil, err
+	}
+	out.Verbatim = &Verbatim{Neurons: few.Neurons, Tested: few.Tested, Log10P: few.Log10P, Assumption: verbatimAssumption}
+	if !out.Derived && taken(few) {
+		out.Derived, out.Reason = true, fmt.Sprintf("%d of %d neurons read with the weights of the reference's, all of them", few.Neurons, few.Tested)
 	}
 	why := ""
 	if !out.Derived {

@@ -77,48 +77,59 @@ func sized(spec *symmetry.Spec, sus *tensor.Set) *symmetry.Spec {
 	return out
 }
 
-// match finds which neuron is which.
-func match(ctx context.Context, spec *symmetry.Spec, ref, sus *tensor.Set, o *Options) (*align.NetworkResult, error) {
+// match finds which neuron is which. few is not nil if the networks count as related for some neurons
+// only, which the suspect has verbatim.
+func match(ctx context.Context, spec *symmetry.Spec, ref, sus *tensor.Set, o *Options) (r *align.NetworkResult, few *align.Verbatim, err error) {
 	a, err := align.FromSymmetry(spec)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	b, err := a.Resize(sus)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	r, err := align.MatchNetworks(align.Network{Set: ref, Spec: a}, align.Network{Set: sus, Spec: b},
+	r, err = align.MatchNetworks(align.Network{Set: ref, Spec: a}, align.Network{Set: sus, Spec: b},
 		&align.NetworkOptions{Options: align.Options{Threads: o.Threads}, Memory: o.Memory, Context: ctx})
 	if err != nil {
 		if errors.Is(err, align.ErrInput) {
-			return nil, fmt.Errorf("%w: %w", ErrInput, err)
+			return nil, nil, fmt.Errorf("%w: %w", ErrInput, err)
 		}
-		return nil, err
+		return nil, nil, err
 	}
 	told, all, err := r.ByKeys(spec, ref, sus)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	proven := 2*told >= all && told > 0
 	// Networks that learned the same have neurons that are alike.
 	if r.Related && !proven {
 		like, err := resembleMatched(ctx, ref, sus, spec, r, o.Seed)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if r.Related, _ = derived(r, like); !r.Related {
 			moved, err := align.Restore(spec, sus, r.WithoutFactors())
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			same, pairs, err := survivors(spec, ref, moved)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			r.Related = survived(same, pairs)
 		}
 	}
 	r.Related = r.Related || proven
+	if !r.Related {
+		if few, err = r.FindVerbatim(spec, ref, sus); err != nil {
+			return nil, nil, err
+		}
+		if r.Related = taken(few); r.Related {
+			r.PutVerbatim(few)
+		} else {
+			few = nil
+		}
+	}
 	if r.Related {
 		for i := range r.Classes {
 			stay(&r.Classes[i].Result)
@@ -127,8 +138,14 @@ func match(ctx context.Context, spec *symmetry.Spec, ref, sus *tensor.Set, o *Op
 			stay(&r.Exchanged[i].Result)
 		}
 	}
-	return r, nil
+	return r, few, nil
 }
+
+// minTaken is how many neurons have to be in the suspect verbatim for it to be partly derived.
+const minTaken = 3
+
+// taken says whether neurons that are in the suspect verbatim are no chance.
+func taken(v *align.Verbatim) bool { return v.Neurons >= minTaken && v.Log10P <= exactLevel }
 
 // stay has the neurons of a group in their own places if all that are certain are: those
 // that damage has made hard to tell apart have not moved alone.

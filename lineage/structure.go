@@ -220,9 +220,27 @@ func (c *comparer) cosines() error {
 		// Of neurons of which pruning or a grid leaves nothing, nothing can be missed.
 		left := func(i int) bool { return s.xl[i] > 2*seenFrom*math.Sqrt(s.xx[i]*s.ll[i]/dims[g.Name]) }
 		g.Strangers = slices.DeleteFunc(strangers(g, s.xx, s.xy, s.yy, dims[g.Name]), func(i int) bool { return !left(i) })
+		if c.few != nil {
+			g.Strangers = c.others(g.Name)
+		}
 	}
 	c.lose()
 	return nil
+}
+
+// others returns the neurons of a group that the suspect has not verbatim.
+func (c *comparer) others(group string) (out []int) {
+	for k := range c.out.Match.Classes {
+		if c.out.Match.Classes[k].Name != group {
+			continue
+		}
+		for i, j := range c.few.Sus[k] {
+			if j < 0 {
+				out = append(out, i)
+			}
+		}
+	}
+	return out
 }
 
 const (

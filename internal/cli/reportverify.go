@@ -313,6 +313,9 @@ func (p *pager) evidence(e *lineage.Evidence) {
 			add("The exact test of neurons at their own place does not apply:", f.Why, "")
 		}
 	}
+	if x := e.Verbatim; x != nil && x.Tested > 0 {
+		add(fmt.Sprintf("%s of %s neurons read with weights of the reference's, all of them. The probability of so many is at most", commas(int64(x.Neurons)), commas(int64(x.Tested))), power(x.Log10P), x.Assumption)
+	}
 	if x := e.Score; x != nil {
 		add("The score of all matched weights is", fmt.Sprintf("e^%.0f", x.LogEvidence), x.Assumption)
 		for _, c := range []*lineage.Conformal{x.Random, x.Given} {

@@ -82,6 +82,9 @@ func (r *verifyText) evidence(c *card) {
 		}
 		lines = append(lines, fmt.Sprintf("%s of %s neurons at their own place, by chance %.1f: p = %s, %s; if %s", commas(int64(f.Fixed)), commas(int64(f.Neurons)), f.Expected, power(f.Log10P), how, f.Assumption))
 	}
+	if x := e.Verbatim; x != nil && x.Neurons > 0 {
+		lines = append(lines, fmt.Sprintf("%s of %s neurons read with weights of the reference's, all of them: at most %s; %s", commas(int64(x.Neurons)), commas(int64(x.Tested)), power(x.Log10P), x.Assumption))
+	}
 	if s := e.Score; s != nil {
 		lines = append(lines, fmt.Sprintf("score %.0f, which is no p-value: %s", s.Value, s.Assumption))
 		for _, k := range []struct {

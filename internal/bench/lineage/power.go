@@ -27,6 +27,8 @@ type theft struct {
 	Taken    int     `json:"taken"`
 	Fixed    int     `json:"fixed"`
 	Log10P   float64 `json:"log10_p"`
+	Verbatim int     `json:"verbatim"`
+	Bound    float64 `json:"bound"` // log10
 	Derived  bool    `json:"derived"`
 	Reason   string  `json:"reason"`
 	Verdict  string  `json:"verdict"`
@@ -50,7 +52,7 @@ func powerTable(ctx context.Context, c *config, b *strings.Builder) error {
 		return err
 	}
 	for _, widths := range powerWidths {
-		if c.page || c.quick && widths[0] > 128 {
+		if c.page || c.quick && widths[0] > 128 || !c.match.MatchString(fmt.Sprint(widths)) {
 			continue
 		}
 		m := &maker{p: &population{net: "lenet-300-100", side: 14, widths: widths, epochs: 2}, c: c, data: d}
@@ -137,6 +139,7 @@ func (m *maker) steal(ctx context.Context, x *theft) error {
 		return err
 	}
 	x.Seconds = time.Since(start).Seconds()
+	x.Verbatim, x.Bound = e.Verbatim.Neurons, e.Verbatim.Log10P
 	x.Fixed, x.Log10P, x.Derived, x.Reason, x.Verdict = e.FixedPoints.Fixed, e.FixedPoints.Log10P, e.Derived, e.Reason, string(c.Verdict)
 	return nil
 }
@@ -146,12 +149,13 @@ func powerPage(b *strings.Builder, s *store[theft]) {
 		return
 	}
 	fmt.Fprintf(b, "### Few neurons of the owner\n\nMLPs for images of 14x14, two hidden layers, trained on `%s` from different seeds; in the suspect a share of the neurons of each layer reads with the owner's weights. "+
-		"*in place* and p: the largest p of the seeds, of the exact test of `Weigh` (which is about neurons that were not moved). *derived*: how often `Weigh` says so, without controls.\n\n", fashion)
+		"*in place* and p: the largest p of the seeds, of the exact test of `Weigh` (which is about neurons that were not moved). *verbatim* and bound: the fewest neurons that were found with all their weights, wherever they are, and the largest bound of its probability. *derived*: how often `Weigh` says so, without controls.\n\n", fashion)
 	var rows [][]string
 	for _, widths := range powerWidths {
 		for _, share := range powerShares {
 			for _, shuffled := range []bool{false, true} {
 				n, derived, fixed, taken, worst := 0, 0, math.MaxInt, 0, math.Inf(-1)
+				verbatim, bound := math.MaxInt, math.Inf(-1)
 				verdicts := map[string]int{}
 				for _, k := range s.keys {
 					x := s.all[k]
@@ -163,6 +167,7 @@ func powerPage(b *strings.Builder, s *store[theft]) {
 						derived++
 					}
 					fixed, taken, worst = min(fixed, x.Fixed), x.Taken, max(worst, x.Log10P)
+					verbatim, bound = min(verbatim, x.Verbatim), max(bound, x.Bound)
 					verdicts[x.Verdict]++
 				}
 				if n == 0 {
@@ -179,12 +184,12 @@ func powerPage(b *strings.Builder, s *store[theft]) {
 					}
 				}
 				rows = append(rows, []string{
-					strings.Trim(fmt.Sprint(widths), "[]"), fmt.Sprintf("%g %% (%d)", 100*share, taken), how, fmt.Sprint(n), fmt.Sprint(fixed), fmt.Sprintf("%.1f", worst),
+					strings.Trim(fmt.Sprint(widths), "[]"), fmt.Sprintf("%g %% (%d)", 100*share, taken), how, fmt.Sprint(n), fmt.Sprint(fixed), fmt.Sprintf("%.1f", worst), fmt.Sprint(verbatim), fmt.Sprintf("%.0f", bound),
 					fmt.Sprintf("%d of %d", derived, n), strings.Join(said, ", "),
 				})
 			}
 		}
 	}
-	rival.Table(b, []string{"hidden neurons", "taken", "neurons", "suspects", "in place, least", "log10 p, largest", "derived", "verdicts"}, rows)
+	rival.Table(b, []string{"hidden neurons", "taken", "neurons", "suspects", "in place, least", "log10 p, largest", "verbatim, least", "log10 bound, largest", "derived", "verdicts"}, rows)
 	b.WriteString("\n")
 }
