@@ -389,7 +389,7 @@ func (n *network) pruned() *Change {
 		c.Scope = "neurons"
 	case n.eachAlike(list, c.Share):
 		c.Scope = "tensor"
-	case oneThreshold(list):
+	case oneThreshold(list) || oneLevel(list):
 		c.Scope = "network"
 		// A tensor of which all weights are large belongs to it as well.
 		c.Names, c.Share = nil, sum/float64(elements(n.weights))
@@ -501,6 +501,21 @@ func oneThreshold(list []examined) bool {
 		return low <= high*slack
 	}
 	return most > 0 && most <= 1.2*least
+}
+
+// oneLevel reports whether all tensors may have been cut at the same magnitude when they were on levels.
+func oneLevel(list []examined) bool {
+	under, over := 0.0, math.Inf(1)
+	for _, e := range list {
+		switch {
+		case e.cut.over == 0 || e.cut.fuzzy || e.cut.fitted:
+			return false
+		case e.Elements < telling:
+			continue
+		}
+		under, over = max(under, e.cut.under), min(over, e.cut.over)
+	}
+	return under <= 1.02*over && !math.IsInf(over, 1)
 }
 
 // minRounded is the share of the values that were changed that has to be off by no more than

@@ -465,6 +465,9 @@ func (e *examination) trace(x, y *numbers, asFiled bool) *trace {
 	defer func() {
 		s.relate(t)
 		s.extend(t)
+		if t.cut != nil && t.grid != nil {
+			t.cut.between(s.points)
+		}
 	}()
 	if t.grid == nil {
 		s.plain(t)

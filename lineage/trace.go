@@ -207,6 +207,35 @@ func (s *observed) hidden(t *trace) {
 	}
 }
 
+// between says between which levels weights were pruned, if they were on levels by then: the largest that
+// is zero was nearer to its own level than to the smallest that is left.
+func (c *cut) between(points []point) {
+	var zero, kept [2]float64 // largest and smallest magnitude, by sign
+	for _, p := range points {
+		side := 0
+		if p.x < 0 {
+			side = 1
+		}
+		x, y := math.Abs(p.x), math.Abs(p.y)
+		switch {
+		case p.y == 0:
+			zero[side] = max(zero[side], x)
+		case p.x*p.y > 0 && (kept[side] == 0 || y < kept[side]):
+			kept[side] = y
+		}
+	}
+	for side := range zero {
+		if kept[side] == 0 {
+			continue
+		}
+		// Of a level at the threshold, as many weights are zero as were to be.
+		c.under = max(c.under, min(2*zero[side]-kept[side], kept[side]))
+		if c.over == 0 || kept[side] < c.over {
+			c.over = kept[side]
+		}
+	}
+}
+
 // levelled looks at a tensor whose values are on the levels of t.grid; levels returns
 // those of a row, ascending, without zeros beside the grid.
 func (s *observed) levelled(t *trace, levels func(row int32) []float64) {
@@ -283,6 +312,9 @@ func (s *observed) levelled(t *trace, levels func(row int32) []float64) {
 				t.pruneQuantize = after
 			}
 			return
+		}
+		if 10*least <= off {
+			return // too few to call it a pruning, which alone would explain them
 		}
 	}
 	if exact && !t.grid.beside && s.pruned() {
