@@ -572,7 +572,7 @@ func (n *network) drifted() *Change {
 		return n.shifted()
 	}
 	k := pool(list)
-	moved := n.vectorsMoved(k.strength)
+	moved, told := n.vectorsMoved(k.strength)
 	c := &Change{Strength: k.strength}
 	quiet := n.with(func(e examined) bool { return e.drift == nil && e.Elements >= telling && e.cut == nil && e.grid == nil })
 	switch {
@@ -588,7 +588,7 @@ func (n *network) drifted() *Change {
 		c.Text = fmt.Sprintf("noise of %s sigma", strconv.FormatFloat(k.strength, 'g', 2, 64))
 	case k.points >= tellingMore && len(n.vectors) > 0 && 2*moved >= len(n.vectors) && len(quiet) == 0 && k.slope > 0.3:
 		c.Kind, c.Text = Training, "trained further"
-	case k.points >= tellingMore && len(n.vectors) == 0 && len(list) >= 3 && k.uneven && len(quiet) == 0 && k.slope > 0.3:
+	case k.points >= tellingMore && (len(n.vectors) == 0 && k.uneven || !told && k.unlike) && len(list) >= 3 && len(quiet) == 0 && k.slope > 0.3:
 		c.Kind, c.Text = Training, "trained further"
 	default:
 		c.Kind, c.Names = Shifted, n.names(list, telling)
@@ -599,8 +599,8 @@ func (n *network) drifted() *Change {
 
 // vectorsMoved returns how many biases and norms are not as they were. Where factors
 // were taken back, all of them are off by what damage of strength leaves unknown of factors, and only more
-// than that counts, of all together.
-func (n *network) vectorsMoved(strength float64) (moved int) {
+// than that counts, of all together: told says whether there is more.
+func (n *network) vectorsMoved(strength float64) (moved int, told bool) {
 	var relative []float64
 	for _, e := range n.vectors {
 		if e.scaled {
@@ -611,13 +611,13 @@ func (n *network) vectorsMoved(strength float64) (moved int) {
 		}
 	}
 	if len(relative) == 0 {
-		return moved
+		return moved, true
 	}
 	slices.Sort(relative)
 	if relative[len(relative)/2] <= 2*strength {
-		return 0
+		return 0, false
 	}
-	return moved
+	return moved, true
 }
 
 // shifted is a change of vectors alone.
@@ -641,6 +641,7 @@ type pooled struct {
 	strength, slope, slopeError float64
 	even                        bool // the strengths are equal to their errors
 	uneven                      bool // they differ by a tenth at least
+	unlike                      bool // they differ by a half at least
 	gaussian                    bool // nothing speaks against it
 	unscaled                    bool // slopes are 1
 	alike                       bool // slopes are equal
@@ -701,7 +702,7 @@ func pool(list []examined) pooled {
 		}
 	}
 	k.even = chi <= degrees+5*math.Sqrt(2*degrees)+2
-	k.uneven = most > 1.1*least && !k.even
+	k.uneven, k.unlike = most > 1.1*least && !k.even, most > 1.5*least && !k.even
 	return k
 }
 
