@@ -588,13 +588,28 @@ func (n *network) drifted() *Change {
 		c.Text = fmt.Sprintf("noise of %s sigma", strconv.FormatFloat(k.strength, 'g', 2, 64))
 	case k.points >= tellingMore && len(n.vectors) > 0 && 2*moved >= len(n.vectors) && len(quiet) == 0 && k.slope > 0.3:
 		c.Kind, c.Text = Training, "trained further"
+		c.Strength = strides(list, k.strength)
 	case k.points >= tellingMore && (len(n.vectors) == 0 && k.uneven || !told && k.unlike) && len(list) >= 3 && len(quiet) == 0 && k.slope > 0.3:
 		c.Kind, c.Text = Training, "trained further"
+		c.Strength = strides(list, k.strength)
 	default:
 		c.Kind, c.Names = Shifted, n.names(list, telling)
 		c.Text = fmt.Sprintf("weights changed by %s of their deviation", strconv.FormatFloat(k.strength, 'g', 2, 64))
 	}
 	return c
+}
+
+// strides returns how far training has moved weights, in their deviations: all of them, where nothing
+// else was done to weights, as it moves few neurons far; else fitted.
+func strides(list []examined, fitted float64) float64 {
+	sum := 0.0
+	for _, e := range list {
+		if e.cut != nil || e.grid != nil {
+			return fitted
+		}
+		sum += float64(e.Elements) * e.Relative * e.Relative
+	}
+	return math.Sqrt(sum / float64(elements(list)))
 }
 
 // vectorsMoved returns how many biases and norms are not as they were. Where factors

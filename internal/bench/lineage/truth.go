@@ -203,9 +203,17 @@ func (t *truth) step(ctx context.Context, s *subject, i int, seen bool, back *te
 		if err != nil {
 			return err
 		}
-		if step.Kind == attack.Finetune && t.has(attack.Quantize) {
-			// What a quantizer does is not training: only the step itself counts.
+		// What a quantizer or pruning does is not training: only the step itself counts.
+		if step.Kind == attack.Finetune && (t.has(attack.Quantize) || t.before(i, attack.Prune)) {
 			if low, high, err = t.alone(ctx, s, i, seed); err != nil {
+				return err
+			}
+		} else if back == nil {
+			neurons, err := own(s.Spec, t.attack)
+			if err != nil {
+				return err
+			}
+			if low, high, err = strengths(s.Set, neurons); err != nil {
 				return err
 			}
 		}
