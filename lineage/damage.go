@@ -287,9 +287,29 @@ func percent(share float64) string {
 	return strconv.FormatFloat(100*share, 'g', 3, 64) + " %"
 }
 
+// manyMore is how many times as many levels as all others have are no grid of a quantizer: levels to which
+// something was added, the same to many of them, look so.
+const manyMore = 16
+
+// grids returns the tensors that are on levels.
+func (n *network) grids() []examined {
+	list := n.with(func(e examined) bool { return e.grid != nil })
+	tensors, most := 0, 0
+	for _, e := range list {
+		if e.grid.uniform == "uniform" {
+			tensors++
+			most = max(most, e.grid.levels)
+		}
+	}
+	if tensors < 2 {
+		return list
+	}
+	return slices.DeleteFunc(list, func(e examined) bool { return e.grid.uniform != "uniform" && e.grid.levels > manyMore*most })
+}
+
 // quantized names a quantizer, or nil.
 func (n *network) quantized() *Change {
-	list := n.with(func(e examined) bool { return e.grid != nil })
+	list := n.grids()
 	if len(list) == 0 {
 		return nil
 	}

@@ -50,9 +50,10 @@ func TestDamagesBesideDummies(t *testing.T) {
 	}
 }
 
-// Levels at the ends of a grid may be those of neurons that were multiplied, a threshold may cut levels in the
-// place of weights, and of a small tensor few weights may have been pruned, each channel with levels of its own.
-func TestNamesOfLevelsAndThresholds(t *testing.T) {
+// What was named wrongly once: levels whose ends are those of neurons that were multiplied, a threshold that cut
+// levels, few pruned weights on levels of their channels, rounding that looks like factors, signs of few
+// noisy weights, and a mark written over levels.
+func TestNames(t *testing.T) {
 	n := bundled(t)
 	for _, test := range []struct {
 		chain, want string
@@ -61,6 +62,9 @@ func TestNamesOfLevelsAndThresholds(t *testing.T) {
 		{"scale+quantize=3", "rescaled, quantized to 3 bits", 7097},
 		{"quantize=4:gaussian+prune=0.9:global", "quantized to 4 bits, pruned 90 % by one threshold", 7087},
 		{"prune=0.9:global+quantize=4:channel", "pruned 89.9 % by one threshold, quantized to 4 bits per channel", 7050},
+		{"cast=f16:round+prune=0.9", "pruned 90 %, cast to F16 (stored as F32)", 11046},
+		{"sign+noise=1", "sign-flipped, noise of 1 sigma", 11121},
+		{"quantize=3+overwrite", "noise of 0.75 sigma, quantized to 3 bits", 11180},
 	} {
 		if c := must(Compare(t.Context(), n, attacked(t, n, test.chain, test.seed), &Options{Threads: 1})); c.Summary() != test.want {
 			t.Errorf("%s is called %q, want %q", test.chain, c.Summary(), test.want)

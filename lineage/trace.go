@@ -78,12 +78,12 @@ func (s *observed) plain(t *trace) {
 		}
 	}
 	t.cut.fuzzy = float64(wrong) > 0.002*float64(len(sorted))+1
-	if !t.cut.fuzzy && wrong > 0 { // the few that are wrong are no part of the edge
-		t.cut.low, t.cut.high = math.Abs(sorted[max(0, zero-1)].x), math.Abs(sorted[min(zero, len(sorted)-1)].x)
-	}
 	// Factors that are not known exactly move weights across the edge as well as what was added.
 	crossed := wrong > 0 && t.cut.low > t.cut.high && !s.scaled
 	if !s.drifted() {
+		if !t.cut.fuzzy && wrong > 0 { // the few that are wrong are no part of the edge
+			t.cut.low, t.cut.high = math.Abs(sorted[max(0, zero-1)].x), math.Abs(sorted[min(zero, len(sorted)-1)].x)
+		}
 		return
 	}
 	if h, g, _ := hiddenCut(sorted); h != nil && g > modelGain && s.remains(sorted, h) {
