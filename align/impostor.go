@@ -8,6 +8,9 @@ const (
 	// and wholePairs the share of all pairs that have to be so.
 	exactRest  = 2e-4
 	wholePairs = 0.9
+	// sameWeights is the share of a neuron's weights that have to be just what they were where others are
+	// not, as those that read neurons of which a part is gone.
+	sameWeights = 0.5
 	// impostorRest is what is left, at all places, of a pair that has nothing in common: a quarter of the
 	// squares is more than neurons of many numbers share by chance.
 	impostorRest = 0.75
@@ -48,6 +51,9 @@ func (d *driver) suspect(ref, sus *Spec, r, s *side, out *NetworkResult) suspici
 			rest := 1.0
 			if p.yy > 0 {
 				rest = max(0, 1-p.xy*p.xy/(p.xx*p.yy))
+			}
+			if p.same >= sameWeights {
+				rest = 0
 			}
 			if many || rest <= exactRest { // few numbers are alike by chance
 				least[c][p.i] = min(least[c][p.i], rest)

@@ -38,6 +38,7 @@ func (d *driver) residues(ref, sus *Spec, r, s *side, out *NetworkResult) []resi
 type heldPair struct {
 	i, j       int
 	xx, xy, yy float64
+	same       float64 // share of the reference's weights that were multiplied by the same
 }
 
 // held holds all pairs against each other that were found, and calls visit for each place of more
@@ -95,10 +96,49 @@ func (d *driver) held(ref, sus *Spec, r, s *side, out *NetworkResult, visit func
 			for i, j := range out.Classes[c].Sus {
 				if j >= 0 {
 					x, y := a[i*dim:][:dim], b[i*dim:][:dim]
-					pairs = append(pairs, heldPair{i, j, inner(x, x), inner(x, y), inner(y, y)})
+					pairs = append(pairs, heldPair{i, j, inner(x, x), inner(x, y), inner(y, y), sameRatio(x, y)})
 				}
 			}
 			visit(c, place, seen, pairs)
 		}
 	}
+}
+
+const (
+	// ratioTolerance is how far ratios of weights that were multiplied by the same may be apart, and
+	// minRatios and maxRatios of how many that is found.
+	ratioTolerance = 1e-5
+	minRatios      = 8
+	maxRatios      = 256
+)
+
+// sameRatio returns the share of the numbers of x that are not zero of which y has just as many times
+// as much, up to rounding; 0 if there are few.
+func sameRatio(x, y []float32) float64 {
+	var some []float64
+	step := len(x)/maxRatios + 1
+	for i := 0; i < len(x); i += step {
+		if x[i] != 0 {
+			some = append(some, float64(y[i])/float64(x[i]))
+		}
+	}
+	if len(some) < minRatios {
+		return 0
+	}
+	slices.Sort(some)
+	middle := some[len(some)/2]
+	if middle == 0 {
+		return 0
+	}
+	n, all := 0, 0
+	for i, v := range x {
+		if v == 0 {
+			continue
+		}
+		all++
+		if math.Abs(float64(y[i])-middle*float64(v)) <= ratioTolerance*math.Abs(middle*float64(v)) {
+			n++
+		}
+	}
+	return float64(n) / float64(all)
 }

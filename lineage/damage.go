@@ -287,9 +287,29 @@ func percent(share float64) string {
 	return strconv.FormatFloat(100*share, 'g', 3, 64) + " %"
 }
 
+// manyMore is how many times as many levels as all others have are no grid of a quantizer: levels to which
+// something was added, the same to many of them, look so.
+const manyMore = 16
+
+// grids returns the tensors that are on levels.
+func (n *network) grids() []examined {
+	list := n.with(func(e examined) bool { return e.grid != nil })
+	tensors, most := 0, 0
+	for _, e := range list {
+		if e.grid.uniform == "uniform" {
+			tensors++
+			most = max(most, e.grid.levels)
+		}
+	}
+	if tensors < 2 {
+		return list
+	}
+	return slices.DeleteFunc(list, func(e examined) bool { return e.grid.uniform != "uniform" && e.grid.levels > manyMore*most })
+}
+
 // quantized names a quantizer, or nil.
 func (n *network) quantized() *Change {
-	list := n.with(func(e examined) bool { return e.grid != nil })
+	list := n.grids()
 	if len(list) == 0 {
 		return nil
 	}
@@ -389,7 +409,7 @@ func (n *network) pruned() *Change {
 		c.Scope = "neurons"
 	case n.eachAlike(list, c.Share):
 		c.Scope = "tensor"
-	case oneThreshold(list):
+	case oneThreshold(list) || oneLevel(list):
 		c.Scope = "network"
 		// A tensor of which all weights are large belongs to it as well.
 		c.Names, c.Share = nil, sum/float64(elements(n.weights))
@@ -503,6 +523,21 @@ func oneThreshold(list []examined) bool {
 	return most > 0 && most <= 1.2*least
 }
 
+// oneLevel reports whether all tensors may have been cut at the same magnitude when they were on levels.
+func oneLevel(list []examined) bool {
+	under, over := 0.0, math.Inf(1)
+	for _, e := range list {
+		switch {
+		case e.cut.over == 0 || e.cut.fuzzy || e.cut.fitted:
+			return false
+		case e.Elements < telling:
+			continue
+		}
+		under, over = max(under, e.cut.under), min(over, e.cut.over)
+	}
+	return under <= 1.02*over && !math.IsInf(over, 1)
+}
+
 // minRounded is the share of the values that were changed that has to be off by no more than
 // roundings: a few neurons are so small that a narrow type has little of them left.
 const minRounded = 0.97
@@ -557,7 +592,7 @@ func (n *network) drifted() *Change {
 		return n.shifted()
 	}
 	k := pool(list)
-	moved := n.vectorsMoved(k.strength)
+	moved, told := n.vectorsMoved(k.strength)
 	c := &Change{Strength: k.strength}
 	quiet := n.with(func(e examined) bool { return e.drift == nil && e.Elements >= telling && e.cut == nil && e.grid == nil })
 	switch {
@@ -573,8 +608,10 @@ func (n *network) drifted() *Change {
 		c.Text = fmt.Sprintf("noise of %s sigma", strconv.FormatFloat(k.strength, 'g', 2, 64))
 	case k.points >= tellingMore && len(n.vectors) > 0 && 2*moved >= len(n.vectors) && len(quiet) == 0 && k.slope > 0.3:
 		c.Kind, c.Text = Training, "trained further"
-	case k.points >= tellingMore && len(n.vectors) == 0 && len(list) >= 3 && k.uneven && len(quiet) == 0 && k.slope > 0.3:
+		c.Strength = strides(list, k.strength)
+	case k.points >= tellingMore && (len(n.vectors) == 0 && k.uneven || !told && k.unlike) && len(list) >= 3 && len(quiet) == 0 && k.slope > 0.3:
 		c.Kind, c.Text = Training, "trained further"
+		c.Strength = strides(list, k.strength)
 	default:
 		c.Kind, c.Names = Shifted, n.names(list, telling)
 		c.Text = fmt.Sprintf("weights changed by %s of their deviation", strconv.FormatFloat(k.strength, 'g', 2, 64))
@@ -582,10 +619,23 @@ func (n *network) drifted() *Change {
 	return c
 }
 
+// strides returns how far training has moved weights, in their deviations: all of them, where nothing
+// else was done to weights, as it moves few neurons far; else fitted.
+func strides(list []examined, fitted float64) float64 {
+	sum := 0.0
+	for _, e := range list {
+		if e.cut != nil || e.grid != nil {
+			return fitted
+		}
+		sum += float64(e.Elements) * e.Relative * e.Relative
+	}
+	return math.Sqrt(sum / float64(elements(list)))
+}
+
 // vectorsMoved returns how many biases and norms are not as they were. Where factors
 // were taken back, all of them are off by what damage of strength leaves unknown of factors, and only more
-// than that counts, of all together.
-func (n *network) vectorsMoved(strength float64) (moved int) {
+// than that counts, of all together: told says whether there is more.
+func (n *network) vectorsMoved(strength float64) (moved int, told bool) {
 	var relative []float64
 	for _, e := range n.vectors {
 		if e.scaled {
@@ -596,13 +646,13 @@ func (n *network) vectorsMoved(strength float64) (moved int) {
 		}
 	}
 	if len(relative) == 0 {
-		return moved
+		return moved, true
 	}
 	slices.Sort(relative)
 	if relative[len(relative)/2] <= 2*strength {
-		return 0
+		return 0, false
 	}
-	return moved
+	return moved, true
 }
 
 // shifted is a change of vectors alone.
@@ -626,6 +676,7 @@ type pooled struct {
 	strength, slope, slopeError float64
 	even                        bool // the strengths are equal to their errors
 	uneven                      bool // they differ by a tenth at least
+	unlike                      bool // they differ by a half at least
 	gaussian                    bool // nothing speaks against it
 	unscaled                    bool // slopes are 1
 	alike                       bool // slopes are equal
@@ -686,7 +737,7 @@ func pool(list []examined) pooled {
 		}
 	}
 	k.even = chi <= degrees+5*math.Sqrt(2*degrees)+2
-	k.uneven = most > 1.1*least && !k.even
+	k.uneven, k.unlike = most > 1.1*least && !k.even, most > 1.5*least && !k.even
 	return k
 }
 

@@ -457,6 +457,9 @@ func (e *examination) trace(x, y *numbers, asFiled bool) *trace {
 	if asFiled && e.o.file != nil {
 		t.grid = findGrid(e.wholeFile(whole), ref, e.channels(x, y, true), s.lossy)
 	}
+	if asFiled && e.o.file == nil && e.silent != nil { // of what is looked at, few levels may be left
+		t.grid = findGrid(e.wholeFile(whole), ref, nil, s.lossy)
+	}
 	from, rows := e.file, e.o.rows
 	if t.grid == nil {
 		from, rows = y, nil
@@ -465,6 +468,9 @@ func (e *examination) trace(x, y *numbers, asFiled bool) *trace {
 	defer func() {
 		s.relate(t)
 		s.extend(t)
+		if t.cut != nil && t.grid != nil {
+			t.cut.between(s.points)
+		}
 	}()
 	if t.grid == nil {
 		s.plain(t)

@@ -45,9 +45,12 @@ type cut struct {
 	// The threshold, as a magnitude of the reference's weights, lies between low and high;
 	// with noise in between, only high is known, of the suspect's weights. 0 is not known.
 	low, high float64
-	fuzzy     bool // what is zero is not just what is smallest
-	fitted    bool // it is seen through noise
-	rows      bool // what is zero are whole neurons
+	// Of levels that were pruned, the threshold as a magnitude of levels lies between these; 0 is not
+	// known.
+	under, over float64
+	fuzzy       bool // what is zero is not just what is smallest
+	fitted      bool // it is seen through noise
+	rows        bool // what is zero are whole neurons
 }
 
 // An order says which of two damages came first, as far as it shows.

@@ -293,7 +293,7 @@ func (p *pairing) spoiled(unsettled map[int]bool) {
 func (p *pairing) judge(differing []string, out *editReport) error {
 	var surveys []*survey
 	var others []Edit
-	matrices, spread := 0, 0
+	matrices, spread, unseen := 0, 0, 0
 	for _, t := range p.ref.All() {
 		if s := p.suspect(t.Name); s != nil && len(t.Shape) > 1 && t.DType.Numeric() && s.DType.Numeric() && s.Shape.Equal(t.Shape) {
 			matrices++
@@ -318,6 +318,9 @@ func (p *pairing) judge(differing []string, out *editReport) error {
 			return err
 		}
 		if n != nil && n.of(unsettled) {
+			if len(n.dims) > 1 {
+				unseen++
+			}
 			continue
 		}
 		if n == nil {
@@ -334,7 +337,7 @@ func (p *pairing) judge(differing []string, out *editReport) error {
 			spread++
 		}
 	}
-	out.Damaged = spread > 0 && 2*spread > matrices
+	out.Damaged = spread > 0 && 2*spread > matrices-unseen
 	for _, s := range surveys {
 		if out.Damaged && s.spread() {
 			again, err := p.read(s.n.name)

@@ -303,9 +303,7 @@ func (n *pairedTensor) gather(y []float64, restored bool) {
 		}
 		v := y[from]
 		switch {
-		case g == 1:
-		case restored:
-			v += n.eps * (1/g - 1) // what was taken back there knows nothing of it
+		case g == 1 || restored: // there, factors were taken back
 		case n.eps > 0:
 			v = (v+n.eps)/g - n.eps
 		default:

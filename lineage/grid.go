@@ -315,5 +315,16 @@ func uniformGrid(parts []levelled, epsilon float64) *grid {
 	if g.bits == 0 || evidence < need {
 		return nil
 	}
+	// Levels at the ends may be those of neurons that were not looked at: what is left has a grid of
+	// its own, of which finer ones are multiples.
+	if len(parts) == 1 {
+		u := parts[0].values
+		if g.beside {
+			u = withoutZero(u)
+		}
+		if n := evenSteps(u, epsilon); n > 0 {
+			g.bits = min(g.bits, logLevels(n))
+		}
+	}
 	return g
 }

@@ -50,6 +50,28 @@ func TestDamagesBesideDummies(t *testing.T) {
 	}
 }
 
+// What was named wrongly once: levels whose ends are those of neurons that were multiplied, a threshold that cut
+// levels, few pruned weights on levels of their channels, rounding that looks like factors, signs of few
+// noisy weights, and a mark written over levels.
+func TestNames(t *testing.T) {
+	n := bundled(t)
+	for _, test := range []struct {
+		chain, want string
+		seed        uint64
+	}{
+		{"scale+quantize=3", "rescaled, quantized to 3 bits", 7097},
+		{"quantize=4:gaussian+prune=0.9:global", "quantized to 4 bits, pruned 90 % by one threshold", 7087},
+		{"prune=0.9:global+quantize=4:channel", "pruned 89.9 % by one threshold, quantized to 4 bits per channel", 7050},
+		{"cast=f16:round+prune=0.9", "pruned 90 %, cast to F16 (stored as F32)", 11046},
+		{"sign+noise=1", "sign-flipped, noise of 1 sigma", 11121},
+		{"quantize=3+overwrite", "noise of 0.75 sigma, quantized to 3 bits", 11180},
+	} {
+		if c := must(Compare(t.Context(), n, attacked(t, n, test.chain, test.seed), &Options{Threads: 1})); c.Summary() != test.want {
+			t.Errorf("%s is called %q, want %q", test.chain, c.Summary(), test.want)
+		}
+	}
+}
+
 // A quantizer before factors is known by its levels, also where the factors of some neurons are near 1
 // and those of rows and columns have nothing to begin with.
 func TestLevelsUnderFactors(t *testing.T) {
@@ -86,5 +108,40 @@ func TestRemovedBesideDummies(t *testing.T) {
 		if c.Summary() != want || !c.Match.Whole {
 			t.Errorf("%s is called %q, want %q (nothing damaged: %v)", chain, c.Summary(), want, c.Match.Whole)
 		}
+	}
+}
+
+// Of neurons that were split a part may be gone. Then nobody who is left is taken for another, and what reads
+// the parts that are left is named, column by column.
+func TestRemovedPartsOfNeurons(t *testing.T) {
+	n := bundled(t)
+	r := must(must(attack.Parse("dummy:split+remove=0.2")).Apply(t.Context(), attack.Network{Set: n.Set, Spec: n.Spec}, &attack.Options{Seed: 1, Unproved: true}))
+	added, removed, orphans := 0, 0, 0
+	for _, list := range r.Truth.Added {
+		added += len(list)
+		for _, a := range list {
+			if a.Of < 0 {
+				orphans++
+			}
+		}
+	}
+	for _, list := range r.Truth.Removed {
+		removed += len(list)
+	}
+	c := must(Compare(t.Context(), n, Network{Set: r.Set}, &Options{Threads: 1}))
+	got := map[Kind]int{}
+	for _, x := range c.Changes {
+		got[x.Kind] = x.Neurons
+	}
+	if k := removed - got[Removal]; !c.Match.Whole || k < 0 || k > orphans || got[Padding] != added-k {
+		t.Errorf("%s (nothing damaged: %v); want %d neurons of padding and %d removed, less at most %d of both", c.Summary(), c.Match.Whole, added, removed, orphans)
+	}
+	for _, e := range c.Edits {
+		if e.What != EditColumn || e.Factor <= 0 || e.Factor >= 1 {
+			t.Errorf("%s is named; want columns that are less than they were", e.Text)
+		}
+	}
+	if len(c.Edits) == 0 {
+		t.Error("nothing is said of the columns that read parts of neurons")
 	}
 }

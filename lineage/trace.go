@@ -81,6 +81,9 @@ func (s *observed) plain(t *trace) {
 	// Factors that are not known exactly move weights across the edge as well as what was added.
 	crossed := wrong > 0 && t.cut.low > t.cut.high && !s.scaled
 	if !s.drifted() {
+		if !t.cut.fuzzy && wrong > 0 { // the few that are wrong are no part of the edge
+			t.cut.low, t.cut.high = math.Abs(sorted[max(0, zero-1)].x), math.Abs(sorted[min(zero, len(sorted)-1)].x)
+		}
 		return
 	}
 	if h, g, _ := hiddenCut(sorted); h != nil && g > modelGain && s.remains(sorted, h) {
@@ -207,6 +210,35 @@ func (s *observed) hidden(t *trace) {
 	}
 }
 
+// between says between which levels weights were pruned, if they were on levels by then: the largest that
+// is zero was nearer to its own level than to the smallest that is left.
+func (c *cut) between(points []point) {
+	var zero, kept [2]float64 // largest and smallest magnitude, by sign
+	for _, p := range points {
+		side := 0
+		if p.x < 0 {
+			side = 1
+		}
+		x, y := math.Abs(p.x), math.Abs(p.y)
+		switch {
+		case p.y == 0:
+			zero[side] = max(zero[side], x)
+		case p.x*p.y > 0 && (kept[side] == 0 || y < kept[side]):
+			kept[side] = y
+		}
+	}
+	for side := range zero {
+		if kept[side] == 0 {
+			continue
+		}
+		// Of a level at the threshold, as many weights are zero as were to be.
+		c.under = max(c.under, min(2*zero[side]-kept[side], kept[side]))
+		if c.over == 0 || kept[side] < c.over {
+			c.over = kept[side]
+		}
+	}
+}
+
 // levelled looks at a tensor whose values are on the levels of t.grid; levels returns
 // those of a row, ascending, without zeros beside the grid.
 func (s *observed) levelled(t *trace, levels func(row int32) []float64) {
@@ -283,6 +315,9 @@ func (s *observed) levelled(t *trace, levels func(row int32) []float64) {
 				t.pruneQuantize = after
 			}
 			return
+		}
+		if 10*least <= off {
+			return // too few to call it a pruning, which alone would explain them
 		}
 	}
 	if exact && !t.grid.beside && s.pruned() {

@@ -32,6 +32,7 @@ func Settle(spec *symmetry.Spec, ref, moved *tensor.Set, found *align.NetworkRes
 			break
 		}
 	}
+	f.turn()
 	f.unflip()
 	rescaled, told = f.decide()
 	return rescaled, told, nil
@@ -50,6 +51,7 @@ type class struct {
 	logs   [][]float64 // of the magnitude, by factor
 	signs  [][]float64 // 1 or -1
 	told   [][]bool    // by biases or norms that are as they were
+	turned [][]bool    // of opposite sign, by these
 	places []*seen
 }
 
@@ -96,6 +98,7 @@ func newFactors(spec *symmetry.Spec, ref, moved *tensor.Set, found *align.Networ
 				}
 			}
 			c.logs, c.signs, c.told = append(c.logs, logs), append(c.signs, signs), append(c.told, make([]bool, group.Size))
+			c.turned = append(c.turned, make([]bool, group.Size))
 		}
 		for k := range group.Places {
 			p := &group.Places[k]
@@ -310,16 +313,23 @@ func (f *factors) find(x factorOf, places []*seen) (change float64) {
 	}
 	usual := offset(found)
 	logs := class.logs[x.factor]
+	var said []float64 // what vectors say that weights bear out
 	for n := range found {
 		if class.result.Sus[n] < 0 {
 			continue
 		}
 		m, vector := found[n].choose(usual)
-		// Training does not multiply two numbers by the same. One alone may be anything, unless those of
-		// other neurons say what training would not do.
-		class.told[x.factor][n] = vector && (found[n].vectors > 1 || usual.spread < closeVectors && usual.vectors > minSpread)
+		if class.told[x.factor][n] = vector; vector && found[n].spread <= wideRatios {
+			said = append(said, m)
+		}
 		change = max(change, math.Abs(m-logs[n]))
 		logs[n] = m
+	}
+	// Training does not multiply two numbers by the same. One alone may be anything, unless those of
+	// other neurons say what training would not do.
+	alone := usual.spread < closeVectors && spread(said) > minSpread
+	for n := range found {
+		class.told[x.factor][n] = class.told[x.factor][n] && (found[n].vectors > 1 || alone)
 	}
 	return change
 }
@@ -375,25 +385,21 @@ func cluster(s []sample) (middle float64, most int) {
 func quartiles(s []sample) float64 { return (s[len(s)*3/4].log - s[len(s)/4].log) / 1.349 }
 
 // A usualOffset is how far medians of weights are from what biases and norms say, in
-// most neurons: quantizers make all weights of a kind larger or smaller. vectors is how much
-// that what these say differs between neurons: little, if they were only trained further.
-type usualOffset struct{ log, spread, vectors float64 }
+// most neurons: quantizers make all weights of a kind larger or smaller.
+type usualOffset struct{ log, spread float64 }
 
 func offset(found []estimate) usualOffset {
-	var d, v []float64
+	var d []float64
 	for _, e := range found {
-		if e.vectors > 0 {
-			v = append(v, e.vector)
-			if e.spread < wideRatios {
-				d = append(d, e.log-e.vector)
-			}
+		if e.vectors > 0 && e.spread < wideRatios {
+			d = append(d, e.log-e.vector)
 		}
 	}
 	if len(d) == 0 {
-		return usualOffset{spread: math.Inf(1), vectors: spread(v)}
+		return usualOffset{spread: math.Inf(1)}
 	}
 	slices.Sort(d)
-	return usualOffset{d[len(d)/2], spread(d), spread(v)}
+	return usualOffset{d[len(d)/2], spread(d)}
 }
 
 // How much the offset may spread for biases and norms to be what they were, and how
@@ -527,6 +533,45 @@ const (
 	minSignCosine = 0.95
 )
 
+// minTurned is how many biases, norms and statistics have to say so for a sign to be theirs, whatever damaged
+// weights say.
+const minTurned = 2
+
+// turn gives neurons the signs that their biases, norms and statistics say, of which nothing but the sign
+// was changed, if all of them agree.
+func (f *factors) turn() {
+	for c := range f.classes {
+		class := &f.classes[c]
+		for k := range class.Factors {
+			up, down := make([]int, class.Size), make([]int, class.Size)
+			for _, p := range class.places {
+				if len(p.tensor.dims) != 1 || !slices.ContainsFunc(p.Acts, func(a symmetry.Act) bool { return a.Factor == k && a.Odd }) {
+					continue
+				}
+				power := float64(powerOf(p.Acts, k))
+				f.visit(p, c, k, func(n int, x, y, log, sign float64) {
+					x *= sign * math.Exp(log+power*class.logs[k][n])
+					switch off := 2 * align.Rounding * math.Abs(y); {
+					case y == 0:
+					case math.Abs(y-x) <= off:
+						up[n]++
+					case math.Abs(y+x) <= off:
+						down[n]++
+					}
+				})
+			}
+			for n := range up {
+				switch {
+				case up[n] >= minTurned && down[n] == 0:
+					class.signs[k][n] = 1
+				case down[n] >= minTurned && up[n] == 0:
+					class.signs[k][n], class.turned[k][n] = -1, true
+				}
+			}
+		}
+	}
+}
+
 // unflip takes back signs that what is left of a neuron does not bear out.
 func (f *factors) unflip() {
 	for c := range f.classes {
@@ -549,7 +594,7 @@ func (f *factors) unflip() {
 				})
 			}
 			for n, s := range class.signs[k] {
-				if s < 0 && -xy[n]*math.Sqrt(count[n]) < min(minSign, minSignCosine*math.Sqrt(count[n]))*math.Sqrt(xx[n]*yy[n]) {
+				if s < 0 && !class.turned[k][n] && -xy[n]*math.Sqrt(count[n]) < min(minSign, minSignCosine*math.Sqrt(count[n]))*math.Sqrt(xx[n]*yy[n]) {
 					class.signs[k][n] = 1
 				}
 			}
@@ -610,12 +655,14 @@ func (f *factors) decide() (left bool, told float64) {
 				switch {
 				case gauge == symmetry.Sign || math.Abs(x) < align.Rounding:
 					x = 0
-				case math.Abs(x) <= tiny && !agree(n):
+				case math.Abs(x) <= tiny && !agree(n) && !(wide && sure[n]):
 					x = 0
 				case sure[n]:
-				case one[n].square-own[n].square <= minErrors*minErrors*own[n].square/max(1, count[n]):
+				case own[n].weights == 0: // numbers that are no weights would have to tell it
 					x = 0
-				case one[n].square < minGain*max(own[n].square, usual*count[n]) && !wide:
+				case one[n].square-own[n].square <= minErrors*minErrors*own[n].square/float64(max(1, own[n].numbers)):
+					x = 0
+				case one[n].square < minGain*max(own[n].square, usual*float64(own[n].numbers)) && !wide:
 					x = 0
 				}
 				logs[n] = x
@@ -644,8 +691,11 @@ func (f *factors) decide() (left bool, told float64) {
 // reference's: the sum of squares, each tensor counting by its own size; and how many
 // are equal to rounding.
 type misfit struct {
-	square float64
-	exact  int
+	square float64 // of weights, or of all numbers where weights are few
+	others float64 // of biases, norms and statistics
+	// numbers is how many square is the sum of, and weights how many of the neuron's are left.
+	numbers, weights int
+	exact            int
 	// made are those of exact that the factor multiplies, and read those that it divides.
 	made, read int
 	vectors    int // those of exact that are of biases, norms and statistics
@@ -664,7 +714,7 @@ func usualMisfit(own []misfit, count []float64) float64 {
 	var x []float64
 	for n, m := range own {
 		if count[n] > 0 {
-			x = append(x, m.square/count[n])
+			x = append(x, m.square/float64(m.numbers))
 		}
 	}
 	if len(x) == 0 {
@@ -676,7 +726,13 @@ func usualMisfit(own []misfit, count []float64) float64 {
 
 func (m *misfit) add(y, x, scale, power float64, vector bool) {
 	d := y - x
-	m.square += d * d / scale
+	if vector {
+		m.others += d * d / scale
+	} else {
+		m.square += d * d / scale
+		m.weights++
+	}
+	m.numbers++
 	if math.Abs(d) <= 2*align.Rounding*math.Abs(y) {
 		m.exact++
 		if power > 0 {
@@ -715,7 +771,21 @@ func (f *factors) errors(c, k int) (own, one []misfit, count []float64) {
 			count[n]++
 		})
 	}
+	for n := range own {
+		own[n].join()
+		one[n].join()
+	}
 	return own, one, count
+}
+
+// join counts biases, norms and statistics in where few weights are left. Else weights have to bear a factor
+// out: training a pruned network changes the statistics of its neurons by far more.
+func (m *misfit) join() {
+	if m.weights >= minCluster {
+		m.numbers = m.weights
+		return
+	}
+	m.square += m.others
 }
 
 // spread returns the standard deviation of most of x: by the quartiles, as of a normal distribution.

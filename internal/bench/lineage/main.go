@@ -36,6 +36,7 @@ type config struct {
 	attacks *regexp.Regexp
 	pairs   int
 	seeds   int
+	seed    uint64
 	strange int
 	quick   bool
 	again   bool
@@ -60,6 +61,7 @@ func main() {
 	flag.Func("attacks", "make only attacks that match the `regexp`", expression(&c.attacks))
 	flag.IntVar(&c.pairs, "pairs", 0, "measure `N` pairs of attacks of each network, drawn at random, and all single ones; 0 is all pairs")
 	flag.IntVar(&c.seeds, "seeds", 20, "suspects of each kind whose places are changed; at most 5 of those with neurons of the owner")
+	flag.Uint64Var(&c.seed, "seed", 0, "draw pairs of attacks, and all that attacks draw, by `N`: other cases, for another -store")
 	flag.IntVar(&c.strange, "strangers", 0, "compare at most `N` pairs of each population of strangers; 0 is all")
 	flag.BoolVar(&c.quick, "quick", false, "some networks, 20 pairs of attacks, two seeds, 100 strangers")
 	flag.BoolVar(&c.again, "wrong", false, "measure again the cases of the matrix that were wrong")

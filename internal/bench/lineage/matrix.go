@@ -46,7 +46,7 @@ func matrixTable(ctx context.Context, c *config, b *strings.Builder) error {
 			continue
 		}
 		if err == nil {
-			err = n.measure(ctx, c, s, uint64(i))
+			err = n.measure(ctx, c, s, uint64(i)+1000*c.seed)
 			n.close()
 		}
 		if err != nil {
@@ -65,7 +65,7 @@ func (s *subject) measure(ctx context.Context, c *config, to *store[finding], se
 		if !c.attacks.MatchString(text) || old != nil && (!c.again || len(old.Wrong) == 0 && old.Function == "") {
 			continue
 		}
-		f, err := s.find(ctx, c, text, uint64(i))
+		f, err := s.find(ctx, c, text, uint64(i)+1000*c.seed)
 		if err != nil {
 			return fmt.Errorf("%s: %w", text, err)
 		}

@@ -2,9 +2,11 @@ package main
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 	"slices"
 
+	"ropewalk/align"
 	"ropewalk/attack"
 	"ropewalk/symmetry"
 	"ropewalk/tensor"
@@ -35,6 +37,54 @@ func restored(spec *symmetry.Spec, r *attack.Result) (*tensor.Set, error) {
 		return nil, err
 	}
 	return inMemory(set)
+}
+
+// own returns the suspect's tensors with the neurons that it has of the reference where they were, also where
+// neurons were added or removed: these are left out, or zeros.
+func own(spec *symmetry.Spec, r *attack.Result) (*tensor.Set, error) {
+	found := &align.NetworkResult{Related: true}
+	for i := range spec.Groups {
+		g := &spec.Groups[i]
+		c := align.ClassResult{Name: g.Name}
+		m := r.Truth.Element[g.Name]
+		partners, others := make([]int, g.Size), g.Size
+		for k := range partners {
+			partners[k] = k
+		}
+		if m != nil && m.Order != nil {
+			partners, others = slices.Repeat([]int{-1}, g.Size), len(m.Order)
+			for j, k := range m.Order {
+				if k >= 0 {
+					partners[k] = j
+				}
+			}
+		}
+		matching, err := align.NewMatching(partners, others)
+		if err != nil {
+			return nil, fmt.Errorf("internal error: group %s: %w", g.Name, err)
+		}
+		c.Matching = *matching
+		for f := range g.Factors {
+			scale := slices.Repeat([]float64{1}, g.Size)
+			if m != nil && f < len(m.Factors) {
+				copy(scale, m.Factors[f])
+			}
+			c.Scale = append(c.Scale, scale)
+		}
+		for _, a := range r.Truth.Added[g.Name] {
+			d := align.Dummy{Sus: a.Neuron, Kind: align.Stranger, Of: -1}
+			if a.Kind == attack.SplitDummy && a.Of >= 0 {
+				d.Kind, d.Of = align.SplitDummy, a.Of
+			}
+			c.Added = append(c.Added, d)
+		}
+		found.Classes = append(found.Classes, c)
+	}
+	back, err := align.Restore(spec, r.Set, found)
+	if err != nil {
+		return nil, err
+	}
+	return inMemory(back)
 }
 
 // each calls f with the weights of the reference and of the restored suspect.

@@ -21,6 +21,9 @@ import (
 // of no tensor is more than one weight in twenty on a level that is not the one nearest to
 // what the weight was in the reference.
 //
+// Where neurons were split and some were removed after that, what reads the part that is left is less than
+// it was, and may be named as edited.
+//
 // Noise or training, pruning and quantizing are named in their order, unless a fitted
 // quantizer may have zero for a level.
 type item struct {
@@ -57,6 +60,9 @@ func tell(ctx context.Context, s *subject, text string, seed uint64) (*truth, er
 		t.preserves = t.preserves && step.Kind.Preserves()
 	}
 	t.moved(s.Spec)
+	if t.parted() {
+		t.items = append(t.items, item{kinds: []lineage.Kind{lineage.Edited}})
+	}
 	back, err := restored(s.Spec, r)
 	if err != nil {
 		return nil, err
@@ -197,9 +203,17 @@ func (t *truth) step(ctx context.Context, s *subject, i int, seen bool, back *te
 		if err != nil {
 			return err
 		}
-		if step.Kind == attack.Finetune && t.has(attack.Quantize) {
-			// What a quantizer does is not training: only the step itself counts.
+		// What a quantizer or pruning does is not training: only the step itself counts.
+		if step.Kind == attack.Finetune && (t.has(attack.Quantize) || t.before(i, attack.Prune)) {
 			if low, high, err = t.alone(ctx, s, i, seed); err != nil {
+				return err
+			}
+		} else if back == nil {
+			neurons, err := own(s.Spec, t.attack)
+			if err != nil {
+				return err
+			}
+			if low, high, err = strengths(s.Set, neurons); err != nil {
 				return err
 			}
 		}
@@ -264,6 +278,19 @@ func (t *truth) zeroLevel() bool {
 	return slices.ContainsFunc(t.chain, func(s attack.Step) bool {
 		return s.Kind == attack.Quantize && (slices.Contains(s.Options, "lloyd-max") || slices.Contains(s.Options, "gaussian"))
 	})
+}
+
+// parted says whether parts of neurons were removed.
+func (t *truth) parted() bool {
+	split := false
+	for i := range t.chain {
+		s := &t.chain[i]
+		split = split || s.Kind == attack.Dummy && slices.Contains(s.Options, "split")
+		if split && s.Kind == attack.Remove {
+			return true
+		}
+	}
+	return false
 }
 
 func (t *truth) has(k attack.Kind) bool {
