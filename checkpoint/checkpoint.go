@@ -182,10 +182,15 @@ func (c *Checkpoint) parse(f *mapped.File, dir string, opt *Options) error {
 	return nil
 }
 
+// shortestFile is the length with which a safetensors file begins; no format has files that are shorter.
+const shortestFile = 8
+
 func unknownFormat(head []byte, size int64) string {
 	switch {
 	case size == 0:
 		return "the file is empty"
+	case size < shortestFile:
+		return fmt.Sprintf("the file has %d bytes, too few for any format: not all of it is there", size)
 	case npz.Sniff(head):
 		return "a zip archive that is neither a PyTorch state dict nor an .npz"
 	case len(head) >= 4 && string(head[:4]) == "GGUF":

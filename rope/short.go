@@ -277,9 +277,12 @@ func (f *File) parseText(s *shortForm, text, payloads []byte) (end int64, index 
 			n = int(numOfParts)
 		}
 		for range n {
-			size := r.uint("length of a payload", uint64(len(payloads))+1)
+			size := r.uint("length of a payload", maxShort)
 			if r.err != nil {
 				return 0, nil, r.err
+			}
+			if size > uint64(len(payloads))+1 {
+				return 0, nil, fmt.Errorf("a payload has %d bytes, of which %d are there; the file is damaged, or not all of it: %w", size-1, len(payloads), io.ErrUnexpectedEOF)
 			}
 			if size == 0 {
 				index = append(index, 0)

@@ -253,9 +253,9 @@ func (s *server) page(build func(ctx context.Context, r *http.Request) (*report.
 			}
 			p = newPage("", title).Page
 			sec := p.Section("")
-			sec.Text(err.Error())
+			sec.Text(s.inside(err.Error()))
 			if hint := hintFor(err); hint != "" {
-				sec.Text(hint)
+				sec.Text(s.inside(hint))
 			}
 			sec.Links(report.Link{Text: "all files", To: "/"})
 		}
@@ -263,6 +263,11 @@ func (s *server) page(build func(ctx context.Context, r *http.Request) (*report.
 		w.WriteHeader(status)
 		_ = report.Write(w, p, servedPage) // a browser that went away
 	}
+}
+
+// inside names files as the pages do, from the folder on: where that is, readers need not know.
+func (s *server) inside(text string) string {
+	return strings.ReplaceAll(text, strings.TrimSuffix(s.dir, string(filepath.Separator))+string(filepath.Separator), "")
 }
 
 // inTurn makes a page while not too many others are made.

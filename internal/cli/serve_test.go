@@ -228,6 +228,8 @@ func TestServeLarge(t *testing.T) {
 		r := ask(s, "GET", "/see?file="+name)
 		if text := body(t, r); r.StatusCode != http.StatusUnprocessableEntity {
 			t.Errorf("%s: status %d, want 422: %.300q", name, r.StatusCode, text)
+		} else if strings.Contains(text, dir) {
+			t.Errorf("%s: the page says where the folder is: %.300q", name, text)
 		}
 		runtime.ReadMemStats(&after)
 		if n := after.TotalAlloc - before.TotalAlloc; n > 64<<20 {

@@ -234,7 +234,7 @@ func (s *server) live(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if err != nil {
-		http.Error(w, printable(err.Error()), httpStatus(err))
+		http.Error(w, printable(s.inside(err.Error())), httpStatus(err))
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -273,7 +273,7 @@ func (s *server) compare(ctx context.Context, r *http.Request) (*report.Page, er
 		return p, err
 	}
 	d := newPage("compare", q.Get("suspect")+" against "+q.Get("reference"))
-	d.Lead = "Tensor by tensor, since more can't be told: " + err.Error()
+	d.Lead = "Tensor by tensor, since more can't be told: " + s.inside(err.Error())
 	res := &diffResult{A: paths[0], B: paths[1]}
 	if res.Tensors, err = s.e.compare(ctx, open[0], open[1]); err != nil {
 		return nil, err
