@@ -74,3 +74,21 @@ func toldApart(ctx context.Context, t *testing.T, decay float64, a, b Network) {
 		}
 	}
 }
+
+// Neurons with partners that no other comes near are more than networks have that learned the same, if they
+// are enough, also where damage has left hardly any correlation.
+func TestCertainNeuronsAreDerived(t *testing.T) {
+	few := &Resemblance{Tensors: []TensorResemblance{{}}, Correlation: 0.05, Spectrum: 0.1, Noise: 0.2}
+	for _, test := range []struct {
+		certain, all int
+		want         bool
+	}{{leastCertain, 100, true}, {leastCertain - 1, 100, false}, {leastCertain, 1000, false}, {125, 1000, true}} {
+		m := &align.NetworkResult{LogEvidence: 1000, Classes: []align.ClassResult{{Result: align.Result{Certainty: make([]float64, test.all)}}}}
+		for i := range test.certain {
+			m.Classes[0].Certainty[i] = 1
+		}
+		if got, why := derived(m, few); got != test.want {
+			t.Errorf("%d of %d neurons are certain: derived %v (%s), want %v", test.certain, test.all, got, why, test.want)
+		}
+	}
+}

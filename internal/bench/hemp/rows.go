@@ -110,6 +110,7 @@ func residuals(layers string) []row {
 	const levels = crops + " --epochs 10 --batch 128 --rate 0.001 --lambda "
 	return []row{
 		of("", "", levels+"5e-6", ""),
+		of("-goal", ", thirty times smaller", levels+"7.2e-6", ""),
 		of("-small", ", smaller", levels+"15e-6", ""),
 		of("-paper", ", as published, 8 levels, n = 2", crops+" --method paper --levels 8"+published, ""),
 		of("-paper-16", ", as published, 16 levels, n = 2", crops+" --method paper --levels 16"+published, ""),
