@@ -40,6 +40,8 @@ const (
 	// whatever others are. Camouflage by noise of a thousandth leaves 0.999999, quantization
 	// to 4 bits about 0.99; strangers with 27 weights reach 0.98 once in 10^18.
 	alike = 0.98
+	// exactCopy is the same in a network that nobody has damaged.
+	exactCopy = 0.999
 	// negligible is the share of a usual neuron's effect that counts as none.
 	negligible = 0.01
 	// cancelled is what may be left of the sum of a clique's outgoing weights, as a
@@ -145,7 +147,7 @@ func (s *side) dummies(class *Class, m *Matching, left residue, like []int, was 
 	// similar returns how alike two neurons are made, 0 if they are no copies of one.
 	similar := func(j, k int) float64 {
 		c := made.cosine(j, k)
-		if c < 0 && !made.flips || math.Abs(c) < bar(j, k) {
+		if c < 0 && !made.flips || math.Abs(c) < bar(j, k) || left.exact && math.Abs(c) < exactCopy {
 			return 0
 		}
 		return math.Abs(c)
@@ -205,7 +207,7 @@ func (s *side) dummies(class *Class, m *Matching, left residue, like []int, was 
 		} else {
 			clique = clique[:1]
 			switch {
-			case like != nil && like[first] >= 0 && m.Sus[like[first]] >= 0:
+			case !left.exact && like != nil && like[first] >= 0 && m.Sus[like[first]] >= 0:
 				// What it is like beside the reference is damaged once, and not twice.
 				split(first, m.Sus[like[first]])
 			case size[first] <= least || inner(out[first], out[first]) <= residual*residual*left.out:

@@ -223,7 +223,7 @@ func (d *driver) explain(ref, sus *Spec, r, s *side, out *NetworkResult) (*Netwo
 		// just what it was as soon as these are alone.
 		without := out.disown(x.impostors)
 		before := *d // what it knows of the match that is tried goes with it
-		alone, added, merged, err := d.apart(ref, sus, r, s, without)
+		alone, added, merged, err := d.apartOf(ref, sus, r, s, without)
 		if err != nil {
 			return nil, err
 		}
@@ -236,7 +236,7 @@ func (d *driver) explain(ref, sus *Spec, r, s *side, out *NetworkResult) (*Netwo
 		}
 		*d = before
 	}
-	out, added, merged, err := d.apart(ref, sus, r, s, out)
+	out, added, merged, err := d.apartOf(ref, sus, r, s, out)
 	if err != nil {
 		return nil, err
 	}
@@ -246,9 +246,29 @@ func (d *driver) explain(ref, sus *Spec, r, s *side, out *NetworkResult) (*Netwo
 	return out.name(added, merged), nil
 }
 
+// apartOf is apart, twice where it turns out that nothing was damaged: then a neuron that is only like another
+// is no part of it.
+func (d *driver) apartOf(ref, sus *Spec, r, s *side, from *NetworkResult) (*NetworkResult, [][]Dummy, [][]Merge, error) {
+	before := *d
+	out, added, merged, err := d.apart(ref, sus, r, s, from, false)
+	if err != nil || !out.Related || !slices.ContainsFunc(merged, func(list []Merge) bool { return len(list) > 0 }) {
+		return out, added, merged, err
+	}
+	if y := d.suspect(ref, sus, r, s, out); y.exact < wholePairs {
+		return out, added, merged, nil
+	}
+	*d = before
+	return d.apart(ref, sus, r, s, from, true)
+}
+
 // apart says what neurons without a partner are, and matches the others without those that are known.
-func (d *driver) apart(ref, sus *Spec, r, s *side, out *NetworkResult) (*NetworkResult, [][]Dummy, [][]Merge, error) {
-	added, merged := s.allDummies(sus.Classes, out, d.residues(ref, sus, r, s, out), d.likes)
+// exact says that nearly all pairs are just what they were.
+func (d *driver) apart(ref, sus *Spec, r, s *side, out *NetworkResult, exact bool) (*NetworkResult, [][]Dummy, [][]Merge, error) {
+	left := d.residues(ref, sus, r, s, out)
+	for c := range left {
+		left[c].exact = exact
+	}
+	added, merged := s.allDummies(sus.Classes, out, left, d.likes)
 	known := 0
 	for _, list := range added {
 		known += explained(list)

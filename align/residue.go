@@ -8,7 +8,10 @@ import (
 // A residue is what damage has put into the weights of each neuron of a class of the suspect:
 // the sums of squares that do not come from its partner. It is the same for all where
 // noise or a grid did it, and none where nothing was damaged.
-type residue struct{ in, out float64 }
+type residue struct {
+	in, out float64
+	exact   bool // nearly all pairs are just what they were
+}
 
 // residues measures it, by class, on the pairs that were found, with their factors taken
 // back. Each is the median of the class, so that wrong pairs don't count.

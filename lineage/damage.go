@@ -726,7 +726,7 @@ func pool(list []examined) pooled {
 		if d.kurtosis > 0 && math.Abs(d.kurtosis-3) > off {
 			k.gaussian = false
 		}
-		if math.Abs(d.slope-1) > 5*d.slopeError+0.005*slack {
+		if math.Abs(d.slope-1) > 5*d.slopeError+0.005*slack*(1+k.strength) { // factors are off with the noise
 			k.unscaled = false
 		}
 		if math.Abs(d.slope-k.slope) > 5*d.slopeError+0.02 {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"ropewalk/attack"
+	"ropewalk/tensor"
 )
 
 // What is said of damage is about the neurons that both networks have, or about all that the suspect
@@ -143,5 +144,44 @@ func TestRemovedPartsOfNeurons(t *testing.T) {
 	}
 	if len(c.Edits) == 0 {
 		t.Error("nothing is said of the columns that read parts of neurons")
+	}
+}
+
+// In a network that nobody has damaged, a neuron that is like another one is no part of it.
+func TestNeuronsThatAreAlikeAreNoParts(t *testing.T) {
+	n := bundled(t)
+	w := must(n.Set.Lookup("conv3.weight").Float32s())
+	row := len(w) / 64
+	for i := range 12 { // pairs with a cosine of 0.97 to 0.995
+		for k := range row {
+			w[(2*i+1)*row+k] = w[2*i*row+k] + (0.1+0.012*float32(i))*w[(40+i)*row+k]
+		}
+	}
+	same := map[string][]float32{}
+	for _, name := range []string{"bn3.weight", "bn3.bias", "bn3.running_mean", "bn3.running_var"} {
+		v := must(n.Set.Lookup(name).Float32s())
+		for i := range 12 {
+			v[2*i+1] = v[2*i] * (1 + 0.01*float32(i+1))
+		}
+		same[name] = v
+	}
+	same["conv3.weight"] = w
+	out := must(n.Set.Lookup("fc1.weight").Float32s()) // 9 places of each neuron
+	for at := range out {
+		if at/9%64 < 24 {
+			out[at] *= 0.03
+		}
+	}
+	same["fc1.weight"] = out
+	var list []*tensor.Tensor
+	for name, v := range same {
+		list = append(list, &tensor.Tensor{Name: name, DType: tensor.F32, Shape: n.Set.Lookup(name).Shape, Data: tensor.Bytes(tensor.F32.AppendFloats(nil, v))})
+	}
+	n.Set = must(tensor.Overlay(n.Set, list...))
+	for seed := range uint64(3) {
+		c := must(Compare(t.Context(), n, attacked(t, n, "dummy:zero", seed), &Options{Threads: 1}))
+		if c.Summary() != "reordered, padded with 80 neurons, rescaled" {
+			t.Errorf("seed %d: %s", seed, c.Summary())
+		}
 	}
 }
