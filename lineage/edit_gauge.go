@@ -261,7 +261,9 @@ const (
 	still     = 0x1p-27
 	maxSwept  = 1 << 28
 	minSweeps = 20
-	firstLook = 2 // sweeps, after which it is clear whether large networks were damaged
+	firstLook = 2 // sweeps, after which it is clear whether large networks were damaged; of others after minSweeps
+	// manyWeights is how many make more sweeps than that slow.
+	manyWeights = 1 << 17
 )
 
 // sweeps is how often polish goes through all neurons, at most.
@@ -656,8 +658,16 @@ func (p *pairing) regauged(active []bool) (match *align.NetworkResult, exact boo
 		return nil, false, err
 	}
 	sweeps := g.sweeps()
-	if sweeps == minSweeps { // many weights: a look says whether anything is exact, before hours are spent on it
-		g.polish(firstLook)
+	// Of many weights a look says whether anything is exact, before hours are spent on it, or minutes.
+	look := 0
+	switch {
+	case sweeps == minSweeps:
+		look = firstLook
+	case g.size() >= manyWeights:
+		look = minSweeps
+	}
+	if look > 0 {
+		g.polish(look)
 		if !g.clear() {
 			sweeps = 0
 		}
