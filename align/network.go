@@ -190,7 +190,8 @@ func (d *driver) solveWithout(ref, sus *Spec, r, s *side, added [][]Dummy, merge
 	if err != nil {
 		return nil, err
 	}
-	fixed := slices.Clone(d.fixed)
+	fixed := d.fixed // of copies of the driver as well
+	d.fixed = slices.Clone(fixed)
 	for c := range d.fixed {
 		if d.fixed[c] != nil && len(keep[c]) < sus.Classes[c].Size {
 			d.fixed[c] = nil // its dummies are gone; evidence finds the rest again
@@ -257,8 +258,17 @@ func (d *driver) apartOf(ref, sus *Spec, r, s *side, from *NetworkResult) (*Netw
 	if y := d.suspect(ref, sus, r, s, out); y.exact < wholePairs {
 		return out, added, merged, nil
 	}
+	first := *d
 	*d = before
-	return d.apart(ref, sus, r, s, from, true)
+	again, addedAgain, mergedAgain, err := d.apart(ref, sus, r, s, from, true)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if y := d.suspect(ref, sus, r, s, again); !again.Related || y.exact < wholePairs {
+		*d = first
+		return out, added, merged, nil
+	}
+	return again, addedAgain, mergedAgain, nil
 }
 
 // apart says what neurons without a partner are, and matches the others without those that are known.

@@ -24,6 +24,8 @@ const (
 	// neurons may have the same sums: of more, none would be the only one.
 	maxCounted = 256
 	maxSame    = 8
+	// maxScanned is how many may have the first of these sums.
+	maxScanned = 4096
 	// maxVerbatim bounds the elements of a tensor, which is read whole on both sides.
 	maxVerbatim = 1 << 28
 )
@@ -42,7 +44,8 @@ type Verbatim struct {
 
 // FindVerbatim looks for neurons that are in the suspect verbatim; spec is of the reference, and
 // the classes are those of r. A neuron counts only if no other of either side has its weights.
-// It takes a time linear in the size of both networks. Tensors of more than 2^28 elements are left out.
+// It takes a time linear in the size of both networks. Tensors of more than 2^28 elements are left out, and
+// networks whose tensors were exchanged.
 func (r *NetworkResult) FindVerbatim(spec *symmetry.Spec, ref, sus *tensor.Set) (*Verbatim, error) {
 	out := &Verbatim{}
 	for c := range r.Classes {
@@ -50,7 +53,7 @@ func (r *NetworkResult) FindVerbatim(spec *symmetry.Spec, ref, sus *tensor.Set) 
 		partners := slices.Repeat([]int{-1}, len(x.Sus))
 		out.Sus = append(out.Sus, partners)
 		g := spec.Group(x.Name)
-		if g == nil {
+		if g == nil || len(r.Exchanged) > 0 { // tensors that were exchanged are in others' places
 			continue
 		}
 		tested, taken := make([]bool, len(x.Sus)), make([]bool, len(x.Ref))
@@ -98,13 +101,12 @@ func chance(d, n, m int) float64 {
 	return min(0, (math.Log(float64(n))+math.Log(float64(m))+orders)/math.Ln10+float64(d-1)*math.Log10(verbatimTolerance))
 }
 
-// PutVerbatim gives neurons that are in the suspect verbatim their partners, with certainty.
+// PutVerbatim gives neurons that are in the suspect verbatim their partners, with certainty, and has none for
+// the others.
 func (r *NetworkResult) PutVerbatim(v *Verbatim) {
 	for c := range r.Classes {
 		x := &r.Classes[c]
-		if x.Certainty == nil {
-			x.Certainty = make([]float64, len(x.Sus))
-		}
+		x.Certainty = make([]float64, len(x.Sus))
 		x.place(v.Sus[c])
 	}
 }
@@ -139,7 +141,7 @@ func newReadings(p *symmetry.Place, t *tensor.Tensor, neurons int) (*readings, e
 			sum, square, fourth = sum+math.Abs(v), square+v*v, fourth+v*v*v*v
 			return true
 		})
-		if n >= minVerbatim && square > 0 && r.distinct(i) {
+		if n >= minVerbatim && square > 0 && fourth-fourth == 0 && r.distinct(i) {
 			r.list[i] = []float64{sum / math.Sqrt(n*square), math.Sqrt(math.Sqrt(fourth / (square * square))), n}
 		}
 	}
@@ -207,9 +209,13 @@ func (r *readings) alike(o *readings) [][]int {
 		}
 		row, same := r.row(i, math.MaxInt), 0
 		from, _ := slices.BinarySearchFunc(order, k[0]-verbatimTolerance, func(j int, v float64) int { return cmp.Compare(o.list[j][0], v) })
-		for _, j := range order[from:] {
+		for scanned, j := range order[from:] {
 			l := o.list[j]
 			if l[0] > k[0]+verbatimTolerance {
+				break
+			}
+			if scanned == maxScanned {
+				out[i] = nil
 				break
 			}
 			if l[2] != k[2] || math.Abs(l[1]-k[1]) > verbatimTolerance {

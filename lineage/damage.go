@@ -709,10 +709,10 @@ func pool(list []examined) pooled {
 			continue
 		}
 		err := d.strengthError + 0.02*k.strength
-		slack := 1.0
+		slack, inexact := 1.0, 0.005
 		if scaled { // factors that were fitted take a part of the noise with them
 			err += 0.05 * k.strength
-			slack = 4
+			slack, inexact = 4, 0.02*(1+k.strength)
 		}
 		if d.points >= telling && k.strength > 0 {
 			k.unrest += float64(d.points) / weight * (math.Abs(d.strength-k.strength)/k.strength + math.Abs(d.kurtosis-3)/3)
@@ -726,7 +726,7 @@ func pool(list []examined) pooled {
 		if d.kurtosis > 0 && math.Abs(d.kurtosis-3) > off {
 			k.gaussian = false
 		}
-		if math.Abs(d.slope-1) > 5*d.slopeError+0.005*slack*(1+k.strength) { // factors are off with the noise
+		if math.Abs(d.slope-1) > 5*d.slopeError+inexact {
 			k.unscaled = false
 		}
 		if math.Abs(d.slope-k.slope) > 5*d.slopeError+0.02 {

@@ -337,7 +337,7 @@ func (p *pairing) judge(differing []string, out *editReport) error {
 			spread++
 		}
 	}
-	out.Damaged = spread > 0 && 2*spread > matrices-unseen
+	out.Damaged = spread > 0 && 2*spread > matrices || spread > 1 && 2*spread > matrices-unseen
 	for _, s := range surveys {
 		if out.Damaged && s.spread() {
 			again, err := p.read(s.n.name)

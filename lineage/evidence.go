@@ -133,13 +133,15 @@ func weigh(ctx context.Context, ref, sus Network, match *align.NetworkResult, o 
 	if f := out.FixedPoints; !out.Derived && f.Log10P < exactLevel {
 		out.Derived, out.Reason = true, fmt.Sprintf("%d of %d neurons are in their own places, which has a probability of 10^%.1f for strangers", f.Fixed, f.Neurons, f.Log10P)
 	}
-	few, err := match.FindVerbatim(w.spec, w.ref, w.sus)
-	if err != nil {
-		return nil, err
-	}
-	out.Verbatim = &Verbatim{Neurons: few.Neurons, Tested: few.Tested, Log10P: few.Log10P, Assumption: verbatimAssumption}
-	if !out.Derived && taken(few) {
-		out.Derived, out.Reason = true, fmt.Sprintf("%d of %d neurons read with the weights of the reference's, all of them", few.Neurons, few.Tested)
+	if !match.Streamed { // it reads whole tensors
+		few, err := match.FindVerbatim(w.spec, w.ref, w.sus)
+		if err != nil {
+			return nil, err
+		}
+		out.Verbatim = &Verbatim{Neurons: few.Neurons, Tested: few.Tested, Log10P: few.Log10P, Assumption: verbatimAssumption}
+		if !out.Derived && taken(few) {
+			out.Derived, out.Reason = true, fmt.Sprintf("%d of %d neurons read with the weights of the reference's, all of them", few.Neurons, few.Tested)
+		}
 	}
 	why := ""
 	if !out.Derived {

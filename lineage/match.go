@@ -120,7 +120,7 @@ func match(ctx context.Context, spec *symmetry.Spec, ref, sus *tensor.Set, o *Op
 		}
 	}
 	r.Related = r.Related || proven
-	if !r.Related {
+	if !r.Related && !r.Streamed { // it reads whole tensors
 		if few, err = r.FindVerbatim(spec, ref, sus); err != nil {
 			return nil, nil, err
 		}

@@ -220,15 +220,19 @@ func (c *comparer) cosines() error {
 		// Of neurons of which pruning or a grid leaves nothing, nothing can be missed.
 		left := func(i int) bool { return s.xl[i] > 2*seenFrom*math.Sqrt(s.xx[i]*s.ll[i]/dims[g.Name]) }
 		g.Strangers = slices.DeleteFunc(strangers(g, s.xx, s.xy, s.yy, dims[g.Name]), func(i int) bool { return !left(i) })
-		if c.few != nil {
-			g.Strangers = c.others(g.Name)
-		}
 	}
 	c.lose()
+	if c.few != nil {
+		for i := range c.out.Groups {
+			g := &c.out.Groups[i]
+			g.Strangers, g.Removed, g.Lost, g.Added, g.unlike = c.others(g.Name), nil, nil, 0, nil
+		}
+	}
 	return nil
 }
 
-// others returns the neurons of a group that the suspect has not verbatim.
+// others returns the neurons of a group that the suspect has not verbatim. Those that it has in their place are a
+// stranger's, however many they are: nothing was added or removed.
 func (c *comparer) others(group string) (out []int) {
 	for k := range c.out.Match.Classes {
 		if c.out.Match.Classes[k].Name != group {

@@ -538,33 +538,40 @@ const (
 const minTurned = 2
 
 // turn gives neurons the signs that their biases, norms and statistics say, of which nothing but the sign
-// was changed, if all of them agree.
+// was changed, if all of them agree and no weights that are left as they were say otherwise.
 func (f *factors) turn() {
 	for c := range f.classes {
 		class := &f.classes[c]
-		for k := range class.Factors {
-			up, down := make([]int, class.Size), make([]int, class.Size)
+		for k, gauge := range class.Factors {
+			if !gauge.Flips() {
+				continue
+			}
+			// Vectors and weights that are just what they were, with this sign and with the other.
+			var up, down [2][]int
+			for v := range up {
+				up[v], down[v] = make([]int, class.Size), make([]int, class.Size)
+			}
 			for _, p := range class.places {
-				if len(p.tensor.dims) != 1 || !slices.ContainsFunc(p.Acts, func(a symmetry.Act) bool { return a.Factor == k && a.Odd }) {
+				if !slices.ContainsFunc(p.Acts, func(a symmetry.Act) bool { return a.Factor == k && a.Odd }) {
 					continue
 				}
-				power := float64(powerOf(p.Acts, k))
+				power, v := float64(powerOf(p.Acts, k)), min(len(p.tensor.dims), 2)-1
 				f.visit(p, c, k, func(n int, x, y, log, sign float64) {
 					x *= sign * math.Exp(log+power*class.logs[k][n])
 					switch off := 2 * align.Rounding * math.Abs(y); {
 					case y == 0:
 					case math.Abs(y-x) <= off:
-						up[n]++
+						up[v][n]++
 					case math.Abs(y+x) <= off:
-						down[n]++
+						down[v][n]++
 					}
 				})
 			}
-			for n := range up {
+			for n := range class.signs[k] {
 				switch {
-				case up[n] >= minTurned && down[n] == 0:
+				case up[0][n] >= minTurned && down[0][n] == 0 && down[1][n] <= up[1][n]:
 					class.signs[k][n] = 1
-				case down[n] >= minTurned && up[n] == 0:
+				case down[0][n] >= minTurned && up[0][n] == 0 && up[1][n] <= down[1][n]:
 					class.signs[k][n], class.turned[k][n] = -1, true
 				}
 			}

@@ -267,6 +267,9 @@ func (s *server) page(build func(ctx context.Context, r *http.Request) (*report.
 
 // inside names files as the pages do, from the folder on: where that is, readers need not know.
 func (s *server) inside(text string) string {
+	if clean := filepath.Clean(s.dir); clean == "." || filepath.Dir(clean) == clean {
+		return text // there is nothing to hide, and much that looks like it
+	}
 	return strings.ReplaceAll(text, strings.TrimSuffix(s.dir, string(filepath.Separator))+string(filepath.Separator), "")
 }
 
