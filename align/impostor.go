@@ -52,7 +52,7 @@ func (d *driver) suspect(ref, sus *Spec, r, s *side, out *NetworkResult) suspici
 			if p.yy > 0 {
 				rest = max(0, 1-p.xy*p.xy/(p.xx*p.yy))
 			}
-			if p.same >= sameWeights {
+			if rest > 0 && sameRatio(p.x, p.y) >= sameWeights {
 				rest = 0
 			}
 			if many || rest <= exactRest { // few numbers are alike by chance

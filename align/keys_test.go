@@ -50,6 +50,20 @@ func changed(t *testing.T, set *tensor.Set, f func(x *tensor.Tensor, v []float32
 	return must(tensor.NewSet(list...))
 }
 
+// shuffled returns a set with its neurons moved and multiplied at random, and how.
+func shuffled(t *testing.T, spec *symmetry.Spec, set *tensor.Set, o *symmetry.RandomOptions) (symmetry.Element, *tensor.Set) {
+	t.Helper()
+	e, err := spec.Fit(set, spec.Random(o))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := symmetry.Apply(spec, set, e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e, out
+}
+
 // unknown returns a match in which nothing is known.
 func unknown(spec *symmetry.Spec) *NetworkResult {
 	r := &NetworkResult{}
@@ -84,14 +98,7 @@ func TestKeysTellNeuronsWhateverBecameOfTheirWeights(t *testing.T) {
 			}
 		}
 	})
-	e, err := spec.Fit(ruined, spec.Random(&symmetry.RandomOptions{Seed: 3, Scale: 0.7, Signs: true}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	sus, err := symmetry.Apply(spec, ruined, e)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e, sus := shuffled(t, spec, ruined, &symmetry.RandomOptions{Seed: 3, Scale: 0.7, Signs: true})
 	found := unknown(spec)
 	told, all, err := found.ByKeys(spec, ref, sus)
 	if err != nil || told != all || all == 0 {

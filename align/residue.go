@@ -41,7 +41,7 @@ func (d *driver) residues(ref, sus *Spec, r, s *side, out *NetworkResult) []resi
 type heldPair struct {
 	i, j       int
 	xx, xy, yy float64
-	same       float64 // share of the reference's weights that were multiplied by the same
+	x, y       []float32 // their numbers at the place
 }
 
 // held holds all pairs against each other that were found, and calls visit for each place of more
@@ -99,7 +99,7 @@ func (d *driver) held(ref, sus *Spec, r, s *side, out *NetworkResult, visit func
 			for i, j := range out.Classes[c].Sus {
 				if j >= 0 {
 					x, y := a[i*dim:][:dim], b[i*dim:][:dim]
-					pairs = append(pairs, heldPair{i, j, inner(x, x), inner(x, y), inner(y, y), sameRatio(x, y)})
+					pairs = append(pairs, heldPair{i, j, inner(x, x), inner(x, y), inner(y, y), x, y})
 				}
 			}
 			visit(c, place, seen, pairs)

@@ -51,14 +51,7 @@ func TestVerbatimFindsWhatWasTaken(t *testing.T) {
 		{"shuffled", symmetry.RandomOptions{Seed: 3}, []int{rows, rows}},
 		{"rescaled", symmetry.RandomOptions{Seed: 4, Scale: 0.7}, []int{rows, 0}}, // columns of the second layer have factors of their own
 	} {
-		e, err := spec.Fit(suspect, spec.Random(&c.o))
-		if err != nil {
-			t.Fatal(err)
-		}
-		sus, err := symmetry.Apply(spec, suspect, e)
-		if err != nil {
-			t.Fatal(err)
-		}
+		e, sus := shuffled(t, spec, suspect, &c.o)
 		found := unknown(spec)
 		v, err := found.FindVerbatim(spec, ref, sus)
 		if err != nil {
