@@ -25,7 +25,8 @@ func available() []*inner {
 var avx2Inner = inner{
 	path: AVX2, lanes: 8, rows: 6, ops: opsAVX2,
 	linear: linearTilesAVX2, narrow: linearTilesNarrowAVX2, table: tableTilesAVX2,
-	dots:     dotTableAVX2,
+	dots:   dotTableAVX2,
+	locate: locateEights, hatPull: hatPullEights, scatter: scatterAVX2, slopes: slopesAVX2,
 	copyRows: copyRowsAVX2, packRows: packRowsAVX2, transpose: transposeAVX2, widen: widenAVX2,
 }
 

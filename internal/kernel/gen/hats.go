@@ -7,9 +7,19 @@ const mostBlock = 4
 
 // hats writes the loops of Hats.
 func hats(f *file) {
-	locate(f)
-	hatPull(f)
+	if f.masks {
+		locate(f)
+		hatPull(f)
+	} else {
+		locateHalf(f)
+		hatPullHalf(f)
+	}
 	for n := 2; n <= mostBlock; n++ {
+		if n == mostBlock && !f.masks {
+			scatterHalves(f)
+			slopesHalves(f)
+			continue
+		}
 		scatter(f, n)
 		slopes(f, n)
 		// What a weight's share is multiplied by in each lane, and what is added: that
@@ -171,11 +181,24 @@ func hatPull(f *file) {
 	f.end()
 }
 
-// lanesOf names a register that has the cells of a block of n weights.
-func lanesOf(n, i int) string { return fmt.Sprint([]string{2: "X", 3: "Y", 4: "Z"}[n], i) }
+// lanesOf names a register that has the cells of a block of n weights, or half of them
+// if there is no such register.
+func (f *file) lanesOf(n, i int) string {
+	return fmt.Sprint([]string{2: "X", 3: "Y", 4: f.reg}[n], i)
+}
+
+// factorsAt is the first weight of a block of n whose factor is different from lane to
+// lane. That of those before it is their share, or one less it, in a whole register.
+func (f *file) factorsAt(n int) int {
+	if n == mostBlock && !f.masks {
+		return 1
+	}
+	return 0
+}
 
 // blockLoop runs body for each block of n weights, with the factors of the weights in
-// registers 0 and up, and the place in the table in AX.
+// registers 0 and up (of those before [file.factorsAt] the shares), and the place in the
+// table in AX.
 func blockLoop(f *file, n int, slopes bool, body func()) {
 	f.op("MOVQ", hatArg("bins"), "SI")
 	f.op("MOVQ", hatArg("shares"), "R8")
@@ -185,9 +208,10 @@ func blockLoop(f *file, n int, slopes bool, body func()) {
 	if slopes {
 		f.op("MOVQ", hatArg("slopes"), "R10")
 	}
-	for m := range n {
-		f.op("VMOVUPS", signOf(n, m)+"<>(SB)", lanesOf(n, 8+m))
-		f.op("VMOVUPS", oneOf(n, m)+"<>(SB)", lanesOf(n, 12+m))
+	first := f.factorsAt(n)
+	for m := first; m < n; m++ {
+		f.op("VMOVUPS", signOf(n-first, m-first)+"<>(SB)", f.lanesOf(n, 8+m))
+		f.op("VMOVUPS", oneOf(n-first, m-first)+"<>(SB)", f.lanesOf(n, 12+m))
 	}
 	f.op("TESTQ", "CX", "CX")
 	f.op("JEQ", "done")
@@ -201,8 +225,10 @@ func blockLoop(f *file, n int, slopes bool, body func()) {
 	}
 	f.op("SHLQ", fmt.Sprint("$", n+2), "AX")
 	for m := range n {
-		f.op("VBROADCASTSS", disp(4*m, "R8"), lanesOf(n, m))
-		f.op("VFMADD213PS", lanesOf(n, 12+m), lanesOf(n, 8+m), lanesOf(n, m))
+		f.op("VBROADCASTSS", disp(4*m, "R8"), f.lanesOf(n, m))
+		if m >= first {
+			f.op("VFMADD213PS", f.lanesOf(n, 12+m), f.lanesOf(n, 8+m), f.lanesOf(n, m))
+		}
 	}
 	body()
 	f.op("ADDQ", fmt.Sprint("$", 4*n), "SI")
@@ -218,7 +244,7 @@ func blockLoop(f *file, n int, slopes bool, body func()) {
 func scatter(f *file, n int) {
 	f.label = 0
 	f.fn(fmt.Sprint("scatter", n)+f.tag, "t", "hatArgs")
-	r := func(i int) string { return lanesOf(n, i) }
+	r := func(i int) string { return f.lanesOf(n, i) }
 	blockLoop(f, n, false, func() {
 		last := r(1)
 		switch n {
@@ -241,7 +267,7 @@ func scatter(f *file, n int) {
 func slopes(f *file, n int) {
 	f.label = 0
 	f.fn(fmt.Sprint("slopes", n)+f.tag, "t", "hatArgs")
-	r := func(i int) string { return lanesOf(n, i) }
+	r := func(i int) string { return f.lanesOf(n, i) }
 	blockLoop(f, n, true, func() {
 		f.op("VMOVUPS", "(BX)(AX*1)", r(7))
 		// Registers 4 to 7: a term for each weight.

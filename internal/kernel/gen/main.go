@@ -49,6 +49,11 @@ func files() map[string]string {
 		vectors(f)
 		out["vector_"+m.name+"_amd64.s"] = f.text()
 		out["vector_"+m.name+"_amd64.go"] = f.declarations()
+
+		f = &file{machine: m}
+		hats(f)
+		out["hats_"+m.name+"_amd64.s"] = f.text()
+		out["hats_"+m.name+"_amd64.go"] = f.declarations()
 	}
 	for name, write := range map[string]func(*file){
 		"tile": func(f *file) { armTiles(f); f.tables("tileArgs", tileTables(neon)) },
@@ -65,9 +70,5 @@ func files() map[string]string {
 	depthwise(f)
 	out["columns_avx512_amd64.s"] = f.text()
 	out["columns_avx512_amd64.go"] = f.declarations()
-	f = &file{machine: avx512}
-	hats(f)
-	out["hats_avx512_amd64.s"] = f.text()
-	out["hats_avx512_amd64.go"] = f.declarations()
 	return out
 }
