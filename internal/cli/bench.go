@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,7 +68,9 @@ imperceptibility, robustness and computational cost.
 
 The same seeds give the same numbers, but for times. What was interrupted goes
 on with --resume, and so does a suite of which some rows were changed: rows that
-were measured as they are now are not measured again.
+were measured as they are now, with the same data, are not measured again. Data
+is the same if names, sizes and contents of its files are (contents up to the
+first GiB), wherever it lies; of data that is not given, the last numbers stay.
 
 A row is TABLE/ROW, and /VALUE of each thing that its table is measured for, as
 in lenet5/conv2/noise=7: --list shows them, and --match selects among them.`,
@@ -117,7 +120,7 @@ type benchSuite struct {
 	Tables  []benchTable      `json:"tables" about:"what the lines are of"`
 	Runs    int               `json:"runs" about:"of rows and seeds that there are results of"`
 	Missing map[string]string `json:"missing,omitempty" about:"data that was not given, and how to get it"`
-	Left    int               `json:"left_out" about:"runs that need such data"`
+	Left    int               `json:"left_out" about:"runs that need such data, and that there are no results of"`
 	Failed  []string          `json:"failed,omitempty" about:"runs that failed, and why; --resume tries them again"`
 	Lines   []suite.Line      `json:"lines" about:"rows of tables"`
 	Files   []string          `json:"files" about:"that were written"`
@@ -239,9 +242,15 @@ func (e *env) benchPlan(o *benchOptions, names []string) ([]*suite.Suite, *bench
 		return nil, nil, err
 	}
 	p := &benchPlan{where: po.Data}
+	seen := map[string]string{}
 	for _, s := range suites {
 		if err := s.Check(accepts); err != nil {
 			return nil, nil, usagef("%w", err)
+		}
+		if !o.list {
+			if po.Digests, err = benchDigests(po.Data, s, seen); err != nil {
+				return nil, nil, err
+			}
 		}
 		jobs, err := s.Plan(po)
 		if err != nil {
@@ -334,6 +343,26 @@ func (e *env) benchData(o *benchOptions, suites []*suite.Suite) (map[string]stri
 	return where, nil
 }
 
+// benchDigests says which data it is that a suite runs with: what is given, else what the
+// suite has at hand. Seen has digests by where data is, so that all is read once.
+func benchDigests(given map[string]string, s *suite.Suite, seen map[string]string) (map[string]string, error) {
+	digests := map[string]string{}
+	for k, d := range s.Data {
+		where := cmp.Or(given[k], d.Is)
+		if where == "" {
+			continue
+		}
+		if seen[where] == "" {
+			var err error
+			if seen[where], err = suite.DataDigest(where); err != nil {
+				return nil, fmt.Errorf("data %s: %w", k, err)
+			}
+		}
+		digests[k] = seen[where]
+	}
+	return digests, nil
+}
+
 // A benchRun is a bench that goes on.
 type benchRun struct {
 	e           *env
@@ -346,12 +375,17 @@ type benchRun struct {
 // run runs a suite and writes its tables.
 func (b *benchRun) run(ctx context.Context, s *suite.Suite, jobs []*suite.Job) (*benchSuite, error) {
 	r := &benchSuite{Name: s.Name, Title: s.Title, About: strings.TrimSpace(s.About), Tables: tablesOf(s), Missing: map[string]string{}, suite: s}
+	before, err := suite.ReadRecords(b.o.results(s))
+	if err != nil {
+		return nil, benchError(err)
+	}
 	for _, j := range jobs {
+		if len(j.Missing) == 0 || j.Measured(before) {
+			continue
+		}
+		r.Left++
 		for _, k := range j.Missing {
 			r.Missing[k] = s.Data[k].Get
-		}
-		if len(j.Missing) > 0 {
-			r.Left++
 		}
 	}
 	for _, k := range slices.Sorted(maps.Keys(r.Missing)) {
@@ -447,6 +481,18 @@ func (b *benchRun) stopped(ctx context.Context, names []string, err error) error
 	}
 	if b.o.seeds > 0 {
 		words = append(words, "--seeds", strconv.Itoa(b.o.seeds))
+	}
+	if b.o.jobs != 1 {
+		words = append(words, "--jobs", strconv.Itoa(b.o.jobs))
+	}
+	if b.o.keep {
+		words = append(words, "--keep")
+	}
+	if b.o.report.wanted() {
+		words = append(words, "--report", b.o.report.path)
+		if *b.o.report.force {
+			words = append(words, "-f")
+		}
 	}
 	if b.o.match != "" {
 		words = append(words, "--match", b.o.match)

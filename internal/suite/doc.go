@@ -40,6 +40,7 @@
 // is not a command, but one of the measurements of this package: see [Measure].
 //
 // What was measured is a line of JSON for each row and seed, with a digest of the line,
-// so that a change by hand is noticed, and one of what the row was measured with, so that
-// a row that changes is measured again. Tables are made of these lines.
+// so that a change by hand is noticed, and with digests of the commands of the row and of
+// the data in them, so that a row that changes, or is asked for with other data, is
+// measured again. Tables are made of these lines.
 package suite

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -57,7 +58,11 @@ func (s *Suite) WriteMarkdown(w io.Writer, lines []Line) error {
 		if i == 0 {
 			b.WriteString("\n")
 		}
-		fmt.Fprintf(&b, "- %d rows are left out for want of %s: %s.\n", left[k], k, s.Data[k].Get)
+		rows := "1 row is"
+		if left[k] > 1 {
+			rows = fmt.Sprintf("%d rows are", left[k])
+		}
+		fmt.Fprintf(&b, "- %s left out for want of %s: %s.\n", rows, k, s.Data[k].Get)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -117,11 +122,20 @@ func (s *Suite) WriteCSV(w io.Writer, lines []Line) error {
 				rows = append(rows, append(head, "", "", r.Failed))
 			}
 			for _, k := range keysOf(r.Values) {
-				rows = append(rows, append(slices.Clip(head), k, strconv.FormatFloat(r.Values[k], 'g', -1, 64), ""))
+				rows = append(rows, append(slices.Clip(head), k, plain(r.Values[k]), ""))
 			}
 		}
 	}
 	return c.WriteAll(rows)
+}
+
+// plain writes a number with all its digits, and with an exponent only where it would be
+// long without, as JSON has it.
+func plain(x float64) string {
+	if size := math.Abs(x); size != 0 && (size < 1e-6 || size >= 1e21) {
+		return strconv.FormatFloat(x, 'e', -1, 64)
+	}
+	return strconv.FormatFloat(x, 'f', -1, 64)
 }
 
 // What tables may measure, in the words of IEEE 3304 (MPAI-NNW).

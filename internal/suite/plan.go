@@ -20,6 +20,9 @@ type PlanOptions struct {
 	// Data says where data is, by the names of the suite. What is missing there is left
 	// out.
 	Data map[string]string
+	// Digests says which data it is, as [DataDigest] does, by the same names. Numbers that
+	// were measured with other data are not taken for those of the jobs.
+	Digests map[string]string
 }
 
 // A Job is a row of a table with a seed.
@@ -32,8 +35,9 @@ type Job struct {
 	// Missing names data that the user has not given.
 	Missing []string
 
-	start, steps []string // with $here, $start and data in them
-	options      string   // a digest of all that the numbers depend on
+	start, steps []string          // with $here, $start and data in them
+	options      string            // a digest of the commands and values
+	data         map[string]string // digests of the data in them, or "" of what is missing
 }
 
 // A Choice is a value of each.
@@ -125,18 +129,21 @@ func (s *Suite) job(t *Table, r *Row, each []Choice, seed uint64, o *PlanOptions
 	}
 	maps.Copy(vars, r.Vars)
 	vars[seedVar] = strconv.FormatUint(seed, 10)
-	needs := map[string]bool{}
 	var err error
-	if j.start, err = s.expandAll(t.Start, vars, needs); err != nil {
+	if j.start, err = s.expandAll(t.Start, vars); err != nil {
 		return nil, err
 	}
-	if j.steps, err = s.expandAll(t.stepsOf(r), vars, needs); err != nil {
+	if j.steps, err = s.expandAll(t.stepsOf(r), vars); err != nil {
 		return nil, err
 	}
-	for _, k := range keysOf(needs) {
+	for _, k := range s.dataIn(slices.Concat(j.start, j.steps)) {
 		if s.Data[k].Is == "" && o.Data[k] == "" {
 			j.Missing = append(j.Missing, k)
 		}
+		if j.data == nil {
+			j.data = map[string]string{}
+		}
+		j.data[k] = o.Digests[k]
 	}
 	h := sha256.New()
 	for _, line := range slices.Concat(j.start, []string{"rows"}, j.steps) {
@@ -154,10 +161,10 @@ var variable = regexp.MustCompile(`\$[a-z_][a-z0-9_-]*`)
 
 // expandAll puts values in the place of variables; those of data, and folders, stay until
 // it is known where they are.
-func (s *Suite) expandAll(steps []Step, vars map[string]string, needs map[string]bool) ([]string, error) {
+func (s *Suite) expandAll(steps []Step, vars map[string]string) ([]string, error) {
 	var lines []string
 	for _, step := range steps {
-		line, err := s.expand(step.command(), vars, needs, 0)
+		line, err := s.expand(step.command(), vars, 0)
 		if err != nil {
 			return nil, err
 		}
@@ -166,10 +173,23 @@ func (s *Suite) expandAll(steps []Step, vars map[string]string, needs map[string
 	return lines, nil
 }
 
+// dataIn returns the names of the data in commands, in order.
+func (s *Suite) dataIn(lines []string) []string {
+	names := map[string]bool{}
+	for _, line := range lines {
+		for _, w := range variable.FindAllString(line, -1) {
+			if _, ok := s.Data[w[1:]]; ok {
+				names[w[1:]] = true
+			}
+		}
+	}
+	return keysOf(names)
+}
+
 // maxDepth bounds variables in variables.
 const maxDepth = 8
 
-func (s *Suite) expand(text string, vars map[string]string, needs map[string]bool, depth int) (string, error) {
+func (s *Suite) expand(text string, vars map[string]string, depth int) (string, error) {
 	if depth > maxDepth || len(text) > maxSuite {
 		return "", fmt.Errorf("variables in variables do not come to an end in %.40q", text)
 	}
@@ -177,7 +197,6 @@ func (s *Suite) expand(text string, vars map[string]string, needs map[string]boo
 	out := variable.ReplaceAllStringFunc(text, func(w string) string {
 		k := w[1:]
 		if _, isData := s.Data[k]; isData {
-			needs[k] = true
 			return w
 		}
 		v, ok := vars[k]
@@ -189,10 +208,9 @@ func (s *Suite) expand(text string, vars map[string]string, needs map[string]boo
 			return w
 		}
 		if _, isData := s.Data[v]; isData {
-			needs[v] = true
 			return "$" + v
 		}
-		v, err := s.expand(v, vars, needs, depth+1)
+		v, err := s.expand(v, vars, depth+1)
 		if err != nil {
 			failed = err
 		}
@@ -201,9 +219,13 @@ func (s *Suite) expand(text string, vars map[string]string, needs map[string]boo
 	return out, failed
 }
 
-// startKey names what rows with the same start share.
+// startKey names what rows with the same start, of the same data, share.
 func (j *Job) startKey() string {
-	sum := sha256.Sum256([]byte(strings.Join(j.start, "\n")))
+	lines := slices.Clone(j.start)
+	for _, k := range j.Suite.dataIn(j.start) {
+		lines = append(lines, k+" "+j.data[k])
+	}
+	sum := sha256.Sum256([]byte(strings.Join(lines, "\n")))
 	return hex.EncodeToString(sum[:8])
 }
 

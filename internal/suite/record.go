@@ -20,6 +20,7 @@ type Record struct {
 	Row      string             `json:"row" about:"with the values of each, with slashes between them"`
 	Seed     uint64             `json:"seed"`
 	Options  string             `json:"options" about:"digest of the commands and values of the row"`
+	Data     map[string]string  `json:"data,omitempty" about:"what identifies the data in the commands, by name: builtin:NAME, or a digest of what is in the file or folder"`
 	Program  string             `json:"program" about:"version"`
 	Commands []string           `json:"commands" about:"what was run; $here and $start are folders, other names with a dollar are data"`
 	Values   map[string]float64 `json:"values" about:"by column"`

@@ -104,15 +104,33 @@ func (r *Runner) Do(ctx context.Context, jobs []*Job) ([]Record, error) {
 	return u.records, errors.Join(append(u.failed, f.Sync())...)
 }
 
-// find returns the record of a job.
+// Measured reports whether records have one of the job.
+func (j *Job) Measured(records []Record) bool { return find(records, j) != nil }
+
+// find returns the last record of a job, with its data. Data that is not given is the one
+// that was measured with last, so that tables do not mix several.
 func find(records []Record, j *Job) *Record {
-	for i := range records {
+	for i := len(records) - 1; i >= 0; i-- {
 		r := &records[i]
-		if r.Suite == j.Suite.Name && r.Row == j.Line() && r.Seed == j.Seed && r.Options == j.options {
+		if r.Suite == j.Suite.Name && r.Row == j.Line() && r.Seed == j.Seed && r.Options == j.options && j.isWith(r, records) {
 			return r
 		}
 	}
 	return nil
+}
+
+// isWith reports whether a record was measured with the data of the job. One that does not
+// say of all of it what it was, is of unknown data.
+func (j *Job) isWith(r *Record, records []Record) bool {
+	for k, want := range j.data {
+		for i := len(records) - 1; i >= 0 && want == ""; i-- {
+			want = records[i].Data[k]
+		}
+		if want == "" || r.Data[k] != want {
+			return false
+		}
+	}
+	return true
 }
 
 // work runs jobs, n at a time.
@@ -173,7 +191,7 @@ func (u *run) tell(j *Job, ended bool, err error) {
 func (u *run) measure(ctx context.Context, j *Job) (*Record, error) {
 	begin := time.Now()
 	rec := &Record{
-		Suite: j.Suite.Name, Table: j.Table.Name, Row: j.Line(), Seed: j.Seed, Options: j.options,
+		Suite: j.Suite.Name, Table: j.Table.Name, Row: j.Line(), Seed: j.Seed, Options: j.options, Data: j.data,
 		Program: u.Program, Commands: j.Commands(), Values: map[string]float64{},
 	}
 	here := filepath.Join(u.Work, filepath.FromSlash(j.folder()))

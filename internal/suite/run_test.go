@@ -70,7 +70,17 @@ func runner(dir string, f *fake) *Runner {
 
 func plan(t *testing.T, s *Suite) []*Job {
 	t.Helper()
-	jobs, err := s.Plan(&PlanOptions{Seeds: 2})
+	return planWith(t, s, "")
+}
+
+// planWith plans with the data "there" where it is given, and known by where it is.
+func planWith(t *testing.T, s *Suite, there string) []*Job {
+	t.Helper()
+	o := &PlanOptions{Seeds: 2, Data: map[string]string{}, Digests: map[string]string{"mine": "builtin:fashion-mnist"}}
+	if there != "" {
+		o.Data["there"], o.Digests["there"] = there, "digest of "+there
+	}
+	jobs, err := s.Plan(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,6 +161,78 @@ func TestRunGoesOn(t *testing.T) {
 	if n := f.count("look"); n != 12 {
 		t.Errorf("%d runs in all, want 12: those of the row", n)
 	}
+}
+
+// Numbers of other data, or of data that is not known, are not those of a row, nor is what
+// was trained on it; where data is not given, the last numbers are shown.
+func TestRunKnowsItsData(t *testing.T) {
+	s := parse(t, smallest)
+	dir := t.TempDir()
+	f := &fake{fails: "--well"} // so that starts are kept
+	r := runner(dir, f)
+	want := func(what string, jobs []*Job, makes, looks int) []Record {
+		t.Helper()
+		m, l := f.count("make"), f.count("look")
+		records, err := r.Do(t.Context(), jobs)
+		if err != nil && f.fails == "" {
+			t.Fatal(err)
+		}
+		if m, l = f.count("make")-m, f.count("look")-l; m != makes || l != looks {
+			t.Errorf("%s: %d starts and %d runs, want %d and %d", what, m, l, makes, looks)
+		}
+		return records
+	}
+	first, second := planWith(t, s, "first"), planWith(t, s, "second")
+	want("first", first, 2, 16)
+	f.fails = ""
+	want("first, whole", first, 0, 8)
+	want("first again", first, 0, 0)
+	records := want("second", second, 2, 8)
+	if !first[0].Measured(records) || !second[0].Measured(records) {
+		t.Error("of one of both there are no numbers")
+	}
+	records = want("not given", plan(t, s), 0, 0)
+	for i, j := range plan(t, s) {
+		if rec := find(records, j); rec == nil || rec != find(records, second[i]) {
+			t.Errorf("not given: %s has %+v, want the last", j.Line(), rec)
+		}
+	}
+
+	// Lines that were written before they said which data it was.
+	text, err := os.ReadFile(r.Results)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(r.Results); err != nil {
+		t.Fatal(err)
+	}
+	if records, err = r.old(text); err != nil {
+		t.Fatal(err)
+	}
+	for _, j := range append(second, plan(t, s)...) {
+		if j.Measured(records) {
+			t.Errorf("%s is taken from a line that does not say of which data it is", j.Line())
+		}
+	}
+}
+
+// old writes results as they were without data.
+func (r *Runner) old(text []byte) ([]Record, error) {
+	var b bytes.Buffer
+	for line := range bytes.Lines(text) {
+		var rec Record
+		if err := json.Unmarshal(line, &rec); err != nil {
+			return nil, err
+		}
+		rec.Data = nil
+		if err := appendRecord(&b, &rec); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.WriteFile(r.Results, b.Bytes(), 0o666); err != nil {
+		return nil, err
+	}
+	return ReadRecords(r.Results)
 }
 
 // What fails keeps nothing else from being run, and is tried again; what cannot be had
@@ -314,5 +396,14 @@ func TestPages(t *testing.T) {
 	}
 	if want := []string{"small", "one", "one/first/a/mine", "0", "bytes", "5", ""}; len(rows) > 1 && !slices.Equal(rows[1], want) {
 		t.Errorf("first row %q, want %q", rows[1], want)
+	}
+}
+
+// Numbers in CSV have no exponent that a reader of tables would not expect.
+func TestPlainNumbers(t *testing.T) {
+	for x, want := range map[float64]string{1067024: "1067024", -0.5: "-0.5", 0: "0", 82.68: "82.68", 1e-6: "0.000001", 2.5e-60: "2.5e-60", 1e22: "1e+22"} {
+		if got := plain(x); got != want {
+			t.Errorf("%v is written %s, want %s", x, got, want)
+		}
 	}
 }
