@@ -375,6 +375,21 @@ func TestCollapse(t *testing.T) {
 	}
 }
 
+// A training of a few steps pays for its bits, too.
+func TestShort(t *testing.T) {
+	var nonzero []int
+	for _, lambda := range []float64{1e-9, 1e-2} {
+		l := newLab(t, "lenet-300-100", small)
+		l.fit.Data = dataset.First(l.fit.Data, 256)
+		n, _, _ := l.train(t, compact.Options{Lambda: lambda}, 4)
+		some, _ := n.Nonzero()
+		nonzero = append(nonzero, some)
+	}
+	if nonzero[1] > nonzero[0]*9/10 {
+		t.Errorf("%d weights are not zero without a price, and %d with one", nonzero[0], nonzero[1])
+	}
+}
+
 // Networks with branches, and with convolutions of single channels, keep their norms and
 // get seven levels; their channels stay where they are.
 func TestBranches(t *testing.T) {
@@ -473,17 +488,30 @@ func TestRefusals(t *testing.T) {
 		{Target: -1},
 		{Method: compact.Paper, Levels: 1},
 		{Method: compact.Paper, Prune: 0.5},
+		{Method: compact.Paper, DeadZone: 0.5},
+		{Pull: 0.1},
+		{Order: 3},
+		{BiasRate: math.NaN()},
 	} {
 		if _, err := compact.New(l.trained(), l.layers, o, l.tools()); err == nil {
 			t.Errorf("%+v was taken", o)
 		}
 	}
-	zero := l.trained()
-	clear(zero[0].Values)
-	if _, err := compact.New(zero, l.layers, compact.Options{}, l.tools()); err == nil {
-		t.Error("weights that are all zero were taken")
+	weights := l.trained()
+	for _, x := range []float32{0, -0.05} { // constant tensors are weights like others
+		for i := range weights[0].Values {
+			weights[0].Values[i] = x
+		}
+		if _, err := compact.New(weights, l.layers, compact.Options{}, l.tools()); err != nil {
+			t.Errorf("weights that are all %v: %v", x, err)
+		}
 	}
-	if _, err := compact.New(zero[1:2], l.layers, compact.Options{}, l.tools()); err == nil {
+	weights[0].Values[7] = float32(math.NaN())
+	var bad *compact.ValueError
+	if _, err := compact.New(weights, l.layers, compact.Options{}, l.tools()); !errors.As(err, &bad) || bad.Index != 7 || bad.Tensor != weights[0].Name {
+		t.Errorf("a weight that is not a number: %v", err)
+	}
+	if _, err := compact.New(weights[1:2], l.layers, compact.Options{}, l.tools()); err == nil {
 		t.Error("a network without matrices was taken")
 	}
 }

@@ -143,7 +143,7 @@ func marked(t *testing.T, o compact.Options, narrow bool, every int) *markedValu
 // What was moved is where it was moved to in the end, also if weights are taken out; all
 // others are zero where they were; and a run that is stopped comes to the same.
 func TestMark(t *testing.T) {
-	for _, o := range []compact.Options{{Start: 0.2, Lambda: 3e-5, FloatBiases: true}, {Target: 6000}} {
+	for _, o := range []compact.Options{{Start: 0.2, Lambda: 3e-5, FloatBiases: true}, {Target: 7000}} {
 		narrow := o.Target > 0
 		v := marked(t, o, narrow, 0)
 		before, moved, after, thinned := v.unmarked, v.with, v.last, v.thinned

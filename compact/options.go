@@ -82,11 +82,12 @@ type Options struct {
 }
 
 const (
-	far       = 1.4   // latents are kept within so many outer levels
-	beyond    = 0.3   // slope of the bits beyond the outer level, as a part of that inside
-	every     = 20    // steps between two looks at the densities
-	levelRate = 0.5   // of the learning rate, for levels
-	just      = 0.999 // within the outer levels
+	far        = 1.4   // latents are kept within so many outer levels
+	beyond     = 0.3   // slope of the bits beyond the outer level, as a part of that inside
+	every      = 20    // steps between two looks at the densities, in trainings of
+	leastLooks = 8     // so many looks
+	levelRate  = 0.5   // of the learning rate, for levels
+	just       = 0.999 // within the outer levels
 
 	biasLevels = 7 // on each side of zero
 )
@@ -128,8 +129,16 @@ func (o Options) settled(chain bool) (Options, error) {
 			return o, fmt.Errorf("%d levels are too few for the paper; want 2 or more", o.Levels)
 		case o.Prune != 0 || o.Shrink != 0 || o.FixedLevels || o.Restless || o.Target != 0 || o.Model != "" || o.Start != 0:
 			return o, fmt.Errorf("the method %s knows no pruning, no target, no model and no start of their own, and its levels are fixed anyway", Paper)
+		case o.Ramp != 0 || o.Freeze != 0 || o.DeadZone != 0 || o.FloatBiases || o.BiasStep != 0 || o.BiasRate != 0:
+			return o, fmt.Errorf("the method %s knows no ramp, no freezing, no dead zone and no grid of biases", Paper)
 		}
 		return o, nil
+	}
+	if o.Pull != 0 {
+		return o, fmt.Errorf("a pull towards levels of %g: only the method %s has one", o.Pull, Paper)
+	}
+	if o.Order != 0 && o.Model != entropy.Blocks {
+		return o, fmt.Errorf("blocks of %d weights: only the model %s, and the method %s, have any", o.Order, entropy.Blocks, Paper)
 	}
 	if o.Model == "" {
 		o.Model = Neighbours
@@ -162,6 +171,8 @@ func (o Options) settled(chain bool) (Options, error) {
 		return o, fmt.Errorf("a dead zone of %g; want one between 0 and 1", o.DeadZone)
 	case !(o.BiasStep > 0) || math.IsInf(o.BiasStep, 0):
 		return o, fmt.Errorf("a step of biases of %g; want a number above 0", o.BiasStep)
+	case math.IsNaN(o.BiasRate) || math.IsInf(o.BiasRate, 0):
+		return o, fmt.Errorf("a bit of a bias costs %g times that of a weight; want a number", o.BiasRate)
 	case !(o.Prune >= 0 && o.Prune < 1):
 		return o, fmt.Errorf("%g of the weights pruned; want 0 to less than 1", o.Prune)
 	case !(o.Shrink >= 0 && o.Shrink < 1) || o.Shrink > 0 && o.Start == 0:

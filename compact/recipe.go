@@ -211,11 +211,11 @@ func (r *Recipe) begin(values [][]float32) error {
 		var err error
 		switch r.roles[i] {
 		case weight:
-			step := startStep * deviation(w) / (float64(r.o.Levels/2) + 0.5)
-			if !(step > 0) {
-				return fmt.Errorf("compact: all weights of %q are zero, so no levels can be chosen", r.names[i])
+			spread, bad := spreadOf(w)
+			if bad >= 0 {
+				return &ValueError{Tensor: r.names[i], Index: bad, Value: w[bad]}
 			}
-			levels[i], err = entropy.Symmetric(step, r.o.Levels/2)
+			levels[i], err = entropy.Symmetric(startStep*spread/(float64(r.o.Levels/2)+0.5), r.o.Levels/2)
 		case bias:
 			levels[i], err = entropy.Symmetric(r.o.BiasStep, biasLevels)
 		}
@@ -237,6 +237,32 @@ func (r *Recipe) begin(values [][]float32) error {
 	}
 	r.phase = free
 	return nil
+}
+
+// spreadOf returns what the levels of a tensor begin with: the deviation of its weights,
+// or, where they are all alike, their size, or that of initial weights. bad is a weight
+// that is no number, or -1.
+func spreadOf(w []float32) (spread float64, bad int) {
+	bad = slices.IndexFunc(w, func(x float32) bool { return x-x != 0 })
+	if spread = deviation(w); spread > 0 || bad >= 0 {
+		return spread, bad
+	}
+	if v := math.Abs(float64(w[0])); v > 0 {
+		return v, -1
+	}
+	return 1 / math.Sqrt(float64(len(w))), -1
+}
+
+// A ValueError reports a weight that is infinite or not a number.
+type ValueError struct {
+	Tensor string
+	Index  int
+	Value  float32
+}
+
+// Error implements error.
+func (e *ValueError) Error() string {
+	return fmt.Sprintf("tensor %q: weight %d is %v, so that no levels can be chosen", e.Tensor, e.Index, e.Value)
 }
 
 // startStep gives three levels a distance of 1.8 deviations, as training.md has it.
@@ -434,7 +460,8 @@ func (t bitsTerm) AddGradLater(w []engine.Weight, workers int) (float64, train.P
 		r.calls++
 		return v, nil
 	}
-	if r.calls%every == 0 {
+	look := r.calls%r.pause() == 0
+	if look {
 		r.bits = 0
 	}
 	r.employ(workers)
@@ -448,7 +475,7 @@ func (t bitsTerm) AddGradLater(w []engine.Weight, workers int) (float64, train.P
 			factor *= max(r.o.BiasRate, 0)
 		}
 		step := v[len(v)-1] / float64(len(v)/2)
-		if r.calls%every == 0 {
+		if look {
 			p.refresh(r.q.Symbols(i))
 			r.bits += p.cost(values[i], step)
 		}
@@ -457,6 +484,13 @@ func (t bitsTerm) AddGradLater(w []engine.Weight, workers int) (float64, train.P
 	}
 	r.calls++
 	return lambda * r.bits, r.addDue
+}
+
+// pause is the number of steps between two looks at the densities: less than usual in
+// trainings so short that there would be few.
+func (r *Recipe) pause() int {
+	steps := float64(r.at.Steps) * (r.o.Freeze - r.o.Start)
+	return min(max(int(steps/leastLooks), 1), every)
 }
 
 // addDue adds the slope of the bits to some gradients.

@@ -341,3 +341,44 @@ func (n *Network) Thinned(ctx context.Context, lambda float64, batch int) *Netwo
 	c.clean()
 	return c
 }
+
+// Beyond returns how many weights are zero in c that are not in n. Both are of one
+// training, as [Network.Thinned] returns them.
+func (n *Network) Beyond(c *Network) int { return len(n.gone(c)) }
+
+// Towards returns the network without k of the weights that c lacks beyond it: those on
+// which the loss depends least go first.
+func (n *Network) Towards(c *Network, k int) *Network {
+	out := n.clone()
+	for _, g := range n.gone(c)[:k] {
+		out.symbols[g.tensor][g.at] = n.zero(g.tensor)
+	}
+	out.clean()
+	return out
+}
+
+// A goneWeight is a weight that another network lacks.
+type goneWeight struct {
+	tensor, at int
+	worth      float64 // about what its loss costs
+}
+
+// gone returns the weights that c lacks, the least worth first.
+func (n *Network) gone(c *Network) []goneWeight {
+	var list []goneWeight
+	for i, own := range n.symbols {
+		f := n.r.fisher[i]
+		if f == nil || own == nil || n.levels[i] == nil { // biases go with their units
+			continue
+		}
+		zero := n.zero(i)
+		for j, s := range own {
+			if s != zero && c.symbols[i][j] == zero {
+				v := float64(n.levels[i][s])
+				list = append(list, goneWeight{i, j, float64(f[j]) * v * v})
+			}
+		}
+	}
+	slices.SortStableFunc(list, func(a, b goneWeight) int { return cmp.Compare(a.worth, b.worth) })
+	return list
+}

@@ -263,8 +263,11 @@ func (d *Distill) Judge(t *Targets, outputs, gradients []engine.Array) (float64,
 		return 0, fmt.Errorf("teacher: %w", err)
 	}
 	// Behind the examples of a small batch there may be copies of them, see filler.
-	if n > nt || classes != classest {
-		return 0, fmt.Errorf("the teacher gives %d values for each of %d examples, the student %d for %d", classest, nt, classes, n)
+	if classes != classest {
+		return 0, &TeacherError{Teacher: classest, Student: classes}
+	}
+	if n > nt {
+		return 0, fmt.Errorf("the teacher answers %d examples, and the student %d", nt, n)
 	}
 	task := 0.0
 	if d.Weight < 1 {
@@ -291,4 +294,12 @@ func (d *Distill) Judge(t *Targets, outputs, gradients []engine.Array) (float64,
 		}
 	}
 	return d.Weight*d.Temperature*d.Temperature*kl/float64(n) + (1-d.Weight)*task, nil
+}
+
+// A TeacherError reports a teacher of other classes than its student's.
+type TeacherError struct{ Teacher, Student int }
+
+// Error implements error.
+func (e *TeacherError) Error() string {
+	return fmt.Sprintf("the teacher knows %d classes, and the student %d", e.Teacher, e.Student)
 }

@@ -3,8 +3,11 @@ package cli
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -45,8 +48,8 @@ func (o *hempOptions) addFlags(cmd *cobra.Command) {
 	fs.StringVar(&o.c.Method, "method", "", "`HOW` default, or paper: HEMP as published")
 	fs.IntVar(&o.c.Order, "order", 0, "blocks of `N` weights (default 3 for paper, 2 for --model blocks)")
 	fs.IntVar(&o.c.Levels, "levels", 0, "values that the weights of a tensor may have, `N` (default 3, or 7 for networks with branches; 4 for paper)")
-	fs.Float64Var(&o.c.Lambda, "lambda", 0, "what a bit costs, in `NATS` of the loss (default 1e-5); for paper λ_H (default 1)")
-	fs.Float64Var(&o.c.Pull, "pull", 0, "paper: λ_E, the pull towards levels (default 0.1)")
+	fs.Float64Var(&o.c.Lambda, "lambda", 0, "what a bit costs, in `NATS` of the loss (default 1e-5); for paper λ_H (default 1; -1 is none)")
+	fs.Float64Var(&o.c.Pull, "pull", 0, "paper: λ_E, the pull towards levels (default 0.1; -1 is none)")
 	fs.StringVar(&o.model, "model", "", "count bits by `MODEL` neighbours (default), tensor, row-column or blocks")
 	fs.Float64Var(&o.c.Start, "float-part", 0, "train so much of the time in floats first, `PART` (default 0.3 with new weights, else 0)")
 	fs.Float64Var(&o.c.Ramp, "ramp", 0, "lambda grows until `PART` of training (default half of what follows the floats)")
@@ -60,7 +63,7 @@ func (o *hempOptions) addFlags(cmd *cobra.Command) {
 	fs.BoolVar(&o.c.FixedLevels, "fixed-levels", false, "do not learn the levels of weights")
 	fs.BoolVar(&o.c.Restless, "restless", false, "after --freeze-at, let weights that change levels to and fro go on with it")
 	fs.StringVar(&o.init, "init", "", "begin with the weights in `FILE`; the same as --weights")
-	fs.Var(&o.target, "target-size", "have a file of at most `SIZE`, and of at least 98 % of that (95 % with --mark)")
+	fs.Var(&o.target, "target-size", "have a file of at most `SIZE`, and of at least 98 % of that (95 % with --mark) if there is use for so much")
 	fs.Var(&o.maxDrop, "max-drop", "find the smallest file whose accuracy on the validation data is at most `PERCENT` points below that of the weights it begins with")
 	fs.IntVar(&o.tries, "tries", 0, "--max-drop: train `N` times (default 5)")
 	complete(cmd, "penalty", cobra.FixedCompletions([]string{penaltyHemp}, cobra.ShellCompDirectiveNoFileComp))
@@ -102,12 +105,26 @@ func (o *trainOptions) checkHemp() error {
 		return usagef("--penalty hemp chooses on validation data, not on %s", o.validation).withHint("--validation 0.1 keeps a tenth of the training data back")
 	case h.maxDrop < 0 || h.tries < 0 || h.tries > 100:
 		return usagef("--max-drop is %v and --tries %d; want 0 or more, and 1 to 100", h.maxDrop, h.tries)
+	case o.flags.Changed("tries") && h.maxDrop == 0:
+		return usagef("--tries goes with --max-drop")
 	case h.target > 0 && h.maxDrop > 0:
 		return usagef("--target-size and --max-drop both decide how small the file is")
 	case (h.target > 0 || h.maxDrop > 0) && form != formRope:
 		return usagef("--target-size and --max-drop are about a .rope, and %s is none", o.out)
 	case h.c.Method == compact.Paper && (h.target > 0 || h.maxDrop > 0):
 		return usagef("--method paper has neither --target-size nor --max-drop").withHint("--lambda and --pull are its knobs")
+	}
+	for _, f := range []struct {
+		name  string
+		value float64
+		none  bool // -1 is
+	}{{"lambda", h.c.Lambda, h.c.Method == compact.Paper}, {"pull", h.c.Pull, true}} {
+		if x := f.value; o.flags.Changed(f.name) && (!(x > 0) && !(f.none && x == -1) || math.IsInf(x, 0)) {
+			return usagef("--%s is %g; want a number above 0", f.name, x)
+		}
+	}
+	if o.flags.Changed("target-size") && h.target == 0 {
+		return usagef("--target-size is 0; no file is so small")
 	}
 	h.c.Model, h.c.Target = entropy.Model(h.model), int64(h.target)
 	if h.maxDrop > 0 && h.tries == 0 {
@@ -144,11 +161,38 @@ func (o *trainOptions) recipeDefaults() {
 	}
 }
 
-// identity tells a run from others, but not by threads, on which nothing depends.
-func (o *hempOptions) identity() string {
-	c := o.c
-	c.Threads = 0
-	return fmt.Sprintf("%s %+v", o.penalty, c)
+// fill sets the flags that were not given to what the recipe works with, so that the file
+// of the run says it.
+func (o *trainOptions) fill(c compact.Options) error {
+	if c.Method != compact.Paper && c.Model != entropy.Blocks {
+		c.Order = 0 // it says what the history measures, and nothing else
+	}
+	for flag, value := range map[string]any{
+		"levels": c.Levels, "lambda": c.Lambda, "pull": c.Pull, "order": c.Order, "model": c.Model, "ramp": c.Ramp, "freeze-at": c.Freeze,
+		"dead-zone": c.DeadZone, "bias-step": c.BiasStep, "bias-rate": c.BiasRate,
+	} {
+		if o.flags.Changed(flag) || reflect.ValueOf(value).IsZero() {
+			continue
+		}
+		if err := o.flags.Set(flag, fmt.Sprint(value)); err != nil {
+			return fmt.Errorf("internal error: --%s: %w", flag, err)
+		}
+	}
+	return nil
+}
+
+// identify has what a penalty depends on tell a run from others, each option by its name.
+func identify(identity map[string]string, penalty string, c compact.Options) error {
+	b, err := json.Marshal(c)
+	var options map[string]any
+	if err == nil {
+		err = json.Unmarshal(b, &options)
+	}
+	identity["penalty"] = penalty
+	for k, v := range options {
+		identity[penalty+" "+k] = fmt.Sprint(v)
+	}
+	return err
 }
 
 // prepareHemp makes the recipe for the program.
@@ -183,6 +227,9 @@ func (r *trainRun) prepareHemp(ctx context.Context) error {
 	if r.recipe, err = compact.New(r.trained(), layers, h.c, tools); err != nil {
 		if known := r.collapsed(err); known != nil {
 			return known
+		}
+		if _, ok := errors.AsType[*compact.ValueError](err); ok {
+			return (&verdict{status: exitRefused, err: err}).withHint("%s has a bad value; \"ropewalk inspect --stats\" shows where there are more", r.trainOptions.net.weights)
 		}
 		return usagef("%w", err)
 	}
@@ -276,13 +323,9 @@ func (r *trainRun) collapsed(err error) error {
 	var b *compact.BudgetError
 	switch {
 	case errors.As(err, &c):
-		if r.hemp.target > 0 {
-			return budgetf("%w", err).withHint("a larger --target-size, or more --epochs; nothing was written")
-		}
-		knob := strings.ReplaceAll(c.Knob, "_", "-")
-		return budgetf("%w", err).withHint("a lower --%s, more --epochs, or a lower --rate; nothing was written", knob)
+		return budgetf("%w", err).withHint("%s", r.revived(strings.ReplaceAll(c.Knob, "_", "-")))
 	case errors.As(err, &b):
-		return budgetf("--target-size: %w", err)
+		return budgetf("--target-size: %w", err).withHint("a larger --target-size; nothing was written")
 	}
 	return nil
 }

@@ -40,11 +40,14 @@ type try struct {
 // A finished network is what one training came to.
 type finished struct {
 	net        *compact.Network
+	recipe     *compact.Recipe
+	weights    [][]float32 // of the program, all of them: also statistics, which have no levels
 	report     *train.Report
 	validation *train.Result
 	bytes      int64
 	hemp       hempResult
 	kept       []byte // of a mark
+	try        int    // of a search
 }
 
 // runHemp trains for size and writes the result.
@@ -60,7 +63,8 @@ func (r *trainRun) runHemp(ctx context.Context, stop func()) error {
 	if _, ok := errors.AsType[*shortError](err); err != nil && !ok {
 		return err
 	}
-	setValues(r.trained(), best.net.Values())
+	r.recipe = best.recipe
+	setValues(r.program.Weights(), best.weights)
 	res := &trainResult{
 		Schema: "ropewalk/train/1", Type: "result", Output: r.out, Net: r.net.Name, Parameters: r.parameters,
 		Data: r.dataOptions().data, Examples: r.examples(), Skipped: len(r.data.Skipped), Seed: r.t.Seed,
@@ -83,15 +87,17 @@ func (r *trainRun) runHemp(ctx context.Context, stop func()) error {
 		return err
 	}
 	if r.form == formRope && res.Bytes != best.bytes {
-		return fmt.Errorf("internal error: %s has %d bytes, and %d were measured", r.out, res.Bytes, best.bytes)
+		return errors.Join(fmt.Errorf("internal error: %s has %d bytes, and %d were measured", r.out, res.Bytes, best.bytes), os.Remove(r.out))
 	}
+	r.written = res.Bytes
 	if res.Mark, err = r.finishMark(ctx, best.kept); err != nil {
 		return err
 	}
-	if err := r.keep(r.out + searchExt); err != nil {
+	if err := r.keepSearch(best); err != nil {
 		return err
 	}
 	stop()
+	r.roomLeft(res.Bytes)
 	if err := r.tell(res); err != nil {
 		return err
 	}
@@ -138,6 +144,16 @@ func (r *trainRun) score(ctx context.Context, n *compact.Network) (*train.Result
 // in training.
 var thinnings = []float64{0.1, 0.25, 0.5, 1, 2}
 
+// roomLeft says that there was no use for all of the size that was asked for.
+func (r *trainRun) roomLeft(bytes int64) {
+	if target := int64(r.hemp.target); r.marked == nil && float64(bytes) < leastOfTarget*float64(target) {
+		r.e.notef("%s has %s bytes, less than 98 %% of the %s of --target-size: with these --levels (and --prune) training found no use for more; more --levels or --epochs may", r.out, commas(bytes), commas(target))
+	}
+}
+
+// leastOfTarget is the part of --target-size that a file has at least, if there is use for it.
+const leastOfTarget = 0.98
+
 // finish makes the most of a trained network: it takes out weights that cost less
 // than their bits, puts units in order, and measures.
 func (r *trainRun) finish(ctx context.Context, report *train.Report) (*finished, error) {
@@ -148,7 +164,7 @@ func (r *trainRun) finish(ctx context.Context, report *train.Report) (*finished,
 	if err != nil {
 		return nil, err
 	}
-	f := &finished{report: report, kept: r.recipe.Kept()}
+	f := &finished{report: report, recipe: r.recipe, kept: r.recipe.Kept()}
 	if f.hemp.Trained, err = r.size(ctx, net); err != nil {
 		return nil, err
 	}
@@ -179,6 +195,9 @@ func (r *trainRun) finish(ctx context.Context, report *train.Report) (*finished,
 	}
 	if err := r.alive(f); err != nil {
 		return nil, err
+	}
+	for _, w := range r.program.Weights() { // the next try has others
+		f.weights = append(f.weights, slices.Clone(w.Values))
 	}
 	return f, nil
 }
@@ -250,15 +269,18 @@ func (r *trainRun) thin(ctx context.Context, net *compact.Network, least int64) 
 	return best, ctx.Err()
 }
 
-// under takes as many weights out as the target needs, when units are in order.
+// under takes as many weights out as the target needs, when units are in order: first by
+// what they cost and are worth, and then, since many are taken out at one price, as many
+// of the last ones as it needs.
 func (r *trainRun) under(ctx context.Context, net *compact.Network) (*compact.Network, error) {
 	target := int64(r.hemp.target)
 	_, n, err := net.Sorted()
 	if err != nil || n <= target {
 		return net, err
 	}
+	enough := func(n int64) bool { return n <= target && float64(n) > 0.99*float64(target) }
 	// Too much is a few bytes: signs changed since zeros were chosen.
-	best, lo, hi := (*compact.Network)(nil), 0.0, 1e-9
+	more, best, lo, hi := net, (*compact.Network)(nil), 0.0, 1e-9
 	for range 40 {
 		mid := hi
 		if best != nil {
@@ -271,20 +293,36 @@ func (r *trainRun) under(ctx context.Context, net *compact.Network) (*compact.Ne
 		switch {
 		case n <= target:
 			best, hi = c, mid
-			if float64(n) > 0.99*float64(target) {
-				return best, nil
-			}
 		case best != nil:
-			lo = mid
+			more, lo = c, mid
 		default:
-			lo, hi = hi, 4*hi
+			more, lo, hi = c, hi, 4*hi
 		}
-		if best != nil && hi < 1.05*lo {
-			return best, nil
+		if enough(n) || best != nil && hi < 1.05*lo {
+			break
 		}
 	}
 	if best == nil {
-		return nil, budgetf("--target-size: the file has %d bytes when weights have been taken out, and %d were wanted", n, target)
+		return nil, budgetf("--target-size: the file has %d bytes when weights have been taken out, and %d were wanted", n, target).
+			withHint("a larger --target-size, or more --epochs; nothing was written")
+	}
+	if enough(n) {
+		return best, ctx.Err()
+	}
+	for from, to := 0, more.Beyond(best); to-from > 1; {
+		mid := (from + to) / 2
+		c := more.Towards(best, mid)
+		if _, n, err = c.Sorted(); err != nil {
+			return nil, err
+		}
+		if n > target {
+			from = mid
+			continue
+		}
+		best, to = c, mid
+		if enough(n) {
+			break
+		}
 	}
 	return best, ctx.Err()
 }
@@ -297,9 +335,17 @@ func (r *trainRun) alive(f *finished) error {
 	const better = 1.5
 	if chance := 1 / float64(len(r.data.Classes)); *f.validation.Top1 <= better*chance {
 		return budgetf("training collapsed: the network gets %.2f %% of the validation data right, and chance %.2f %%", 100**f.validation.Top1, 100*chance).
-			withHint("a lower --lambda, more --epochs, or a lower --rate; nothing was written")
+			withHint("%s", r.revived("lambda"))
 	}
 	return nil
+}
+
+// revived says what keeps a network from collapsing.
+func (r *trainRun) revived(knob string) string {
+	if r.hemp.target > 0 {
+		return "a larger --target-size, or more --epochs; nothing was written"
+	}
+	return fmt.Sprintf("a lower --%s, more --epochs, or a lower --rate; nothing was written", knob)
 }
 
 // searchExt is the file in which a search keeps what it has tried.
@@ -381,12 +427,7 @@ func (r *trainRun) search(ctx context.Context) (*finished, error) {
 			return nil, err
 		}
 	}
-	for k := range s.Tries {
-		if err := os.Remove(r.trySnapshot(k)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-	}
-	best.hemp.Tries = s.Tries
+	best.hemp.Tries, best.try = s.Tries, k
 	if !s.Tries[k].OK {
 		return best, &shortError{floor, s.Tries[k].Top1}
 	}
@@ -413,8 +454,26 @@ func bestTry(tries []try) int {
 	return best
 }
 
-func (r *trainRun) trySnapshot(k int) string {
-	return fmt.Sprintf("%s.%d%s", r.out, k+1, snapshotExt)
+// Tries have files of their own, so that those of the best one are there in the end.
+func (r *trainRun) trySnapshot(k int) string { return r.tryFile(k, snapshotExt) }
+func (r *trainRun) tryHistory(k int) string  { return r.tryFile(k, historyExt) }
+func (r *trainRun) tryFile(k int, ext string) string {
+	return fmt.Sprintf("%s.%d%s", r.out, k+1, ext)
+}
+
+// keepSearch has the recipe and the history of the result stay, and nothing else.
+func (r *trainRun) keepSearch(best *finished) error {
+	if len(best.hemp.Tries) == 0 {
+		return r.keep()
+	}
+	if err := os.Rename(r.tryHistory(best.try), r.out+historyExt); err != nil {
+		return err
+	}
+	more := []string{r.out + searchExt}
+	for k := range best.hemp.Tries {
+		more = append(more, r.trySnapshot(k), r.tryHistory(k))
+	}
+	return r.keep(more...)
 }
 
 // try trains once with a lambda, from the weights that the program has.
@@ -423,8 +482,10 @@ func (r *trainRun) try(ctx context.Context, k int, lambda float64, resume bool) 
 	if err := r.prepareHemp(ctx); err != nil {
 		return nil, err
 	}
-	r.t.Identity["penalty"] = r.hemp.identity()
-	r.t.Snapshot = r.trySnapshot(k)
+	if err := identify(r.t.Identity, r.hemp.penalty, r.recipe.Options()); err != nil {
+		return nil, err
+	}
+	r.t.Snapshot, r.t.History = r.trySnapshot(k), r.tryHistory(k)
 	_, err := os.Stat(r.t.Snapshot)
 	r.t.Resume = resume && err == nil
 	return r.once(ctx)

@@ -204,7 +204,7 @@ func (e *env) train(ctx context.Context, o *trainOptions) error {
 		return err
 	}
 	if err := r.run(ctx); err != nil {
-		r.forget()
+		r.forget(err)
 		return err
 	}
 	return nil
@@ -304,6 +304,7 @@ type trainRun struct {
 	recipe     *compact.Recipe             // nil without a penalty
 	buffers    []string                    // names of weights that training changes without a gradient
 	sizes      map[[sha256.Size]byte]int64 // of packed networks, by the digests of their files
+	written    int64                       // bytes of the result, once it is there
 
 	marked       *trainMark      // nil if no mark is wanted
 	marking      []train.Penalty // the penalty that writes it, for scheme uchida
@@ -442,8 +443,13 @@ func (r *trainRun) settle() error {
 		"augmentation": fmt.Sprintf("%+v", r.augment), "freeze": strings.Join(r.freeze, " "), "frozen norms": strconv.FormatBool(r.frozenNorms),
 		"engine": "native",
 	}
-	if o := &r.hemp; o.penalty != "" {
-		t.Identity["penalty"] = o.identity()
+	if r.recipe != nil {
+		if err := identify(t.Identity, r.hemp.penalty, r.recipe.Options()); err != nil {
+			return err
+		}
+		if err := r.fill(r.recipe.Options()); err != nil {
+			return err
+		}
 	}
 	if r.markIdentity != "" {
 		t.Identity["mark"] = r.markIdentity
@@ -483,18 +489,30 @@ func (r *trainRun) keep(more ...string) error {
 	return nil
 }
 
-// forget removes the recipe of a run that came to nothing and cannot be resumed.
-func (r *trainRun) forget() {
+// forget removes the recipe of a run that came to nothing and cannot be resumed, and all
+// of a run that would come to the same again: a budget that cannot be met.
+func (r *trainRun) forget(err error) {
 	names := []string{r.out + snapshotExt, r.out + searchExt}
 	for k := range r.hemp.tries {
 		names = append(names, r.trySnapshot(k))
+	}
+	if exitStatus(err) == exitBudget {
+		for k := range r.hemp.tries {
+			names = append(names, r.tryHistory(k))
+		}
+		if r.written == 0 {
+			names = append(names, r.out+historyExt)
+		}
+		for _, name := range names {
+			_ = os.Remove(name) // it says nothing of the error that is told
+		}
 	}
 	for _, name := range names {
 		if _, err := os.Stat(name); err == nil {
 			return
 		}
 	}
-	_ = os.Remove(r.out + pendingExt) // it says nothing of the error that is told
+	_ = os.Remove(r.out + pendingExt)
 }
 
 func (r *trainRun) dataOptions() *dataOptions { return &r.trainOptions.data }
@@ -661,6 +679,8 @@ func (r *trainRun) failed(ctx context.Context, err error) error {
 			return v.withHint("free some space; then %s", resume)
 		}
 		return v
+	case errors.As(err, new(*train.TeacherError)):
+		return (&verdict{status: exitRefused, err: err}).withHint("a teacher that was trained on the same classes in the same order")
 	case errors.As(err, new(*train.LabelError)):
 		return (&verdict{status: exitRefused, err: err}).withHint("%s has other classes than %s", r.net.spec, r.data.Name)
 	case errors.As(err, new(*os.PathError)) || exitStatus(err) != exitFailure:
@@ -686,9 +706,12 @@ func (r *trainRun) epoch(ev *train.Event) {
 	text := fmt.Sprintf("epoch %d of %d: loss %.4f", ev.Epoch, r.t.Epochs, ev.Loss)
 	if ev.Validation != nil {
 		text += "; " + r.validationWord() + " " + scores(ev.Validation, 0)
-		if ev.Best {
+		if ev.Best && r.recipe == nil { // with a penalty the last weights are what is stored
 			text += ", the best so far"
 		}
+	}
+	if n := ev.Notes["hemp"]; n["estimated"] > 0 {
+		text += fmt.Sprintf("; the file has about %s bytes", commas(int64(n["estimated"])))
 	}
 	r.e.notef("%s", text)
 }

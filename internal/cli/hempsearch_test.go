@@ -1,0 +1,70 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"ropewalk/train"
+)
+
+// The best try need not be the last one: its running statistics, its history and its bytes
+// are those of the file.
+func TestBestTry(t *testing.T) {
+	dir := t.TempDir()
+	ropewalk := func(status int, args ...string) []byte {
+		t.Helper()
+		cmd := exec.Command("ropewalk", append(args, "--data", "builtin:fashion-mnist", "--size", "8x8", "--json", "-q", "--threads", "1")...)
+		cmd.Dir = dir
+		var stdout, stderr bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &stdout, &stderr
+		_ = cmd.Run() // the status says it
+		if cmd.ProcessState.ExitCode() != status {
+			t.Fatalf("%v: status %d, want %d: %s", args, cmd.ProcessState.ExitCode(), status, &stderr)
+		}
+		lines := bytes.Split(bytes.TrimSpace(stdout.Bytes()), []byte("\n"))
+		return lines[len(lines)-1]
+	}
+	ropewalk(exitOK, "train", "--net", "resnet20", "--limit", "300", "--epochs", "6", "--rate", "0.05", "--momentum", "0.9", "--schedule", "cosine", "--batch", "50", "-o", "floats.safetensors")
+	text := ropewalk(exitBudget, "train", "--net", "resnet20", "--limit", "300", "--init", "floats.safetensors", "--penalty", "hemp", "--lambda", "3e-5", "--max-drop", "0.1%", "--tries", "2", "--epochs", "2", "--batch", "50", "-o", "small.rope")
+	var res trainResult
+	if err := json.Unmarshal(text, &res); err != nil {
+		t.Fatal(err)
+	}
+	best := bestTry(res.Hemp.Tries)
+	if best == len(res.Hemp.Tries)-1 {
+		t.Skip("the last try is the best one here")
+	}
+	if want := res.Hemp.Tries[best]; res.Bytes != want.Bytes || *res.Validation.Top1 != want.Top1 {
+		t.Errorf("%d bytes and %v right, the best try had %d and %v", res.Bytes, *res.Validation.Top1, want.Bytes, want.Top1)
+	}
+	var test struct {
+		Result train.Result `json:"result"`
+	}
+	if err := json.Unmarshal(ropewalk(exitOK, "eval", "small.rope"), &test); err != nil {
+		t.Fatal(err)
+	}
+	if *test.Result.Top1 != *res.Test.Top1 {
+		t.Errorf("the file gets %v of the test data right, and %v was said", *test.Result.Top1, *res.Test.Top1)
+	}
+	history, err := os.ReadFile(filepath.Join(dir, "small.rope"+historyExt))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var last train.Event
+	lines := bytes.Split(bytes.TrimSpace(history), []byte("\n"))
+	if err := json.Unmarshal(lines[len(lines)-1], &last); err != nil {
+		t.Fatal(err)
+	}
+	if last.Notes["hemp"]["bytes"] != float64(res.Hemp.Trained) {
+		t.Errorf("the history ends with %v bytes, and training with %d", last.Notes["hemp"]["bytes"], res.Hemp.Trained)
+	}
+	for _, pattern := range []string{"small.rope.*.history.jsonl", "small.rope.*snapshot*", "small.rope" + searchExt} {
+		if left, _ := filepath.Glob(filepath.Join(dir, pattern)); left != nil {
+			t.Errorf("%v are left", left)
+		}
+	}
+}
