@@ -67,6 +67,8 @@ type env struct {
 
 	// opener opens what is read, in the place of os.Open: in a folder that nothing leads out of.
 	opener func(path string) (*os.File, error)
+	// history bounds histories of runs, in bytes; 0 is maxHistory.
+	history int64
 }
 
 // openFile opens a file to be read.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -35,8 +36,9 @@ to be small, mark it, and hand it to somebody who prunes, quantizes, shuffles
 and rescales it; then find out whose it was. Every step is a command of this
 program, which is printed beside what came of it, and every file stays in DIR
 (` + demoFolder + `): typed in there, with -f to replace what is there, the
-commands make the same files again. Only the key is drawn anew each time, as
-keys have to be, and with it go the mark and what it reads.
+commands make the same files again, but for the salt and the time in the
+commitment. mark keygen has no -f, since keys are not replaced: the key stays.
+Each demo draws its own, and with it go the mark and what it reads.
 
 It takes about a minute on two processors, and needs neither files nor a
 network. --fast begins with a LeNet-5 that the program carries, and trains it on
@@ -231,15 +233,18 @@ func (e *env) enter(o *demoOptions) (back func() error, err error) {
 
 // failed says what is left of a demo that did not come to its end.
 func (d *demo) failed(o *demoOptions, err error) error {
-	again := "ropewalk demo -f"
+	words := []string{"ropewalk", "demo", "-f"}
 	if o.fast {
-		again += " --fast"
+		words = append(words, "--fast")
+	}
+	if o.seed != 0 {
+		words = append(words, "--seed", strconv.FormatUint(o.seed, 10))
 	}
 	if o.dir != demoFolder {
-		again += " " + o.dir
+		words = append(words, o.dir)
 	}
 	if d.ctx.Err() != nil {
-		return (&verdict{status: exitInterrupted, err: errors.New("interrupted")}).withHint("%s holds what was made; %s begins anew", o.dir, again)
+		return (&verdict{status: exitInterrupted, err: errors.New("interrupted")}).withHint("%s holds what was made; %s begins anew", o.dir, shellWords(words...))
 	}
 	return fmt.Errorf("step %d of the demo: %w", len(d.r.Steps)+1, err)
 }
@@ -462,6 +467,6 @@ func (r *demoResult) text(w *bufio.Writer) {
 		s := &r.Steps[i]
 		fmt.Fprintf(w, "%2d  %s\n      $ %s\n", i+1, printable(s.Text), printable(s.Command))
 	}
-	fmt.Fprintf(w, "\n%s shows all of it with charts. Made in %s, seed %d.\nThe commands work in %s (-f replaces what is there); so does this one\n      $ ropewalk eval FILE --data %s\n",
+	fmt.Fprintf(w, "\n%s shows all of it with charts. Made in %s, seed %d.\nThe commands work in %s, with -f to replace what is there (but the key, which stays); so does this one\n      $ ropewalk eval FILE --data %s\n",
 		printable(filepath.Join(r.Folder, r.Page)), clock(time.Duration(r.Seconds*float64(time.Second))), r.Seed, printable(r.Folder), r.Data)
 }

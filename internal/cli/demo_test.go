@@ -288,7 +288,7 @@ func TestDemoInterrupted(t *testing.T) {
 		t.Skip("no way to send an interrupt to a process")
 	}
 	dir := t.TempDir()
-	cmd := exec.Command("ropewalk", "demo", "--fast", "-q")
+	cmd := exec.Command("ropewalk", "demo", "--fast", "--seed", "3", "-q", "x y")
 	cmd.Dir = dir
 	var talk bytes.Buffer
 	cmd.Stderr = &talk
@@ -296,7 +296,7 @@ func TestDemoInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	for {
-		if _, err := os.Stat(filepath.Join(dir, demoFolder, demoSmall+lockExt)); err == nil {
+		if _, err := os.Stat(filepath.Join(dir, "x y", demoSmall+lockExt)); err == nil {
 			break
 		}
 		time.Sleep(10 * time.Millisecond)
@@ -308,7 +308,7 @@ func TestDemoInterrupted(t *testing.T) {
 	if !ok || exit.ExitCode() != exitInterrupted {
 		t.Errorf("it ended with %v, want status %d", exit, exitInterrupted)
 	}
-	if want := "ropewalk demo -f --fast begins anew"; !strings.Contains(talk.String(), want) {
+	if want := "x y holds what was made; ropewalk demo -f --fast --seed 3 'x y' begins anew"; !strings.Contains(talk.String(), want) {
 		t.Errorf("it says %q, which has no %q", talk.String(), want)
 	}
 }

@@ -54,7 +54,7 @@ weights say is there only while they are at hand.`,
 	}
 	fs := cmd.Flags()
 	fs.SortFlags = false
-	fs.StringVarP(&o.out, "out", "o", "", "write the page to `OUT`, or - for standard output")
+	fs.StringVarP(&o.out, "out", "o", "", "write the page to `OUT`, which ends in .html, or - for standard output")
 	fs.BoolVarP(&o.force, "force", "f", false, "replace an existing output")
 	fs.StringVar(&o.title, "title", "", "the title of the page; else the name of the first RUN")
 	exits(cmd, exitUsage, exitRefused, exitInterrupted)
@@ -83,7 +83,7 @@ func (r *reportResult) text(w *bufio.Writer) {
 }
 
 func (e *env) reportOn(ctx context.Context, o *reportOptions, runs []string) error {
-	f := &reportFlag{path: o.out, force: &o.force}
+	f := &reportFlag{name: "-o", path: o.out, force: &o.force}
 	if o.out == "" {
 		return usagef("-o OUT is missing").withHint("-o report.html")
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 
 // A reportFlag is --report of a verb: where to write what was found as a page.
 type reportFlag struct {
+	name  string // of the flag; empty is --report
 	path  string
 	force *bool // the verb's -f, or one of its own
 }
@@ -31,24 +33,29 @@ func (f *reportFlag) addFlag(cmd *cobra.Command, force *bool) {
 	}
 }
 
-// check refuses at the beginning what would fail in the end.
+// check refuses at the beginning what would fail in the end, and names that are not those
+// of pages: a browser would show their text, and serve take them for models.
 func (f *reportFlag) check(inputs ...string) error {
-	switch st, err := os.Stat(f.path); {
+	name := cmp.Or(f.name, "--report")
+	st, err := os.Stat(f.path)
+	isInput := func(in string) bool {
+		other, failed := os.Stat(in)
+		return err == nil && failed == nil && os.SameFile(st, other)
+	}
+	switch ext := strings.ToLower(filepath.Ext(f.path)); {
 	case f.path == "":
 		return nil
 	case f.path == dash:
-		return usagef("the report is a file; standard output is for the answer").withHint("--report FILE.html")
+		return usagef("the report is a file; standard output is for the answer").withHint("%s FILE.html", name)
 	case err == nil && st.IsDir():
-		return usagef("--report %s is a folder", f.path).withHint("--report %s", filepath.Join(f.path, "report.html"))
+		return usagef("%s %s is a folder", name, f.path).withHint("%s %s", name, filepath.Join(f.path, "report.html"))
+	case slices.ContainsFunc(inputs, isInput):
+		return usagef("%s is an input and the report at once", f.path).withHint("%s names another file; inputs are never changed", name)
+	case ext != ".html" && ext != ".htm":
+		return usagef("%s %s does not end in .html, and a page is written", name, f.path).withHint("%s", shellWords(name, f.path+".html"))
 	case err == nil && !*f.force:
-		return usagef("--report %s exists", f.path).withHint("-f replaces it")
-	case err == nil:
-		for _, in := range inputs {
-			if other, err := os.Stat(in); err == nil && os.SameFile(st, other) {
-				return usagef("%s is an input and the report at once", f.path).withHint("--report names another file; inputs are never changed")
-			}
-		}
-	default:
+		return usagef("%s %s exists", name, f.path).withHint("-f replaces it")
+	case err != nil:
 		if _, err := os.Stat(filepath.Dir(f.path)); err != nil {
 			return &verdict{exitFailure, err, "the folder of a report has to exist"}
 		}

@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,11 +31,22 @@ func (e *env) readHistory(path string) ([]train.Event, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return parseHistory(path, f)
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if most := cmp.Or(e.history, maxHistory); st.Size() > most {
+		err := budgetf("%s has %v, more than the %v that a history may have here", path, byteSize(st.Size()), byteSize(most))
+		if most < maxHistory {
+			return nil, err.withHint("%s", shellWords("ropewalk", "report", path, "-o", "report.html"))
+		}
+		return nil, err
+	}
+	return parseHistory(path, io.LimitReader(f, st.Size()))
 }
 
 func parseHistory(path string, r io.Reader) ([]train.Event, error) {
-	lines := bufio.NewReaderSize(io.LimitReader(r, maxHistory), maxEpoch)
+	lines := bufio.NewReaderSize(r, maxEpoch)
 	var events []train.Event
 	for n := 1; ; n++ {
 		line, err := lines.ReadSlice('\n')
@@ -78,10 +90,12 @@ func (p *pager) history(events []train.Event) {
 	penalties, notes := map[string]*report.Curve{}, map[string]*report.Curve{}
 	add := func(c *report.Curve, x int, y float64) { c.X, c.Y = append(c.X, float64(x)), append(c.Y, y) }
 	named := func(m map[string]*report.Curve, name string, x int, y float64) {
-		if m[name] == nil {
+		if m[name] == nil && len(m) < report.MaxCurves {
 			m[name] = &report.Curve{Name: name}
 		}
-		add(m[name], x, y)
+		if m[name] != nil {
+			add(m[name], x, y)
+		}
 	}
 	for i := range events {
 		ev := &events[i]
@@ -96,12 +110,12 @@ func (p *pager) history(events []train.Event) {
 				add(&top5, ev.Epoch, *v.Top5)
 			}
 		}
-		for name, x := range ev.Penalties {
-			named(penalties, name, ev.Epoch, x)
+		for _, name := range slices.Sorted(maps.Keys(ev.Penalties)) {
+			named(penalties, name, ev.Epoch, ev.Penalties[name])
 		}
-		for who, values := range ev.Notes {
-			for name, x := range values {
-				named(notes, who+" "+name, ev.Epoch, x)
+		for _, who := range slices.Sorted(maps.Keys(ev.Notes)) {
+			for _, name := range slices.Sorted(maps.Keys(ev.Notes[who])) {
+				named(notes, who+" "+name, ev.Epoch, ev.Notes[who][name])
 			}
 		}
 	}
@@ -126,12 +140,12 @@ func (p *pager) history(events []train.Event) {
 		charts = append(charts, &report.Chart{Title: "Penalties", Caption: "Means over the updates of each epoch.", Data: l})
 	}
 	for _, name := range slices.Sorted(maps.Keys(notes)) {
-		c := *notes[name]
-		charts = append(charts, &report.Chart{Title: strings.ToUpper(name[:1]) + name[1:], Data: &report.Lines{X: "epoch", Y: name[strings.IndexByte(name, ' ')+1:], Curves: []report.Curve{c}}})
+		charts = append(charts, noteChart(*notes[name]))
 	}
 	charts = append(charts, &report.Chart{Title: "Learning rate", Caption: "Of the last update of each epoch.", Data: &report.Lines{X: "epoch", Y: "rate", Curves: []report.Curve{rate}}})
 	s.Chart(charts...)
 	t := &report.Table{Columns: []report.Column{{Name: "epoch"}, {Name: "loss"}, {Name: "validation loss"}, {Name: "top-1"}, {Name: "top-5"}, {Name: "rate"}, {Name: "seconds"}}}
+	marked := keepsBest(events)
 	for i := range events {
 		ev := &events[i]
 		row := []report.Cell{numberCell(int64(ev.Epoch)), realCell("%.5f", ev.Loss), noCell, noCell, noCell, realCell("%.3g", ev.Rate), realCell("%.1f", ev.Seconds)}
@@ -143,7 +157,7 @@ func (p *pager) history(events []train.Event) {
 			if v.Top5 != nil {
 				row[4] = shareCell(*v.Top5)
 			}
-			if ev.Best {
+			if ev.Best && marked {
 				row[2].Tone = report.Good
 			}
 		}
@@ -154,8 +168,43 @@ func (p *pager) history(events []train.Event) {
 	}
 }
 
-// bestOf returns the last epoch that was better than all before, or nil.
+// keepsBest reports whether a run can end with the weights of its best epoch. Training for
+// size cannot: the last symbols are what is stored.
+func keepsBest(events []train.Event) bool {
+	return !slices.ContainsFunc(events, func(ev train.Event) bool { return ev.Notes[penaltyHemp] != nil })
+}
+
+// hempNotes are what training for size says of its epochs, by the names that
+// [compact.Recipe.Observe] gives them.
+var hempNotes = map[string]struct{ title, y, caption string }{
+	"loss":      {"Loss of the floats", "loss", "On the validation data, with the floats behind the quantized weights."},
+	"top1":      {"Accuracy of the floats", "share of the examples", "On the validation data, with the floats behind the quantized weights."},
+	"h1":        {"Entropy of single weights", "bits per weight", "H_1 of the quantized weights, all tensors together: what a coder needs that looks at one weight at a time."},
+	"hn":        {"Entropy of blocks", "bits per weight", "H_n/n of the quantized weights, all tensors together: what a coder needs for a weight that looks at blocks of n, as --order says (else 3 as published, 2 by default)."},
+	"nonzero":   {"Weights that are not zero", "weights", "Of those that are quantized."},
+	"bytes":     {"Size of the file", "bytes", "If training had ended there."},
+	"estimated": {"Size in the end", "bytes", "As it was foreseen then."},
+	"lambda":    {"What a bit costs", "nats of the loss", "At the last update of each epoch."},
+}
+
+// noteChart draws what an observer says, of whom and what the curve is named.
+func noteChart(c report.Curve) *report.Chart {
+	who, what, _ := strings.Cut(c.Name, " ")
+	l := &report.Lines{X: "epoch", Y: what, Curves: []report.Curve{c}}
+	n, ok := hempNotes[what]
+	if !ok || who != penaltyHemp {
+		return &report.Chart{Title: c.Name, Data: l}
+	}
+	l.Y, l.Percent, l.Curves[0].Name = n.y, what == "top1", n.title
+	return &report.Chart{Title: n.title, Caption: n.caption, Data: l}
+}
+
+// bestOf returns the last epoch that was better than all before, or nil if there is none,
+// or it does not matter.
 func bestOf(events []train.Event) *train.Event {
+	if !keepsBest(events) {
+		return nil
+	}
 	for i := len(events) - 1; i >= 0; i-- {
 		if events[i].Best && events[i].Validation != nil {
 			return &events[i]

@@ -133,6 +133,11 @@ func (e *env) serve(ctx context.Context, o *serveOptions, dir string) error {
 // mostPage is how long a page may take to be made.
 const mostPage = 2 * time.Minute
 
+// mostHistory is how large the history of a run may be for a page that is waited for, and
+// asked for again while the run goes on: some 20,000 epochs, of which hardly a tenth of a
+// GiB is made.
+const mostHistory = 8 << 20
+
 // A server answers requests for pages about a folder.
 type server struct {
 	e     *env
@@ -148,7 +153,7 @@ type server struct {
 var servedPage = &report.Options{Assets: "/assets/", Home: "/"}
 
 func newServer(e *env, dir string, root *os.Root, at *net.TCPAddr, hosts ...string) *server {
-	own := &env{stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard, getenv: e.getenv, quiet: true, threads: e.threads, memory: e.memory}
+	own := &env{stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard, getenv: e.getenv, quiet: true, threads: e.threads, memory: e.memory, history: mostHistory}
 	own.opener = func(path string) (*os.File, error) { return openIn(root, dir, path) }
 	s := &server{e: own, dir: dir, root: root, local: at != nil && at.IP.IsLoopback(), hosts: hosts, mux: http.NewServeMux(), turns: make(chan struct{}, 2)}
 	s.mux.HandleFunc("GET /{$}", s.page(s.index))

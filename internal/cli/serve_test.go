@@ -370,6 +370,44 @@ func TestServeLive(t *testing.T) {
 	}
 }
 
+// Histories that are too large to be asked for every other second are refused with a word
+// on what shows them, and those that are not take little memory, one after another.
+func TestServeHistories(t *testing.T) {
+	dir := servedFolder(t)
+	epoch := `{"type":"epoch","epoch":1,"rate":0.1,"loss":1.5,"penalties":{"bits":1},"validation":{"loss":1,"top1":0.5},"notes":{"hemp":{"loss":1,"top1":0.5,"h1":1,"hn":1,"bytes":40000}},"seconds":1}` + "\n"
+	text := strings.Repeat(epoch, mostHistory/len(epoch))
+	names := []string{"many" + historyExt, "more" + historyExt}
+	for i, name := range names {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(strings.Repeat(text, 1+i)), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := servedBy(t, dir)
+	for _, path := range []string{"/see", "/live"} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if r := ask(s, "GET", path+"?file="+names[0]); r.StatusCode != 200 {
+			t.Errorf("%s: status %d", path, r.StatusCode)
+		}
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; n > 512<<20 {
+			t.Errorf("%s took %d MiB of memory in all", path, n>>20)
+		}
+		r := ask(s, "GET", path+"?file="+names[1])
+		if text := body(t, r); r.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(text, "more than the 8.00 MiB") {
+			t.Errorf("%s: status %d, %.300q", path, r.StatusCode, text)
+		}
+	}
+	for range cap(s.turns) {
+		s.turns <- struct{}{}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if r := ask(s, "GET", "/live?file="+names[0], func(r *http.Request) { *r = *r.WithContext(ctx) }); r.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("beside pages that are made, status %d", r.StatusCode)
+	}
+}
+
 // A saidBuffer is what a program said so far.
 type saidBuffer struct {
 	mu sync.Mutex

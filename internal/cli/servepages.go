@@ -221,18 +221,23 @@ func (s *server) history(name, file string) (*pager, error) {
 
 // live gives the charts of a run again.
 func (s *server) live(w http.ResponseWriter, r *http.Request) {
-	name := r.URL.Query().Get("file")
-	file, err := s.resolve(name)
-	if err == nil && kindOf(name) != kindRun {
-		err = usagef("%.200q is not the history of a run", name)
-	}
 	var specs []byte
-	if err == nil {
-		var p *pager
-		if p, err = s.history(name, file); err == nil {
-			specs, err = p.Specs()
+	_, err := s.inTurn(r, func(_ context.Context, r *http.Request) (*report.Page, error) {
+		name := r.URL.Query().Get("file")
+		file, err := s.resolve(name)
+		if err != nil {
+			return nil, err
 		}
-	}
+		if kindOf(name) != kindRun {
+			return nil, usagef("%.200q is not the history of a run", name)
+		}
+		p, err := s.history(name, file)
+		if err != nil {
+			return nil, err
+		}
+		specs, err = p.Specs()
+		return p.Page, err
+	})
 	if err != nil {
 		http.Error(w, printable(s.inside(err.Error())), httpStatus(err))
 		return
