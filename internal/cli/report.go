@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -364,6 +365,10 @@ func (p *pager) diff(r *diffResult, command string) {
 		fact("other shape", "%s", commas(int64(c.Reshaped))), fact("only in A", "%s", commas(int64(c.OnlyA))), fact("only in B", "%s", commas(int64(c.OnlyB))),
 	}})
 	t := &report.Table{Columns: []report.Column{{Name: "tensor", Text: true}, {Name: "status", Text: true}, {Name: "values"}, {Name: "changed"}, {Name: "largest"}, {Name: "RMS"}, {Name: "NMSE, dB"}}}
+	odd := slices.ContainsFunc(r.Tensors, func(d tensorDiff) bool { return d.Change != nil && d.Change.NonFinite > 0 })
+	if odd {
+		t.Columns = append(t.Columns, report.Column{Name: "NaN, infinite", Note: "changed values of which one is that, so that how far they are apart is not known"})
+	}
 	names, relative := []string{}, report.Numbers{}
 	for i := range r.Tensors {
 		d := &r.Tensors[i]
@@ -373,10 +378,23 @@ func (p *pager) diff(r *diffResult, command string) {
 		}
 		if x := d.Change; x != nil {
 			row[2], row[3], row[4], row[5] = numberCell(x.Values), shareCell(float64(x.Changed)/float64(max(1, x.Values))), realCell("%.3g", x.Max), realCell("%.3g", x.RMS)
+			if x.Changed > 0 && row[3].Text == percentText(0) {
+				row[3].Text = "< 0.01 %"
+			}
+			if x.NonFinite > 0 && x.NonFinite >= x.Changed {
+				row[4], row[5] = report.Text("not known"), report.Text("not known")
+			}
 			if x.NMSE != nil {
 				row[6] = realCell("%.1f", *x.NMSE)
 				names, relative = append(names, d.Name), append(relative, *x.NMSE)
 			}
+		}
+		if odd {
+			n := noCell
+			if d.Change != nil {
+				n = numberCell(d.Change.NonFinite)
+			}
+			row = append(row, n)
 		}
 		t.Row(row...)
 	}

@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -294,6 +296,52 @@ func TestServeOdd(t *testing.T) {
 	}
 	if text := body(t, ask(s, "GET", see("a.safetensors"))); !strings.Contains(text, "<h1>May not be read</h1>") {
 		t.Errorf("a closed file: %.3000q", text)
+	}
+}
+
+// How far NaN is from a number is not known, and not 0.
+func TestServeNaN(t *testing.T) {
+	dir := t.TempDir()
+	x := make([]float32, 40000)
+	for i := range x {
+		x[i] = float32(i % 7)
+	}
+	for name, at := range map[string]map[int]float32{"a": {}, "one": {5: float32(math.NaN())}, "both": {5: float32(math.NaN()), 6: 100}} {
+		y := slices.Clone(x)
+		for i, v := range at {
+			y[i] = v
+		}
+		set, err := tensor.NewSet(&tensor.Tensor{Name: "w", DType: tensor.F32, Shape: tensor.Shape{200, 200}, Data: tensor.Bytes(tensor.F32.AppendFloats(nil, y))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := writeFile(filepath.Join(dir, name+".safetensors"), false, func(f *atomicfile.File) error { return checkpoint.Convert(f, "safetensors", set, nil) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := servedBy(t, dir)
+	for name, want := range map[string]string{
+		"one":  `<td>&lt; 0.01 %</td><td>not known</td><td>not known</td><td>–</td><td>1</td></tr>`,
+		"both": `<td>0.01 %</td><td>94</td><td>0.47</td><td>-17.7</td><td>1</td></tr>`,
+	} {
+		text := body(t, ask(s, "GET", "/compare?reference=a.safetensors&suspect="+name+".safetensors"))
+		if keyless := regexp.MustCompile(` data-k="[^"]*"`).ReplaceAllString(text, ""); !strings.Contains(keyless, want) {
+			t.Errorf("%s: no %q in %.5000q", name, want, keyless)
+		}
+	}
+}
+
+// A name with a line feed is found as forms send it, too.
+func TestServeLineFeed(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "a\nb.json"), []byte(`{"schema":"ropewalk/diff/1"}`), 0o666); err != nil {
+		t.Skipf("no such names here: %v", err)
+	}
+	s := servedBy(t, dir)
+	for query, want := range map[string]int{"a%0Ab": 200, "a%0D%0Ab": 200, "a%0D%0Ac": 404, "a%0D%0D%0A%0Ab": 404} {
+		if r := ask(s, "GET", "/see?file="+query+".json"); r.StatusCode != want {
+			t.Errorf("%s: status %d, want %d", query, r.StatusCode, want)
+		}
 	}
 }
 

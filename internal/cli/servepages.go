@@ -167,6 +167,9 @@ func (s *server) resolve(name string) (string, error) {
 	}
 	st, err := s.root.Stat(local) // opening a named pipe would wait for who writes to it
 	if errors.Is(err, fs.ErrNotExist) {
+		if strings.Contains(name, "\r\n") { // what forms make of a line feed
+			return s.resolve(strings.ReplaceAll(name, "\r\n", "\n"))
+		}
 		return "", fmt.Errorf("%.200q: %w", name, fs.ErrNotExist)
 	}
 	if err != nil || !st.Mode().IsRegular() {
