@@ -30,9 +30,9 @@ type hempOptions struct {
 	init    string
 
 	quantizer string
-	target  targetFlag
-	maxDrop percentFlag
-	tries   int
+	target    targetFlag
+	maxDrop   percentFlag
+	tries     int
 }
 
 // penaltyHemp is the only penalty so far.
@@ -42,7 +42,7 @@ const penaltyHemp = "hemp"
 var hempFlags = []string{
 	"method", "order", "levels", "lambda", "pull", "model", "float-part", "ramp", "freeze-at", "dead-zone", "float-biases", "bias-step",
 	"bias-rate", "prune", "shrink", "fixed-levels", "restless", "target-size", "max-drop", "tries",
-	"quantizer", "requantize", "refresh", "closed-form", "scan",
+	"quantizer", "requantize", "refresh", "closed-form", "scan", "floats",
 }
 
 func (o *hempOptions) addFlags(cmd *cobra.Command) {
