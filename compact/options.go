@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"ropewalk/entropy"
+	"ropewalk/quant"
 )
 
 // The methods.
@@ -42,6 +43,20 @@ type Options struct {
 	Lambda float64 `json:"lambda,omitempty"`
 	// Pull is λ_E of Paper; default 0.1.
 	Pull float64 `json:"pull,omitempty"`
+	// Quantizer makes the levels of Paper: [quant.LloydGaussian] (default), [quant.Lloyd],
+	// which is k-means, [quant.ECSQ], [quant.Uniform] from the least to the largest
+	// weight, or [quant.Codebook], for all tensors those of Codebook.
+	Quantizer quant.Method `json:"quantizer,omitempty"`
+	Codebook  []float32    `json:"codebook,omitempty"`
+	// Requantize has Paper choose its levels again in the first step of each epoch.
+	Requantize bool `json:"requantize,omitempty"`
+	// Refresh is after how many steps Paper finds the gradient of the entropy again;
+	// default 10.
+	Refresh int `json:"refresh,omitempty"`
+	// ClosedForm takes the explicit derivative that is published for blocks of two.
+	ClosedForm bool `json:"closedForm,omitempty"`
+	// Scan is the order in which Paper makes blocks of weights, see [entropy.ParseScan].
+	Scan string `json:"scan,omitempty"`
 	// Start is the part of training that is done in floats, before the levels are
 	// chosen: 0 to less than Freeze.
 	Start float64 `json:"start,omitempty"`
@@ -131,11 +146,17 @@ func (o Options) settled(chain bool) (Options, error) {
 			return o, fmt.Errorf("the method %s knows no pruning, no target, no model and no start of their own, and its levels are fixed anyway", Paper)
 		case o.Ramp != 0 || o.Freeze != 0 || o.DeadZone != 0 || o.FloatBiases || o.BiasStep != 0 || o.BiasRate != 0:
 			return o, fmt.Errorf("the method %s knows no ramp, no freezing, no dead zone and no grid of biases", Paper)
+		case (o.Quantizer == quant.Codebook) != (len(o.Codebook) > 0):
+			return o, fmt.Errorf("the quantizer %q with a codebook of %d levels", o.Quantizer, len(o.Codebook))
+		case o.Refresh < 0:
+			return o, fmt.Errorf("a gradient every %d steps; want 1 or more", o.Refresh)
+		case o.ClosedForm && o.Order != 2:
+			return o, fmt.Errorf("the closed form is for blocks of 2 weights, not %d", o.Order)
 		}
 		return o, nil
 	}
-	if o.Pull != 0 {
-		return o, fmt.Errorf("a pull towards levels of %g: only the method %s has one", o.Pull, Paper)
+	if o.Pull != 0 || o.Quantizer != "" || o.Codebook != nil || o.Requantize || o.Refresh != 0 || o.ClosedForm || o.Scan != "" {
+		return o, fmt.Errorf("a pull towards levels, a quantizer, a refresh, a closed form and a scan are of the method %s only", Paper)
 	}
 	if o.Order != 0 && o.Model != entropy.Blocks {
 		return o, fmt.Errorf("blocks of %d weights: only the model %s, and the method %s, have any", o.Order, entropy.Blocks, Paper)
@@ -181,4 +202,24 @@ func (o Options) settled(chain bool) (Options, error) {
 		return o, fmt.Errorf("a target of %d bytes", o.Target)
 	}
 	return o, nil
+}
+
+// paperOptions are the settings of the paper's regulariser.
+func (o *Options) paperOptions() (*entropy.PaperOptions, error) {
+	p := &entropy.PaperOptions{
+		Levels: o.Levels, Order: o.Order, LambdaH: o.Lambda, LambdaE: o.Pull, Every: o.Refresh, ClosedForm: o.ClosedForm, Threads: o.Threads,
+	}
+	switch o.Quantizer {
+	case "", quant.LloydGaussian:
+	case quant.Uniform:
+		p.Choose = entropy.ChooseUniform
+	case quant.Lloyd, quant.ECSQ, quant.Codebook:
+		p.Choose = entropy.ChooseWith(quant.Options{Method: o.Quantizer, Codebook: o.Codebook})
+	default:
+		return nil, fmt.Errorf("there is no quantizer %q", o.Quantizer)
+	}
+	if o.Quantizer == quant.Codebook {
+		p.Levels = len(o.Codebook)
+	}
+	return p, nil
 }

@@ -57,6 +57,7 @@ type Recipe struct {
 	shown  [][]float32 // scratch: values of the quantized network
 
 	at         train.Moment
+	epoch      int            // in which levels were chosen, for Requantize
 	stepping   bool           // between Follow and Adjust
 	begun      bool           // between AdjustPieces and Adjust
 	strips     []kernel.Strip // of workers
@@ -139,7 +140,13 @@ func New(weights []engine.Weight, layers []Layer, o Options, tools Tools) (*Reci
 		if tools.Mark != nil {
 			return nil, fmt.Errorf("compact: the method %s has no time at which zeros are frozen, and a mark is chosen then", Paper)
 		}
-		po := &entropy.PaperOptions{Levels: o.Levels, Order: o.Order, LambdaH: o.Lambda, LambdaE: o.Pull, Threads: o.Threads}
+		po, err := o.paperOptions()
+		if err == nil && o.Scan != "" {
+			err = r.scan(o.Scan)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("compact: %w", err)
+		}
 		if r.paper, err = entropy.NewPaper(r.tensors, valuesOf(weights), po); err != nil {
 			return nil, err
 		}
@@ -153,6 +160,15 @@ func New(weights []engine.Weight, layers []Layer, o Options, tools Tools) (*Reci
 		return r, r.begin(valuesOf(weights))
 	}
 	return r, nil
+}
+
+// scan has the blocks of all tensors be made in an order.
+func (r *Recipe) scan(name string) error {
+	scan, err := entropy.ParseScan(name)
+	for i := range r.tensors {
+		r.tensors[i].Scan = scan
+	}
+	return err
 }
 
 // reachable refuses a target that a network without weights would not meet.
@@ -614,6 +630,10 @@ func (r *Recipe) Adjust(w []engine.Weight) error {
 		if !begun {
 			r.paper.Update(values, gradientsOf(w))
 		}
+		if r.o.Requantize && r.at.Epoch != r.epoch {
+			r.epoch = r.at.Epoch
+			return r.paper.Requantize(values)
+		}
 		return nil
 	case r.phase == floats:
 		r.shrink(values, gradientsOf(w))
@@ -726,6 +746,7 @@ func (r *Recipe) support() [][]bool {
 // recipeState is what a resumed run needs beside the weights.
 type recipeState struct {
 	Phase           phase
+	Epoch           int
 	Calls           int
 	Cost            float64
 	Lambda          float64
@@ -745,7 +766,7 @@ type recipeState struct {
 
 // State implements [train.Keeper].
 func (r *Recipe) State() ([]byte, error) {
-	s := recipeState{Phase: r.phase, Calls: r.calls, Cost: r.bits, Lambda: r.lambda, Calibrated: r.calibrated, Finishing: r.finishing, Last: r.last, Order: r.order, Fisher: r.fisher, Mask: r.mask, Mark: r.mark}
+	s := recipeState{Phase: r.phase, Epoch: r.epoch, Calls: r.calls, Cost: r.bits, Lambda: r.lambda, Calibrated: r.calibrated, Finishing: r.finishing, Last: r.last, Order: r.order, Fisher: r.fisher, Mask: r.mask, Mark: r.mark}
 	var err error
 	if r.paper != nil {
 		if s.Paper, err = r.paper.State(); err != nil {
@@ -789,6 +810,7 @@ func (r *Recipe) SetState(b []byte) error {
 	if (s.Paper == nil) != (r.paper == nil) || s.Phase < floats || s.Phase > frozen || len(s.Bits) != len(r.prices) || len(s.Higher) != len(r.prices) || len(s.Fisher) != len(r.fisher) || len(s.Rest) != len(r.rest) {
 		return fmt.Errorf("compact: the state is of another recipe")
 	}
+	r.epoch = s.Epoch
 	if r.paper != nil {
 		return r.paper.SetState(s.Paper)
 	}

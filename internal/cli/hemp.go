@@ -28,9 +28,11 @@ type hempOptions struct {
 	c       compact.Options
 	model   string
 	init    string
-	target  targetFlag
-	maxDrop percentFlag
-	tries   int
+
+	quantizer string
+	target    targetFlag
+	maxDrop   percentFlag
+	tries     int
 }
 
 // penaltyHemp is the only penalty so far.
@@ -40,6 +42,7 @@ const penaltyHemp = "hemp"
 var hempFlags = []string{
 	"method", "order", "levels", "lambda", "pull", "model", "float-part", "ramp", "freeze-at", "dead-zone", "float-biases", "bias-step",
 	"bias-rate", "prune", "shrink", "fixed-levels", "restless", "target-size", "max-drop", "tries",
+	"quantizer", "requantize", "refresh", "closed-form", "scan", "floats",
 }
 
 func (o *hempOptions) addFlags(cmd *cobra.Command) {
@@ -50,6 +53,11 @@ func (o *hempOptions) addFlags(cmd *cobra.Command) {
 	fs.IntVar(&o.c.Levels, "levels", 0, "values that the weights of a tensor may have, `N` (default 3, or 7 for networks with branches; 4 for paper)")
 	fs.Float64Var(&o.c.Lambda, "lambda", 0, "what a bit costs, in `NATS` of the loss (default 1e-5); for paper λ_H (default 1; -1 is none)")
 	fs.Float64Var(&o.c.Pull, "pull", 0, "paper: λ_E, the pull towards levels (default 0.1; -1 is none)")
+	fs.StringVar(&o.quantizer, "quantizer", "", "paper: levels by `KIND` lloyd-gaussian (default), lloyd (k-means), uniform, ecsq, or codebook=FILE (numbers in text)")
+	fs.BoolVar(&o.c.Requantize, "requantize", false, "paper: choose levels anew in each epoch")
+	fs.IntVar(&o.c.Refresh, "refresh", 0, "paper: find the gradient of the entropy every `N` steps (default 10)")
+	fs.BoolVar(&o.c.ClosedForm, "closed-form", false, "paper, --order 2: the explicit derivative as published, in the place of the exact one")
+	fs.StringVar(&o.c.Scan, "scan", "", "paper: blocks of weights in the order `SCAN` row-major (default), kernel-columns, input-channels or output-channels")
 	fs.StringVar(&o.model, "model", "", "count bits by `MODEL` neighbours (default), tensor, row-column or blocks")
 	fs.Float64Var(&o.c.Start, "float-part", 0, "train so much of the time in floats first, `PART` (default 0.3 with new weights, else 0)")
 	fs.Float64Var(&o.c.Ramp, "ramp", 0, "lambda grows until `PART` of training (default half of what follows the floats)")
@@ -125,6 +133,9 @@ func (o *trainOptions) checkHemp() error {
 	}
 	if o.flags.Changed("target-size") && h.target == 0 {
 		return usagef("--target-size is 0; no file is so small")
+	}
+	if h.c.Quantizer, h.c.Codebook, err = quantizerOf(h.quantizer); err != nil {
+		return err
 	}
 	h.c.Model, h.c.Target = entropy.Model(h.model), int64(h.target)
 	if h.maxDrop > 0 && h.tries == 0 {

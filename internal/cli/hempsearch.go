@@ -13,6 +13,7 @@ import (
 	"ropewalk/compact"
 	"ropewalk/engine"
 	"ropewalk/internal/atomicfile"
+	"ropewalk/tensor"
 	"ropewalk/train"
 )
 
@@ -42,6 +43,7 @@ type finished struct {
 	net        *compact.Network
 	recipe     *compact.Recipe
 	weights    [][]float32 // of the program, all of them: also statistics, which have no levels
+	floats     [][]float32 // the same as training left them, if they are wanted
 	report     *train.Report
 	validation *train.Result
 	bytes      int64
@@ -90,6 +92,9 @@ func (r *trainRun) runHemp(ctx context.Context, stop func()) error {
 		return errors.Join(fmt.Errorf("internal error: %s has %d bytes, and %d were measured", r.out, res.Bytes, best.bytes), os.Remove(r.out))
 	}
 	r.written = res.Bytes
+	if err := r.writeMore(ctx, res, func() (*tensor.Set, error) { return r.stored(best.net.Values()) }, best.floats); err != nil {
+		return err
+	}
 	if res.Mark, err = r.finishMark(ctx, best.kept); err != nil {
 		return err
 	}
@@ -157,14 +162,17 @@ const leastOfTarget = 0.98
 // finish makes the most of a trained network: it takes out weights that cost less
 // than their bits, puts units in order, and measures.
 func (r *trainRun) finish(ctx context.Context, report *train.Report) (*finished, error) {
-	for _, w := range r.program.Weights() { // what is judged is what is stored
-		copy(w.Values, r.coarse(w, w.Values))
+	f := &finished{report: report, recipe: r.recipe, kept: r.recipe.Kept()}
+	for _, w := range r.program.Weights() {
+		if r.floats != "" {
+			f.floats = append(f.floats, slices.Clone(w.Values))
+		}
+		copy(w.Values, r.coarse(w, w.Values)) // what is judged is what is stored
 	}
 	net, err := r.recipe.Finish(r.trained())
 	if err != nil {
 		return nil, err
 	}
-	f := &finished{report: report, recipe: r.recipe, kept: r.recipe.Kept()}
 	if f.hemp.Trained, err = r.size(ctx, net); err != nil {
 		return nil, err
 	}

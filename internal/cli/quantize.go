@@ -117,15 +117,15 @@ func (o *lossyOptions) check() error {
 	return nil
 }
 
-// method returns the quantizer and its codebook.
-func (o *lossyOptions) method() (quant.Method, []float32, error) {
-	file, isBook := strings.CutPrefix(o.quantizer, "codebook=")
-	switch m := quant.Method(o.quantizer); m {
+// quantizerOf returns the method that --quantizer names, and its codebook.
+func quantizerOf(name string) (quant.Method, []float32, error) {
+	file, isBook := strings.CutPrefix(name, "codebook=")
+	switch m := quant.Method(name); m {
 	case "", quant.Uniform, quant.Lloyd, quant.LloydGaussian, quant.ECSQ:
 		return m, nil, nil
 	}
 	if !isBook || file == "" {
-		return "", nil, usagef("--quantizer is %q, want uniform, lloyd, lloyd-gaussian, ecsq or codebook=FILE", o.quantizer)
+		return "", nil, usagef("--quantizer is %q, want uniform, lloyd, lloyd-gaussian, ecsq or codebook=FILE", name)
 	}
 	book, err := readCodebook(file)
 	return quant.Codebook, book, err
@@ -167,7 +167,7 @@ func readCodebook(file string) ([]float32, error) {
 
 // quantize returns the checkpoint with quantized weights. sens may be nil.
 func (e *env) quantize(ctx context.Context, o *lossyOptions, c, sens *checkpoint.Checkpoint, opt *rope.Options, progress func(done, total int64)) (*lossy.Result, error) {
-	method, book, err := o.method()
+	method, book, err := quantizerOf(o.quantizer)
 	if err != nil {
 		return nil, err
 	}

@@ -29,7 +29,7 @@ const maxRecipe = 1 << 20
 
 // unwritten are the flags that say what to do with a recipe, and those of all
 // commands: they change how the work is done, and not what comes of it.
-var unwritten = []string{"recipe", "resume", "force", "out", "report", "help", "json", "quiet", "verbose", "threads", "memory"}
+var unwritten = []string{"recipe", "resume", "force", "out", "also", "floats", "report", "help", "json", "quiet", "verbose", "threads", "memory"}
 
 // recipeFlags calls f for each flag that a recipe may hold, in the order of help.
 func recipeFlags(fs *pflag.FlagSet, f func(*pflag.Flag)) {

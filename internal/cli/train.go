@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -111,6 +112,7 @@ type trainResult struct {
 	Type       string           `json:"type" about:"result; the lines before have the type epoch"`
 	Output     string           `json:"output"`
 	Bytes      int64            `json:"bytes" about:"of the output"`
+	More       []moreOutput     `json:"more,omitempty" about:"of --also and --floats"`
 	Net        string           `json:"net"`
 	Parameters int64            `json:"parameters" about:"numbers that were trained"`
 	Data       string           `json:"data"`
@@ -154,6 +156,13 @@ func (r *trainResult) text(w *bufio.Writer) {
 	}
 	if r.Mark != nil {
 		r.Mark.text(w)
+	}
+	for _, m := range r.More {
+		fmt.Fprintf(w, "%s (%v)", printable(m.File), byteSize(m.Bytes))
+		if m.Floats {
+			fmt.Fprint(w, ", floats behind the levels")
+		}
+		fmt.Fprintln(w)
 	}
 	fmt.Fprintf(w, "%s (%v), in %s, seed %d\n", printable(r.Output), byteSize(r.Bytes), clock(time.Duration(r.Seconds*float64(time.Second))), r.Seed)
 }
@@ -259,13 +268,31 @@ func (o *trainOptions) begin() error {
 	if err := o.report.check(o.net.net, o.net.weights, o.recipe, o.teacher.net, o.teacher.weights); err != nil {
 		return err
 	}
-	if _, err := os.Stat(filepath.Dir(o.out)); err != nil {
-		return err
+	seen := map[string]bool{}
+	for _, path := range append(o.more(), o.out) {
+		if _, err := formOf(path); err != nil {
+			return err
+		}
+		if _, err := os.Stat(filepath.Dir(path)); err != nil {
+			return err
+		}
+		if seen[filepath.Clean(path)] {
+			return usagef("%s is to be written twice", path)
+		}
+		seen[filepath.Clean(path)] = true
 	}
 	if st, err := os.Stat(o.out); err == nil && st.IsDir() {
 		return &fs.PathError{Op: "create", Path: o.out, Err: atomicfile.ErrIsDir}
 	}
 	return nil
+}
+
+// more are the files that are written beside the output.
+func (o *trainOptions) more() []string {
+	if o.floats == "" {
+		return o.also
+	}
+	return append(slices.Clone(o.also), o.floats)
 }
 
 // inTheWay looks that no earlier result or run would be lost.
@@ -275,6 +302,11 @@ func (o *trainOptions) inTheWay() error {
 		return nil
 	case err == nil:
 		return &fs.PathError{Op: "create", Path: o.out, Err: fs.ErrExist}
+	}
+	for _, path := range o.more() {
+		if _, err := os.Stat(path); err == nil {
+			return &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist}
+		}
 	}
 	if err := o.markInTheWay(); err != nil {
 		return err
@@ -633,6 +665,9 @@ func (r *trainRun) run(ctx context.Context) error {
 	if res.Bytes, err = r.e.writeNetwork(ctx, r.net, set, r.settings, r.form, r.out, r.force); err != nil {
 		return r.failed(ctx, err)
 	}
+	if err := r.writeMore(ctx, res, func() (*tensor.Set, error) { return set, nil }, nil); err != nil {
+		return err
+	}
 	if res.Mark, err = r.finishMark(ctx, nil); err != nil {
 		return err
 	}
@@ -644,6 +679,48 @@ func (r *trainRun) run(ctx context.Context) error {
 		return err
 	}
 	return res.Mark.unread()
+}
+
+// A moreOutput is a file that is written beside the output.
+type moreOutput struct {
+	File   string `json:"file"`
+	Bytes  int64  `json:"bytes"`
+	Floats bool   `json:"floats,omitempty" about:"the weights behind the levels"`
+}
+
+// writeMore writes the files of --also and --floats. stored makes the weights of the
+// network for r.form.
+func (r *trainRun) writeMore(ctx context.Context, res *trainResult, stored func() (*tensor.Set, error), floats [][]float32) error {
+	defer func(form string) { r.form = form }(r.form)
+	write := func(path string, make func() (*tensor.Set, error), floats bool) (err error) {
+		if r.form, err = formOf(path); err != nil {
+			return err
+		}
+		set, err := make()
+		if err != nil {
+			return err
+		}
+		m := moreOutput{File: path, Floats: floats}
+		if m.Bytes, err = r.e.writeNetwork(ctx, r.net, set, r.settings, r.form, path, r.force); err == nil {
+			res.More = append(res.More, m)
+		}
+		return err
+	}
+	for _, path := range r.also {
+		if err := write(path, stored, false); err != nil {
+			return err
+		}
+	}
+	if r.floats == "" {
+		return nil
+	}
+	return write(r.floats, func() (*tensor.Set, error) {
+		weights := slices.Clone(r.program.Weights())
+		for i := range weights {
+			weights[i].Values = floats[i]
+		}
+		return trainedSet(r.net, weights)
+	}, true)
 }
 
 // tell prints the result, and writes its page.

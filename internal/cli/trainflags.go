@@ -19,6 +19,8 @@ import (
 // trainOptions are the flags of train. All but the first few may stand in a recipe.
 type trainOptions struct {
 	out           string
+	also          []string
+	floats        string // the file of the weights behind the levels
 	force, resume bool
 	recipe        string
 	net           netOptions
@@ -49,6 +51,8 @@ func (o *trainOptions) addFlags(cmd *cobra.Command) {
 	o.flags = fs
 	fs.SortFlags = false
 	fs.StringVarP(&o.out, "out", "o", "", "write to `OUT`: .safetensors, .onnx or .rope")
+	fs.StringArrayVar(&o.also, "also", nil, "write the network to `FILE`, too: .safetensors, .onnx or .rope (again for more)")
+	fs.StringVar(&o.floats, "floats", "", "with --penalty hemp: write the floats behind the levels to `FILE`, to look at or to go on from")
 	fs.BoolVarP(&o.force, "force", "f", false, "replace an existing output, and a snapshot beside it")
 	fs.StringVar(&o.recipe, "recipe", "", "take options from `FILE`, lines such as \"epochs: 10\"; flags win")
 	fs.BoolVar(&o.resume, "resume", false, "go on with the run whose snapshot is beside OUT")
