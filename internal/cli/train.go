@@ -692,11 +692,11 @@ type moreOutput struct {
 // network for r.form.
 func (r *trainRun) writeMore(ctx context.Context, res *trainResult, stored func() (*tensor.Set, error), floats [][]float32) error {
 	defer func(form string) { r.form = form }(r.form)
-	write := func(path string, make func() (*tensor.Set, error), floats bool) (err error) {
+	write := func(path string, weights func() (*tensor.Set, error), floats bool) (err error) {
 		if r.form, err = formOf(path); err != nil {
 			return err
 		}
-		set, err := make()
+		set, err := weights()
 		if err != nil {
 			return err
 		}
