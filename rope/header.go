@@ -25,7 +25,8 @@ const (
 	featureBase      = 1 << iota // some arrays are coded against a base
 	featureInline                // the skeleton stands at the end of the header
 	featureDescribed             // the skeleton is stored by its differences to what the arrays tell
-	featureKnown     = featureBase | featureInline | featureDescribed
+	featureModel                 // the skeleton is that of an ONNX model, without what follows from the rest
+	featureKnown     = featureBase | featureInline | featureDescribed | featureModel
 )
 
 // How an array is stored.
@@ -107,6 +108,9 @@ func (h *header) append() (dst []byte) {
 		if d := h.appendDescribed(nil); d != nil && len(d) < len(skeleton) {
 			skeleton, features = d, features^featureInline|featureDescribed
 		}
+		if d := h.describeModel(); d != nil {
+			skeleton, features = d, features^featureInline|featureModel
+		}
 	}
 	number(features)
 	number(uint64(h.blockValues))
@@ -122,7 +126,9 @@ func (h *header) append() (dst []byte) {
 	number(uint64(len(l.Files)))
 	for i, f := range l.Files {
 		dst = appendString(dst, f.Name)
-		number(uint64(h.fileSizes[i]))
+		if features&featureModel == 0 {
+			number(uint64(h.fileSizes[i]))
+		}
 	}
 
 	types, typeID := typeTable(l)
@@ -150,6 +156,9 @@ func (h *header) append() (dst []byte) {
 	file, end := 0, int64(0)
 	for i := range l.Arrays {
 		a := &l.Arrays[i]
+		if features&featureModel != 0 {
+			break // places are those in the model
+		}
 		number(uint64(a.File - file))
 		if a.File != file {
 			file, end = a.File, 0
@@ -277,7 +286,10 @@ func parseHeader(b []byte) (*header, error) {
 	total := int64(0)
 	names := make(map[string]bool)
 	for range r.count("files") {
-		name, size := r.string("file name"), int64(r.uint("file size", maxFileSize))
+		name, size := r.string("file name"), int64(0)
+		if features&featureModel == 0 {
+			size = int64(r.uint("file size", maxFileSize))
+		}
 		if r.err == nil {
 			clean, err := layout.LocalName(name)
 			if err == nil && names[clean] {
@@ -308,16 +320,18 @@ func parseHeader(b []byte) (*header, error) {
 			break
 		}
 	}
-	h.parseArrays(r, types)
+	h.parseArrays(r, types, features&featureModel == 0)
 	h.parseViews(r, types)
 	h.parseGroups(r)
 	if r.err != nil {
 		return nil, r.err
 	}
+	if features&featureModel != 0 {
+		h.parseModel(r)
+	}
 	h.measure()
-	switch size := h.skelSize; features & (featureInline | featureDescribed) {
-	case featureInline | featureDescribed:
-		r.fail("the skeleton is stored in two ways: %w", errWire)
+	switch size := h.skelSize; features & (featureInline | featureDescribed | featureModel) {
+	case 0, featureModel:
 	case featureDescribed:
 		h.parseDescribed(r)
 	case featureInline:
@@ -325,6 +339,8 @@ func parseHeader(b []byte) (*header, error) {
 			return nil, fmt.Errorf("inline skeleton of %d bytes, the limit is %d: %w", size, maxInline, errWire)
 		}
 		h.skeleton = r.bytes("skeleton", uint64(size))
+	default:
+		r.fail("the skeleton is stored in two ways: %w", errWire)
 	}
 	if r.err == nil && len(r.b) != 0 {
 		r.fail("%d bytes too many: %w", len(r.b), errWire)
@@ -357,9 +373,10 @@ func (r *wireReader) shape() tensor.Shape {
 	return s
 }
 
-func (h *header) parseArrays(r *wireReader, types []tensor.DType) {
+// parseArrays reads the table of arrays. Placed says that it has their places.
+func (h *header) parseArrays(r *wireReader, types []tensor.DType, placed bool) {
 	l := h.layout
-	n := int(r.uint("arrays", uint64(len(r.b)/6))) // each property takes a byte at least
+	n := int(r.uint("arrays", uint64(len(r.b)/4))) // each property takes a byte at least, but places
 	if r.err != nil {
 		return
 	}
@@ -388,6 +405,9 @@ func (h *header) parseArrays(r *wireReader, types []tensor.DType) {
 	file, end := 0, int64(0)
 	for i := range l.Arrays {
 		a := &l.Arrays[i]
+		if !placed {
+			break
+		}
 		if step := int(r.uint("file of an array", uint64(len(l.Files)))); step > 0 {
 			file, end = file+step, 0
 		}

@@ -15,7 +15,22 @@ import (
 // this file says.
 
 // knownNets are their names; 0 is none. New ones come last.
-var knownNets = [...]string{1: "lenet-300-100", "lenet5", "resnet20", "resnet32", "resnet44", "resnet56", "lenet5-relu"}
+var knownNets = [...]string{1: "lenet-300-100", "lenet5", "resnet20", "resnet32", "resnet44", "resnet56", "lenet5-relu", knownModel: "an ONNX model"}
+
+// knownModel is the number of models of ONNX: their example has no tensors of its
+// own, but what such models say.
+const knownModel = 8
+
+// mayBe reports whether a file of this header may be known network k of these widths.
+func (h *header) mayBe(k int, widths []int64) bool {
+	switch k {
+	case 0:
+		return true
+	case knownModel:
+		return h.layout.Format == formatONNX
+	}
+	return len(knownArrays(k, widths)) == len(h.arrays)
+}
 
 // A knownArray is a tensor of a known network.
 type knownArray struct {
@@ -91,8 +106,11 @@ func knownArrays(k int, widths []int64) []knownArray {
 
 // knownText is the example for known network k; empty for 0.
 func knownText(k int, widths []int64) []byte {
-	if k == 0 {
+	switch k {
+	case 0:
 		return nil
+	case knownModel:
+		return modelExample()
 	}
 	h, books := knownHeader(k, widths)
 	content := h.append()

@@ -97,7 +97,7 @@ func shorten(long []byte, prove bool) (short []byte, root [32]byte, err error) {
 	var best []byte
 	for k := range knownNets {
 		widths, ok := widthsOf(k, h.layout)
-		if !ok || k > 0 && len(knownArrays(k, widths)) != len(h.arrays) {
+		if !ok || !h.mayBe(k, widths) {
 			continue
 		}
 		coded := mix.AppendText(nil, text, knownText(k, widths))
@@ -115,7 +115,7 @@ func shorten(long []byte, prove bool) (short []byte, root [32]byte, err error) {
 	if len(best)+checkSize > maxShort {
 		return nil, root, nil
 	}
-	root = f.longRoot()
+	root = f.longRoot(appendFrame(nil, coderRaw, content))
 	if best = append(best, shortCheck(root, best)...); !prove {
 		return best, root, nil
 	}
@@ -172,8 +172,8 @@ func (f *File) split(group int) bool {
 	return f.groups[group].codebook > 0 && len(f.header.groups[group].members) > 1
 }
 
-// longRoot is the root digest of the long form that has header and index raw.
-func (f *File) longRoot() [32]byte {
+// longRoot is the root digest of the long form that has this header and its index raw.
+func (f *File) longRoot(head []byte) [32]byte {
 	var b []byte
 	for i := range f.groups {
 		g := &f.groups[i]
@@ -187,7 +187,7 @@ func (f *File) longRoot() [32]byte {
 		}
 		b = append(b, g.digest[:]...)
 	}
-	return rootDigest(appendFrame(nil, coderRaw, f.header.append()), appendFrame(nil, coderRaw, b))
+	return rootDigest(head, appendFrame(nil, coderRaw, b))
 }
 
 // shortCheck is the end of a file in the short form: a digest of what it decodes
@@ -339,7 +339,11 @@ func (f *File) settle() error {
 			f.groups[i].digest = groupDigest([][32]byte{[32]byte(sum.Sum(nil))})
 		}
 	}
-	f.root = f.longRoot()
+	head, err := tensor.ReadRange(f.data, int64(len(Magic)), f.headLen, nil) // as it is: another writer may say the same otherwise
+	if err != nil {
+		return err
+	}
+	f.root = f.longRoot(head)
 	f.short.settled = true
 	rest, want := f.short.file[:f.short.size-checkSize], f.short.file[f.short.size-checkSize:]
 	if got := shortCheck(f.root, rest); !bytes.Equal(got, want) {

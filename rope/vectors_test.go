@@ -413,6 +413,8 @@ var vectors = []vector{
 	{name: "short-parts", why: "the short form: two groups, and a block of two parts", layout: shared, opt: Options{Effort: Max}, short: true},
 	{name: "short-blocks", why: "the short form: several blocks, the last payload is without a length", layout: one("w", tensor.F32, tensor.Shape{24, 6, 3, 3}, times(texture{follow: 0.8, rows: 0.5}.steps(7, tensor.Shape{24, 6, 3, 3}, 1, 12, 7), 0.1)), opt: Options{Effort: Max, BlockValues: 500}, short: true},
 	{name: "short-known", why: "the short form of a known network", layout: knownLeNet, opt: Options{Effort: Max}, short: true},
+	{name: "model", why: "the skeleton of an ONNX model", layout: model, opt: Options{Effort: Max}},
+	{name: "short-model", why: "the short form of the same: network 8", layout: model, opt: Options{Effort: Max}, short: true},
 	{
 		name: "delta-max", why: "coder 10; needs base.bin", layout: one("w", tensor.F32, tensor.Shape{40, 108}, nudged(gauss(1, 40, 108))),
 		base: one("w", tensor.F32, tensor.Shape{40, 108}, gauss(1, 40, 108)), opt: Options{Effort: Max}, coder: "delta",
@@ -553,7 +555,7 @@ func FuzzBlock(f *testing.F) {
 			f.Add(byte(c), byte(file.header.groups[b.group].unit), payload)
 		}
 	}
-	for _, l := range []*layout.Layout{sample(), shared(), perceptron(4, [][2]int{{5, 6}})} {
+	for _, l := range []*layout.Layout{sample(), shared(), perceptron(4, [][2]int{{5, 6}}), model()} {
 		file, _ := pack(f, l, nil)
 		f.Add(byte(coderRaw), byte(unitF32), file.header.append())
 	}
@@ -577,17 +579,18 @@ func FuzzBlock(f *testing.F) {
 // FuzzShort gives arbitrary texts and payloads to the reader of the short form: what
 // the check keeps out comes after all has been decoded.
 func FuzzShort(f *testing.F) {
-	for _, l := range []*layout.Layout{sample(), shared(), perceptron(4, [][2]int{{5, 6}})} {
+	for _, l := range []*layout.Layout{sample(), shared(), perceptron(4, [][2]int{{5, 6}}), model()} {
 		_, packed := pack(f, l, nil)
 		if string(packed[:len(MagicShort)]) != MagicShort {
 			continue
 		}
 		r := &wireReader{b: packed[len(MagicShort) : len(packed)-checkSize]}
-		if k := r.uint("network", 99); k != 0 {
+		k := int(r.uint("network", 99))
+		if k != 0 && k != knownModel {
 			f.Fatalf("a sample is known network %d", k)
 		}
 		text := make([]byte, r.uint("length", mix.MaxText))
-		if err := mix.DecodeText(text, r.bytes("text", r.uint("length", 1<<20)), nil); err != nil {
+		if err := mix.DecodeText(text, r.bytes("text", r.uint("length", 1<<20)), knownText(k, nil)); err != nil {
 			f.Fatal(err)
 		}
 		f.Add(text, r.b)

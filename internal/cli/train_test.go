@@ -307,19 +307,56 @@ func TestTwoRuns(t *testing.T) {
 }
 
 // What a small network takes beside the coded weights: names, shapes, levels and
-// checksums.
+// checksums. Of a network that a builder knows that is less than of one of a stranger,
+// whose names nobody knows, and whose graph is part of the file.
 func TestOverhead(t *testing.T) {
+	pytorch := strings.NewReplacer("fc1.", "classifier.lin1.", "fc2.", "classifier.lin2.", "fc3.", "classifier.head.")
+	nodes := strings.NewReplacer("flatten", "/Flatten_output_0", "fc1", "/classifier/lin1/Gemm_output_0", "fc2", "/classifier/lin2/Gemm_output_0",
+		"relu1", "/Relu_output_0", "relu2", "/Relu_1_output_0", "logits", "scores")
 	for _, tt := range []struct {
-		net  string
-		most int64
-	}{{"lenet-300-100", 64}, {"lenet5", 64}, {"lenet5-relu", 64}} {
-		t.Run(tt.net, func(t *testing.T) {
+		name, net string
+		change    func(t *testing.T, n *network) *network
+		settings  settings
+		most      int64
+	}{
+		{name: "lenet-300-100", net: "lenet-300-100", settings: settings{settingNet: "lenet-300-100"}, most: 64},
+		{name: "lenet5", net: "lenet5", settings: settings{settingNet: "lenet5"}, most: 64},
+		{name: "lenet5-relu", net: "lenet5-relu", settings: settings{settingNet: "lenet5-relu"}, most: 64},
+		{name: "foreign safetensors", net: "lenet-300-100", most: 160, change: func(t *testing.T, n *network) *network {
+			n.Weights = renamed(t, n.Weights, pytorch)
+			return n
+		}},
+		{name: "ONNX", net: "lenet-300-100", most: 64, change: throughONNX},
+		{name: "foreign ONNX", net: "lenet-300-100", most: 160, change: func(t *testing.T, n *network) *network {
+			n.Weights = renamed(t, n.Weights, pytorch)
+			n.Name = "torch_jit"
+			n.Inputs[0].Name = "images"
+			for _, node := range n.Nodes {
+				for i, in := range node.Inputs {
+					if node.Inputs[i] = nodes.Replace(in); in == "input" {
+						node.Inputs[i] = "images"
+					} else if i > 0 {
+						node.Inputs[i] = pytorch.Replace(in)
+					}
+				}
+				node.Outputs[0] = nodes.Replace(node.Outputs[0])
+				node.Name = strings.TrimSuffix(node.Outputs[0], "_output_0")
+			}
+			n.Outputs[0] = "scores"
+			return throughONNX(t, n)
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
 			g, err := nets.Build(tt.net, &nets.Options{Seed: 1})
 			if err != nil {
 				t.Fatal(err)
 			}
+			n := &network{Graph: g, built: true}
+			if tt.change != nil {
+				n = tt.change(t, n)
+			}
 			var list []*tensor.Tensor
-			for _, w := range g.Weights.All() {
+			for _, w := range n.Weights.All() {
 				values := make([]byte, 4*w.Elems())
 				r := rand.New(rand.NewPCG(1, uint64(len(values))))
 				for i := 0; i < len(values); i += 4 {
@@ -334,7 +371,7 @@ func TestOverhead(t *testing.T) {
 				t.Fatal(err)
 			}
 			e := &env{threads: 1}
-			packed, err := e.packNetwork(t.Context(), &network{Graph: g, built: true}, set, settings{settingNet: tt.net}, "model.safetensors")
+			packed, err := e.packNetwork(t.Context(), n, set, tt.settings, "model.safetensors")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -348,9 +385,39 @@ func TestOverhead(t *testing.T) {
 					over -= p.Bytes
 				}
 			}
+			t.Logf("%d bytes beside the weights", over)
 			if over > tt.most {
 				t.Errorf("%d bytes beside the weights, want %d at most", over, tt.most)
 			}
 		})
 	}
+}
+
+func renamed(t *testing.T, set *tensor.Set, names *strings.Replacer) *tensor.Set {
+	t.Helper()
+	var list []*tensor.Tensor
+	for _, w := range set.All() {
+		c := *w
+		c.Name = names.Replace(w.Name)
+		list = append(list, &c)
+	}
+	out, err := tensor.NewSet(list...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// throughONNX returns a network as it comes out of a file.
+func throughONNX(t *testing.T, n *network) *network {
+	t.Helper()
+	var b bytes.Buffer
+	if err := n.WriteONNX(&b); err != nil {
+		t.Fatal(err)
+	}
+	g, err := graph.FromONNX("m.onnx", tensor.Bytes(b.Bytes()), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &network{Graph: g}
 }

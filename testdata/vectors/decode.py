@@ -181,7 +181,7 @@ def pick(items, index):
 def read_header(cur, base):
     """Section 3."""
     features = cur.number()
-    must(features < 8 and features & 6 != 6, "unknown features")
+    must(features < 16 and features & 14 in (0, 2, 4, 8), "unknown features")
     block_size = cur.number()
     must(1 <= block_size <= 1 << 22, "block size")
     format_ = cur.string()
@@ -190,13 +190,17 @@ def read_header(cur, base):
         must(base is not None, "needs a base")
         must(base_digest == content_digest(base), "content digest of the base")
     metadata = [(cur.string(), cur.string()) for _ in range(cur.number())]
-    files = read_files(cur)
+    files = read_files(cur, features & 8)
     types = [cur.string() for _ in range(cur.number())]
-    arrays = read_arrays(cur, files, types, base if base_digest is not None else None)
+    arrays = read_arrays(cur, files, types, base if base_digest is not None else None, features & 8)
     views = read_views(cur, files, types, arrays)
     groups = read_group_lists(cur)
-    skeleton_size = sum(size for _, size in files) - sum(a.size for a in arrays)
     skeleton = None
+    if features & 8:
+        must(format_ == "onnx" and len(files) == 1, "skeleton of a model of another format")
+        skeleton = Model(cur, arrays).read()
+        files = [(files[0][0], len(skeleton) + sum(a.size for a in arrays))]
+    skeleton_size = sum(size for _, size in files) - sum(a.size for a in arrays)
     if features & 2:
         must(skeleton_size <= 65536, "inline skeleton too long")
         skeleton = cur.take(skeleton_size)
@@ -208,9 +212,9 @@ def read_header(cur, base):
     return Header(block_size, format_, base_digest, metadata, files, arrays, skeleton_size, skeleton, groups)
 
 
-def read_files(cur):
+def read_files(cur, model):
     """Section 3.6."""
-    files = [(cur.string(), cur.number()) for _ in range(cur.number())]
+    files = [(cur.string(), 0 if model else cur.number()) for _ in range(cur.number())]
     must(files, "no file")
     clean = [posixpath.normpath(name) for name, _ in files]
     for (name, _), path in zip(files, clean):
@@ -221,7 +225,7 @@ def read_files(cur):
     return files
 
 
-def read_arrays(cur, files, types, base):
+def read_arrays(cur, files, types, base, model):
     """Section 3.8."""
     n = cur.number()
     must(n <= cur.end - cur.pos, "truncated")
@@ -234,7 +238,7 @@ def read_arrays(cur, files, types, base):
         bits = BITS.get(a.type)
         a.size = cur.number() if bits is None else (math.prod(a.shape) * bits + 7) // 8
     file = end = 0
-    for a in arrays:
+    for a in () if model else arrays:
         step = cur.number()
         file, end = file + step, 0 if step else end
         a.file, a.offset = file, end + cur.number()
@@ -330,6 +334,80 @@ def read_described(cur, size, text):
     skeleton = struct.pack("<Q", size - 8) + text[:at] + put + text[at + left_out :]
     must(len(skeleton) <= size, "described skeleton too long")
     return skeleton + b" " * (size - len(skeleton))
+
+
+class Model:
+    """Section 3.13: the skeleton of a model."""
+
+    INNER = {
+        "model": {7: "graph", 8: "leaf", 14: "leaf"},
+        "graph": {1: "node", 5: "tensor", 11: "value", 12: "value", 13: "value"},
+        "node": {5: "attribute"},
+        "attribute": {5: "tensor"},
+        "value": {2: "type"},
+        "type": {1: "shaped"},
+        "shaped": {2: "shape"},
+        "shape": {1: "leaf"},
+    }
+
+    def __init__(self, cur, arrays):
+        self.cur, self.arrays, self.next, self.named, self.output = cur, arrays, 0, 0, b""
+
+    def read(self):
+        skeleton, _ = self.message("model")
+        must(self.next == len(self.arrays), "arrays that are not in the model")
+        must(len(skeleton) + sum(a.size for a in self.arrays) <= 1 << 60, "size of the file")
+        return skeleton
+
+    def take_array(self):
+        self.next += 1
+        return pick(self.arrays, self.next - 1)
+
+    def message(self, kind):
+        """The skeleton of a message, and the bytes of arrays in it; offsets of these are in the message."""
+        n, string = number_bytes, lambda s: number_bytes(len(s)) + s
+        out, sizes, cur = b"", 0, self.cur
+        while True:
+            must(len(out) <= 65536, "skeleton of a model too long")
+            key = cur.number()
+            must(key < 1 << 32, "key")
+            if key == 0:
+                return out, sizes
+            if (key, kind) in ((1, "tensor"), (2, "graph")):
+                a, head = self.take_array(), b""
+                if key == 2:
+                    head = b"".join(b"\x08" + n(axis) for axis in a.shape) + b"\x10" + n(cur.number())
+                    head += b"\x42" + string(a.name.encode("utf-8", "surrogateescape")) + b"\x4a" + n(a.size)
+                out += (b"\x2a" if key == 2 else b"\x4a") + n(len(head) + a.size) + head
+                a.file, a.offset = 0, len(out) + sizes
+                sizes += a.size
+            elif key == 3 and kind == "node":
+                out += b"\x0a" + string(pick(self.arrays, self.named).name.encode("utf-8", "surrogateescape"))
+                self.named += 1
+            elif key == 4 and kind == "node":
+                out += b"\x0a" + string(self.output)
+            elif key == 5 and kind == "node":
+                cut = cur.number()
+                must(cut <= len(self.output), "name of a node")
+                out += b"\x1a" + string(self.output[: len(self.output) - cut])
+            else:
+                must(key >= 8 and key & 7 in (0, 1, 2, 5), "key")
+                inner = self.INNER.get(kind, {}).get(key >> 3)
+                out += n(key)
+                if key & 7 != 2:
+                    out += n(cur.number()) if key & 7 == 0 else cur.take(8 if key & 7 == 1 else 4)
+                elif inner:
+                    first = self.next
+                    content, size = self.message(inner)
+                    out += n(len(content) + size)
+                    for a in self.arrays[first : self.next]:
+                        a.offset += len(out) + sizes
+                    out, sizes = out + content, sizes + size
+                else:
+                    content = cur.take(cur.number())
+                    out += string(content)
+                    if (kind, key) == ("node", 0x12):
+                        self.output = content
 
 
 def read_group_lists(cur):
@@ -2377,8 +2455,38 @@ def frame_bytes(coder, payload):
 
 # Section 12: known networks
 
-WIDTHS = ((), ("fc1", "fc2"), ("conv1", "conv2", "fc1"), (), (), (), (), ("conv1", "conv2", "fc1"))
-KNOWN = (None, "lenet-300-100", "lenet5", "resnet20", "resnet32", "resnet44", "resnet56", "lenet5-relu")
+WIDTHS = ((), ("fc1", "fc2"), ("conv1", "conv2", "fc1"), (), (), (), (), ("conv1", "conv2", "fc1"), ())
+KNOWN = (None, "lenet-300-100", "lenet5", "resnet20", "resnet32", "resnet44", "resnet56", "lenet5-relu", "onnx")
+
+MODELS = bytes.fromhex("""
+0016fccb6abf06fcd929f5e15429b045b4e7b270e878823c73d406942ef17f178fcfcadd53388e3e0eedf8a2676f5e5a0deacfa244a47992faf2980c706113a0
+0afaff588dd2ec4c4cc348a2286ea865dd3ad1ee9a8d41f2e95eead5e68a10490bf10c123e32a3946113e112eb4d74412ff65b0c2133633e25f8e92f105a74c3
+c0ab296fb2b7c585c62f8a7054bd18f420594e3b0bf52b0bd7fea230c49208574c89b62d85c1e1ed22a98bb308c0193f66eff246d2c34997230ccde7e092d074
+9ba84825f220375b79f1321949608478f8185abf4b674fdd26cec3768041e55f185f815ada0e1672b5beba3e355001a28fb99f3a865ea6fa07d71e199ee94619
+60fc83f81d43e57eae2a0cb11dd828a30dce8ec2e8f6af001804e04abd5db826c8d7a3d82304b03e82f67be0704622b47bb9ae13f1a4e0999ba874e21f17027b
+dadfb1dfc0a4bc43c2074b6d7b842f0a232109723b2b2853ec76bb3a10017349f33448e210dd2153faf051755534c0f3d69bfb472f4b9e3a0bd0318b34221ff5
+164ab50bdceaf0d1966ef7804a35357321808566c2b5259edc583a69a5a82117ace034946d3902f2a5bec0c371e836c92c35489f75db5049bfdb3b2090e494a1
+d3b9439bb573668af15cb9bbf89f54a7ce0b431adffd895f28b63d0ad2b2990ebc3c94b0a49f25bdcda16c4b3df16824376ae50197eb2195dfbe8f41696ecaf3
+64082809855aa09d08273bfded8b11190582c20e559a1a5ed877f27b8b65b1f35e39122f0bbb942e32a624117a82ac1be08e11360db2304570ccecd6f4805b46
+1342017f48e70c94cf1fbe7ad58a2ca3883b6b21196877f38c3e6090ff8ec8af252d6ed94c4aa598a2bccc5ef7cba7093980802b5ec2a433e5aa838a828a6b09
+5480e88d7d89a53e26ee6edaf420f09df8f20b9378fdcd06b74d8803f40c78f3cc25f95c7dd919eda72b8ad6f31b74e276bb7e1b897cd4e1e7e0ba4c4addab64
+04ebc7bba6bb6a35fb5d02d55596eab65811b87c110eaf3162e75d8fe21989b878b942516f2c435a115f7428409e45c3590c6860bda01aa6a6cdd8394de12f73
+6519356bc4cc0305f30a04d2b2b20b5cc7014a9c6c8fa3156b1ea3a981b020f1a1bd86011d9dc0aa1201c10f69d8501b0dea96b7e4818b0b9504e4a0907991e5
+7c42a05390074578a0e720ea02952c44914b210a6dc9361d1614688c71aa6f35baa62c89d826343a440fd9966000c759028b1870ae8a8302e6748730d4291d7a
+53f78c0f8e777ac744bb42e56065f02528dd71b7609f156278a717ac63932c03d22fa46f0169bb277e9dbd69a9733c07e01b62bdb0ec3805dc7c5d890f95cc44
+286182ff561f0738c32d9080142950c47e6afeac84df31ea202b5a198c6e585e4312f8e5ae508b0cc608187ad2cc26d831923f604c2b9b1a241396a524ee2b22
+aeb0ee34232f83ffcb557d9d076837e30d9fd891ba5895e9e5b8a8dd891a3d2389e919ba79d6aa86fe0139e8f10997ec58789a8be9f15ad75a98e59e5ebf6835
+e0e7adfdb44c67bbc47c9e3562ae3a3c9b6607ab533f33d78b816f5598f0555b227eb9f0fade8636d15af77620f655c30df6b98db97cb20b6cc4ea7ea07a2ce8
+48ddddd818d2ba3ae2fe80943df694e07467f56c9120db3ba6490b34e1291d2b6ff4a1428f8317a7be43afb06467048e3a1b92620436282810e88f016bc30694
+18fe012d2eddad24e2b6496cf1cea1ed09a43ba35bd2281a73de375cf1862a1495d9db9fe191e5b262f4aadb126e1aa1b2e5a279c2ed7ef68425cb354f90abff
+978d71e32c55c1c0ef3b85462d028671f4660cfd2045dfc606c5f8277c79cd530955518cabcb569e1188588f3d0fa719fa6ddb3310b5182a0ac81106646130bc
+027391fcdd2bca417537c89f56cc5001b6616e592892f2897d6c297702bdaa8b4169c2ae35bc4acccefce39d4aa2ae8693aacd36fe3aed663669836cdae4ccc6
+22c2702cedacad6fdae03a696230e9fb67c1158720c89a579b6a75aafa49d9ec3773a14c30d7a20e37f7b516a1caaff3ff995d9c95d0a8bf9d9f869691141d2c
+4c2378be375d10a93841b57144afd60fbb12ef3e58cb2b390921ab620498bfc2af1d705ef05ce2a7662bcb1c55e7ee6b288b55a56f759eda580a3a62803d00e3
+ba9ce0216a9f4de3356208336ad05d5aafc74ac985fa05472f715d75c3056dd4094a97ff59d41f5bb916275e94023c4fd1e41752bcda4eedbbcf3072d0b9e94c
+3eadaa0550eb230e5a651392eba2c716d1195d90739fe324dd3fdcaf7226e656b76a065674cf15e8609e931252cd5509adf099514beebf8396c24a27b71028df
+5a48a7
+""")
 
 
 def known_arrays(name, widths):
@@ -2421,6 +2529,8 @@ def known_text(network, widths):
     name = pick(KNOWN, network)
     if name is None:
         return b""
+    if name == "onnx":
+        return read_text(MODELS, 8277)
     arrays = known_arrays(name, widths)
     count, sizes = len(arrays), [4 * math.prod(shape) for _, shape in arrays]
     objects, views, at = [], [], 0
