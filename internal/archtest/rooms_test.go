@@ -173,8 +173,8 @@ var rooms = []room{
 	},
 	{
 		path: "compact",
-		own:  []string{"tensor", "entropy", "rope", "graph", "engine", "train", "internal/kernel"},
-		why:  "it is a hook and a penalty of a training, and asks the coder for prices; data, backends and files are its caller's",
+		own:  []string{"tensor", "quant", "entropy", "rope", "graph", "engine", "train", "internal/kernel"},
+		why:  "it is a hook and a penalty of a training, takes levels of any quantizer, and asks the coder for prices; data, backends and files are its caller's",
 	},
 	{
 		path: "align/gauge",
