@@ -396,12 +396,12 @@ func TestBranches(t *testing.T) {
 	for net, head := range map[string]string{"resnet20": "linear.bias", "mobilenet_v2_cifar": "classifier.1.bias"} {
 		t.Run(net, func(t *testing.T) {
 			l := newLab(t, net, tensor.Shape{1, 8, 8})
-			l.fit.Data, l.val.Data = dataset.First(l.fit.Data, 64), dataset.First(l.val.Data, 32)
-			r := l.recipe(t, compact.Options{Start: 0.2, Lambda: 1e-5})
+			l.fit.Data, l.val.Data = dataset.First(l.fit.Data, 32), dataset.First(l.val.Data, 16)
+			r := l.recipe(t, compact.Options{Start: 0.3, Lambda: 1e-5})
 			if n := r.Options().Levels; n != 7 {
 				t.Errorf("%d levels", n)
 			}
-			if _, err := train.Fit(t.Context(), l.program, l.fit, l.options(r, 4)); err != nil {
+			if _, err := train.Fit(t.Context(), l.program, l.fit, l.options(r, 3)); err != nil {
 				t.Fatal(err)
 			}
 			before := l.trained()
