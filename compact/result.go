@@ -342,19 +342,19 @@ func (n *Network) Thinned(ctx context.Context, lambda float64, batch int) *Netwo
 	return c
 }
 
-// Beyond returns how many weights are zero in c that are not in n. Both are of one
-// training, as [Network.Thinned] returns them.
-func (n *Network) Beyond(c *Network) int { return len(n.gone(c)) }
-
-// Towards returns the network without k of the weights that c lacks beyond it: those on
-// which the loss depends least go first.
-func (n *Network) Towards(c *Network, k int) *Network {
-	out := n.clone()
-	for _, g := range n.gone(c)[:k] {
-		out.symbols[g.tensor][g.at] = n.zero(g.tensor)
+// Towards returns how many weights are zero in c that are not in n, and the network without
+// k of them: those on which the loss depends least go first. Both are of one training, as
+// [Network.Thinned] returns them.
+func (n *Network) Towards(c *Network) (most int, without func(k int) *Network) {
+	gone := n.gone(c)
+	return len(gone), func(k int) *Network {
+		out := n.clone()
+		for _, g := range gone[:k] {
+			out.symbols[g.tensor][g.at] = n.zero(g.tensor)
+		}
+		out.clean()
+		return out
 	}
-	out.clean()
-	return out
 }
 
 // A goneWeight is a weight that another network lacks.

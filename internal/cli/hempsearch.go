@@ -317,9 +317,10 @@ func (r *trainRun) under(ctx context.Context, net *compact.Network) (*compact.Ne
 	if enough(n) {
 		return best, ctx.Err()
 	}
-	for from, to := 0, more.Beyond(best); to-from > 1; {
+	to, without := more.Towards(best)
+	for from := 0; to-from > 1; {
 		mid := (from + to) / 2
-		c := more.Towards(best, mid)
+		c := without(mid)
 		if _, n, err = c.Sorted(); err != nil {
 			return nil, err
 		}

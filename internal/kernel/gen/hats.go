@@ -54,6 +54,22 @@ func oneOf(n, m int) string  { return fmt.Sprintf("one%d%d", n, m) }
 
 func hatArg(name string) string { return field("hatArgs", name, 0) }
 
+// hatArgs loads arguments: each name is followed by its register.
+func (f *file) hatArgs(pairs ...string) {
+	for i := 0; i < len(pairs); i += 2 {
+		f.op("MOVQ", hatArg(pairs[i]), pairs[i+1])
+	}
+}
+
+// sumHalves adds up the lanes of X1 and of another register in X0.
+func (f *file) sumHalves(other string) {
+	f.op("VADDPS", "X1", other, "X0")
+	f.op("VSHUFPS", "$0xee", "X0", "X0", "X1")
+	f.op("VADDPS", "X1", "X0", "X0")
+	f.op("VSHUFPS", "$0x55", "X0", "X0", "X1")
+	f.op("VADDPS", "X1", "X0", "X0")
+}
+
 // vectorLoop runs body for each register of CX elements, with the lanes that there are
 // in K1. next moves the pointers.
 func vectorLoop(f *file, body, next func()) {
@@ -82,11 +98,7 @@ func vectorLoop(f *file, body, next func()) {
 func locate(f *file) {
 	f.label = 0
 	f.fn("locate"+f.tag, "t", "hatArgs")
-	f.op("MOVQ", hatArg("w"), "SI")
-	f.op("MOVQ", hatArg("bins"), "BX")
-	f.op("MOVQ", hatArg("shares"), "R8")
-	f.op("MOVQ", hatArg("n"), "CX")
-	f.op("MOVQ", hatArg("inner"), "R9")
+	f.hatArgs("w", "SI", "bins", "BX", "shares", "R8", "n", "CX", "inner", "R9")
 	f.op("LEAQ", "(hatArgs_at+4)(DI)", "R10")
 	f.op("VMOVUPS", hatArg("at"), "Z16")
 	f.op("VMOVUPS", hatArg("inverse"), "Z17")
@@ -140,11 +152,7 @@ func locate(f *file) {
 func hatPull(f *file) {
 	f.label = 0
 	f.fn("hatPull"+f.tag, "t", "hatArgs")
-	f.op("MOVQ", hatArg("w"), "SI")
-	f.op("MOVQ", hatArg("bins"), "BX")
-	f.op("MOVQ", hatArg("slopes"), "R8")
-	f.op("MOVQ", hatArg("dst"), "R9")
-	f.op("MOVQ", hatArg("n"), "CX")
+	f.hatArgs("w", "SI", "bins", "BX", "slopes", "R8", "dst", "R9", "n", "CX")
 	for i, name := range []string{"factor", "split", "low", "high"} {
 		f.op("VMOVUPS", hatArg(name), f.r(16+i))
 	}
@@ -172,11 +180,7 @@ func hatPull(f *file) {
 	f.op("VEXTRACTF32X8", "$1", "Z21", "Y0")
 	f.op("VADDPS", "Y0", "Y21", "Y0")
 	f.op("VEXTRACTF128", "$1", "Y0", "X1")
-	f.op("VADDPS", "X1", "X0", "X0")
-	f.op("VSHUFPS", "$0xee", "X0", "X0", "X1")
-	f.op("VADDPS", "X1", "X0", "X0")
-	f.op("VSHUFPS", "$0x55", "X0", "X0", "X1")
-	f.op("VADDPS", "X1", "X0", "X0")
+	f.sumHalves("X0")
 	f.op("VMOVSS", "X0", hatArg("squares"))
 	f.end()
 }
@@ -200,11 +204,7 @@ func (f *file) factorsAt(n int) int {
 // registers 0 and up (of those before [file.factorsAt] the shares), and the place in the
 // table in AX.
 func blockLoop(f *file, n int, slopes bool, body func()) {
-	f.op("MOVQ", hatArg("bins"), "SI")
-	f.op("MOVQ", hatArg("shares"), "R8")
-	f.op("MOVQ", hatArg("table"), "BX")
-	f.op("MOVQ", hatArg("n"), "CX")
-	f.op("MOVQ", hatArg("radix"), "R9")
+	f.hatArgs("bins", "SI", "shares", "R8", "table", "BX", "n", "CX", "radix", "R9")
 	if slopes {
 		f.op("MOVQ", hatArg("slopes"), "R10")
 	}

@@ -32,11 +32,7 @@ func lookUp(f *file, name, dst string) {
 func locateHalf(f *file) {
 	f.label = 0
 	f.fn("locate"+f.tag, "t", "hatArgs")
-	f.op("MOVQ", hatArg("w"), "SI")
-	f.op("MOVQ", hatArg("bins"), "BX")
-	f.op("MOVQ", hatArg("shares"), "R8")
-	f.op("MOVQ", hatArg("n"), "CX")
-	f.op("MOVQ", hatArg("inner"), "R9")
+	f.hatArgs("w", "SI", "bins", "BX", "shares", "R8", "n", "CX", "inner", "R9")
 	f.op("LEAQ", "(hatArgs_at+4)(DI)", "R10")
 	for i, bits := range []string{"$0x21800000", "$0x3f7fffff"} { // 2^-60, the last number below 1
 		f.op("MOVL", bits, "AX")
@@ -83,11 +79,7 @@ func locateHalf(f *file) {
 func hatPullHalf(f *file) {
 	f.label = 0
 	f.fn("hatPull"+f.tag, "t", "hatArgs")
-	f.op("MOVQ", hatArg("w"), "SI")
-	f.op("MOVQ", hatArg("bins"), "BX")
-	f.op("MOVQ", hatArg("slopes"), "R8")
-	f.op("MOVQ", hatArg("dst"), "R9")
-	f.op("MOVQ", hatArg("n"), "CX")
+	f.hatArgs("w", "SI", "bins", "BX", "slopes", "R8", "dst", "R9", "n", "CX")
 	f.op("VBROADCASTSS", hatArg("pull"), "Y12")
 	f.op("VXORPS", "Y13", "Y13", "Y13")
 	wholeLoop(f, func() {
@@ -107,11 +99,7 @@ func hatPullHalf(f *file) {
 		f.op("VMOVUPS", "Y0", "(R9)")
 	}, "SI", "BX", "R8", "R9")
 	f.op("VEXTRACTF128", "$1", "Y13", "X1")
-	f.op("VADDPS", "X1", "X13", "X0")
-	f.op("VSHUFPS", "$0xee", "X0", "X0", "X1")
-	f.op("VADDPS", "X1", "X0", "X0")
-	f.op("VSHUFPS", "$0x55", "X0", "X0", "X1")
-	f.op("VADDPS", "X1", "X0", "X0")
+	f.sumHalves("X13")
 	f.op("VMOVSS", "X0", hatArg("squares"))
 	f.end()
 }
