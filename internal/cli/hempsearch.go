@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +11,8 @@ import (
 	"math"
 	"os"
 	"slices"
+
+	"github.com/spf13/pflag"
 
 	"ropewalk/compact"
 	"ropewalk/engine"
@@ -362,8 +366,47 @@ const searchExt = ".search.json"
 
 // A searchState is that file.
 type searchState struct {
+	Settings  string  `json:"settings"`  // digest of what has to be the same when it goes on
 	Reference float64 `json:"reference"` // accuracy of the weights it began with
 	Tries     []try   `json:"tries"`
+}
+
+// searchSettings returns a digest of the options, but for how often to try, and of all
+// that snapshots are compared by.
+func (r *trainRun) searchSettings() (string, error) {
+	options := map[string]any{}
+	recipeFlags(r.flags, func(f *pflag.Flag) {
+		if f.Name != "tries" {
+			options[f.Name] = yamlValue(f)
+		}
+	})
+	b, err := json.Marshal([]any{options, r.t.Identity})
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:]), err
+}
+
+// openSearch reads what an earlier process has tried, if this one goes on with it.
+func (r *trainRun) openSearch(path string) (*searchState, error) {
+	settings, err := r.searchSettings()
+	s := &searchState{Settings: settings}
+	if err != nil || !r.resume {
+		return s, err
+	}
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(b, s)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if s.Settings != settings {
+		return nil, (&verdict{status: exitRefused, err: fmt.Errorf("%s: it is of a search with other options or other data", path)}).
+			withHint("leave the flags out that differ, or begin anew with -f")
+	}
+	return s, nil
 }
 
 // search finds the largest lambda with which the accuracy stays near enough.
@@ -371,16 +414,10 @@ func (r *trainRun) search(ctx context.Context) (*finished, error) {
 	if r.net.built && r.trainOptions.net.weights == "" && r.net.settings == nil {
 		return nil, usagef("--max-drop is against the weights that training begins with, and these are new").withHint("--init FILE has them; \"ropewalk train\" without --penalty makes them")
 	}
-	var s searchState
 	path := r.out + searchExt
-	if r.resume {
-		b, err := os.ReadFile(path)
-		if err == nil {
-			err = json.Unmarshal(b, &s)
-		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
+	s, err := r.openSearch(path)
+	if err != nil {
+		return nil, err
 	}
 	begin := make([][]float32, len(r.program.Weights()))
 	for i, w := range r.program.Weights() {
@@ -421,7 +458,7 @@ func (r *trainRun) search(ctx context.Context) (*finished, error) {
 		}
 		s.Tries = append(s.Tries, t)
 		r.e.notef("try %d of %d: lambda %.3g, %d bytes, validation top-1 %.2f %%, wanted %.2f %%", k+1, r.hemp.tries, t.Lambda, t.Bytes, 100*t.Top1, 100*floor)
-		if err := writeJSON(path, &s); err != nil {
+		if err := writeJSON(path, s); err != nil {
 			return nil, err
 		}
 	}
@@ -431,7 +468,6 @@ func (r *trainRun) search(ctx context.Context) (*finished, error) {
 	}
 	best := found[k]
 	if best == nil { // of an earlier process: its snapshot is that of the end
-		var err error
 		if best, err = run(k, s.Tries[k].Lambda, true); err != nil {
 			return nil, err
 		}

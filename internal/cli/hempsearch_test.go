@@ -6,7 +6,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"testing"
+	"time"
 
 	"ropewalk/train"
 )
@@ -66,5 +69,59 @@ func TestBestTry(t *testing.T) {
 		if left, _ := filepath.Glob(filepath.Join(dir, pattern)); left != nil {
 			t.Errorf("%v are left", left)
 		}
+	}
+}
+
+// A search that was interrupted after a try goes on to the same file, and not with options
+// other than those of its tries.
+func TestSearchResume(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no way to send an interrupt to a process")
+	}
+	dir := t.TempDir()
+	command := func(args ...string) (*exec.Cmd, *bytes.Buffer) {
+		cmd := exec.Command("ropewalk", append([]string{"train", "-q", "--threads", "1"}, args...)...)
+		cmd.Dir = dir
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		return cmd, &stderr
+	}
+	run := func(status int, args ...string) {
+		t.Helper()
+		cmd, stderr := command(args...)
+		_ = cmd.Run() // the status says it
+		if got := cmd.ProcessState.ExitCode(); got != status {
+			t.Fatalf("%v: status %d, want %d: %s", args, got, status, stderr)
+		}
+	}
+	data := []string{"--net", "lenet-300-100", "--data", "builtin:fashion-mnist", "--limit", "500", "--size", "8x8", "--validation", "0.2", "--optimizer", "adam", "--batch", "50"}
+	run(exitOK, slices.Concat(data, []string{"--epochs", "5", "-o", "floats.safetensors"})...)
+	search := slices.Concat(data, []string{"--init", "floats.safetensors", "--penalty", "hemp", "--lambda", "1e-5", "--max-drop", "5%", "--epochs", "3", "--tries", "2", "-o"})
+	run(exitOK, append(search, "whole.rope")...)
+
+	cmd, stderr := command(append(search, "part.rope")...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for begun := time.Now(); glob(t, dir, "part.rope"+searchExt) == nil; time.Sleep(time.Millisecond) {
+		if time.Since(begun) > time.Minute {
+			t.Fatal("nothing happens")
+		}
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if _ = cmd.Wait(); cmd.ProcessState.ExitCode() != exitInterrupted {
+		t.Fatalf("status %d, want that of an interruption: %s", cmd.ProcessState.ExitCode(), stderr)
+	}
+	run(exitRefused, "--resume", "--max-drop", "1%", "-o", "part.rope")
+	run(exitOK, "--resume", "-o", "part.rope")
+	whole, err := os.ReadFile(filepath.Join(dir, "whole.rope"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	part, err := os.ReadFile(filepath.Join(dir, "part.rope"))
+	if err != nil || !bytes.Equal(whole, part) {
+		t.Errorf("the resumed search has another result (%v)", err)
 	}
 }
