@@ -11,8 +11,7 @@ import (
 
 // The methods.
 const (
-	// Default is what training.md of this project's measurements recommends: see the
-	// package comment.
+	// Default is the recipe of this project: see the package comment.
 	Default = "default"
 	// Paper is HEMP as published, [entropy.Paper].
 	Paper = "paper"
