@@ -3,11 +3,16 @@ package cli
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"maps"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"ropewalk/checkpoint"
+	"ropewalk/engine"
+	"ropewalk/graph/nets"
 	"ropewalk/internal/atomicfile"
 	"ropewalk/layout"
 	"ropewalk/rope"
@@ -104,4 +109,66 @@ func (e *env) writeModel(w io.Writer, n *network, set *tensor.Set) error {
 		return g.WriteONNX(w)
 	}
 	return edit.WriteFile(w, 0)
+}
+
+// trainedSet returns the weights of a program as tensors of the types that they had.
+func trainedSet(n *network, weights []engine.Weight) (*tensor.Set, error) {
+	var list []*tensor.Tensor
+	for _, w := range weights {
+		old := n.Weights.Lookup(w.Name)
+		if old == nil || n.built && !nets.IsState(old) {
+			continue
+		}
+		list = append(list, &tensor.Tensor{
+			Name: w.Name, DType: tensor.F32, Shape: w.Shape,
+			Data: tensor.Bytes(tensor.F32.AppendFloats(make([]byte, 0, 4*len(w.Values)), w.Values)),
+		})
+	}
+	set, err := tensor.NewSet(list...)
+	if err != nil || n.built {
+		return set, err
+	}
+	return castLike(set, n.Weights)
+}
+
+// castLike gives tensors the types of those of the same name.
+func castLike(set, like *tensor.Set) (*tensor.Set, error) {
+	list := make([]*tensor.Tensor, 0, set.Len())
+	for _, t := range set.All() {
+		list = append(list, tensor.Cast(t, like.Lookup(t.Name).DType))
+	}
+	return tensor.NewSet(list...)
+}
+
+// The forms of a result.
+const (
+	formSafetensors = "safetensors"
+	formONNX        = "onnx"
+	formRope        = "rope"
+)
+
+// formOf tells the form of a result by its name.
+func formOf(path string) (string, error) {
+	switch f := strings.TrimPrefix(filepath.Ext(path), "."); f {
+	case formSafetensors, formONNX, formRope:
+		return f, nil
+	}
+	return "", usagef("%s does not say what to write", path).withHint("a name that ends in .safetensors, .onnx or .rope does")
+}
+
+// writeFile writes a file as a whole.
+func writeFile(path string, force bool, write func(f *atomicfile.File) error) (int64, error) {
+	f, err := atomicfile.Create(path, force)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Discard()
+	if err := write(f); err != nil {
+		return 0, fmt.Errorf("write %s: %w", path, err)
+	}
+	size, err := f.Seek(0, 2)
+	if err != nil {
+		size = 0 // a device
+	}
+	return size, f.Commit()
 }
