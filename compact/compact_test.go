@@ -3,6 +3,7 @@ package compact_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"math"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"ropewalk/engine"
 	"ropewalk/engine/native"
 	"ropewalk/entropy"
+	"ropewalk/graph"
 	"ropewalk/graph/nets"
 	"ropewalk/rope"
 	"ropewalk/tensor"
@@ -557,6 +559,82 @@ func TestLayers(t *testing.T) {
 	for _, l := range layers {
 		if l.From >= 0 {
 			t.Errorf("resnet20: %+v is a chain", l)
+		}
+	}
+}
+
+// Units do not move where something else reads the tensors that make them, or where they are
+// not on the second axis.
+func TestTied(t *testing.T) {
+	node := func(op, out string, in ...string) *graph.Node {
+		return &graph.Node{Name: out, Op: op, Inputs: in, Outputs: []string{out}}
+	}
+	pads := func(n *graph.Node) *graph.Node {
+		n.Attributes = graph.Attributes{"pads": []int64{1, 1, 1, 1}}
+		return n
+	}
+	shapes := map[string]tensor.Shape{
+		"first": {8, 1, 3, 3}, "b": {8}, "other": {8}, "second": {8, 8, 3, 3}, "third": {8, 8, 3, 3}, "last": {512, 10}, "tokens": {8, 16}, "read": {128, 10},
+	}
+	ints := func(v ...int64) []byte {
+		var b []byte
+		for _, x := range v {
+			b = binary.LittleEndian.AppendUint64(b, uint64(x))
+		}
+		return b
+	}
+	for name, test := range map[string]struct {
+		nodes []*graph.Node
+		want  []int // From of each layer
+	}{
+		"free": {[]*graph.Node{
+			pads(node("Conv", "a", "x", "first", "b")), node("Relu", "c", "a"), pads(node("Conv", "d", "c", "second", "other")), node("Relu", "e", "d"), node("Flatten", "f", "e"), node("MatMul", "y", "f", "last"),
+		}, []int{-1, 0, 1}},
+		"shared weight": {[]*graph.Node{
+			pads(node("Conv", "a", "x", "first")), pads(node("Conv", "c", "a", "second")), pads(node("Conv", "d", "c", "second")), node("Flatten", "e", "d"), node("MatMul", "y", "e", "last"),
+		}, []int{-1, -1, -1, -1}},
+		"shared bias": {[]*graph.Node{
+			pads(node("Conv", "a", "x", "first", "b")), pads(node("Conv", "c", "a", "second", "b")), node("Flatten", "d", "c"), node("MatMul", "y", "d", "last"),
+		}, []int{-1, -1, -1}},
+		"computed bias": {[]*graph.Node{
+			node("Relu", "p", "b"), pads(node("Conv", "a", "x", "first", "p")), pads(node("Conv", "c", "a", "second")), node("Flatten", "d", "c"), node("MatMul", "y", "d", "last"),
+		}, []int{-1, -1, 1}},
+		"tokens": {[]*graph.Node{
+			node("Reshape", "a", "x", "eight"), node("MatMul", "c", "a", "tokens"), node("Relu", "d", "c"), node("Flatten", "e", "d"), node("MatMul", "y", "e", "read"),
+		}, []int{-1, -1}},
+		"mixed by a reshape": {[]*graph.Node{
+			pads(node("Conv", "a", "x", "first")), node("Reshape", "c", "a", "sixteen"), node("Flatten", "d", "c"), node("MatMul", "y", "d", "last"),
+		}, []int{-1, -1}},
+	} {
+		list := []*tensor.Tensor{
+			{Name: "eight", DType: tensor.I64, Shape: tensor.Shape{3}, Data: tensor.Bytes(ints(-1, 8, 8))},
+			{Name: "sixteen", DType: tensor.I64, Shape: tensor.Shape{3}, Data: tensor.Bytes(ints(-1, 16, 32))},
+		}
+		for name, s := range shapes {
+			n, err := s.Elems()
+			if err != nil {
+				t.Fatal(err)
+			}
+			list = append(list, &tensor.Tensor{Name: name, DType: tensor.F32, Shape: s, Data: tensor.Bytes(make([]byte, 4*n))})
+		}
+		set, err := tensor.NewSet(list...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		layers, err := compact.Layers(&graph.Graph{
+			Name: name, Inputs: []graph.Input{{Name: "x", Type: tensor.F32, Shape: []graph.Dim{{Size: -1, Name: "n"}, {Size: 1}, {Size: 8}, {Size: 8}}}},
+			Outputs: []string{"y"}, Nodes: test.nodes, Weights: set,
+		})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		var got []int
+		for _, l := range layers {
+			got = append(got, l.From)
+		}
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%s: made by layers %v, want %v", name, got, test.want)
 		}
 	}
 }

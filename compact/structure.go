@@ -102,11 +102,36 @@ func (f *finder) find(n *graph.Node) (Layer, bool) {
 		l.Bias = n.Inputs[2]
 	}
 	group, _ := n.Attributes["group"].(int64)
-	if group > 1 || f.readers[l.Weight] != 1 || len(shape) < 2 {
+	tokens := n.Op != "Conv" && len(f.s.Types[n.Inputs[0]].Shape) != 2
+	if group > 1 || f.readers[l.Weight] != 1 || len(shape) < 2 || tokens {
 		return l, true // rows and columns of it are tied in other ways
 	}
 	f.trace(&l, n.Inputs[0], shape)
 	return l, true
+}
+
+// movable says that the units of a layer can change places, as far as its own tensors go:
+// nothing else reads these, and the units are on the second axis of what it makes.
+func (f *finder) movable(n *graph.Node, l *Layer) bool {
+	if group, _ := n.Attributes["group"].(int64); group > 1 || f.readers[l.Weight] != 1 {
+		return false
+	}
+	if n.Op != "Conv" && len(f.s.Types[n.Outputs[0]].Shape) != 2 { // units of tokens are on the last one
+		return false
+	}
+	if len(n.Inputs) < 3 || n.Inputs[2] == "" {
+		return true
+	}
+	return l.Bias != "" && f.readers[l.Bias] == 1
+}
+
+// keepsUnits says that what stands in a place of the second axis stays together, and in order.
+func (f *finder) keepsUnits(n *graph.Node) bool {
+	from, to := f.s.Types[n.Inputs[0]].Shape, f.s.Types[n.Outputs[0]].Shape
+	if len(from) < 2 || len(to) < 2 || from[0] != to[0] {
+		return false
+	}
+	return from[1] == to[1] || len(to) == 2
 }
 
 // trace follows the input of a layer back to the layer that makes it.
@@ -133,12 +158,12 @@ func (f *finder) trace(l *Layer, name string, shape tensor.Shape) {
 			if f.layers[i].Outer {
 				units = from[0]
 			}
-			if group, _ := n.Attributes["group"].(int64); alone && group <= 1 && columns%units == 0 {
+			if alone && f.movable(n, &f.layers[i]) && columns%units == 0 {
 				l.From, l.Repeat = i, int(columns/units)
 			}
 			return
 		}
-		if n.Domain != "" || !slices.Contains(unitwise, n.Op) {
+		if n.Domain != "" || !slices.Contains(unitwise, n.Op) || !f.keepsUnits(n) {
 			return
 		}
 		name = n.Inputs[0]
