@@ -42,12 +42,7 @@ func (r *Recipe) Observe(ctx context.Context, w []engine.Weight, m train.Moment)
 	values := valuesOf(w)
 	var symbols [][]uint16
 	if r.paper != nil {
-		for i := range values {
-			if l := r.paper.Levels(i); l != nil {
-				s := r.paper.Symbols(nil, i, values[i])
-				symbols = append(symbols, s)
-			}
-		}
+		symbols = r.paper.Scans(values)
 	} else {
 		if r.phase == floats {
 			return notes, nil
@@ -84,11 +79,12 @@ func (r *Recipe) Observe(ctx context.Context, w []engine.Weight, m train.Moment)
 	}
 	notes["bytes"] = float64(size)
 	if r.paper == nil {
-		e := r.estimate()
-		r.calibrated *= float64(size) / e
+		// Before anything changes: after an interruption all of this is done again.
 		if err := r.foresee(ctx, n, size, m); err != nil {
 			return nil, err
 		}
+		e := r.estimate()
+		r.calibrated *= float64(size) / e
 		notes["estimated"] = math.Round(r.finished(e))
 	}
 	return notes, nil
@@ -106,8 +102,11 @@ func (r *Recipe) foresee(ctx context.Context, n *Network, size int64, m train.Mo
 		return nil
 	}
 	end, err := r.tools.Finished(ctx, n)
+	if err != nil {
+		return err
+	}
 	f.Ratio, f.At = float64(end)/float64(size), m.Progress()
-	return err
+	return nil
 }
 
 // finished returns the bytes of the file in the end, if it had these bytes now.

@@ -148,7 +148,12 @@ func New(weights []engine.Weight, layers []Layer, o Options, tools Tools) (*Reci
 		if r.paper, err = entropy.NewPaper(r.tensors, valuesOf(weights), po); err != nil {
 			return nil, err
 		}
-		return r, nil
+		for i := range r.tensors {
+			if r.paper.Levels(i) != nil {
+				return r, nil
+			}
+		}
+		return nil, fmt.Errorf("compact: no tensor has enough weights for %d levels, so that none would be quantized", po.Levels)
 	}
 	if err := r.reachable(weights); err != nil {
 		return nil, err
@@ -225,11 +230,10 @@ func (r *Recipe) begin(values [][]float32) error {
 		var err error
 		switch r.roles[i] {
 		case weight:
-			spread, bad := spreadOf(w)
-			if bad >= 0 {
+			if bad := slices.IndexFunc(w, func(x float32) bool { return x-x != 0 }); bad >= 0 {
 				return &ValueError{Tensor: r.names[i], Index: bad, Value: w[bad]}
 			}
-			levels[i], err = entropy.Symmetric(startStep*spread/(float64(r.o.Levels/2)+0.5), r.o.Levels/2)
+			levels[i], err = entropy.Symmetric(firstStep(w, r.o.Levels/2), r.o.Levels/2)
 		case bias:
 			levels[i], err = entropy.Symmetric(r.o.BiasStep, biasLevels)
 		}
@@ -253,18 +257,19 @@ func (r *Recipe) begin(values [][]float32) error {
 	return nil
 }
 
-// spreadOf returns what the levels of a tensor begin with: the deviation of its weights,
-// or, where they are all alike, their size, or that of initial weights. bad is a weight
-// that is no number, or -1.
-func spreadOf(w []float32) (spread float64, bad int) {
-	bad = slices.IndexFunc(w, func(x float32) bool { return x-x != 0 })
-	if spread = deviation(w); spread > 0 || bad >= 0 {
-		return spread, bad
+// firstStep returns the distance of the levels that a tensor begins with, half of them above
+// zero: startStep deviations of its weights for all of them. Where the weights are further
+// from zero than they are from each other, the outer level is at their size; where all are
+// zero, it is as for weights that are drawn anew.
+func firstStep(w []float32, half int) float64 {
+	mean, spread := moments(w)
+	switch {
+	case math.Abs(mean) > spread:
+		return math.Hypot(mean, spread) / float64(half)
+	case spread == 0:
+		spread = 1 / math.Sqrt(float64(len(w)))
 	}
-	if v := math.Abs(float64(w[0])); v > 0 {
-		return v, -1
-	}
-	return 1 / math.Sqrt(float64(len(w))), -1
+	return startStep * spread / (float64(half) + 0.5)
 }
 
 // A ValueError reports a weight that is infinite or not a number.
@@ -330,14 +335,15 @@ func (r *Recipe) planeOf(name string) [2]int {
 	return [2]int{}
 }
 
-func deviation(w []float32) float64 {
+// moments returns the mean of numbers and their deviation.
+func moments(w []float32) (mean, deviation float64) {
 	sum, square := 0.0, 0.0
 	for _, x := range w {
 		sum += float64(x)
 		square += float64(x) * float64(x)
 	}
 	n := float64(max(len(w), 1))
-	return math.Sqrt(max(square/n-sum/n*sum/n, 0))
+	return sum / n, math.Sqrt(max(square/n-sum/n*sum/n, 0))
 }
 
 // smallest marks the part of the weights nearest to zero.

@@ -543,20 +543,11 @@ type PaperReport struct {
 	RMSE float64 // √(Σ(w-ŵ)²/P)
 }
 
-// Report measures weights.
-func (p *Paper) Report(weights [][]float32) PaperReport {
-	r := PaperReport{Soft: Entropy{Order: p.o.Order, Blocks: p.proxy.Blocks()}}
-	var scans [][]uint16
-	squares, n := 0.0, 0
+// Scans returns the symbols of each tensor that has levels, in the order of its scan.
+func (p *Paper) Scans(weights [][]float32) [][]uint16 {
+	var list [][]uint16
 	for i, t := range p.active {
-		w := weights[t.index]
-		p.w[i] = w
-		s := p.Symbols(nil, t.index, w)
-		for j, k := range s {
-			d := float64(w[j]) - p.state.Tensors[t.index].Levels[k]
-			squares += d * d
-		}
-		n += len(s)
+		s := p.Symbols(nil, t.index, weights[t.index])
 		if order := p.proxy.layers[i].order; order != nil {
 			in := make([]uint16, len(s))
 			for j, at := range order {
@@ -564,7 +555,23 @@ func (p *Paper) Report(weights [][]float32) PaperReport {
 			}
 			s = in
 		}
-		scans = append(scans, s)
+		list = append(list, s)
+	}
+	return list
+}
+
+// Report measures weights.
+func (p *Paper) Report(weights [][]float32) PaperReport {
+	r := PaperReport{Soft: Entropy{Order: p.o.Order, Blocks: p.proxy.Blocks()}}
+	squares, n := 0.0, 0
+	for i, t := range p.active {
+		w := weights[t.index]
+		p.w[i] = w
+		for j, k := range p.Symbols(nil, t.index, w) {
+			d := float64(w[j]) - p.state.Tensors[t.index].Levels[k]
+			squares += d * d
+		}
+		n += len(w)
 		if err := t.outer.resetOuter(p.state.Tensors[t.index].Levels, float64(slices.Min(w)), float64(slices.Max(w))); err != nil {
 			r.Soft.Bits, r.Hard.Bits, r.RMSE = math.NaN(), math.NaN(), math.NaN()
 			return r
@@ -572,7 +579,7 @@ func (p *Paper) Report(weights [][]float32) PaperReport {
 	}
 	r.Soft.Bits = p.proxy.Value(p.w)
 	clear(p.w)
-	r.Hard = Measure(p.o.Order, scans...)
+	r.Hard = Measure(p.o.Order, p.Scans(weights)...)
 	r.RMSE = math.Sqrt(squares / float64(max(n, 1)))
 	return r
 }

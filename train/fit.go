@@ -73,6 +73,7 @@ type run struct {
 	latent   []engine.Weight // the trained weights, while others stand in their place
 	shown    []engine.Weight // the places, without gradients
 	stood    bool            // others do
+	torn     bool            // an update failed in the middle
 	atWork   []Substituter   // scratch
 	steps    uint64          // of all epochs
 	perEpoch uint64          // of the first
@@ -221,6 +222,9 @@ func (r *run) fit(ctx context.Context) (*Report, error) {
 		if err == nil {
 			err = r.judge(ctx)
 		}
+		if r.torn { // no state that could be gone on from
+			return nil, err
+		}
 		if ctx.Err() != nil {
 			if err := r.save(); err != nil {
 				return nil, errors.Join(context.Cause(ctx), fmt.Errorf("the snapshot could not be written: %w", err))
@@ -270,6 +274,7 @@ func (r *run) pass(ctx context.Context) error {
 			continue
 		}
 		if err := r.update(&t); err != nil {
+			r.torn = true
 			return err
 		}
 		t = tally{}

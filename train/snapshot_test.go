@@ -145,6 +145,49 @@ func resume(t *testing.T, p engine.Program, o *train.Options) error {
 	return err
 }
 
+// A breaking hook fails in the middle of an update, as the run is interrupted.
+type breaking struct {
+	at   int
+	stop func()
+}
+
+func (*breaking) Name() string { return "breaking" }
+
+func (b *breaking) Adjust([]engine.Weight) error {
+	if b.at--; b.at > 0 {
+		return nil
+	}
+	b.stop()
+	return context.Canceled
+}
+
+// What is half done is not what a run goes on from.
+func TestSnapshotOfWholeUpdates(t *testing.T) {
+	o := killOptions(t.TempDir())
+	o.SnapshotSteps, o.SnapshotEvery = 0, time.Hour
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	o.Hooks = []train.Hook{&breaking{at: 5, stop: cancel}}
+	if _, err := train.Fit(ctx, newPerceptron(width, 10, classes, 3), examples(), o); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	c, err := checkpoint.Open(o.Snapshot, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	begun := newPerceptron(width, 10, classes, 3)
+	for _, w := range begun.weights {
+		got, err := c.Tensors.Lookup("weights/" + w.Name).Bytes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, encoded([][]float32{w.Values})) {
+			t.Errorf("%s is not what the run began with", w.Name)
+		}
+	}
+}
+
 // A snapshot is a checkpoint like any other.
 func TestSnapshotIsReadable(t *testing.T) {
 	o := killOptions(t.TempDir())

@@ -148,6 +148,23 @@ func refuseInput(path string, inputs []*checkpoint.Checkpoint) error {
 	return nil
 }
 
+// refuseFiles checks that none of some paths is one of the files of inputs. "" is none, and
+// so is what is no file.
+func refuseFiles(outputs, inputs []string) error {
+	for _, out := range outputs {
+		st, err := os.Stat(out)
+		if err != nil {
+			continue
+		}
+		for _, path := range inputs {
+			if in, err := os.Stat(path); err == nil && os.SameFile(st, in) {
+				return usagef("%s is an input and an output at once", out).withHint("inputs are never changed; write to another file")
+			}
+		}
+	}
+	return nil
+}
+
 // Write implements [io.Writer]. It ends with the context.
 func (o *output) Write(b []byte) (int, error) {
 	if o.ctx.Err() != nil {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -33,6 +34,7 @@ type hempOptions struct {
 	target    targetFlag
 	maxDrop   percentFlag
 	tries     int
+	begin     [][]float32 // with maxDrop: all weights as training found them, none pruned
 }
 
 // penaltyHemp is the only penalty so far.
@@ -50,7 +52,7 @@ func (o *hempOptions) addFlags(cmd *cobra.Command) {
 	fs.StringVar(&o.penalty, "penalty", "", "train for a small file: `KIND` hemp; the options down to --tries go with it")
 	fs.StringVar(&o.c.Method, "method", "", "`HOW` default, or paper: HEMP as published")
 	fs.IntVar(&o.c.Order, "order", 0, "blocks of `N` weights (default 3 for paper, 2 for --model blocks)")
-	fs.IntVar(&o.c.Levels, "levels", 0, "values that the weights of a tensor may have, `N` (default 3, or 7 for networks with branches; 4 for paper)")
+	fs.IntVar(&o.c.Levels, "levels", 0, "values that the weights of a tensor may have, `N` (default 3, or 7 where layers do not follow each other one by one, as in residual networks; 4 for paper)")
 	fs.Float64Var(&o.c.Lambda, "lambda", 0, "what a bit costs, in `NATS` of the loss (default 1e-5); for paper λ_H (default 1; -1 is none)")
 	fs.Float64Var(&o.c.Pull, "pull", 0, "paper: λ_E, the pull towards levels (default 0.1; -1 is none)")
 	fs.StringVar(&o.quantizer, "quantizer", "", "paper: levels by `KIND` lloyd-gaussian (default), lloyd (k-means), uniform, ecsq, or codebook=FILE (numbers in text)")
@@ -218,8 +220,14 @@ func (r *trainRun) prepareHemp(ctx context.Context) error {
 	}
 	r.buffers = r.net.Buffers()
 	h.c.Threads = r.e.threads
+	if h.maxDrop > 0 && h.begin == nil {
+		for _, w := range r.program.Weights() {
+			h.begin = append(h.begin, slices.Clone(w.Values))
+		}
+	}
 	tools := compact.Tools{
-		Size: func(values [][]float32) (int64, error) { return r.packedSize(ctx, values) },
+		// An interruption waits for the update, which is whole or not done.
+		Size: func(values [][]float32) (int64, error) { return r.packedSize(context.WithoutCancel(ctx), values) },
 		Judge: func(ctx context.Context) (*train.Summary, error) {
 			v, err := r.judge(ctx, r.t.Validation)
 			if err != nil {
@@ -228,24 +236,36 @@ func (r *trainRun) prepareHemp(ctx context.Context) error {
 			return v.Summary(), nil
 		},
 	}
-	tools.Batch, tools.Narrow = r.t.Batch, r.narrows()
+	tools.Batch, tools.Narrow = r.updateExamples(), r.narrows()
 	if r.thins() {
 		tools.Finished = r.finishedSize
 	}
 	if r.marked != nil && r.trainOptions.mark.scheme == markGrid {
-		tools.Mark = func(p *compact.Proposal) ([]compact.Move, []byte, error) { return r.chooseMoves(ctx, p) }
+		tools.Mark = func(p *compact.Proposal) ([]compact.Move, []byte, error) {
+			return r.chooseMoves(context.WithoutCancel(ctx), p)
+		}
 	}
 	if r.recipe, err = compact.New(r.trained(), layers, h.c, tools); err != nil {
 		if known := r.collapsed(err); known != nil {
 			return known
 		}
 		if _, ok := errors.AsType[*compact.ValueError](err); ok {
-			return (&verdict{status: exitRefused, err: err}).withHint("%s has a bad value; \"ropewalk inspect --stats\" shows where there are more", r.trainOptions.net.weights)
+			return (&verdict{status: exitRefused, err: err}).withHint("%s has a bad value; \"ropewalk inspect --stats\" shows where there are more", cmp.Or(r.trainOptions.net.weights, r.net.spec))
 		}
 		return usagef("%w", err)
 	}
 	r.t.Penalties, r.t.Hooks = append([]train.Penalty{r.recipe.Penalty()}, r.marking...), []train.Hook{r.recipe}
 	return nil
+}
+
+// updateExamples is how many examples an update follows in the end, when it is asked what
+// weights are worth.
+func (r *trainRun) updateExamples() int {
+	size := r.t.Batch
+	if n := len(r.t.Batches); n > 0 {
+		size = r.t.Batches[n-1].Size
+	}
+	return size * max(r.t.Accumulate, 1)
 }
 
 // trained returns the weights of the program that are trained.

@@ -27,9 +27,9 @@ type hempResult struct {
 	Lambda    float64 `json:"lambda" about:"nats per bit that the network was trained with; λ_H of the paper"`
 	Nonzero   int     `json:"nonzero" about:"quantized weights that are not zero"`
 	Quantized int     `json:"quantized" about:"weights that are quantized"`
-	Trained   int64   `json:"trained_bytes" about:"of the file as training left it"`
+	Trained   int64   `json:"trained_bytes" about:"of the packed file as training left it, whatever is written"`
 	Thinned   int     `json:"thinned" about:"weights taken out after training, which cost less than their bits"`
-	Sorted    int64   `json:"sorted_bytes" about:"what another order of units saved"`
+	Sorted    int64   `json:"sorted_bytes" about:"what another order of units saved in the packed file"`
 	Tries     []try   `json:"tries,omitempty" about:"of --max-drop"`
 }
 
@@ -262,7 +262,7 @@ func (r *trainRun) thin(ctx context.Context, net *compact.Network, least int64) 
 	}
 	best := net
 	for _, x := range thinnings {
-		c := net.Thinned(ctx, x*r.recipe.Lambda(), r.t.Batch)
+		c := net.Thinned(ctx, x*r.recipe.Lambda(), r.updateExamples())
 		v, err := r.score(ctx, c)
 		if err != nil {
 			return nil, err
@@ -298,7 +298,7 @@ func (r *trainRun) under(ctx context.Context, net *compact.Network) (*compact.Ne
 		if best != nil {
 			mid = math.Sqrt(max(lo, 1e-12) * hi)
 		}
-		c := net.Thinned(ctx, mid, r.t.Batch)
+		c := net.Thinned(ctx, mid, r.updateExamples())
 		if _, n, err = c.Sorted(); err != nil {
 			return nil, err
 		}
@@ -419,11 +419,8 @@ func (r *trainRun) search(ctx context.Context) (*finished, error) {
 	if err != nil {
 		return nil, err
 	}
-	begin := make([][]float32, len(r.program.Weights()))
-	for i, w := range r.program.Weights() {
-		begin[i] = append([]float32(nil), w.Values...)
-	}
 	if s.Tries == nil {
+		setValues(r.program.Weights(), r.hemp.begin)
 		v, err := r.judge(ctx, r.t.Validation)
 		if err != nil {
 			return nil, r.failed(ctx, err)
@@ -438,9 +435,7 @@ func (r *trainRun) search(ctx context.Context) (*finished, error) {
 	first := r.recipe.Options().Lambda
 	found := map[int]*finished{}
 	run := func(k int, lambda float64, resume bool) (*finished, error) {
-		for i, w := range r.program.Weights() {
-			copy(w.Values, begin[i])
-		}
+		setValues(r.program.Weights(), r.hemp.begin)
 		return r.try(ctx, k, lambda, resume)
 	}
 	for k := len(s.Tries); k < r.hemp.tries; k++ {

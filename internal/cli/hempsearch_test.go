@@ -72,6 +72,31 @@ func TestBestTry(t *testing.T) {
 	}
 }
 
+// What a search may lose is against the weights that it begins with, as they were before any
+// of them was pruned.
+func TestSearchPruned(t *testing.T) {
+	dir := t.TempDir()
+	before := func(more ...string) string {
+		t.Helper()
+		args := []string{"train", "--threads", "1", "--net", "builtin:lenet5", "--data", "builtin:fashion-mnist", "--limit", "300", "--penalty", "hemp", "--max-drop", "99%", "--tries", "1", "--epochs", "1", "-f", "-o", "small.rope"}
+		cmd := exec.Command("ropewalk", append(args, more...)...)
+		cmd.Dir = dir
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		_ = cmd.Run() // what it says of the beginning counts
+		for line := range bytes.Lines(stderr.Bytes()) {
+			if bytes.Contains(line, []byte("before: ")) {
+				return string(line)
+			}
+		}
+		t.Fatalf("nothing about the beginning: %s", &stderr)
+		return ""
+	}
+	if whole, pruned := before(), before("--prune", "0.97"); whole != pruned {
+		t.Errorf("%q with all weights, and %q with --prune", whole, pruned)
+	}
+}
+
 // A search that was interrupted after a try goes on to the same file, and not with options
 // other than those of its tries.
 func TestSearchResume(t *testing.T) {

@@ -225,6 +225,9 @@ func (e *env) markEmbed(ctx context.Context, o *embedOptions, model string) erro
 		if err := refuseInput(o.commitment, inputs); err != nil {
 			return err
 		}
+		if err := refuseFiles([]string{o.commitment, o.out}, []string{o.key, o.pass.file}); err != nil {
+			return err
+		}
 	}
 	if o.report.wanted() {
 		if r.Changes, err = changesOf(ctx, c.Tensors, made.Set); err != nil {

@@ -118,8 +118,11 @@ func (o *lossyOptions) check() error {
 }
 
 // quantizerOf returns the method that --quantizer names, and its codebook.
+// codebookPrefix stands before the file of a codebook.
+const codebookPrefix = "codebook="
+
 func quantizerOf(name string) (quant.Method, []float32, error) {
-	file, isBook := strings.CutPrefix(name, "codebook=")
+	file, isBook := strings.CutPrefix(name, codebookPrefix)
 	switch m := quant.Method(name); m {
 	case "", quant.Uniform, quant.Lloyd, quant.LloydGaussian, quant.ECSQ:
 		return m, nil, nil

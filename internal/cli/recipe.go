@@ -222,15 +222,30 @@ func wanted(f *pflag.Flag) string {
 }
 
 // recipeOf returns the flags in effect as a recipe. What is empty or zero is left
-// out.
+// out, but for a zero that was set: the default may be another one.
 func recipeOf(fs *pflag.FlagSet) ([]byte, error) {
 	var items yaml.MapSlice
 	recipeFlags(fs, func(f *pflag.Flag) {
-		if v := yamlValue(f); v != nil {
+		v := yamlValue(f)
+		if v == nil && f.Changed {
+			v = yamlZero(f)
+		}
+		if v != nil {
 			items = append(items, yaml.MapItem{Key: f.Name, Value: v})
 		}
 	})
 	return yaml.Marshal(items)
+}
+
+// yamlZero returns the zero of a number or a bool, which yamlValue does not tell.
+func yamlZero(f *pflag.Flag) any {
+	switch f.Value.Type() {
+	case "bool":
+		return false
+	case "uint64", "int", "float64":
+		return 0
+	}
+	return nil
 }
 
 // yamlValue returns the value of a flag, or nil if it says nothing.

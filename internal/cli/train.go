@@ -50,7 +50,11 @@ same weights, bit for bit, on the same kind of machine.
 --penalty hemp trains for a small file: weights become levels, most of them
 zero, and what the coder will need for them is part of the loss. The file holds
 the levels of the last pass. --lambda says what a bit costs, --target-size how
-large the file may be, --max-drop how much accuracy may be lost.
+large the file may be, --max-drop how much accuracy may be lost. Its defaults
+are --optimizer adam --rate 0.002 --epsilon 1e-9 --schedule cosine --hold 0.35
+--floor 0.003 --batch 128 (but for --method paper), and --validation 0.1 where
+the data has no split of that name. Bytes of the result but for those of OUT are
+of the packed file.
 
 --mark KEY writes a mark of "ropewalk mark" while training; the weights need no
 change afterwards. With --penalty hemp its scheme is grid: half way between
@@ -255,7 +259,10 @@ func (o *trainOptions) begin() error {
 	if err := o.mark.check(&o.hemp); err != nil {
 		return err
 	}
-	if err := o.report.check(o.net.net, o.net.weights, o.recipe, o.teacher.net, o.teacher.weights); err != nil {
+	if err := o.report.check(o.inputs()...); err != nil {
+		return err
+	}
+	if err := refuseFiles(o.outputs(), o.inputs()); err != nil {
 		return err
 	}
 	seen := map[string]bool{}
@@ -285,6 +292,29 @@ func (o *trainOptions) more() []string {
 	return append(slices.Clone(o.also), o.floats)
 }
 
+// inputs are the files that a run reads, as far as options name them.
+func (o *trainOptions) inputs() []string {
+	list := []string{o.net.weights, o.teacher.weights, o.data.data, o.recipe, o.mark.key, o.mark.pass.file}
+	for _, net := range []string{o.net.net, o.teacher.net} {
+		if !isNet(net) {
+			list = append(list, net)
+		}
+	}
+	if book, ok := strings.CutPrefix(o.hemp.quantizer, codebookPrefix); ok {
+		list = append(list, book)
+	}
+	return list
+}
+
+// outputs are the files that a run may replace.
+func (o *trainOptions) outputs() []string {
+	list := append(o.more(), o.out)
+	if o.mark.key != "" {
+		list = append(list, o.mark.commitment, o.out+unmarkedExt)
+	}
+	return list
+}
+
 // inTheWay looks that no earlier result or run would be lost.
 func (o *trainOptions) inTheWay() error {
 	switch _, err := os.Stat(o.out); {
@@ -301,7 +331,7 @@ func (o *trainOptions) inTheWay() error {
 	if err := o.markInTheWay(); err != nil {
 		return err
 	}
-	for _, ext := range []string{snapshotExt, searchExt} {
+	for _, ext := range []string{snapshotExt, searchExt, ".1" + snapshotExt} { // the last is of the first try of a search
 		if _, err := os.Stat(o.out + ext); err == nil && !o.resume {
 			return usagef("%s is there, of a run that was interrupted", o.out+ext).withHint("--resume goes on with it, -f begins anew")
 		}

@@ -421,3 +421,51 @@ func throughONNX(t *testing.T, n *network) *network {
 	}
 	return &network{Graph: g}
 }
+
+// No output of a run is one of its inputs, whatever -f says.
+func TestTrainInputs(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a.safetensors", "my.key"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(name), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, args := range [][]string{
+		{"--net", "lenet5", "--teacher", "lenet5", "--teacher-weights", "a.safetensors", "-o", "a.safetensors"},
+		{"--net", "lenet5", "--init", "a.safetensors", "--penalty", "hemp", "--also", "a.safetensors", "-o", "b.rope"},
+		{"--net", "lenet5", "--init", "a.safetensors", "--penalty", "hemp", "--floats", "./a.safetensors", "-o", "b.rope"},
+		{"--net", "lenet5", "--penalty", "hemp", "--mark", "my.key", "--mark-commitment", "my.key", "-o", "b.rope"},
+	} {
+		cmd := exec.Command("ropewalk", append([]string{"train", "-f", "--data", "builtin:fashion-mnist"}, args...)...)
+		cmd.Dir = dir
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		_ = cmd.Run() // the status says it
+		if cmd.ProcessState.ExitCode() != exitUsage || !strings.Contains(stderr.String(), "is an input and an output at once") {
+			t.Errorf("%v: status %d, %s", args, cmd.ProcessState.ExitCode(), &stderr)
+		}
+	}
+}
+
+// A recipe has zeros that are not the default.
+func TestRecipeZero(t *testing.T) {
+	dir := t.TempDir()
+	for _, args := range [][]string{
+		{"--net", "lenet-300-100", "--data", "builtin:fashion-mnist", "--limit", "300", "--size", "8x8", "--penalty", "hemp", "--float-part", "0", "--epochs", "2", "-o", "a.rope"},
+		{"--recipe", "a.rope" + recipeExt, "-o", "b.rope"},
+	} {
+		cmd := exec.Command("ropewalk", append([]string{"train", "-q"}, args...)...)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v: %s", args, err, out)
+		}
+	}
+	a, err := os.ReadFile(filepath.Join(dir, "a.rope"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "b.rope"))
+	if err != nil || !bytes.Equal(a, b) {
+		t.Errorf("the recipe makes another file (%v)", err)
+	}
+}

@@ -174,10 +174,11 @@ func (o *trainOptions) check() error {
 	return o.parseBatch()
 }
 
-// nonzero are flags whose zero package train takes for their default.
+// nonzero are flags whose zero packages train and compact take for their default.
 var nonzero = []string{
 	"rate", "beta1", "beta2", "epsilon", "factor", "schedule-patience", "temperature", "teacher-weight",
 	"every", "accumulate",
+	"levels", "dead-zone", "ramp", "freeze-at", "bias-step", "bias-rate", "refresh",
 }
 
 // checkZeros refuses a zero that would silently become something else.

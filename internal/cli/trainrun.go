@@ -227,13 +227,15 @@ func (r *trainRun) keep(more ...string) error {
 }
 
 // forget removes the recipe of a run that came to nothing and cannot be resumed, and all
-// of a run that would come to the same again: a budget that cannot be met.
+// of a run that would come to the same again: a budget that cannot be met, or other classes.
 func (r *trainRun) forget(err error) {
 	names := []string{r.out + snapshotExt, r.out + searchExt}
 	for k := range r.hemp.tries {
 		names = append(names, r.trySnapshot(k))
 	}
-	if exitStatus(err) == exitBudget {
+	var labels *train.LabelError
+	var teacher *train.TeacherError
+	if exitStatus(err) == exitBudget || errors.As(err, &labels) || errors.As(err, &teacher) {
 		for k := range r.hemp.tries {
 			names = append(names, r.tryHistory(k))
 		}
@@ -440,11 +442,29 @@ func (r *trainRun) tell(res *trainResult) error {
 	return r.e.writeReport(&r.report, p)
 }
 
+// resumeCommand goes on with this run. Recipes do not say where to write.
+func (r *trainRun) resumeCommand() string {
+	words := []string{"ropewalk", "train", "--resume", "-o", r.out}
+	for _, path := range r.also {
+		words = append(words, "--also", path)
+	}
+	if r.trainOptions.floats != "" {
+		words = append(words, "--floats", r.trainOptions.floats)
+	}
+	if r.report.wanted() {
+		words = append(words, "--report", r.report.path)
+	}
+	if r.force {
+		words = append(words, "-f")
+	}
+	return shellWords(words...)
+}
+
 // failed says what can be done after an error of training.
 func (r *trainRun) failed(ctx context.Context, err error) error {
 	var mismatch *train.MismatchError
 	var diverged *train.DivergedError
-	resume := fmt.Sprintf("ropewalk train --resume -o %s goes on", r.out)
+	resume := r.resumeCommand() + " goes on"
 	if hemp := r.collapsed(err); hemp != nil {
 		return hemp
 	}
