@@ -3,6 +3,7 @@ package suite
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -75,5 +76,55 @@ func TestDataDigest(t *testing.T) {
 	}
 	if _, err := DataDigest(at("nowhere")); err == nil {
 		t.Error("what is not there has a digest")
+	}
+}
+
+// Data behind links is the data that is read, wherever the links lead to.
+func TestDataDigestFollowsLinks(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, filepath.FromSlash(name)) }
+	link := func(to, name string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(at(name)), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.RemoveAll(at(name)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(at(to), at(name)); err != nil {
+			t.Skipf("no links here: %v", err)
+		}
+	}
+	digest := func(name string) string { t.Helper(); return digestOf(t, at(name), 1<<20) }
+	put(t, at("one/class/deep/x"), "1111")
+	put(t, at("two/class/deep/x"), "2222")
+	put(t, at("plain/train/class/deep/x"), "1111")
+	link("one/class", "split/class")
+	link("split", "linked/train") // a link behind a link
+	want := digest("plain")
+	if digest("linked") != want {
+		t.Error("the same data is another behind links")
+	}
+	link("two/class", "split/class")
+	if digest("linked") == want {
+		t.Error("the link leads to other data, and the digest is the same")
+	}
+	link("nowhere", "split/class")
+	if digest("linked") == want {
+		t.Error("the link leads nowhere, and the digest is the same")
+	}
+	link("split", "split/class")
+	if d, err := DataDigest(at("linked")); err == nil || !strings.Contains(err.Error(), "in a circle") {
+		t.Errorf("links in a circle: %q, %v", d, err)
+	}
+}
+
+// What is neither a file nor a folder is said, and not waited for.
+func TestDataDigestOfDevice(t *testing.T) {
+	if st, err := os.Stat(os.DevNull); err != nil || st.Mode()&os.ModeDevice == 0 {
+		t.Skip("no devices here")
+	}
+	if d, err := DataDigest(os.DevNull); err == nil || !strings.Contains(err.Error(), "is a device; want a file or a folder") {
+		t.Errorf("digest %q, %v", d, err)
 	}
 }
