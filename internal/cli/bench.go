@@ -158,6 +158,9 @@ func (e *env) bench(ctx context.Context, o *benchOptions, names []string) error 
 		if _, err := suite.ReadRecords(o.results(s)); err != nil {
 			return benchError(err)
 		}
+		if err := suite.CheckWork(o.work(s)); err != nil {
+			return benchError(err)
+		}
 	}
 	b := &benchRun{e: e, o: o, data: plan.where}
 	b.bar = e.progress("bench", 0)
@@ -198,11 +201,19 @@ func (e *env) bench(ctx context.Context, o *benchOptions, names []string) error 
 
 func (o *benchOptions) results(s *suite.Suite) string { return filepath.Join(o.out, s.Name+".jsonl") }
 
+// workFolder is where runs work, in the folder of results.
+const workFolder = "work"
+
+func (o *benchOptions) work(s *suite.Suite) string { return filepath.Join(o.out, workFolder, s.Name) }
+
 // benchError gives errors of results and suites their status.
 func benchError(err error) error {
 	var changed *suite.ChangedError
 	var bad *suite.Error
+	var work *suite.WorkError
 	switch {
+	case errors.As(err, &work):
+		return usagef("%w", err).withHint("move it away, or -o names another folder")
 	case errors.As(err, &changed):
 		return (&verdict{status: exitRefused, err: err}).withHint("without that line, --resume measures it again")
 	case errors.As(err, &bad):
@@ -397,7 +408,7 @@ func (b *benchRun) run(ctx context.Context, s *suite.Suite, jobs []*suite.Job) (
 	}
 	base := b.done
 	runner := &suite.Runner{
-		Results: b.o.results(s), Work: filepath.Join(b.o.out, "work", s.Name), Data: b.data, Jobs: b.o.jobs, Threads: b.e.threads, Keep: b.o.keep, Program: programVersion(),
+		Results: b.o.results(s), Work: b.o.work(s), Data: b.data, Jobs: b.o.jobs, Threads: b.e.threads, Keep: b.o.keep, Program: programVersion(),
 		Run: func(ctx context.Context, words []string) ([]byte, error) { return b.command(ctx, words, threads) },
 		Progress: func(p suite.Progress) {
 			b.done = base + len(jobs) - p.Total + p.Done
@@ -422,7 +433,7 @@ func (b *benchRun) run(ctx context.Context, s *suite.Suite, jobs []*suite.Job) (
 		r.Runs += r.Lines[i].Seeds + r.Lines[i].Failed
 	}
 	if !b.o.keep {
-		_ = os.Remove(filepath.Join(b.o.out, "work")) // if it is empty
+		_ = os.Remove(filepath.Join(b.o.out, workFolder)) // if it is empty
 	}
 	r.Files = []string{b.o.results(s)}
 	return r, b.write(s, r)

@@ -24,7 +24,7 @@ type Runner struct {
 	// answer is a result, too.
 	Run     func(ctx context.Context, words []string) ([]byte, error)
 	Results string            // file of records, which are added to
-	Work    string            // folder for the files of rows; it is made
+	Work    string            // folder for the files of rows; it is made, and removed
 	Data    map[string]string // where data is
 	Jobs    int               // at a time
 	Threads int               // of measurements; 0 for all
@@ -64,6 +64,9 @@ func (r *Runner) Do(ctx context.Context, jobs []*Job) ([]Record, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := makeWork(r.Work); err != nil {
+		return nil, err
+	}
 	f, err := os.OpenFile(r.Results, os.O_CREATE|os.O_WRONLY, 0o666)
 	if err != nil {
 		return nil, err
@@ -74,9 +77,6 @@ func (r *Runner) Do(ctx context.Context, jobs []*Job) ([]Record, error) {
 		return nil, err
 	}
 	if _, err := f.Seek(size, 0); err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(r.Work, 0o777); err != nil {
 		return nil, err
 	}
 	u := &run{Runner: r, file: f, records: records, starts: map[string]*sync.Once{}, errs: map[string]error{}}
@@ -97,7 +97,7 @@ func (r *Runner) Do(ctx context.Context, jobs []*Job) ([]Record, error) {
 		return u.records, context.Cause(ctx)
 	}
 	if len(u.failed) == 0 && !r.Keep {
-		if err := os.RemoveAll(r.Work); err != nil {
+		if err := removeWork(r.Work); err != nil {
 			return u.records, err
 		}
 	}

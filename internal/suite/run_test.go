@@ -275,6 +275,36 @@ func TestRunAlone(t *testing.T) {
 	}
 }
 
+// Files of others are never removed: a folder that no run has made is not worked in.
+func TestRunKnowsItsWork(t *testing.T) {
+	jobs := plan(t, parse(t, smallest))
+	dir := t.TempDir()
+	f := &fake{fails: "--well"} // so that the folder is kept
+	r := runner(dir, f)
+	precious := filepath.Join(r.Work, "precious")
+	put(t, precious, "x")
+	var e *WorkError
+	if _, err := r.Do(t.Context(), jobs); !errors.As(err, &e) || e.Folder != r.Work || len(f.lines) > 0 {
+		t.Errorf("error %v, want one about the folder, after %d commands", err, len(f.lines))
+	}
+	if _, err := os.Stat(precious); err != nil {
+		t.Error(err)
+	}
+	if err := os.Remove(precious); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Do(t.Context(), jobs); err == nil || errors.As(err, &e) {
+		t.Errorf("an empty folder: %v", err)
+	}
+	f.fails = ""
+	if _, err := r.Do(t.Context(), jobs); err != nil {
+		t.Errorf("a folder of ours: %v", err)
+	}
+	if _, err := os.Stat(r.Work); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the folder is left: %v", err)
+	}
+}
+
 // A line that was changed by hand is noticed, whatever was changed.
 func TestRecordsAreWhole(t *testing.T) {
 	s := parse(t, smallest)

@@ -185,8 +185,8 @@ func decode(text []byte, s *Suite) (err error) {
 	return yaml.UnmarshalWithOptions(text, s, yaml.Strict())
 }
 
-// name is what tables, rows, columns and variables may be called: they become names of
-// files.
+// name is what suites, tables, rows, columns and variables may be called: they become names
+// of files.
 var name = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]*$`)
 
 // Variables that are always there.
@@ -201,6 +201,8 @@ var ours = []string{seedVar, hereVar, startVar}
 
 func (s *Suite) check() error {
 	switch {
+	case !name.MatchString(s.Name):
+		return fmt.Errorf("a suite is called as its file, and %q is no name: want small letters, digits, - _ and ., with a letter or digit first", s.Name)
 	case len(s.Tables) == 0:
 		return errors.New("it has no tables")
 	case s.Seeds < 0 || s.Seeds > 1000:

@@ -131,6 +131,19 @@ func TestParseErrors(t *testing.T) {
 	}
 }
 
+// A suite is called as its file, and no name leads out of the folder of results.
+func TestSuiteNames(t *testing.T) {
+	for file, want := range map[string]string{"small.yaml": "small", "a/b/of-1.2_x.yml": "of-1.2_x", "...yaml": "", "..yaml": "", ".yaml": "", "a b.yaml": ""} {
+		s, err := Parse(file, strings.NewReader(smallest))
+		switch {
+		case want == "" && (err == nil || !strings.Contains(err.Error(), "is no name")):
+			t.Errorf("%s: %v", file, err)
+		case want != "" && (err != nil || s.Name != want):
+			t.Errorf("%s: %v, want %s", file, err, want)
+		}
+	}
+}
+
 func TestVariablesEnd(t *testing.T) {
 	for text, want := range map[string]string{
 		"vars: {n: $n}":       "do not come to an end",
