@@ -65,6 +65,7 @@ func (s *Suite) Plan(o *PlanOptions) ([]*Job, error) {
 	if o.Seeds > 0 {
 		seeds = o.Seeds
 	}
+	left := maxPlan
 	var jobs []*Job
 	for seed := range seeds {
 		for i := range s.Tables {
@@ -78,7 +79,7 @@ func (s *Suite) Plan(o *PlanOptions) ([]*Job, error) {
 					if !o.matches(&Job{Table: t, Row: r, Each: each}) {
 						continue
 					}
-					j, err := s.job(t, r, each, uint64(seed), o)
+					j, err := s.job(t, r, each, uint64(seed), o, &left)
 					if err != nil {
 						return nil, fmt.Errorf("%s: table %s, row %s: %w", s.Name, t.Name, r.Name, err)
 					}
@@ -115,7 +116,7 @@ func (s *Suite) choices(t *Table, quick bool) [][]Choice {
 	return all
 }
 
-func (s *Suite) job(t *Table, r *Row, each []Choice, seed uint64, o *PlanOptions) (*Job, error) {
+func (s *Suite) job(t *Table, r *Row, each []Choice, seed uint64, o *PlanOptions, left *int) (*Job, error) {
 	j := &Job{Suite: s, Table: t, Row: r, Each: each, Seed: seed}
 	vars := maps.Clone(s.Vars)
 	if vars == nil {
@@ -130,10 +131,10 @@ func (s *Suite) job(t *Table, r *Row, each []Choice, seed uint64, o *PlanOptions
 	maps.Copy(vars, r.Vars)
 	vars[seedVar] = strconv.FormatUint(seed, 10)
 	var err error
-	if j.start, err = s.expandAll(t.Start, vars); err != nil {
+	if j.start, err = s.expandAll(t.Start, vars, left); err != nil {
 		return nil, err
 	}
-	if j.steps, err = s.expandAll(t.stepsOf(r), vars); err != nil {
+	if j.steps, err = s.expandAll(t.stepsOf(r), vars, left); err != nil {
 		return nil, err
 	}
 	for _, k := range s.dataIn(slices.Concat(j.start, j.steps)) {
@@ -160,15 +161,19 @@ func (s *Suite) job(t *Table, r *Row, each []Choice, seed uint64, o *PlanOptions
 var variable = regexp.MustCompile(`\$[a-z_][a-z0-9_-]*`)
 
 // expandAll puts values in the place of variables; those of data, and folders, stay until
-// it is known where they are.
-func (s *Suite) expandAll(steps []Step, vars map[string]string) ([]string, error) {
+// it is known where they are. Left is how much room all commands have.
+func (s *Suite) expandAll(steps []Step, vars map[string]string, left *int) ([]string, error) {
 	var lines []string
 	for _, step := range steps {
-		line, err := s.expand(step.command(), vars, 0)
-		if err != nil {
+		x := &expander{suite: s, vars: vars, left: maxCommand}
+		if err := x.expand(step.command()); err != nil {
 			return nil, err
 		}
-		lines = append(lines, strings.Join(strings.Fields(line), " "))
+		line := strings.Join(strings.Fields(x.out.String()), " ")
+		if *left -= len(line) + perCommand; *left < 0 {
+			return nil, fmt.Errorf("the commands of all rows, values of each and seeds have more than %d MiB", maxPlan>>20)
+		}
+		lines = append(lines, line)
 	}
 	return lines, nil
 }
@@ -186,37 +191,65 @@ func (s *Suite) dataIn(lines []string) []string {
 	return keysOf(names)
 }
 
-// maxDepth bounds variables in variables.
-const maxDepth = 8
+// The bounds of variables in variables.
+const (
+	maxDepth   = 8
+	maxCommand = 64 << 10 // bytes of a command, with those of all texts that went into it
+)
 
-func (s *Suite) expand(text string, vars map[string]string, depth int) (string, error) {
-	if depth > maxDepth || len(text) > maxSuite {
-		return "", fmt.Errorf("variables in variables do not come to an end in %.40q", text)
+// The bounds of a plan: a suite of strangers is planned before anybody sees what it runs.
+const (
+	maxPlan    = 256 << 20 // bytes of all commands
+	perCommand = 64        // bytes that a short one takes, too
+)
+
+// An expander puts values in the place of the variables of one command.
+type expander struct {
+	suite  *Suite
+	vars   map[string]string
+	inside []string // the variables whose values are being read, from the outermost
+	left   int      // bytes that may still be read: a few short lines can stand for gigabytes
+	out    strings.Builder
+}
+
+func (x *expander) expand(text string) error {
+	if x.left -= len(text); x.left < 0 {
+		return fmt.Errorf("a command with its variables is longer than %d bytes", maxCommand)
 	}
-	var failed error
-	out := variable.ReplaceAllStringFunc(text, func(w string) string {
-		k := w[1:]
-		if _, isData := s.Data[k]; isData {
-			return w
+	from := 0
+	for _, at := range variable.FindAllStringIndex(text, -1) {
+		x.out.WriteString(text[from:at[0]])
+		from = at[1]
+		if err := x.variable(text[at[0]+1 : at[1]]); err != nil {
+			return err
 		}
-		v, ok := vars[k]
-		switch {
-		case k == hereVar || k == startVar:
-			return w
-		case !ok:
-			failed = fmt.Errorf("there is no variable %s", w)
-			return w
-		}
-		if _, isData := s.Data[v]; isData {
-			return "$" + v
-		}
-		v, err := s.expand(v, vars, depth+1)
-		if err != nil {
-			failed = err
-		}
-		return v
-	})
-	return out, failed
+	}
+	x.out.WriteString(text[from:])
+	return nil
+}
+
+func (x *expander) variable(k string) error {
+	v, ok := x.vars[k]
+	_, isData := x.suite.Data[k]
+	_, namesData := x.suite.Data[v]
+	switch {
+	case isData || k == hereVar || k == startVar:
+		x.out.WriteString("$" + k)
+		return nil
+	case !ok:
+		return fmt.Errorf("there is no variable $%s", k)
+	case namesData:
+		return x.expand("$" + v)
+	case slices.Contains(x.inside, k):
+		circle := strings.Join(x.inside[slices.Index(x.inside, k):], ", $")
+		return fmt.Errorf("variables do not come to an end, but lead in a circle: $%s, $%s", circle, k)
+	case len(x.inside) == maxDepth:
+		return fmt.Errorf("there are more than %d variables in variables: $%s, $%s", maxDepth, strings.Join(x.inside, ", $"), k)
+	}
+	x.inside = append(x.inside, k)
+	err := x.expand(v)
+	x.inside = x.inside[:len(x.inside)-1]
+	return err
 }
 
 // startKey names what rows with the same start, of the same data, share.

@@ -2,6 +2,8 @@ package suite
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -145,14 +147,40 @@ func TestSuiteNames(t *testing.T) {
 }
 
 func TestVariablesEnd(t *testing.T) {
+	// Each of these stands for many of the next: a few lines for gigabytes.
+	many := func(last string) string {
+		var b strings.Builder
+		b.WriteString("vars:\n  n: $n0\n")
+		for i := range 6 {
+			fmt.Fprintf(&b, "  n%d: \"%s\"\n", i, strings.Repeat(fmt.Sprintf("$n%d", i+1), 60))
+		}
+		return b.String() + "  n6: \"" + last + "\""
+	}
 	for text, want := range map[string]string{
-		"vars: {n: $n}":       "do not come to an end",
-		"vars: {n: $nowhere}": "no variable $nowhere",
+		"vars: {n: $n}":                                                        "in a circle: $n, $n",
+		"vars: {n: $a, a: $b, b: $a $a}":                                       "in a circle: $a, $b, $a",
+		"vars: {n: \"" + strings.Repeat("$n ", 30) + "\"}":                     "in a circle: $n, $n",
+		"vars: {n: $a, a: $b, b: $c, c: $d, d: $e, e: $f, f: $g, g: $h, h: x}": "more than 8 variables in variables: $n, $a, $b, $c, $d, $e, $f, $g, $h",
+		"vars: {n: $nowhere}":                                                  "no variable $nowhere",
+		many("word"):                                                           "longer than 65536 bytes",
+		many(""):                                                               "longer than 65536 bytes",
 	} {
 		s := parse(t, strings.Replace(smallest, "vars: {n: 3}", text, 1))
 		if _, err := s.Plan(&PlanOptions{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", text, err, want)
 		}
+	}
+}
+
+// Many commands are refused before they fill the memory.
+func TestPlanIsBounded(t *testing.T) {
+	s, left := parse(t, smallest), 1000
+	short := Step{"look": ""}
+	if lines, err := s.expandAll([]Step{short, short, short}, nil, &left); err != nil || len(lines) != 3 {
+		t.Fatalf("%q, %v", lines, err)
+	}
+	if _, err := s.expandAll(slices.Repeat([]Step{short}, 1000), nil, &left); err == nil || !strings.Contains(err.Error(), "more than 256 MiB") {
+		t.Errorf("error %v", err)
 	}
 }
 
