@@ -65,6 +65,10 @@ func (s *Suite) Plan(o *PlanOptions) ([]*Job, error) {
 	if o.Seeds > 0 {
 		seeds = o.Seeds
 	}
+	choices, err := s.allChoices(o.Quick)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.Name, err)
+	}
 	left := maxPlan
 	var jobs []*Job
 	for seed := range seeds {
@@ -75,13 +79,16 @@ func (s *Suite) Plan(o *PlanOptions) ([]*Job, error) {
 				if o.Quick && r.Full {
 					continue
 				}
-				for _, each := range s.choices(t, o.Quick) {
+				for _, each := range choices[i] {
 					if !o.matches(&Job{Table: t, Row: r, Each: each}) {
 						continue
 					}
 					j, err := s.job(t, r, each, uint64(seed), o, &left)
 					if err != nil {
 						return nil, fmt.Errorf("%s: table %s, row %s: %w", s.Name, t.Name, r.Name, err)
+					}
+					if len(jobs) == maxJobs {
+						return nil, fmt.Errorf("%s: there are more than %d rows, with values of each and seeds", s.Name, maxJobs)
 					}
 					jobs = append(jobs, j)
 				}
@@ -96,14 +103,42 @@ func (o *PlanOptions) matches(j *Job) bool {
 	return o.Match == nil || o.Match.MatchString(j.Line()) || o.Match.MatchString(j.Table.Name+"/"+j.Row.Name)
 }
 
+// allChoices returns the combinations of each table. Their number is bounded before they
+// are made, as it is a product.
+func (s *Suite) allChoices(quick bool) ([][][]Choice, error) {
+	all := make([][][]Choice, len(s.Tables))
+	left := maxLines
+	for i := range s.Tables {
+		t := &s.Tables[i]
+		n := len(t.Rows)
+		for _, e := range t.Each {
+			for k, values := range e {
+				n *= len(s.valuesOf(k, values, quick))
+			}
+			if n > left {
+				return nil, fmt.Errorf("table %s: rows and all combinations of each are more than %d lines of tables", t.Name, maxLines)
+			}
+		}
+		left -= n
+		all[i] = s.choices(t, quick)
+	}
+	return all, nil
+}
+
+// valuesOf returns the values of one of each: those of the suite, if it has to be quick.
+func (s *Suite) valuesOf(k string, values []string, quick bool) []string {
+	if q, ok := s.Quick.Each[k]; quick && ok {
+		return q
+	}
+	return values
+}
+
 // choices returns all combinations of each, the first of them changing last.
 func (s *Suite) choices(t *Table, quick bool) [][]Choice {
 	all := [][]Choice{nil}
 	for _, e := range t.Each {
 		for k, values := range e {
-			if q, ok := s.Quick.Each[k]; quick && ok {
-				values = q
-			}
+			values = s.valuesOf(k, values, quick)
 			var more [][]Choice
 			for _, before := range all {
 				for _, v := range values {
@@ -199,6 +234,8 @@ const (
 
 // The bounds of a plan: a suite of strangers is planned before anybody sees what it runs.
 const (
+	maxLines   = 1 << 16   // of all tables
+	maxJobs    = 1 << 18   // lines and seeds
 	maxPlan    = 256 << 20 // bytes of all commands
 	perCommand = 64        // bytes that a short one takes, too
 )
