@@ -3,6 +3,7 @@ package suite
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -207,6 +208,9 @@ func (s *Suite) expandAll(steps []Step, vars map[string]string, left *int) ([]st
 		line := strings.Join(strings.Fields(x.out.String()), " ")
 		if *left -= len(line) + perCommand; *left < 0 {
 			return nil, fmt.Errorf("the commands of all rows, values of each and seeds have more than %d MiB", maxPlan>>20)
+		}
+		if line == "" {
+			return nil, errors.New("a step has no verb")
 		}
 		lines = append(lines, line)
 	}

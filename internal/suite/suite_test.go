@@ -173,6 +173,17 @@ func TestVariablesEnd(t *testing.T) {
 	}
 }
 
+// A step without a verb is refused, also one whose verb is a variable that is empty.
+func TestStepsHaveVerbs(t *testing.T) {
+	for _, step := range []string{`"": ""`, `"  ": ""`, `$none: ""`, `"": $none`} {
+		s := parse(t, strings.NewReplacer("vars: {n: 3}", `vars: {n: 3, none: ""}`, "look: $start/x $data $seed $how", step).Replace(smallest))
+		err := s.Check(func(words []string) error { _ = words[0]; return nil })
+		if err == nil || !strings.Contains(err.Error(), "table one, row first: a step has no verb") {
+			t.Errorf("%s: %v", step, err)
+		}
+	}
+}
+
 // Many commands are refused before they fill the memory.
 func TestPlanIsBounded(t *testing.T) {
 	s, left := parse(t, smallest), 1000
