@@ -324,9 +324,12 @@ func (j *Job) words(line, here, start string, data map[string]string) []string {
 	return words
 }
 
-// folder is where a job works, below the folder of work.
+// folder is where a job works, below the folder of work. It is no other job's, also where
+// letters of values cannot be in names of files, or large and small ones are alike there.
 func (j *Job) folder() string {
-	return path.Join(fmt.Sprintf("seed-%d", j.Seed), strings.NewReplacer("/", "_", ":", "_", "\\", "_").Replace(j.Suite.Name+"_"+j.Line())+"-"+j.options)
+	readable := strings.NewReplacer("/", "_", ":", "_", "\\", "_").Replace(j.Suite.Name + "_" + j.Line())
+	sum := sha256.Sum256([]byte(j.Line() + "\n" + j.options))
+	return path.Join(fmt.Sprintf("seed-%d", j.Seed), readable+"-"+hex.EncodeToString(sum[:8]))
 }
 
 // Commands returns what a job runs, with names in the place of folders.

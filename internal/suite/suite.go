@@ -236,9 +236,12 @@ func (s *Suite) check() error {
 			return fmt.Errorf("table %s: %w", t.Name, err)
 		}
 	}
-	for k := range s.Quick.Each {
+	for k, values := range s.Quick.Each {
 		if !each[k] {
 			return fmt.Errorf("quick has each %q, and no table does", k)
+		}
+		if err := checkValues(values); err != nil {
+			return fmt.Errorf("quick: each %s: %w", k, err)
 		}
 	}
 	return nil
@@ -252,10 +255,33 @@ func (s *Suite) checkVar(k string) error {
 	return nil
 }
 
+// checkValues checks values of each, which are words in the names of lines: no two lines
+// may be called alike.
+func checkValues(values []string) error {
+	seen := map[string]bool{}
+	for _, v := range values {
+		switch {
+		case strings.Contains(v, "/"):
+			return fmt.Errorf("%q has a / in it, which stands between the words of a row's name; a variable of the row may have one", v)
+		case seen[v]:
+			return fmt.Errorf("%q is there twice", v)
+		}
+		seen[v] = true
+	}
+	return nil
+}
+
+// maxEach is a generous number of what rows are there for.
+const maxEach = 16
+
 func (s *Suite) checkTable(t *Table, each map[string]bool) error {
 	if t.Measures != "" && !slices.Contains(measures, t.Measures) {
 		return fmt.Errorf("measures is %q, want %s", t.Measures, strings.Join(measures, ", "))
 	}
+	if len(t.Each) > maxEach {
+		return fmt.Errorf("each has %d entries, want at most %d", len(t.Each), maxEach)
+	}
+	own := map[string]bool{}
 	for _, e := range t.Each {
 		if len(e) != 1 {
 			return errors.New("each is a list of entries such as - net: [lenet5]")
@@ -267,17 +293,17 @@ func (s *Suite) checkTable(t *Table, each map[string]bool) error {
 			if len(values) == 0 {
 				return fmt.Errorf("each %s has no values", k)
 			}
-			each[k] = true
+			if own[k] {
+				return fmt.Errorf("each has %s twice", k)
+			}
+			if err := checkValues(values); err != nil {
+				return fmt.Errorf("each %s: %w", k, err)
+			}
+			own[k], each[k] = true, true
 		}
 	}
 	if len(t.Columns) == 0 || len(t.Rows) == 0 {
 		return errors.New("it has no columns, or no rows")
-	}
-	own := map[string]bool{}
-	for _, e := range t.Each {
-		for k := range e {
-			own[k] = true
-		}
 	}
 	columns := map[string]bool{}
 	for _, c := range t.Columns {

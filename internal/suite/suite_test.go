@@ -87,6 +87,23 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// Jobs do not share a folder, whatever names of files can be.
+func TestFoldersDiffer(t *testing.T) {
+	s := parse(t, strings.NewReplacer("net: [a, b]", `net: ["a:b", a_b, A_b]`, "make: $net", "make: x").Replace(smallest))
+	jobs, err := s.Plan(&PlanOptions{Seeds: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]string{}
+	for _, j := range jobs {
+		f := strings.ToLower(j.folder())
+		if seen[f] != "" || strings.Contains(f, ":") {
+			t.Errorf("%s of %s is that of %s, too", f, j.Line(), seen[f])
+		}
+		seen[f] = j.Line()
+	}
+}
+
 // What is wrong is said with its line, or with table and row.
 func TestParseErrors(t *testing.T) {
 	change := func(from, to string) string {
@@ -119,6 +136,11 @@ func TestParseErrors(t *testing.T) {
 		{change("  vars: {n: 1}", "  vars: {m: 1}"), "vars do not", 0},
 		{change("  each: {net: [a]}", "  each: {nets: [a]}"), "no table does", 0},
 		{change("- net: [a, b]", "- net: []"), "no values", 0},
+		{change("- net: [a, b]", "- net: [a, a]"), `table one: each net: "a" is there twice`, 0},
+		{change("- net: [a, b]", "- net: [a, b/c]"), `table one: each net: "b/c" has a /`, 0},
+		{change("- data: [mine, there]", "- net: [c]"), "table one: each has net twice", 0},
+		{change("- net: [a, b]", strings.Repeat("- net: [a]\n      ", 20)), "each has 21 entries", 0},
+		{change("each: {net: [a]}", "each: {net: [a, a]}"), `quick: each net: "a" is there twice`, 0},
 		{"", "no tables", 0},
 		{"title: x\n" + strings.Repeat("#", maxSuite), "no suite", 0},
 	} {
