@@ -79,11 +79,16 @@ func (p *pager) bench(r *benchResult, command string) {
 		if s.About != "" || len(s.Missing) > 0 || len(s.Failed) > 0 || r.Quick {
 			p.benchHead(r, s)
 		}
+		lines := s.lines()
 		shown := 0
 		for k := range s.Tables {
-			if p.benchTable(s, &s.Tables[k]) {
+			t := s.Tables[k]
+			t.Columns = t.Columns[:min(len(t.Columns), mostValueColumns)]
+			t.Each = t.Each[:min(len(t.Each), mostEach)]
+			if p.benchTable(&t, lines[t.Name]) {
 				shown++
 			}
+			delete(lines, t.Name) // tables have names of their own
 		}
 		c := report.Claim{Text: fmt.Sprintf("The tables of suite %s: medians over seeds, and the least and the most where they differ", s.Name), Value: count(s.Runs, "run"), Command: command}
 		if command == "" {
@@ -95,6 +100,31 @@ func (p *pager) bench(r *benchResult, command string) {
 		}
 	}
 	p.about = about
+}
+
+// lines returns the lines of each table that there are results of. They may be those of
+// somebody else, so their words are cut: charts repeat them.
+func (s *benchSuite) lines() map[string][]*suite.Line {
+	cut := func(text string) string {
+		if len(text) > mostWord {
+			return text[:mostWord] + "…"
+		}
+		return text
+	}
+	lines := map[string][]*suite.Line{}
+	for i := range s.Lines {
+		l := s.Lines[i]
+		if l.Seeds <= 0 && l.Failed <= 0 {
+			continue
+		}
+		l.Row, l.What = cut(l.Row), cut(l.What)
+		l.Each = slices.Clone(l.Each[:min(len(l.Each), mostEach)])
+		for k, v := range l.Each {
+			l.Each[k] = cut(v)
+		}
+		lines[l.Table] = append(lines[l.Table], &l)
+	}
+	return lines
 }
 
 func (p *pager) benchHead(r *benchResult, s *benchSuite) {
@@ -121,23 +151,21 @@ func (p *pager) benchHead(r *benchResult, s *benchSuite) {
 	}
 }
 
-// benchTable shows a table of which there are results, and its charts.
-func (p *pager) benchTable(s *benchSuite, t *benchTable) bool {
-	var lines []*suite.Line
-	for i := range s.Lines {
-		if l := &s.Lines[i]; l.Table == t.Name && (l.Seeds > 0 || l.Failed > 0) && len(l.Each) >= len(t.Each) {
-			lines = append(lines, l)
-		}
-	}
+// benchTable shows a table of which there are results, and its charts, which are of the
+// rows that are shown.
+func (p *pager) benchTable(t *benchTable, lines []*suite.Line) bool {
+	lines = slices.DeleteFunc(lines, func(l *suite.Line) bool { return len(l.Each) < len(t.Each) })
 	if len(lines) == 0 {
 		return false
 	}
+	rows := &report.Table{Left: max(0, len(lines)-report.MaxRows)}
+	lines = lines[:len(lines)-rows.Left]
 	sec := p.section(t.Title)
 	if t.About != "" {
 		sec.Text(t.About)
 	}
 	var charts []*report.Chart
-	for i := range t.Charts {
+	for i := range t.Charts[:min(len(t.Charts), mostBenchCharts-p.benchCharts)] {
 		c := &t.Charts[i]
 		var one *report.Chart
 		if c.Kind == suite.Curves {
@@ -151,8 +179,8 @@ func (p *pager) benchTable(s *benchSuite, t *benchTable) bool {
 	}
 	if len(charts) > 0 {
 		sec.Chart(charts...)
+		p.benchCharts += len(charts)
 	}
-	rows := &report.Table{}
 	for _, k := range t.Each {
 		rows.Columns = append(rows.Columns, report.Column{Name: k, Text: true})
 	}
@@ -286,28 +314,41 @@ func byX(c *report.Curve) {
 
 // matrix draws columns as colours, with what was done at the left.
 func (t *benchTable) matrix(c *suite.Chart, lines []*suite.Line) *report.Chart {
+	low, high := min(c.Low, c.High), max(c.Low, c.High)
+	if high <= low || len(c.Values) == 0 {
+		return nil
+	}
+	several := slices.ContainsFunc(lines, func(l *suite.Line) bool { return l.Row != lines[0].Row })
 	var rows, cols []string
+	seenRows, seenCols := map[string]bool{}, map[string]bool{}
 	at := map[[2]string]*suite.Line{}
 	for _, l := range lines {
 		row, col := t.of(l, c.Down), t.but(l, c.Down)
-		if c.Down != "" && slices.ContainsFunc(lines, func(o *suite.Line) bool { return o.Row != l.Row }) {
-			col = strings.TrimPrefix(col+", "+firstWord(l.What, l.Row), ", ")
+		if c.Down != "" && several {
+			col = strings.TrimPrefix(col+", "+cmp.Or(l.What, l.Row), ", ")
 		}
-		if !slices.Contains(rows, row) {
+		if !seenRows[row] {
 			rows = append(rows, row)
 		}
-		if !slices.Contains(cols, col) {
+		if !seenCols[col] {
 			cols = append(cols, col)
 		}
+		seenRows[row], seenCols[col] = true, true
 		at[[2]string{row, col}] = l
 	}
-	const most = 64 // cells have text
-	rows, cols = rows[:min(len(rows), most)], cols[:min(len(cols), most)]
+	// Cells have text, so they are shown as they are or not at all.
+	const most = 64
+	shown := c.Values[:min(len(c.Values), report.MaxCells)]
+	rows, cols = rows[:min(len(rows), most)], cols[:min(len(cols), most, report.MaxCells/len(shown))]
+	columns := make([]*benchColumn, len(shown))
+	for i, v := range shown {
+		columns[i] = t.column(v)
+	}
 	labels := &report.Labels{Rows: rows}
 	for _, col := range cols {
-		for _, v := range c.Values {
-			name := t.column(v).Title
-			if len(cols) > 1 && len(c.Values) > 1 {
+		for _, v := range columns {
+			name := v.Title
+			if len(cols) > 1 && len(shown) > 1 {
 				name = col + ": " + name
 			} else if len(cols) > 1 {
 				name = col
@@ -315,16 +356,15 @@ func (t *benchTable) matrix(c *suite.Chart, lines []*suite.Line) *report.Chart {
 			labels.Cols = append(labels.Cols, name)
 		}
 	}
-	low, high := min(c.Low, c.High), max(c.Low, c.High)
 	var values []float64
 	for _, row := range rows {
 		for _, col := range cols {
-			for _, v := range c.Values {
+			for _, v := range columns {
 				x, text := math.NaN(), ""
 				if l := at[[2]string{row, col}]; l != nil {
-					if r, ok := l.Values[v]; ok {
+					if r, ok := l.Values[v.Name]; ok {
 						x = r.Median
-						text = strconv.FormatFloat(x, 'f', min(t.column(v).digits(), 1), 64)
+						text = strconv.FormatFloat(x, 'f', min(v.digits(), 1), 64)
 					}
 				}
 				if c.Low > c.High {
@@ -334,11 +374,7 @@ func (t *benchTable) matrix(c *suite.Chart, lines []*suite.Line) *report.Chart {
 			}
 		}
 	}
-	caption := "Medians over seeds."
-	if len(rows) == 0 || high <= low {
-		return nil
-	}
-	return &report.Chart{Title: firstWord(c.Title, "Attacks"), Caption: caption, Wide: len(labels.Cols) > 6, Data: &report.Heatmap{
+	return &report.Chart{Title: cmp.Or(c.Title, "Attacks"), Caption: "Medians over seeds.", Wide: len(labels.Cols) > 6, Data: &report.Heatmap{
 		Low: report.Value(c.Low), High: report.Value(c.High), Panes: []report.Pane{report.NewPane("", len(rows), len(labels.Cols), values, low, high)}, Cells: labels,
 	}}
 }
@@ -403,4 +439,7 @@ func (p *pager) records(list []suite.Record) {
 const (
 	mostValueColumns = 24
 	mostValueTables  = 64
+	mostBenchCharts  = 64  // of a page
+	mostEach         = 16  // of what rows are there for
+	mostWord         = 200 // bytes of what rows are called
 )

@@ -84,7 +84,8 @@ type pager struct {
 	*report.Page
 	about string // what the sections are about, if about several; else empty
 	// ledger are the claims so far; the page ends with them.
-	ledger []report.Claim
+	ledger      []report.Claim
+	benchCharts int // so far
 }
 
 func newPage(verb, title string) *pager {
