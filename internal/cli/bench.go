@@ -402,14 +402,10 @@ func (b *benchRun) run(ctx context.Context, s *suite.Suite, jobs []*suite.Job) (
 	for _, k := range slices.Sorted(maps.Keys(r.Missing)) {
 		b.e.notef("%s: what needs %s is left out; --data %s=WHERE gives it: %s", s.Name, k, k, r.Missing[k])
 	}
-	threads := b.e.threads
-	if b.o.jobs > 1 && threads == 0 {
-		threads = max(1, runtime.GOMAXPROCS(0)/b.o.jobs)
-	}
 	base := b.done
 	runner := &suite.Runner{
 		Results: b.o.results(s), Work: b.o.work(s), Data: b.data, Jobs: b.o.jobs, Threads: b.e.threads, Keep: b.o.keep, Program: programVersion(),
-		Run: func(ctx context.Context, words []string) ([]byte, error) { return b.command(ctx, words, threads) },
+		Run: b.command,
 		Progress: func(p suite.Progress) {
 			b.done = base + len(jobs) - p.Total + p.Done
 			b.bar.done.Store(int64(b.done))
@@ -439,9 +435,19 @@ func (b *benchRun) run(ctx context.Context, s *suite.Suite, jobs []*suite.Job) (
 	return r, b.write(s, r)
 }
 
+// threads is how many threads a command has; 0 is as many as there are. Runs that go on at
+// the same time share them. One that is alone has all, so that what it measures does not
+// depend on --jobs.
+func (b *benchRun) threads(alone bool) int {
+	if b.e.threads > 0 || b.o.jobs == 1 || alone {
+		return b.e.threads
+	}
+	return max(1, runtime.GOMAXPROCS(0)/b.o.jobs)
+}
+
 // command runs a command of a suite. That something cannot be had is a result.
-func (b *benchRun) command(ctx context.Context, words []string, threads int) ([]byte, error) {
-	if threads > 0 && !hasFlag(words, "--threads") {
+func (b *benchRun) command(ctx context.Context, words []string, alone bool) ([]byte, error) {
+	if threads := b.threads(alone); threads > 0 && !hasFlag(words, "--threads") {
 		words = append(slices.Clip(words), fmt.Sprintf("--threads=%d", threads))
 	}
 	line, err := b.e.inside(ctx, words)

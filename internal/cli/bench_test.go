@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"runtime"
 	"testing"
 
 	"ropewalk/internal/suite"
@@ -33,5 +34,27 @@ func TestBenchGoesOnAsItWas(t *testing.T) {
 	want := "ropewalk bench small.yaml --data 'net=x y' --quick --seeds 3 --jobs 2 --keep --report page.html -f --match 'a|b' -o 'of mine' --resume goes on"
 	if got := hintFor(err); got != want {
 		t.Errorf("hint %q, want %q", got, want)
+	}
+}
+
+// Threads are shared by runs at the same time, and not by one that is alone.
+func TestBenchThreads(t *testing.T) {
+	all := runtime.GOMAXPROCS(0)
+	for _, tt := range []struct {
+		asked, jobs int
+		alone       bool
+		want        int
+	}{
+		{0, 1, false, 0},
+		{0, 2, false, max(1, all/2)},
+		{0, 1000, false, 1},
+		{0, 2, true, 0},
+		{3, 2, false, 3},
+		{3, 2, true, 3},
+	} {
+		b := &benchRun{e: &env{threads: tt.asked}, o: &benchOptions{jobs: tt.jobs}}
+		if got := b.threads(tt.alone); got != tt.want {
+			t.Errorf("%+v: %d threads", tt, got)
+		}
 	}
 }

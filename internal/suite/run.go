@@ -21,8 +21,8 @@ func (r *Refusal) Error() string { return r.Text }
 // A Runner runs jobs.
 type Runner struct {
 	// Run runs a command of the program and returns its result as JSON. A negative
-	// answer is a result, too.
-	Run     func(ctx context.Context, words []string) ([]byte, error)
+	// answer is a result, too. Nothing else goes on if it is alone.
+	Run     func(ctx context.Context, words []string, alone bool) ([]byte, error)
 	Results string            // file of records, which are added to
 	Work    string            // folder for the files of rows; it is made, and removed
 	Data    map[string]string // where data is
@@ -252,7 +252,7 @@ func (u *run) starting(ctx context.Context, j *Job, dir string) error {
 		return err
 	}
 	for _, line := range j.start {
-		if _, err := u.command(ctx, j.words(line, dir, dir, u.Data)); err != nil {
+		if _, err := u.command(ctx, j, j.words(line, dir, dir, u.Data)); err != nil {
 			return fmt.Errorf("start: %q: %w", line, err)
 		}
 	}
@@ -263,7 +263,7 @@ func (u *run) starting(ctx context.Context, j *Job, dir string) error {
 func (u *run) fill(ctx context.Context, j *Job, rec *Record, here, start string) error {
 	var results []any
 	for i, line := range j.steps {
-		text, err := u.command(ctx, j.words(line, here, start, u.Data))
+		text, err := u.command(ctx, j, j.words(line, here, start, u.Data))
 		if err != nil {
 			return fmt.Errorf("step %d, %q: %w", i+1, line, err)
 		}
@@ -292,9 +292,9 @@ func (u *run) fill(ctx context.Context, j *Job, rec *Record, here, start string)
 	return nil
 }
 
-func (u *run) command(ctx context.Context, words []string) ([]byte, error) {
+func (u *run) command(ctx context.Context, j *Job, words []string) ([]byte, error) {
 	if words[0] != measureVerb {
-		return u.Run(ctx, words)
+		return u.Run(ctx, words, j.Table.Alone)
 	}
 	m, err := parseMeasure(words[1:])
 	if err != nil {

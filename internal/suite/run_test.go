@@ -22,10 +22,14 @@ type fake struct {
 	fails string // words of commands that fail
 	most  int    // at a time
 	now   int
+	alone int // commands that were told to be
 }
 
-func (f *fake) run(_ context.Context, words []string) ([]byte, error) {
+func (f *fake) run(_ context.Context, words []string, alone bool) ([]byte, error) {
 	f.mu.Lock()
+	if alone {
+		f.alone++
+	}
 	f.lines = append(f.lines, words[0])
 	f.now++
 	f.most = max(f.most, f.now)
@@ -263,15 +267,22 @@ func TestRunFails(t *testing.T) {
 	}
 }
 
-// Tables of times are measured alone.
+// Tables of times are measured alone, and their commands are told so.
 func TestRunAlone(t *testing.T) {
-	s := parse(t, strings.Replace(smallest, "  - name: one\n", "  - name: one\n    alone: true\n", 1))
 	f := &fake{}
+	if _, err := runner(t.TempDir(), f).Do(t.Context(), plan(t, parse(t, smallest))); err != nil {
+		t.Fatal(err)
+	}
+	if f.alone != 0 {
+		t.Errorf("%d commands of tables that are not alone are told that they are", f.alone)
+	}
+	s := parse(t, strings.Replace(smallest, "  - name: one\n", "  - name: one\n    alone: true\n", 1))
+	f = &fake{}
 	if _, err := runner(t.TempDir(), f).Do(t.Context(), plan(t, s)); err != nil {
 		t.Fatal(err)
 	}
-	if f.most != 1 {
-		t.Errorf("%d commands at a time, want 1", f.most)
+	if f.most != 1 || f.alone != len(f.lines) {
+		t.Errorf("%d commands at a time, want 1; %d of %d are told so", f.most, f.alone, len(f.lines))
 	}
 }
 
