@@ -107,17 +107,16 @@ func readRecords(name string) (records []Record, size int64, err error) {
 	return records, int64(len(text)), nil
 }
 
-// appendRecord writes a line at the end of an open file, as a whole.
-func appendRecord(w io.Writer, r *Record) error {
+// appendRecord writes a line, as a whole, and returns how many bytes it has.
+func appendRecord(w io.Writer, r *Record) (int, error) {
 	r.Schema = RecordSchema
 	var err error
 	if r.Digest, err = r.sum(); err != nil {
-		return err
+		return 0, err
 	}
 	b, err := json.Marshal(r)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	_, err = w.Write(append(b, '\n'))
-	return err
+	return w.Write(append(b, '\n'))
 }

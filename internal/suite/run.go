@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -42,12 +43,19 @@ type Progress struct {
 	Err         error // why it failed, which is tried again next time
 }
 
+// A resultsFile is an open file of records.
+type resultsFile interface {
+	io.WriterAt
+	Truncate(size int64) error
+}
+
 // A run is one that goes on.
 type run struct {
 	*Runner
-	file *os.File
+	file resultsFile
 
 	mu      sync.Mutex
+	size    int64 // of the whole lines in the file
 	done    int
 	total   int
 	records []Record
@@ -76,10 +84,7 @@ func (r *Runner) Do(ctx context.Context, jobs []*Job) ([]Record, error) {
 	if err := f.Truncate(size); err != nil {
 		return nil, err
 	}
-	if _, err := f.Seek(size, 0); err != nil {
-		return nil, err
-	}
-	u := &run{Runner: r, file: f, records: records, starts: map[string]*sync.Once{}, errs: map[string]error{}}
+	u := &run{Runner: r, file: f, size: size, records: records, starts: map[string]*sync.Once{}, errs: map[string]error{}}
 	var shared, alone []*Job
 	for _, j := range jobs {
 		switch {
@@ -166,9 +171,7 @@ func (u *run) one(ctx context.Context, j *Job) {
 	}
 	u.mu.Lock()
 	if err == nil {
-		if err = appendRecord(u.file, rec); err == nil {
-			u.records = append(u.records, *rec)
-		}
+		err = u.keep(rec)
 	}
 	if err != nil {
 		err = fmt.Errorf("%s %s, seed %d: %w", j.Suite.Name, j.Line(), j.Seed, err)
@@ -177,6 +180,18 @@ func (u *run) one(ctx context.Context, j *Job) {
 	u.done++
 	u.mu.Unlock()
 	u.tell(j, true, err)
+}
+
+// keep writes a record behind the whole lines of the file. If that fails, as on a full disk,
+// what was written of it goes: another line behind half a line could not be read.
+func (u *run) keep(rec *Record) error {
+	n, err := appendRecord(io.NewOffsetWriter(u.file, u.size), rec)
+	if err != nil {
+		return errors.Join(err, u.file.Truncate(u.size))
+	}
+	u.size += int64(n)
+	u.records = append(u.records, *rec)
+	return nil
 }
 
 func (u *run) tell(j *Job, ended bool, err error) {

@@ -229,7 +229,7 @@ func (r *Runner) old(text []byte) ([]Record, error) {
 			return nil, err
 		}
 		rec.Data = nil
-		if err := appendRecord(&b, &rec); err != nil {
+		if _, err := appendRecord(&b, &rec); err != nil {
 			return nil, err
 		}
 	}
@@ -264,6 +264,39 @@ func TestRunFails(t *testing.T) {
 	f.fails = ""
 	if _, err := runner(dir, f).Do(t.Context(), jobs); err != nil {
 		t.Errorf("again: %v", err)
+	}
+}
+
+// A fullDisk has room for half of what is written.
+type fullDisk struct{ *os.File }
+
+func (d fullDisk) WriteAt(b []byte, at int64) (int, error) {
+	n, err := d.File.WriteAt(b[:len(b)/2], at)
+	return n, errors.Join(err, errors.New("the disk is full"))
+}
+
+// A line of which only half could be written spoils neither those before nor those behind.
+func TestRunOnFullDisk(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "results")
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	u := &run{file: f}
+	for seed, file := range []resultsFile{f, fullDisk{f}, f} {
+		u.file = file
+		long := strings.Repeat("x", 1000*(seed%2)) // its half is longer than what comes behind it
+		if err := u.keep(&Record{Row: "row" + long, Seed: uint64(seed)}); (err != nil) != (seed == 1) {
+			t.Errorf("line %d: %v", seed, err)
+		}
+	}
+	records, size, err := readRecords(name)
+	if err != nil || len(records) != 2 || records[1].Seed != 2 || size != u.size || len(u.records) != 2 {
+		t.Errorf("records %+v, %v, %d bytes, want two of %d bytes", records, err, size, u.size)
+	}
+	if st, err := f.Stat(); err != nil || st.Size() != u.size {
+		t.Errorf("the file has %d bytes, %v, want %d", st.Size(), err, u.size)
 	}
 }
 
