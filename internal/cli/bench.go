@@ -255,7 +255,7 @@ func (e *env) benchPlan(o *benchOptions, names []string) ([]*suite.Suite, *bench
 	p := &benchPlan{where: po.Data}
 	seen := map[string]string{}
 	for _, s := range suites {
-		if err := s.Check(accepts); err != nil {
+		if err := s.Check(acceptsStep); err != nil {
 			return nil, nil, usagef("%w", err)
 		}
 		if !o.list {
@@ -273,6 +273,24 @@ func (e *env) benchPlan(o *benchOptions, names []string) ([]*suite.Suite, *bench
 		p.jobs = append(p.jobs, jobs)
 	}
 	return suites, p, nil
+}
+
+// noSteps are verbs that no step of a suite may have, with the reason.
+var noSteps = map[string]string{
+	"bench": "runs suites, and would do so in itself",
+	"demo":  "runs commands of its own",
+	"serve": "does not come to an end",
+}
+
+// acceptsStep says what is wrong with a command line as a step of a suite.
+func acceptsStep(args []string) error {
+	building.Lock()
+	root := newRoot(&env{stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard, getenv: func(string) string { return "" }, guest: true})
+	building.Unlock()
+	if cmd, _, err := root.Find(args); err == nil && noSteps[cmd.Name()] != "" {
+		return fmt.Errorf("%s cannot be a step: it %s", cmd.Name(), noSteps[cmd.Name()])
+	}
+	return accepts(args)
 }
 
 // openSuites opens suites by their names or files.

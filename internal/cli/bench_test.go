@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"runtime"
+	"strings"
 	"testing"
 
 	"ropewalk/internal/suite"
@@ -15,7 +16,7 @@ func TestSuitesAreCommands(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Check(accepts); err != nil {
+		if err := s.Check(acceptsStep); err != nil {
 			t.Error(err)
 		}
 	}
@@ -55,6 +56,24 @@ func TestBenchThreads(t *testing.T) {
 		b := &benchRun{e: &env{threads: tt.asked}, o: &benchOptions{jobs: tt.jobs}}
 		if got := b.threads(tt.alone); got != tt.want {
 			t.Errorf("%+v: %d threads", tt, got)
+		}
+	}
+}
+
+// What does not come to an end, or runs suites itself, is no step, wherever its verb stands.
+func TestBenchSteps(t *testing.T) {
+	for line, want := range map[string]string{
+		"inspect x":                 "",
+		"mark embed x --key k -o y": "",
+		"serve":                     "serve cannot be a step: it does not come to an end",
+		"--quiet serve .":           "serve cannot be a step",
+		"--threads 2 bench x":       "bench cannot be a step",
+		"demo -o x":                 "demo cannot be a step",
+		"serves":                    "serves",
+	} {
+		err := acceptsStep(strings.Fields(line))
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", line, err, want)
 		}
 	}
 }
