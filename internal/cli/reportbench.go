@@ -35,32 +35,25 @@ func tablesOf(s *suite.Suite) []benchTable {
 	var list []benchTable
 	for i := range s.Tables {
 		t := &s.Tables[i]
-		b := benchTable{Name: t.Name, Title: firstWord(t.Title, t.Name), About: strings.TrimSpace(t.About), Charts: t.Charts}
+		b := benchTable{Name: t.Name, Title: cmp.Or(t.Title, t.Name), About: strings.TrimSpace(t.About), Charts: t.Charts}
 		for _, e := range t.Each {
 			for k := range e {
 				b.Each = append(b.Each, k)
 			}
 		}
 		for _, c := range t.Columns {
-			b.Columns = append(b.Columns, benchColumn{c.Name, firstWord(c.Title, c.Name), c.Digits, c.Time})
+			b.Columns = append(b.Columns, benchColumn{c.Name, cmp.Or(c.Title, c.Name), c.Digits, c.Time})
 		}
 		list = append(list, b)
 	}
 	return list
 }
 
-func firstWord(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
-}
-
 // benchPage is the page of bench.
 func (e *env) benchPage(r *benchResult) *report.Page {
 	title := "Suites"
 	if len(r.Suites) == 1 {
-		title = r.Suites[0].Title
+		title = cmp.Or(r.Suites[0].Title, r.Suites[0].Name)
 	}
 	p := newPage("bench", title)
 	p.bench(r, e.command())
@@ -74,7 +67,7 @@ func (p *pager) bench(r *benchResult, command string) {
 	for i := range r.Suites {
 		s := &r.Suites[i]
 		if len(r.Suites) > 1 || about != "" {
-			p.about = firstWord(s.Title, s.Name)
+			p.about = cmp.Or(s.Title, s.Name)
 		}
 		if s.About != "" || len(s.Missing) > 0 || len(s.Failed) > 0 || r.Quick {
 			p.benchHead(r, s)
@@ -194,7 +187,7 @@ func (p *pager) benchTable(t *benchTable, lines []*suite.Line) bool {
 		for i := range t.Each {
 			cells = append(cells, report.Name(l.Each[i]))
 		}
-		cells = append(cells, report.Text(firstWord(l.What, l.Row)))
+		cells = append(cells, report.Text(cmp.Or(l.What, l.Row)))
 		for _, c := range t.Columns {
 			v, ok := l.Values[c.Name]
 			if !ok {
@@ -251,7 +244,7 @@ func (t *benchTable) of(l *suite.Line, each string) string {
 	if i := slices.Index(t.Each, each); i >= 0 {
 		return l.Each[i]
 	}
-	return firstWord(l.What, l.Row)
+	return cmp.Or(l.What, l.Row)
 }
 
 // curves draws two columns against each other: as points, with a colour for each row, or as
@@ -266,13 +259,13 @@ func (t *benchTable) curves(c *suite.Chart, lines []*suite.Line) *report.Chart {
 		if !hasX || !hasY || c.LogX && !(x.Median > 0) || c.LogY && !(y.Median > 0) {
 			continue
 		}
-		name, label := firstWord(l.What, l.Row), t.but(l, "")
+		name, label := cmp.Or(l.What, l.Row), t.but(l, "")
 		if c.Over != "" {
 			if name, label = t.but(l, c.Over), c.Over+" = "+t.of(l, c.Over); several {
-				name = strings.TrimPrefix(name+", "+firstWord(l.What, l.Row), ", ")
+				name = strings.TrimPrefix(name+", "+cmp.Or(l.What, l.Row), ", ")
 			}
 		}
-		name = firstWord(name, t.Title)
+		name = cmp.Or(name, t.Title)
 		i, ok := index[name]
 		if !ok {
 			i = len(curves)
@@ -285,7 +278,7 @@ func (t *benchTable) curves(c *suite.Chart, lines []*suite.Line) *report.Chart {
 	if len(curves) == 0 {
 		return nil
 	}
-	chart := &report.Chart{Title: firstWord(c.Title, t.Title), Caption: "Medians over seeds; each point is a row of the table.", Wide: true}
+	chart := &report.Chart{Title: cmp.Or(c.Title, t.Title), Caption: "Medians over seeds; each point is a row of the table.", Wide: true}
 	x, y := t.column(c.X).Title, t.column(c.Y).Title
 	if c.Over == "" {
 		chart.Data = &report.Scatter{X: x, Y: y, LogX: c.LogX, LogY: c.LogY, Groups: curves}

@@ -90,3 +90,14 @@ func TestBenchPageOfManyRows(t *testing.T) {
 		t.Errorf("%d tables, %d points, want one of %d and 7 that are left, and as many points", len(tables), points, report.MaxRows)
 	}
 }
+
+// A suite without a title is called by its name.
+func TestBenchPageTitle(t *testing.T) {
+	r := benchOf(1, 1)
+	for title, want := range map[string]string{"": "s", "Sizes": "Sizes"} {
+		r.Suites[0].Title = title
+		if got := (&env{}).benchPage(r).Title; got != want {
+			t.Errorf("title %q of a suite that is called %q, want %q", got, title, want)
+		}
+	}
+}

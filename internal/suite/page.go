@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"cmp"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -14,7 +15,7 @@ import (
 // WriteMarkdown writes the tables of a suite.
 func (s *Suite) WriteMarkdown(w io.Writer, lines []Line) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# %s\n", firstOf(s.Title, s.Name))
+	fmt.Fprintf(&b, "# %s\n", cmp.Or(s.Title, s.Name))
 	if s.About != "" {
 		fmt.Fprintf(&b, "\n%s\n", strings.TrimSpace(s.About))
 	}
@@ -24,7 +25,7 @@ func (s *Suite) WriteMarkdown(w io.Writer, lines []Line) error {
 		if len(rows) == 0 {
 			continue
 		}
-		fmt.Fprintf(&b, "\n## %s\n", firstOf(t.Title, t.Name))
+		fmt.Fprintf(&b, "\n## %s\n", cmp.Or(t.Title, t.Name))
 		if t.About != "" {
 			fmt.Fprintf(&b, "\n%s\n", strings.TrimSpace(t.About))
 		}
@@ -71,7 +72,7 @@ func (s *Suite) WriteMarkdown(w io.Writer, lines []Line) error {
 // WriteLaTeX writes the tables as environments of LaTeX that need no package.
 func (s *Suite) WriteLaTeX(w io.Writer, lines []Line) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%% %s\n", strings.ReplaceAll(firstOf(s.Title, s.Name), "\n", " "))
+	fmt.Fprintf(&b, "%% %s\n", strings.ReplaceAll(cmp.Or(s.Title, s.Name), "\n", " "))
 	for i := range s.Tables {
 		t := &s.Tables[i]
 		head, rows := t.cells(lines)
@@ -82,7 +83,7 @@ func (s *Suite) WriteLaTeX(w io.Writer, lines []Line) error {
 		if head[len(head)-1] == "seeds" {
 			names--
 		}
-		fmt.Fprintf(&b, "\n\\begin{table}\n\\caption{%s}\n\\begin{tabular}{%s%s}\n\\hline\n", latex(firstOf(t.Title, t.Name)), strings.Repeat("l", names), strings.Repeat("r", len(head)-names))
+		fmt.Fprintf(&b, "\n\\begin{table}\n\\caption{%s}\n\\begin{tabular}{%s%s}\n\\hline\n", latex(cmp.Or(t.Title, t.Name)), strings.Repeat("l", names), strings.Repeat("r", len(head)-names))
 		line := func(cells []string) {
 			for k, c := range cells {
 				if k > 0 {

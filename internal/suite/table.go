@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"strconv"
@@ -133,7 +134,7 @@ func (t *Table) cells(lines []Line) (head []string, rows [][]string) {
 		for _, k := range shown {
 			row = append(row, l.Each[k])
 		}
-		row = append(row, firstOf(l.What, l.Row))
+		row = append(row, cmp.Or(l.What, l.Row))
 		for _, c := range t.Columns {
 			if v, ok := l.Values[c.Name]; ok {
 				row = append(row, v.Text(c.Digits))
@@ -181,11 +182,4 @@ func (l *Line) state() string {
 	return strings.Join(words, ", ")
 }
 
-func (c *Column) title() string { return firstOf(c.Title, c.Name) }
-
-func firstOf(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
-}
+func (c *Column) title() string { return cmp.Or(c.Title, c.Name) }
