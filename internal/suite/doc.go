@@ -39,6 +39,11 @@
 // Steps and values of a table stand for those of rows that have none. A step "measure"
 // is not a command, but one of the measurements of this package: see [Measure].
 //
+// A suite may be one of strangers, so what it can ask for is bounded before it is made:
+// variables in variables, the length of commands, combinations of each. Its name is that
+// of its file, and values of each are words in names of rows: they have no slash, and none
+// is there twice.
+//
 // What was measured is a line of JSON for each row and seed, with a digest of the line,
 // so that a change by hand is noticed, and with digests of the commands of the row and of
 // the data in them, so that a row that changes, or is asked for with other data, is

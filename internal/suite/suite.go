@@ -196,6 +196,10 @@ const (
 	startVar = "start"
 )
 
+// maxNames is a generous number of variables of a suite or row, and of columns of a table.
+// Each job goes through them.
+const maxNames = 256
+
 // ours are names that mean something already.
 var ours = []string{seedVar, hereVar, startVar}
 
@@ -207,6 +211,8 @@ func (s *Suite) check() error {
 		return errors.New("it has no tables")
 	case s.Seeds < 0 || s.Seeds > 1000:
 		return fmt.Errorf("seeds is %d, want 1 to 1000", s.Seeds)
+	case len(s.Vars) > maxNames:
+		return fmt.Errorf("it has %d vars, want at most %d", len(s.Vars), maxNames)
 	}
 	s.Seeds = max(s.Seeds, 1)
 	for k, d := range s.Data {
@@ -305,6 +311,9 @@ func (s *Suite) checkTable(t *Table, each map[string]bool) error {
 	if len(t.Columns) == 0 || len(t.Rows) == 0 {
 		return errors.New("it has no columns, or no rows")
 	}
+	if len(t.Columns) > maxNames {
+		return fmt.Errorf("it has %d columns, want at most %d", len(t.Columns), maxNames)
+	}
 	columns := map[string]bool{}
 	for _, c := range t.Columns {
 		if !name.MatchString(c.Name) || columns[c.Name] || c.Digits < 0 || c.Digits > 12 {
@@ -324,6 +333,9 @@ func (s *Suite) checkTable(t *Table, each map[string]bool) error {
 			return fmt.Errorf("row %d: %q is no name, or that of another row", i+1, r.Name)
 		}
 		seen[r.Name] = true
+		if len(r.Vars) > maxNames {
+			return fmt.Errorf("row %s: it has %d vars, want at most %d", r.Name, len(r.Vars), maxNames)
+		}
 		for k := range r.Vars {
 			if err := s.checkVar(k); err != nil {
 				return fmt.Errorf("row %s: %w", r.Name, err)

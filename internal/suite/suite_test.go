@@ -112,6 +112,13 @@ func TestParseErrors(t *testing.T) {
 		}
 		return strings.Replace(smallest, from, to, 1)
 	}
+	many := func(form string) string {
+		var b strings.Builder
+		for i := range 300 {
+			fmt.Fprintf(&b, form, i)
+		}
+		return b.String()
+	}
 	for _, tt := range []struct {
 		text, want string
 		line       int
@@ -141,6 +148,9 @@ func TestParseErrors(t *testing.T) {
 		{change("- data: [mine, there]", "- net: [c]"), "table one: each has net twice", 0},
 		{change("- net: [a, b]", strings.Repeat("- net: [a]\n      ", 20)), "each has 21 entries", 0},
 		{change("each: {net: [a]}", "each: {net: [a, a]}"), `quick: each net: "a" is there twice`, 0},
+		{change("{n: 3}", "{"+many("n%d: x, ")+"n: 3}"), "it has 301 vars", 0},
+		{change("{how: --well}", "{"+many("n%d: x, ")+"n: 3}"), "row first: it has 301 vars", 0},
+		{change("- {name: bytes}", many("- {name: n%d}\n      ")+"- {name: bytes}"), "it has 302 columns", 0},
 		{"", "no tables", 0},
 		{"title: x\n" + strings.Repeat("#", maxSuite), "no suite", 0},
 	} {
