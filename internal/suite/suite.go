@@ -189,6 +189,9 @@ func decode(text []byte, s *Suite) (err error) {
 // of files.
 var name = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]*$`)
 
+// fileName is what a suite may be called: files and a folder get that name.
+var fileName = regexp.MustCompile(`^[\pL\pN][\pL\pN ._-]*$`)
+
 // Variables that are always there.
 const (
 	seedVar  = "seed"
@@ -205,8 +208,8 @@ var ours = []string{seedVar, hereVar, startVar}
 
 func (s *Suite) check() error {
 	switch {
-	case !name.MatchString(s.Name):
-		return fmt.Errorf("a suite is called as its file, and %q is no name: want small letters, digits, - _ and ., with a letter or digit first", s.Name)
+	case !fileName.MatchString(s.Name):
+		return fmt.Errorf("a suite is called as its file, and %q is no name: want letters, digits, blanks, - _ and ., with a letter or digit first", s.Name)
 	case len(s.Tables) == 0:
 		return errors.New("it has no tables")
 	case s.Seeds < 0 || s.Seeds > 1000:

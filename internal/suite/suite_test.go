@@ -168,7 +168,7 @@ func TestParseErrors(t *testing.T) {
 
 // A suite is called as its file, and no name leads out of the folder of results.
 func TestSuiteNames(t *testing.T) {
-	for file, want := range map[string]string{"small.yaml": "small", "a/b/of-1.2_x.yml": "of-1.2_x", "...yaml": "", "..yaml": "", ".yaml": "", "a b.yaml": ""} {
+	for file, want := range map[string]string{"small.yaml": "small", "a/b/of-1.2_x.yml": "of-1.2_x", "...yaml": "", "..yaml": "", ".yaml": "", "My suite.yaml": "My suite", "a:b.yaml": ""} {
 		s, err := Parse(file, strings.NewReader(smallest))
 		switch {
 		case want == "" && (err == nil || !strings.Contains(err.Error(), "is no name")):
