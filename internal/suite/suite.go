@@ -185,7 +185,7 @@ func decode(text []byte, s *Suite) (err error) {
 	return yaml.UnmarshalWithOptions(text, s, yaml.Strict())
 }
 
-// name is what suites, tables, rows, columns and variables may be called: they become names
+// name is what tables, rows, columns and variables may be called: they become names
 // of files.
 var name = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]*$`)
 
