@@ -141,11 +141,15 @@ func refuseInput(path string, inputs []*checkpoint.Checkpoint) error {
 		}
 		for _, in := range infos {
 			if os.SameFile(st, in) {
-				return usagef("%s is an input and the output at once", path).withHint("-o names another file; inputs are never changed")
+				return overInput(path)
 			}
 		}
 	}
 	return nil
+}
+
+func overInput(path string) error {
+	return usagef("%s is an input and the output at once", path).withHint("-o names another file; inputs are never changed")
 }
 
 // refuseFiles checks that none of some paths is one of the files of inputs. "" is none, and
@@ -158,7 +162,7 @@ func refuseFiles(outputs, inputs []string) error {
 		}
 		for _, path := range inputs {
 			if in, err := os.Stat(path); err == nil && os.SameFile(st, in) {
-				return usagef("%s is an input and an output at once", out).withHint("inputs are never changed; write to another file")
+				return overInput(out)
 			}
 		}
 	}

@@ -441,7 +441,7 @@ func TestTrainInputs(t *testing.T) {
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
 		_ = cmd.Run() // the status says it
-		if cmd.ProcessState.ExitCode() != exitUsage || !strings.Contains(stderr.String(), "is an input and an output at once") {
+		if cmd.ProcessState.ExitCode() != exitUsage || !strings.Contains(stderr.String(), "is an input and the output at once") {
 			t.Errorf("%v: status %d, %s", args, cmd.ProcessState.ExitCode(), &stderr)
 		}
 	}
