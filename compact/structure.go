@@ -101,28 +101,27 @@ func (f *finder) find(n *graph.Node) (Layer, bool) {
 	if len(n.Inputs) > 2 && f.isWeight(n.Inputs[2]) {
 		l.Bias = n.Inputs[2]
 	}
-	group, _ := n.Attributes["group"].(int64)
-	tokens := n.Op != "Conv" && len(f.s.Types[n.Inputs[0]].Shape) != 2
-	if group > 1 || f.readers[l.Weight] != 1 || len(shape) < 2 || tokens {
-		return l, true // rows and columns of it are tied in other ways
+	if f.tied(n) || len(shape) < 2 {
+		return l, true
 	}
 	f.trace(&l, n.Inputs[0], shape)
 	return l, true
 }
 
-// movable says that the units of a layer can change places, as far as its own tensors go:
-// nothing else reads these, and the units are on the second axis of what it makes.
+// tied says that rows and columns of a weight are tied in other ways than to the layers
+// before and behind: it has groups, something else reads it, or what it makes are tokens,
+// whose units are not on the second axis.
+func (f *finder) tied(n *graph.Node) bool {
+	group, _ := n.Attributes["group"].(int64)
+	return group > 1 || f.readers[n.Inputs[1]] != 1 || n.Op != "Conv" && len(f.s.Types[n.Outputs[0]].Shape) != 2
+}
+
+// movable says that the units of a layer can change places, as far as its own tensors go.
 func (f *finder) movable(n *graph.Node, l *Layer) bool {
-	if group, _ := n.Attributes["group"].(int64); group > 1 || f.readers[l.Weight] != 1 {
+	if len(n.Inputs) > 2 && n.Inputs[2] != "" && (l.Bias == "" || f.readers[l.Bias] != 1) {
 		return false
 	}
-	if n.Op != "Conv" && len(f.s.Types[n.Outputs[0]].Shape) != 2 { // units of tokens are on the last one
-		return false
-	}
-	if len(n.Inputs) < 3 || n.Inputs[2] == "" {
-		return true
-	}
-	return l.Bias != "" && f.readers[l.Bias] == 1
+	return !f.tied(n)
 }
 
 // keepsUnits says that what stands in a place of the second axis stays together, and in order.

@@ -547,31 +547,39 @@ type PaperReport struct {
 func (p *Paper) Scans(weights [][]float32) [][]uint16 {
 	var list [][]uint16
 	for i, t := range p.active {
-		s := p.Symbols(nil, t.index, weights[t.index])
-		if order := p.proxy.layers[i].order; order != nil {
-			in := make([]uint16, len(s))
-			for j, at := range order {
-				in[j] = s[at]
-			}
-			s = in
-		}
-		list = append(list, s)
+		list = append(list, p.scanned(i, p.Symbols(nil, t.index, weights[t.index])))
 	}
 	return list
+}
+
+// scanned returns the symbols of an active tensor in the order of its scan.
+func (p *Paper) scanned(i int, symbols []uint16) []uint16 {
+	order := p.proxy.layers[i].order
+	if order == nil {
+		return symbols
+	}
+	in := make([]uint16, len(symbols))
+	for j, at := range order {
+		in[j] = symbols[at]
+	}
+	return in
 }
 
 // Report measures weights.
 func (p *Paper) Report(weights [][]float32) PaperReport {
 	r := PaperReport{Soft: Entropy{Order: p.o.Order, Blocks: p.proxy.Blocks()}}
+	var scans [][]uint16
 	squares, n := 0.0, 0
 	for i, t := range p.active {
 		w := weights[t.index]
 		p.w[i] = w
-		for j, k := range p.Symbols(nil, t.index, w) {
+		s := p.Symbols(nil, t.index, w)
+		for j, k := range s {
 			d := float64(w[j]) - p.state.Tensors[t.index].Levels[k]
 			squares += d * d
 		}
-		n += len(w)
+		n += len(s)
+		scans = append(scans, p.scanned(i, s))
 		if err := t.outer.resetOuter(p.state.Tensors[t.index].Levels, float64(slices.Min(w)), float64(slices.Max(w))); err != nil {
 			r.Soft.Bits, r.Hard.Bits, r.RMSE = math.NaN(), math.NaN(), math.NaN()
 			return r
@@ -579,7 +587,7 @@ func (p *Paper) Report(weights [][]float32) PaperReport {
 	}
 	r.Soft.Bits = p.proxy.Value(p.w)
 	clear(p.w)
-	r.Hard = Measure(p.o.Order, p.Scans(weights)...)
+	r.Hard = Measure(p.o.Order, scans...)
 	r.RMSE = math.Sqrt(squares / float64(max(n, 1)))
 	return r
 }

@@ -251,7 +251,7 @@ func (r *run) moment() Moment {
 // pass goes through the examples of the epoch that are left. An error leaves the
 // state at an update.
 func (r *run) pass(ctx context.Context) error {
-	p := Pass{Number: r.at.Epoch, Seed: r.o.Seed, Size: r.o.size(r.at.Epoch), First: r.at.Batch, Train: true}
+	p := Pass{Number: r.at.Epoch, Seed: r.o.Seed, Size: r.o.BatchSize(r.at.Epoch), First: r.at.Batch, Train: true}
 	of := r.o.batches(r.at.Epoch, r.data.Len())
 	if r.at.Batch >= of {
 		return nil
@@ -557,7 +557,7 @@ func (r *run) progress(of int) Progress {
 
 // judge ends an epoch: evaluation, history, schedule, early stopping.
 func (r *run) judge(ctx context.Context) error {
-	e := &Event{Type: "epoch", Epoch: r.at.Epoch + 1, Step: r.at.Step, Batch: r.o.size(r.at.Epoch), Rate: r.at.Rate, Loss: r.at.Loss / float64(r.at.Examples)}
+	e := &Event{Type: "epoch", Epoch: r.at.Epoch + 1, Step: r.at.Step, Batch: r.o.BatchSize(r.at.Epoch), Rate: r.at.Rate, Loss: r.at.Loss / float64(r.at.Examples)}
 	if r.at.Penalties != nil {
 		e.Penalties = map[string]float64{}
 		updates := float64(r.o.updates(r.at.Epoch, r.data.Len()))
@@ -636,7 +636,7 @@ func (r *run) evaluate(ctx context.Context) (*Result, error) {
 	if err := r.substitute(); err != nil {
 		return nil, err
 	}
-	res, err := Evaluate(ctx, r.p, r.o.Validation, &EvaluateOptions{Batch: r.o.size(min(r.at.Epoch, r.o.Epochs-1)), FixedBatch: r.o.FixedBatch, Objective: r.o.Objective})
+	res, err := Evaluate(ctx, r.p, r.o.Validation, &EvaluateOptions{Batch: r.o.BatchSize(min(r.at.Epoch, r.o.Epochs-1)), FixedBatch: r.o.FixedBatch, Objective: r.o.Objective})
 	if err == nil {
 		return res, nil
 	}

@@ -254,8 +254,8 @@ func (o *Options) checkNames() error {
 	return nil
 }
 
-// size returns the examples of a batch in an epoch.
-func (o *Options) size(epoch int) int {
+// BatchSize returns the examples of a batch in an epoch, counted from 0.
+func (o *Options) BatchSize(epoch int) int {
 	size := o.Batch
 	for _, b := range o.Batches {
 		if epoch >= b.Epoch {
@@ -270,7 +270,7 @@ func (o *Options) batches(epoch, n int) int {
 	if o.FixedBatch {
 		return n / o.Batch
 	}
-	return Pass{Size: o.size(epoch)}.Batches(n)
+	return Pass{Size: o.BatchSize(epoch)}.Batches(n)
 }
 
 // updates returns the updates of an epoch of n examples.

@@ -327,7 +327,7 @@ func TestAccepts(t *testing.T) {
 		{"", false},
 		{"nonsense", false},
 	} {
-		if err := accepts(strings.Fields(tt.line)); (err == nil) != tt.ok {
+		if _, err := parse(strings.Fields(tt.line)); (err == nil) != tt.ok {
 			t.Errorf("%q: %v", tt.line, err)
 		}
 	}

@@ -34,7 +34,6 @@ type hempOptions struct {
 	target    targetFlag
 	maxDrop   percentFlag
 	tries     int
-	begin     [][]float32 // with maxDrop: all weights as training found them, none pruned
 }
 
 // penaltyHemp is the only penalty so far.
@@ -220,10 +219,8 @@ func (r *trainRun) prepareHemp(ctx context.Context) error {
 	}
 	r.buffers = r.net.Buffers()
 	h.c.Threads = r.e.threads
-	if h.maxDrop > 0 && h.begin == nil {
-		for _, w := range r.program.Weights() {
-			h.begin = append(h.begin, slices.Clone(w.Values))
-		}
+	if h.maxDrop > 0 && r.begun == nil {
+		r.begun = cloneValues(r.program.Weights())
 	}
 	tools := compact.Tools{
 		// An interruption waits for the update, which is whole or not done.
@@ -261,11 +258,7 @@ func (r *trainRun) prepareHemp(ctx context.Context) error {
 // updateExamples is how many examples an update follows in the end, when it is asked what
 // weights are worth.
 func (r *trainRun) updateExamples() int {
-	size := r.t.Batch
-	if n := len(r.t.Batches); n > 0 {
-		size = r.t.Batches[n-1].Size
-	}
-	return size * max(r.t.Accumulate, 1)
+	return r.t.BatchSize(max(r.t.Epochs-1, 0)) * max(r.t.Accumulate, 1)
 }
 
 // trained returns the weights of the program that are trained.

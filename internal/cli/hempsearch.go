@@ -139,6 +139,14 @@ func setValues(w []engine.Weight, values [][]float32) {
 	}
 }
 
+func cloneValues(w []engine.Weight) [][]float32 {
+	values := make([][]float32, len(w))
+	for i := range w {
+		values[i] = slices.Clone(w[i].Values)
+	}
+	return values
+}
+
 // score evaluates a network on the validation data.
 func (r *trainRun) score(ctx context.Context, n *compact.Network) (*train.Result, error) {
 	setValues(r.trained(), n.Values())
@@ -167,10 +175,10 @@ const leastOfTarget = 0.98
 // than their bits, puts units in order, and measures.
 func (r *trainRun) finish(ctx context.Context, report *train.Report) (*finished, error) {
 	f := &finished{report: report, recipe: r.recipe, kept: r.recipe.Kept()}
+	if r.floats != "" {
+		f.floats = cloneValues(r.program.Weights())
+	}
 	for _, w := range r.program.Weights() {
-		if r.floats != "" {
-			f.floats = append(f.floats, slices.Clone(w.Values))
-		}
 		copy(w.Values, r.coarse(w, w.Values)) // what is judged is what is stored
 	}
 	net, err := r.recipe.Finish(r.trained())
@@ -208,9 +216,7 @@ func (r *trainRun) finish(ctx context.Context, report *train.Report) (*finished,
 	if err := r.alive(f); err != nil {
 		return nil, err
 	}
-	for _, w := range r.program.Weights() { // the next try has others
-		f.weights = append(f.weights, slices.Clone(w.Values))
-	}
+	f.weights = cloneValues(r.program.Weights()) // the next try has others
 	return f, nil
 }
 
@@ -230,11 +236,7 @@ func (r *trainRun) thins() bool {
 // the weights as they are.
 func (r *trainRun) finishedSize(ctx context.Context, n *compact.Network) (int64, error) {
 	weights := r.trained()
-	begun := make([][]float32, len(weights))
-	for i, w := range weights {
-		begun[i] = slices.Clone(w.Values)
-	}
-	defer setValues(weights, begun)
+	defer setValues(weights, cloneValues(weights))
 	size, err := r.size(ctx, n)
 	if err != nil {
 		return 0, err
@@ -420,7 +422,7 @@ func (r *trainRun) search(ctx context.Context) (*finished, error) {
 		return nil, err
 	}
 	if s.Tries == nil {
-		setValues(r.program.Weights(), r.hemp.begin)
+		setValues(r.program.Weights(), r.begun)
 		v, err := r.judge(ctx, r.t.Validation)
 		if err != nil {
 			return nil, r.failed(ctx, err)
@@ -435,7 +437,7 @@ func (r *trainRun) search(ctx context.Context) (*finished, error) {
 	first := r.recipe.Options().Lambda
 	found := map[int]*finished{}
 	run := func(k int, lambda float64, resume bool) (*finished, error) {
-		setValues(r.program.Weights(), r.hemp.begin)
+		setValues(r.program.Weights(), r.begun)
 		return r.try(ctx, k, lambda, resume)
 	}
 	for k := len(s.Tries); k < r.hemp.tries; k++ {
@@ -495,10 +497,10 @@ func bestTry(tries []try) int {
 }
 
 // Tries have files of their own, so that those of the best one are there in the end.
-func (r *trainRun) trySnapshot(k int) string { return r.tryFile(k, snapshotExt) }
-func (r *trainRun) tryHistory(k int) string  { return r.tryFile(k, historyExt) }
-func (r *trainRun) tryFile(k int, ext string) string {
-	return fmt.Sprintf("%s.%d%s", r.out, k+1, ext)
+func (o *trainOptions) trySnapshot(k int) string { return o.tryFile(k, snapshotExt) }
+func (o *trainOptions) tryHistory(k int) string  { return o.tryFile(k, historyExt) }
+func (o *trainOptions) tryFile(k int, ext string) string {
+	return fmt.Sprintf("%s.%d%s", o.out, k+1, ext)
 }
 
 // keepSearch has the recipe and the history of the result stay, and nothing else.

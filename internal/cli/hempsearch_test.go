@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -79,17 +80,13 @@ func TestSearchPruned(t *testing.T) {
 	before := func(more ...string) string {
 		t.Helper()
 		args := []string{"train", "--threads", "1", "--net", "builtin:lenet5", "--data", "builtin:fashion-mnist", "--limit", "300", "--penalty", "hemp", "--max-drop", "99%", "--tries", "1", "--epochs", "1", "-f", "-o", "small.rope"}
-		cmd := exec.Command("ropewalk", append(args, more...)...)
-		cmd.Dir = dir
-		var stderr bytes.Buffer
-		cmd.Stderr = &stderr
-		_ = cmd.Run() // what it says of the beginning counts
-		for line := range bytes.Lines(stderr.Bytes()) {
-			if bytes.Contains(line, []byte("before: ")) {
-				return string(line)
+		_, stderr, _ := command(t, dir, append(args, more...)...) // what it says of the beginning counts
+		for line := range strings.Lines(stderr) {
+			if strings.Contains(line, "before: ") {
+				return line
 			}
 		}
-		t.Fatalf("nothing about the beginning: %s", &stderr)
+		t.Fatalf("nothing about the beginning: %s", stderr)
 		return ""
 	}
 	if whole, pruned := before(), before("--prune", "0.97"); whole != pruned {
@@ -104,19 +101,11 @@ func TestSearchResume(t *testing.T) {
 		t.Skip("no way to send an interrupt to a process")
 	}
 	dir := t.TempDir()
-	command := func(args ...string) (*exec.Cmd, *bytes.Buffer) {
-		cmd := exec.Command("ropewalk", append([]string{"train", "-q", "--threads", "1"}, args...)...)
-		cmd.Dir = dir
-		var stderr bytes.Buffer
-		cmd.Stderr = &stderr
-		return cmd, &stderr
-	}
-	run := func(status int, args ...string) {
+	base := []string{"train", "-q", "--threads", "1"}
+	run := func(want int, args ...string) {
 		t.Helper()
-		cmd, stderr := command(args...)
-		_ = cmd.Run() // the status says it
-		if got := cmd.ProcessState.ExitCode(); got != status {
-			t.Fatalf("%v: status %d, want %d: %s", args, got, status, stderr)
+		if _, stderr, status := command(t, dir, slices.Concat(base, args)...); status != want {
+			t.Fatalf("%v: status %d, want %d: %s", args, status, want, stderr)
 		}
 	}
 	data := []string{"--net", "lenet-300-100", "--data", "builtin:fashion-mnist", "--limit", "500", "--size", "8x8", "--validation", "0.2", "--optimizer", "adam", "--batch", "50"}
@@ -124,7 +113,10 @@ func TestSearchResume(t *testing.T) {
 	search := slices.Concat(data, []string{"--init", "floats.safetensors", "--penalty", "hemp", "--lambda", "1e-5", "--max-drop", "5%", "--epochs", "3", "--tries", "2", "-o"})
 	run(exitOK, append(search, "whole.rope")...)
 
-	cmd, stderr := command(append(search, "part.rope")...)
+	cmd := exec.Command("ropewalk", slices.Concat(base, search, []string{"part.rope"})...)
+	cmd.Dir = dir
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +129,7 @@ func TestSearchResume(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _ = cmd.Wait(); cmd.ProcessState.ExitCode() != exitInterrupted {
-		t.Fatalf("status %d, want that of an interruption: %s", cmd.ProcessState.ExitCode(), stderr)
+		t.Fatalf("status %d, want that of an interruption: %s", cmd.ProcessState.ExitCode(), &stderr)
 	}
 	run(exitRefused, "--resume", "--max-drop", "1%", "-o", "part.rope")
 	run(exitOK, "--resume", "-o", "part.rope")

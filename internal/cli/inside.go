@@ -86,24 +86,24 @@ func hasFlag(args []string, name string) bool {
 // commandLine writes arguments as they are typed; they have no blanks in them.
 func commandLine(args []string) string { return "ropewalk " + strings.Join(args, " ") }
 
-// accepts says what is wrong with the flags and arguments of a command line, without
-// running it.
-func accepts(args []string) error {
+// parse finds the command of a line and says what is wrong with its flags and arguments,
+// without running it. The command is there also if these are wrong.
+func parse(args []string) (*cobra.Command, error) {
 	guest := &env{stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard, getenv: func(string) string { return "" }, guest: true}
 	building.Lock()
 	root := newRoot(guest)
 	building.Unlock()
 	cmd, rest, err := root.Find(args)
 	if err != nil {
-		return usagef("%w", err)
+		return nil, usagef("%w", err)
 	}
 	if cmd == root || cmd.HasSubCommands() {
-		return unknownVerb(cmd, strings.Join(rest[:min(1, len(rest))], ""))
+		return nil, unknownVerb(cmd, strings.Join(rest[:min(1, len(rest))], ""))
 	}
 	if err := cmd.ParseFlags(rest); err != nil {
-		return flagError(cmd, err)
+		return cmd, flagError(cmd, err)
 	}
-	return checkArguments(cmd)
+	return cmd, checkArguments(cmd)
 }
 
 func checkArguments(cmd *cobra.Command) error {

@@ -226,49 +226,35 @@ func wanted(f *pflag.Flag) string {
 func recipeOf(fs *pflag.FlagSet) ([]byte, error) {
 	var items yaml.MapSlice
 	recipeFlags(fs, func(f *pflag.Flag) {
-		v := yamlValue(f)
-		if v == nil && f.Changed {
-			v = yamlZero(f)
-		}
-		if v != nil {
+		if v := yamlValue(f); v != nil {
 			items = append(items, yaml.MapItem{Key: f.Name, Value: v})
 		}
 	})
 	return yaml.Marshal(items)
 }
 
-// yamlZero returns the zero of a number or a bool, which yamlValue does not tell.
-func yamlZero(f *pflag.Flag) any {
-	switch f.Value.Type() {
-	case "bool":
-		return false
-	case "uint64", "int", "float64":
-		return 0
-	}
-	return nil
-}
-
-// yamlValue returns the value of a flag, or nil if it says nothing.
+// yamlValue returns the value of a flag, or nil if it says nothing. A zero that was set says
+// something.
 func yamlValue(f *pflag.Flag) any {
 	text := f.Value.String()
 	switch f.Value.Type() {
 	case "bool":
-		if text == "true" {
-			return true
+		if text == "true" || f.Changed {
+			return text == "true"
 		}
 		return nil
 	case "uint64":
-		if n, err := strconv.ParseUint(text, 10, 64); err == nil && n != 0 {
+		if n, err := strconv.ParseUint(text, 10, 64); err == nil && (n != 0 || f.Changed) {
 			return n
 		}
 		return nil
 	case "int":
-		if n, err := strconv.ParseInt(text, 10, 64); err == nil && n != 0 {
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil && (n != 0 || f.Changed) {
 			return n
 		}
 		return nil
 	case "float64":
-		if x, err := strconv.ParseFloat(text, 64); err == nil && x != 0 {
+		if x, err := strconv.ParseFloat(text, 64); err == nil && (x != 0 || f.Changed) {
 			return x
 		}
 		return nil

@@ -331,9 +331,9 @@ func (o *trainOptions) inTheWay() error {
 	if err := o.markInTheWay(); err != nil {
 		return err
 	}
-	for _, ext := range []string{snapshotExt, searchExt, ".1" + snapshotExt} { // the last is of the first try of a search
-		if _, err := os.Stat(o.out + ext); err == nil && !o.resume {
-			return usagef("%s is there, of a run that was interrupted", o.out+ext).withHint("--resume goes on with it, -f begins anew")
+	for _, path := range []string{o.out + snapshotExt, o.out + searchExt, o.trySnapshot(0)} {
+		if _, err := os.Stat(path); err == nil && !o.resume {
+			return usagef("%s is there, of a run that was interrupted", path).withHint("--resume goes on with it, -f begins anew")
 		}
 	}
 	return nil

@@ -436,13 +436,9 @@ func TestTrainInputs(t *testing.T) {
 		{"--net", "lenet5", "--init", "a.safetensors", "--penalty", "hemp", "--floats", "./a.safetensors", "-o", "b.rope"},
 		{"--net", "lenet5", "--penalty", "hemp", "--mark", "my.key", "--mark-commitment", "my.key", "-o", "b.rope"},
 	} {
-		cmd := exec.Command("ropewalk", append([]string{"train", "-f", "--data", "builtin:fashion-mnist"}, args...)...)
-		cmd.Dir = dir
-		var stderr bytes.Buffer
-		cmd.Stderr = &stderr
-		_ = cmd.Run() // the status says it
-		if cmd.ProcessState.ExitCode() != exitUsage || !strings.Contains(stderr.String(), "is an input and the output at once") {
-			t.Errorf("%v: status %d, %s", args, cmd.ProcessState.ExitCode(), &stderr)
+		_, stderr, status := command(t, dir, append([]string{"train", "-f", "--data", "builtin:fashion-mnist"}, args...)...)
+		if status != exitUsage || !strings.Contains(stderr, "is an input and the output at once") {
+			t.Errorf("%v: status %d, %s", args, status, stderr)
 		}
 	}
 }
@@ -454,10 +450,8 @@ func TestRecipeZero(t *testing.T) {
 		{"--net", "lenet-300-100", "--data", "builtin:fashion-mnist", "--limit", "300", "--size", "8x8", "--penalty", "hemp", "--float-part", "0", "--epochs", "2", "-o", "a.rope"},
 		{"--recipe", "a.rope" + recipeExt, "-o", "b.rope"},
 	} {
-		cmd := exec.Command("ropewalk", append([]string{"train", "-q"}, args...)...)
-		cmd.Dir = dir
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%v: %v: %s", args, err, out)
+		if _, stderr, status := command(t, dir, append([]string{"train", "-q"}, args...)...); status != exitOK {
+			t.Fatalf("%v: status %d: %s", args, status, stderr)
 		}
 	}
 	a, err := os.ReadFile(filepath.Join(dir, "a.rope"))

@@ -41,6 +41,7 @@ type trainRun struct {
 	recipe     *compact.Recipe             // nil without a penalty
 	buffers    []string                    // names of weights that training changes without a gradient
 	sizes      map[[sha256.Size]byte]int64 // of packed networks, by the digests of their files
+	begun      [][]float32                 // with --max-drop: all weights as training found them, none pruned
 	written    int64                       // bytes of the result, once it is there
 
 	marked       *trainMark      // nil if no mark is wanted
